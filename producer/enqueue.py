@@ -1,0 +1,177 @@
+"""Puts a folder into the queue, batch by batch, while the workers are already at the first."""
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+
+import redis
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from producer.discover import find_images
+from shared.celery_app import send_aggregate, send_batch
+from shared.contract import Contract
+from shared.errors import ServerError, WrongUsage
+from shared.job import Job, JobRecord, Options, list_jobs
+from shared.messages import Aggregate, EmbedBatch, check_job_name
+from shared.server import Client, explain_server_errors
+from shared.settings import Settings
+
+_WINDOW_PAUSE_S = 0.2
+_WAITAOF_MS = 5000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is to be enqueued."""
+
+    folder: Path
+    """As given on the command line."""
+    contract: Contract
+    batch_size: int
+    distances: str
+    job: str | None
+    results_dir: Path | None
+    """Part of the job's identity for `run`, which writes them itself."""
+
+
+def check_folder(folder: Path) -> Path:
+    """The folder's real path; WrongUsage where it is none or has no file."""
+    if not folder.exists():
+        raise WrongUsage(f"There is no folder {folder}.")
+    if not folder.is_dir():
+        raise WrongUsage(f"{folder} is not a folder. Give the folder that the images are in.")
+    try:
+        first = next(find_images(folder), None)
+    except OSError as error:
+        raise WrongUsage(f"The folder {error.filename} cannot be read: {error.strerror}.") from None
+    if first is None:
+        raise WrongUsage(f"{folder} holds no file (hidden ones do not count).")
+    return folder.resolve()
+
+
+def folder_in_root(folder: Path, root: Path) -> str:
+    """The folder relative to the data root; WrongUsage names the ways out where it is not inside."""
+    real_root = root.resolve()
+    if folder != real_root and real_root not in folder.parents:
+        raise WrongUsage(
+            f"{folder} is not inside the data root {real_root}, so workers could not open its images. Move or link the "
+            "images there, set FACEQUEUE_DATA_ROOT (for the workers too), or use `python -m producer run`."
+        )
+    relative = folder.relative_to(real_root).as_posix()
+    return "" if relative == "." else relative
+
+
+def origin_of(request: Request, folder: Path) -> str:
+    """Fingerprint of folder, settings and results folder."""
+    parts = [str(folder), request.contract.as_dict(), request.batch_size, request.distances, str(request.results_dir)]
+    return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def open_job(client: Client, request: Request, settings: Settings, *, go_on: bool) -> tuple[Job, bool]:
+    """The job to enqueue into, and whether it is new.
+
+    `--job NAME` means the job of that name; otherwise, with `go_on`, an unfinished one of the same origin; else a new one.
+    """
+    folder = check_folder(request.folder)
+    origin = origin_of(request, folder)
+    name = check_job_name(request.job) if request.job else None
+    if name is None and go_on:
+        unfinished = [job for job in list_jobs(client) if job.origin == origin and job.state in ("enqueuing", "sealed")]
+        if unfinished:
+            return unfinished[-1], False
+    options = Options(
+        folder=folder_in_root(folder, settings.data_root), batch_size=request.batch_size, distances=request.distances
+    )
+    job, new = JobRecord(client, name or new_job_name(folder, client)).create(
+        origin=origin,
+        source=str(folder),
+        contract=request.contract,
+        options=options,
+        queue_prefix=settings.queue_prefix,
+    )
+    if job.origin != origin:
+        raise WrongUsage(
+            f"Job '{job.name}' is there already, for {job.source} with other settings. Choose another --job, or "
+            f"`python -m producer cancel {job.name}` first."
+        )
+    return job, new
+
+
+def new_job_name(folder: Path, client: Client) -> str:
+    """A readable name that no job on this server has: `photos-20260131-142501`."""
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.name).strip("-._")[:60] or "images"
+    base = f"{stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    names = {job.name for job in list_jobs(client)}
+    return base if base not in names else next(f"{base}-{k}" for k in range(2, 10_000) if f"{base}-{k}" not in names)
+
+
+def enqueue_images(
+    client: Client, app: Celery, job: Job, folder: Path, settings: Settings, say: Callable[[str], None],
+    should_stop: Callable[[], bool] = lambda: False,
+) -> None:  # fmt: skip
+    """Adds the batches that the job has not recorded yet, and seals it.
+
+    Going on after a break, the record says what its batches hold; the walk goes on behind the last recorded path.
+    """
+    if job.state != "enqueuing":
+        return
+    record = JobRecord(client, job.name)
+    producer = record.attach_producer(job.uid)
+    prefix = f"{job.options.folder}/" if job.options.folder else ""
+    after = job.cursor.removeprefix(prefix)
+    batch = job.batches
+    for paths in _in_batches(find_images(folder, after), job.options.batch_size):
+        _wait_for_window(record, settings, say, should_stop)
+        if should_stop():
+            return
+        images = [prefix + path for path in paths]
+        send = record.add_batch(job.uid, producer, batch, images)
+        message = EmbedBatch(version=1, job=job.name, uid=job.uid, batch=batch, send=send, images=images)
+        try:
+            send_batch(app, settings.embed_queue, message)
+        except OperationalError as error:
+            raise ServerError(
+                f"The server stopped taking messages ({error}). Everything recorded is kept; repeat the command to go on."
+            ) from None
+        batch += 1
+    if record.seal(job.uid, producer):
+        send_aggregate(app, settings.aggregate_queue, Aggregate(version=1, job=job.name, uid=job.uid))
+    _wait_for_disk(client)
+
+
+def _in_batches(paths: Iterator[str], size: int) -> Iterator[list[str]]:
+    while batch := list(islice(paths, size)):
+        yield batch
+
+
+def _wait_for_window(
+    record: JobRecord, settings: Settings, say: Callable[[str], None], should_stop: Callable[[], bool]
+) -> None:
+    told = False
+    while not should_stop() and record.open_batches() >= settings.window_batches:
+        if not told:
+            say(f"{settings.window_batches} batches are waiting for workers; enqueuing goes on as they are done")
+            told = True
+        time.sleep(_WINDOW_PAUSE_S)
+
+
+def _wait_for_disk(client: Client) -> None:
+    """Returns when the seal is on the server's disk, where the server can tell (Redis 7.2, Valkey) and keeps a log."""
+    with suppress(redis.ResponseError):
+        client.execute_command("WAITAOF", 1, 0, _WAITAOF_MS)
+
+
+def cancel_job(client: Client, name: str, settings: Settings, *, mark_s: int = 60) -> None:
+    """Ends a job: tasks that are still queued find it gone, and nothing of it stays but the word for those who watch."""
+    with explain_server_errors(settings):
+        record = JobRecord(client, name)
+        record.load()
+        record.delete(keep_mark_s=mark_s)

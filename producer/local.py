@@ -1,0 +1,204 @@
+"""`run`: server, workers, enqueuing, following and results in one command."""
+
+import fcntl
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from producer.embedded import EmbeddedServer
+from producer.enqueue import Request, check_folder, enqueue_images, open_job
+from producer.follow import exit_code, follow
+from shared.celery_app import make_celery
+from shared.errors import ExitCode, FaceQueueError, NotFinished, WrongUsage
+from shared.job import Job, JobRecord
+from shared.messages import check_job_name
+from shared.server import connect, explain_server_errors, wait_for_server
+from shared.settings import Settings
+
+_WORKER_STOP_S = 45.0
+_MOST_RESTARTS = 5
+
+
+def run(request: Request, settings: Settings, workers: int, say: Callable[[str], None]) -> tuple[Job, ExitCode]:
+    """Does the whole job and returns it with its exit code; what was started is ended, however it goes."""
+    folder = check_folder(request.folder)
+    assert request.results_dir is not None
+    if request.job:
+        check_job_name(request.job)
+    results_dir = request.results_dir.resolve()
+    state = settings.state_dir.resolve()
+    if results_dir == state or results_dir in state.parents:
+        raise WrongUsage(f"The data folder {state} lies in the results folder {results_dir}. Set FACEQUEUE_STATE_DIR.")
+    with ExitStack() as stack:
+        stack.enter_context(_locked(state))
+        stack.enter_context(_sigterm_interrupts())
+        server = None
+        if settings.redis_url is None:
+            server = EmbeddedServer(state / "server")
+            server.start()
+            stack.callback(server.stop)
+        url = server.url if server else settings.redis_url
+        prefix = "" if server else f"run-{hashlib.blake2b(str(state).encode(), digest_size=4).hexdigest()}-"
+        changes: dict[str, Any] = {
+            "redis_url": url, "data_root": folder, "results_dir": results_dir, "queue_prefix": prefix,
+        }  # fmt: skip
+        settings = settings.model_copy(update=changes)
+        client = connect(settings)
+        wait_for_server(settings, client, say)
+        with explain_server_errors(settings):
+            job = _find_job(client, request, results_dir, settings, say)
+        if job.state == "finished":
+            return job, exit_code(job)
+        crew = _Crew(settings, workers, state / "worker.log")
+        stack.callback(crew.stop)
+        crew.start()
+        producer = _Producer(client, job, folder, settings, say)
+        stack.callback(producer.stop)
+        producer.start()
+
+        def look_after() -> None:
+            if server is not None and server.ensure():
+                say("The server had ended and was started again")
+            crew.ensure(say)
+            producer.check()
+
+        job = follow(client, job.name, settings, look_after)
+        return job, exit_code(job)
+
+
+def _find_job(client: Any, request: Request, results_dir: Path, settings: Settings, say: Callable[[str], None]) -> Job:
+    job, new = open_job(client, request, settings, go_on=True)
+    if job.state == "finished":
+        if (results_dir / job.name / "summary.json").is_file():
+            say(f"Job {job.name} was finished before")
+            return job
+        say(f"The results of job {job.name} are gone; it is computed again")
+        JobRecord(client, job.name).delete()
+        job, new = open_job(client, request, settings, go_on=True)
+    say(f"{'Job' if new else 'Going on with job'} {job.name}: {job.source}")
+    if job.problem is not None:
+        JobRecord(client, job.name).forget_problem()
+    return job
+
+
+@contextmanager
+def _locked(state: Path) -> Iterator[None]:
+    """Holds the data folder against a second `run`; the lock ends with this process, however it ends."""
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        file = (state / "lock").open("a")
+    except OSError as error:
+        raise WrongUsage(
+            f"The data folder {state} cannot be used: {error.strerror}. Set FACEQUEUE_STATE_DIR."
+        ) from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise NotFinished(
+                f"Another `run` uses the data folder {state}. Wait for it, or set FACEQUEUE_STATE_DIR to another folder."
+            ) from None
+        yield
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """SIGTERM ends `run` as Ctrl-C does: in good order."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class _Crew:
+    """The worker that `run` starts, and starts again when it dies."""
+
+    def __init__(self, settings: Settings, processes: int, log: Path) -> None:
+        self._log, self._processes, self._starts = log, processes, 0
+        self._environment = os.environ | {
+            "REDIS_URL": str(settings.redis_url),
+            "FACEQUEUE_DATA_ROOT": str(settings.data_root),
+            "FACEQUEUE_RESULTS_DIR": str(settings.results_dir),
+            "FACEQUEUE_QUEUE_PREFIX": settings.queue_prefix,
+            "FACEQUEUE_BATCH_SIZE": str(settings.batch_size),
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._starts += 1
+        command = [
+            sys.executable, "-m", "worker", "--concurrency", str(self._processes), "--parent-pid", str(os.getpid()),
+        ]  # fmt: skip
+        with self._log.open("ab" if self._starts > 1 else "wb") as log:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=self._environment
+            )
+
+    def ensure(self, say: Callable[[str], None]) -> None:
+        """Starts the worker again where it has ended; gives up after some times."""
+        if self._process is None or self._process.poll() is None:
+            return
+        if self._starts > _MOST_RESTARTS:
+            raise FaceQueueError(
+                f"The worker ended {self._starts} times. Its log is {self._log}:\n{self._last_lines()}"
+            )
+        say(f"The worker ended (code {self._process.returncode}) and is started again; its log is {self._log}")
+        time.sleep(min(5.0, 0.5 * 2**self._starts))
+        self.start()
+
+    def _last_lines(self) -> str:
+        return "\n".join(self._log.read_text(errors="replace").strip().splitlines()[-3:])
+
+    def stop(self) -> None:
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(_WORKER_STOP_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+
+class _Producer:
+    """Enqueues in a thread, so that the following can begin."""
+
+    def __init__(self, client: Any, job: Job, folder: Path, settings: Settings, say: Callable[[str], None]) -> None:
+        self._stop = threading.Event()
+        self._error: BaseException | None = None
+        self._arguments = (client, make_celery(settings), job, folder, settings, say, self._stop.is_set)
+        self._thread = threading.Thread(target=self._work, daemon=True, name="producer")
+        self._settings = settings
+
+    def _work(self) -> None:
+        try:
+            with explain_server_errors(self._settings):
+                enqueue_images(*self._arguments)
+        # Raised again in the main thread, by `check`.
+        except BaseException as error:
+            self._error = error
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def check(self) -> None:
+        """Raises what went wrong in the thread."""
+        if self._error is not None:
+            raise self._error
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(10)

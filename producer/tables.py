@@ -1,0 +1,62 @@
+"""Jobs and workers as tables."""
+
+from datetime import datetime
+
+from rich.console import Console
+from rich.table import Table
+
+from producer.follow import describe
+from shared.job import Job
+from shared.worker_registry import Worker
+
+
+def _time(ms: int) -> str:
+    return f"{datetime.fromtimestamp(ms / 1000):%Y-%m-%d %H:%M:%S}"
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, no_wrap=column == "job", overflow="fold")
+    return table
+
+
+def print_jobs(jobs: list[Job]) -> None:
+    """One line a job, oldest first."""
+    if not jobs:
+        print("No jobs. `python -m producer enqueue DIR` makes one.")
+        return
+    table = _table("job", "state", "created", "progress", "folder")
+    for job in jobs:
+        table.add_row(job.name, job.state, _time(job.created_ms), describe(job), job.source)
+    Console(soft_wrap=True).print(table)
+
+
+def print_job(job: Job) -> None:
+    """All about one job."""
+    table = _table("", "")
+    table.show_header = False
+    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in job.outcomes.items()) or "none yet"
+    for name, value in (
+        ("job", job.name), ("state", job.state), ("folder", job.source), ("progress", describe(job)),
+        ("outcomes", outcomes), ("batches", str(job.batches)), ("created", _time(job.created_ms)),
+        ("last news", _time(job.updated_ms)), ("faces", job.contract.faces), ("weights", job.contract.weights),
+        ("margin", f"{job.contract.margin_px} px"), ("problem", job.problem or "none"),
+    ):  # fmt: skip
+        table.add_row(name, value)
+    Console(soft_wrap=True).print(table)
+
+
+def print_workers(workers: list[Worker]) -> None:
+    """One line a worker."""
+    if not workers:
+        print("No workers. `python -m worker` starts one.")
+        return
+    table = _table("worker", "queues", "processes", "CPU %", "RSS MiB")
+    for worker in workers:
+        resources = worker.resources
+        table.add_row(
+            worker.name, ", ".join(worker.queues), str(worker.processes), str(resources.get("cpu_percent", "")),
+            str(resources.get("rss_mib", "")),
+        )  # fmt: skip
+    Console(soft_wrap=True).print(table)

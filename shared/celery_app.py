@@ -1,0 +1,79 @@
+"""The Celery application that producer and worker share. The reasons are in docs/architecture.md."""
+
+import uuid
+
+from celery import Celery
+from kombu import Queue  # type: ignore[attr-defined]
+
+from shared.messages import AGGREGATE_TASK, EMBED_TASK, Aggregate, EmbedBatch
+from shared.settings import Settings
+
+
+def make_celery(settings: Settings) -> Celery:
+    """A Celery application for this server and these queues."""
+    app = Celery("facequeue", set_as_current=False)
+    hard_limit_s = 60 + settings.batch_size * settings.image_timeout_s
+    app.conf.update(
+        broker_url=settings.server_url,
+        # No result backend: the job record holds what became of every batch, and outlives no job.
+        task_ignore_result=True,
+        accept_content=["json"],
+        task_serializer="json",
+        task_queues=[Queue(name) for name in (settings.embed_queue, settings.aggregate_queue)],  # type: ignore[no-untyped-call]
+        task_default_queue=settings.embed_queue,
+        task_create_missing_queues=False,
+        task_routes={
+            EMBED_TASK: {"queue": settings.embed_queue},
+            AGGREGATE_TASK: {"queue": settings.aggregate_queue},
+        },
+        task_acks_late=True,
+        task_time_limit=hard_limit_s,
+        task_reject_on_worker_lost=False,  # a lost batch is sent again by the job record, which counts
+        task_track_started=True,
+        task_send_sent_event=True,
+        worker_send_task_events=True,
+        worker_prefetch_multiplier=1,
+        # 4 s by default, and longer loads would have every replacement of a crashed process killed for ever.
+        worker_proc_alive_timeout=120,
+        worker_cancel_long_running_tasks_on_connection_loss=True,
+        worker_soft_shutdown_timeout=30,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            # Second net only: leases notice a lost batch in seconds. Above any batch's hard limit, else it runs twice.
+            "visibility_timeout": int(2 * hard_limit_s + 3600),
+            "unacked_restore_interval": 5,
+            "unacked_restore_throttle": 1,
+            "socket_keepalive": True,
+            "health_check_interval": 25,
+        },
+    )
+    return app
+
+
+def send_batch(app: Celery, queue: str, message: EmbedBatch) -> None:
+    """Publishes one batch, with arguments that a person can read in Flower."""
+    app.send_task(
+        EMBED_TASK,
+        kwargs={"message": message.model_dump()},
+        task_id=message.task_id,
+        queue=queue,
+        argsrepr="",
+        kwargsrepr=message.describe(),
+        retry=False,
+    )
+
+
+def send_aggregate(app: Celery, queue: str, message: Aggregate) -> None:
+    """Publishes the aggregation of a job. Sent twice, it is done once."""
+    app.send_task(
+        AGGREGATE_TASK,
+        kwargs={"message": message.model_dump()},
+        task_id=f"{message.job}:aggregate:{uuid.uuid4().hex[:8]}",
+        queue=queue,
+        argsrepr="",
+        kwargsrepr=message.describe(),
+        retry=False,
+    )

@@ -1,0 +1,313 @@
+"""The job record in Redis: what a job is made of, what is done, and who works on what.
+
+Every change that must not be torn is one Lua script (`lua/`), so that a process may die between any two calls.
+Batches are done by being removed from `open`; whatever stays in it is not done, however many messages were lost.
+"""
+
+import json
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
+
+from shared.contract import Contract, Runtime
+from shared.errors import NotFinished, WrongUsage
+from shared.messages import pack_paths, unpack_paths
+from shared.outcomes import FAILED, Outcome
+from shared.server import Client
+
+PREFIX = "facequeue:"
+REGISTRY = f"{PREFIX}jobs"
+RECORD_VERSION = "1"
+_AGGREGATION_LEASE_FACTOR = 2  # files are being written: rather wait a little longer than write them twice
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the producer asked for beside the contract."""
+
+    folder: str
+    """The folder enqueued, relative to the data root; empty for the data root itself."""
+    batch_size: int
+    distances: str
+    """`full`, `none` or `auto`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A job as its record stood when it was read."""
+
+    name: str
+    uid: str
+    state: str
+    """`enqueuing`, `sealed`, `finished` or `cancelled`."""
+    origin: str
+    """Fingerprint of folder, settings and results folder: the same origin goes on with the same job."""
+    source: str
+    """The folder as the producer saw it, for people."""
+    contract: Contract
+    runtime: dict[str, str] | None
+    options: Options
+    queue_prefix: str
+    batches: int
+    images: int
+    cursor: str
+    images_done: int
+    faces: int
+    outcomes: dict[str, int]
+    created_ms: int
+    started_ms: int | None
+    updated_ms: int
+    ended_ms: int | None
+    problem: str | None
+    """Why the results could not be written, where they could not."""
+
+    @property
+    def failed(self) -> int:
+        """Images that failed so far."""
+        return sum(self.outcomes.get(outcome, 0) for outcome in FAILED)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every image is accounted for (the results may still be in the making)."""
+        return self.state in ("sealed", "finished") and self.images_done == self.images
+
+    @classmethod
+    def parse(cls, name: str, raw: dict[bytes, bytes]) -> Self:
+        """From the hash in Redis."""
+        fields = {key.decode(): value.decode() for key, value in raw.items()}
+        if fields.get("version") != RECORD_VERSION:
+            raise WrongUsage(
+                f"Job '{name}' was made by another version of facequeue; finish or cancel it with that one."
+            )
+        return cls(
+            name=name,
+            uid=fields["uid"],
+            state=fields["state"],
+            origin=fields["origin"],
+            source=fields["source"],
+            contract=Contract.from_dict(json.loads(fields["contract"])),
+            runtime=json.loads(fields["runtime"]) if "runtime" in fields else None,
+            options=Options(**json.loads(fields["options"])),
+            queue_prefix=fields["queue_prefix"],
+            batches=int(fields["batches"]),
+            images=int(fields["images"]),
+            cursor=json.loads(fields["cursor"]),
+            images_done=int(fields.get("images_done", 0)),
+            faces=int(fields.get("faces", 0)),
+            outcomes={o.value: int(fields[f"outcome:{o}"]) for o in Outcome if f"outcome:{o}" in fields},
+            created_ms=int(fields["created_ms"]),
+            started_ms=int(fields["started_ms"]) if "started_ms" in fields else None,
+            updated_ms=int(fields["updated_ms"]),
+            ended_ms=int(fields["ended_ms"]) if "ended_ms" in fields else None,
+            problem=fields.get("problem"),
+        )
+
+
+@cache
+def _script(name: str) -> str:
+    return (Path(__file__).parent / "lua" / f"{name}.lua").read_text()
+
+
+class JobRecord:
+    """The record of one job."""
+
+    def __init__(self, client: Client, name: str) -> None:
+        self.name = name
+        self._client = client
+        self._key = f"{PREFIX}job:{name}"
+        self._scripts: dict[str, Any] = {}
+
+    def _run(self, script: str, parts: list[str], *args: Any) -> Any:
+        keys = [
+            REGISTRY if part == "registry" else part if part.startswith("=") else self._part(part) for part in parts
+        ]
+        keys = [key.removeprefix("=") for key in keys]
+        if script not in self._scripts:
+            self._scripts[script] = self._client.register_script(_script(script))
+        answer = self._scripts[script](keys=keys, args=args)
+        return answer.decode() if isinstance(answer, bytes) else answer
+
+    def _part(self, part: str) -> str:
+        return f"{self._key}:{part}" if part else self._key
+
+    # The producer's side
+
+    def create(
+        self, *, origin: str, source: str, contract: Contract, options: Options, queue_prefix: str
+    ) -> tuple[Job, bool]:
+        """Creates the job, or finds the one of this name; the second value says whether it is new."""
+        uid = uuid.uuid4().hex
+        fields = {
+            "version": RECORD_VERSION, "state": "enqueuing", "origin": origin, "source": source,
+            "contract": json.dumps(contract.as_dict()), "options": json.dumps(vars(options)),
+            "queue_prefix": queue_prefix, "batches": 0, "images": 0, "cursor": json.dumps(""), "sends": 0, "taken": 0,
+        }  # fmt: skip
+        pairs = [item for pair in fields.items() for item in pair]
+        present = self._run("create", ["", "registry"], self.name, uid, *pairs)
+        return self.load(), present == uid
+
+    def load(self) -> Job:
+        """The job as it stands; WrongUsage where there is none of this name."""
+        raw = self._client.hgetall(self._key)
+        if not raw:
+            raise WrongUsage(f"No job '{self.name}' on this server. `python -m producer jobs` lists them.")
+        return Job.parse(self.name, raw)
+
+    def attach_producer(self, uid: str) -> str:
+        """Makes the caller the only producer of this job; returns the token that its calls need."""
+        token = uuid.uuid4().hex
+        self._client.hset(self._key, "producer", token)
+        return token
+
+    def add_batch(self, uid: str, producer: str, batch: int, paths: list[str]) -> int:
+        """Records a batch and returns its send number."""
+        args = (uid, producer, batch, pack_paths(paths), len(paths), json.dumps(paths[-1]))
+        answer = self._run("add_batch", ["", "batches", "open"], *args)
+        if isinstance(answer, int):
+            return answer
+        raise NotFinished(self._refusal(answer))
+
+    def seal(self, uid: str, producer: str) -> bool:
+        """Says that no batch will follow. True where all batches are done already."""
+        answer = self._run("seal", ["", "open"], uid, producer)
+        if answer not in ("sealed", "complete"):
+            raise NotFinished(self._refusal(answer))
+        return bool(answer == "complete")
+
+    def _refusal(self, answer: str) -> str:
+        if answer == "fenced":
+            return f"Another producer has taken over job '{self.name}'; this one stops."
+        if answer == "cancelled":
+            return f"Job '{self.name}' was cancelled."
+        return f"Job '{self.name}' takes no more images ({answer})."
+
+    def open_batches(self) -> int:
+        """How many recorded batches are not done."""
+        return int(self._client.zcard(self._part("open")))
+
+    # The worker's side
+
+    def agree_on_runtime(self, runtime: Runtime) -> dict[str, str]:
+        """Sets the worker's part of the contract if nobody has, and returns what stands."""
+        self._client.hsetnx(self._key, "runtime", json.dumps(runtime.as_dict(), sort_keys=True))
+        raw = self._client.hget(self._key, "runtime")
+        agreed: dict[str, str] = json.loads(raw) if raw else {}
+        return agreed
+
+    def take(self, uid: str, batch: int, send: int, holder: str, lease_s: float) -> int | str:
+        """Leases a batch: the number of this attempt, or `unknown`, `cancelled`, `done` or `leased`."""
+        parts = ["", "open", "leases", "holders", "attempts"]
+        answer: int | str = self._run("take", parts, uid, batch, send, holder, int(lease_s * 1000))
+        return answer
+
+    def renew(self, batch: int, holder: str, lease_s: float) -> bool:
+        """Prolongs a lease; False where it was lost."""
+        return bool(self._run("renew", ["leases", "holders"], batch, holder, int(lease_s * 1000)))
+
+    def release(self, batch: int, holder: str) -> bool:
+        """Gives a batch back."""
+        return bool(self._run("release", ["leases", "holders"], batch, holder))
+
+    def commit(self, uid: str, batch: int, block: bytes, outcomes: dict[str, int], faces: int) -> str:
+        """Stores a block once: `stored`, `last`, or `done`, `unknown`, `cancelled` where it was not wanted."""
+        parts = ["", "open", "leases", "holders", "batches", "attempts", f"block:{batch}"]
+        counters: list[Any] = ["images_done", sum(outcomes.values()), "faces", faces]
+        for outcome, amount in outcomes.items():
+            counters += [f"outcome:{outcome}", amount]
+        answer: str = self._run("commit", parts, uid, batch, block, *counters)
+        return answer
+
+    # The aggregator's side
+
+    def claim_aggregation(self, holder: str, lease_s: float) -> bool:
+        """Makes `holder` the only aggregator for a while."""
+        lease_ms = int(lease_s * _AGGREGATION_LEASE_FACTOR * 1000)
+        return bool(self._client.set(self._part("aggregation"), holder, nx=True, px=lease_ms))
+
+    def renew_aggregation(self, holder: str, lease_s: float) -> bool:
+        """Prolongs the claim; False where it was lost."""
+        if not self.holds_aggregation(holder):
+            return False
+        lease_ms = int(lease_s * _AGGREGATION_LEASE_FACTOR * 1000)
+        return bool(self._client.pexpire(self._part("aggregation"), lease_ms))
+
+    def holds_aggregation(self, holder: str) -> bool:
+        """Whether the claim is still this holder's."""
+        return bool(self._client.get(self._part("aggregation")) == holder.encode())
+
+    def release_aggregation(self, holder: str, problem: str | None = None) -> None:
+        """Gives the claim back, with the reason why there are no results."""
+        if problem is not None:
+            self._client.hset(self._key, "problem", problem)
+        if self.holds_aggregation(holder):
+            self._client.delete(self._part("aggregation"))
+
+    def forget_problem(self) -> None:
+        """Lets the aggregation be tried again."""
+        self._client.hdel(self._key, "problem")
+
+    def aggregation_claimed(self) -> bool:
+        """Whether somebody aggregates this job just now."""
+        return bool(self._client.exists(self._part("aggregation")))
+
+    def blocks(self, batches: int) -> Iterator[bytes]:
+        """The blocks in order, a few at a time."""
+        for first in range(0, batches, 16):
+            keys = [self._part(f"block:{batch}") for batch in range(first, min(batches, first + 16))]
+            for key, block in zip(keys, self._client.mget(keys), strict=True):
+                if block is None:
+                    raise NotFinished(f"Block {key} is not on the server any more; run the job again.")
+                yield block
+
+    def finish(self, job: Job, holder: str, ttl_s: int) -> str:
+        """Marks the job finished and removes what only an unfinished one needs."""
+        parts = ["", "aggregation", "open", "leases", "holders", "batches", "attempts"]
+        answer: str = self._run("finish", parts, job.uid, holder, ttl_s)
+        if answer == "finished":
+            self._remove_blocks(job.batches)
+        return answer
+
+    def _remove_blocks(self, batches: int) -> None:
+        for first in range(0, batches, 1000):
+            self._client.unlink(*(self._part(f"block:{n}") for n in range(first, min(batches, first + 1000))))
+
+    # The reconciler's side
+
+    def find_lost(self, queue: str, most: int = 1000) -> dict[int, str]:
+        """Batches whose message is gone, with their send numbers."""
+        found = self._run("lost", ["", "open", "leases", f"={queue}"], most)
+        return {int(batch): send.decode() for batch, send in zip(found[::2], found[1::2], strict=True)}
+
+    def resend(self, uid: str, batch: int, send: str) -> tuple[int, list[str]] | None:
+        """A new send number and the paths of a lost batch; None where it is not lost any more."""
+        answer = self._run("resend", ["", "open", "leases", "holders", "batches"], uid, batch, send)
+        return (int(answer[0]), unpack_paths(answer[1])) if answer else None
+
+    def delete(self, *, keep_mark_s: int = 0) -> None:
+        """Removes every key of the job; `keep_mark_s` keeps the word `cancelled` for those who watch."""
+        batches = int(self._client.hget(self._key, "batches") or 0)
+        if keep_mark_s:
+            self._client.hset(self._key, "state", "cancelled")
+            self._client.expire(self._key, keep_mark_s)
+        else:
+            self._client.delete(self._key)
+        parts = ("aggregation", "open", "leases", "holders", "batches", "attempts")
+        self._client.unlink(*(self._part(part) for part in parts))
+        self._remove_blocks(batches)
+        self._client.zrem(REGISTRY, self.name)
+
+
+def list_jobs(client: Client) -> list[Job]:
+    """Every job on this server, oldest first; names whose record has expired are forgotten on the way."""
+    jobs = []
+    for raw_name in client.zrange(REGISTRY, 0, -1):
+        name = raw_name.decode()
+        raw = client.hgetall(f"{PREFIX}job:{name}")
+        if raw:
+            jobs.append(Job.parse(name, raw))
+        else:
+            client.zrem(REGISTRY, raw_name)
+    return jobs

@@ -1,0 +1,16 @@
+-- Stores a batch's block and marks the batch done, once. Returns 'stored', 'last' (of a sealed job), or why not.
+-- KEYS: job, open, leases, holders, batches, attempts, block.  ARGV: uid, batch, block, counter, amount, ...
+local job = redis.call('HMGET', KEYS[1], 'uid', 'state')
+if job[1] ~= ARGV[1] then return 'unknown' end
+if job[2] == 'cancelled' then return 'cancelled' end
+if redis.call('ZREM', KEYS[2], ARGV[2]) == 0 then return 'done' end
+redis.call('SET', KEYS[7], ARGV[3])
+redis.call('ZREM', KEYS[3], ARGV[2])
+redis.call('HDEL', KEYS[4], ARGV[2])
+redis.call('HDEL', KEYS[5], ARGV[2])
+redis.call('HDEL', KEYS[6], ARGV[2])
+for k = 4, #ARGV, 2 do redis.call('HINCRBY', KEYS[1], ARGV[k], ARGV[k + 1]) end
+local t = redis.call('TIME')
+redis.call('HSET', KEYS[1], 'updated_ms', t[1] * 1000 + math.floor(t[2] / 1000))
+if job[2] == 'sealed' and redis.call('ZCARD', KEYS[2]) == 0 then return 'last' end
+return 'stored'

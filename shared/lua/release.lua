@@ -1,0 +1,6 @@
+-- Gives a batch back before its time. Returns 1, or 0 where the lease was lost already.
+-- KEYS: leases, holders.  ARGV: batch, holder
+if redis.call('HGET', KEYS[2], ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('ZREM', KEYS[1], ARGV[1])
+redis.call('HDEL', KEYS[2], ARGV[1])
+return 1

@@ -1,0 +1,6 @@
+-- Prolongs a lease that its holder still has. Returns 1, or 0 where it has lost it.
+-- KEYS: leases, holders.  ARGV: batch, holder, lease in ms
+if redis.call('HGET', KEYS[2], ARGV[1]) ~= ARGV[2] then return 0 end
+local t = redis.call('TIME')
+redis.call('ZADD', KEYS[1], 'XX', t[1] * 1000 + math.floor(t[2] / 1000) + ARGV[3], ARGV[1])
+return 1

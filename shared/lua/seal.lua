@@ -1,0 +1,9 @@
+-- No batch will be added any more. Returns 'complete' where all are done already, 'sealed', or why not.
+-- KEYS: job, open.  ARGV: uid, producer
+local job = redis.call('HMGET', KEYS[1], 'uid', 'state', 'producer')
+if job[1] ~= ARGV[1] then return 'unknown' end
+if job[2] ~= 'enqueuing' then return job[2] end
+if job[3] ~= ARGV[2] then return 'fenced' end
+redis.call('HSET', KEYS[1], 'state', 'sealed')
+if redis.call('ZCARD', KEYS[2]) == 0 then return 'complete' end
+return 'sealed'

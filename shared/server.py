@@ -1,0 +1,82 @@
+"""Connections to the Redis server, with errors a person can act on."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+from shared.errors import ServerError
+from shared.settings import Settings
+
+Client = Any
+"""A `redis.Redis`: its own types mix answers of text and bytes, waited for or not."""
+
+
+def connect(settings: Settings, *, read_timeout_s: float = 30.0) -> Client:
+    """A client of the server; nothing is sent yet."""
+    url = settings.server_url
+    if url.startswith("redis+socket://"):  # kombu's spelling; redis-py's is unix://
+        url = "unix://" + url.removeprefix("redis+socket://")
+    return redis.Redis.from_url(
+        url,
+        # redis-py 8 reads with a timeout of 5 s by default, which cuts off its own blocking calls.
+        socket_timeout=read_timeout_s,
+        socket_connect_timeout=5.0,
+        health_check_interval=25,
+        # Bridges a restart's closed connections; longer waits are the callers', who say what they wait for.
+        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),
+    )
+
+
+def readable_url(settings: Settings) -> str:
+    """The server's address without its password."""
+    parts = urlsplit(settings.server_url)
+    if not parts.hostname:
+        return f"{parts.scheme}://{parts.path}"
+    return f"{parts.scheme}://{parts.hostname}:{parts.port or 6379}{parts.path}"
+
+
+@contextmanager
+def explain_server_errors(settings: Settings) -> Iterator[None]:
+    """Turns redis-py's exceptions into a ServerError that says what to do."""
+    where = readable_url(settings)
+    try:
+        yield
+    except redis.AuthenticationError as error:
+        raise ServerError(f"The server at {where} refused the password: {error}. Check REDIS_URL.") from None
+    except redis.ConnectionError as error:
+        raise ServerError(
+            f"No server answers at {where} ({error}). Start one (`docker compose up redis`), set REDIS_URL, "
+            "or use `python -m producer run`, which brings its own."
+        ) from None
+    except redis.TimeoutError:
+        raise ServerError(f"The server at {where} does not answer in time. Is it overloaded?") from None
+    except redis.OutOfMemoryError:
+        raise ServerError(
+            f"The server at {where} is full (maxmemory). Let workers finish, prune jobs, or raise its limit."
+        ) from None
+    except redis.ResponseError as error:
+        raise ServerError(f"The server at {where} answered: {error}.") from None
+
+
+def wait_for_server(settings: Settings, client: Client, say: Callable[[str], None]) -> None:
+    """Returns when the server answers; ServerError after `server_timeout_s`."""
+    deadline = time.monotonic() + settings.server_timeout_s
+    told = False
+    while True:
+        try:
+            with explain_server_errors(settings):
+                client.ping()
+            return
+        except ServerError:
+            if time.monotonic() > deadline:
+                raise
+        if not told:
+            say(f"Waiting for the server at {readable_url(settings)} (up to {settings.server_timeout_s:.0f} s)")
+            told = True
+        time.sleep(0.25)

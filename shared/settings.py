@@ -1,0 +1,98 @@
+"""Every setting, read once per process from the environment and from `.env`."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import quote
+
+from platformdirs import user_cache_path, user_state_path
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Settings of producer and worker. Names carry the prefix FACEQUEUE_, except REDIS_URL."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="FACEQUEUE_", env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True
+    )
+
+    redis_url: Annotated[
+        str | None,
+        Field(
+            validation_alias=AliasChoices("REDIS_URL", "FACEQUEUE_REDIS_URL"),
+            description="The server. Without it, `run` starts its own and the rest use the compose file's on loopback.",
+        ),
+    ] = None
+    redis_password: Annotated[str, Field(description="Password of the compose file's server.")] = "facequeue"  # noqa: S105 - the compose file's default, reachable on loopback only
+    redis_port: Annotated[int, Field(ge=1, le=65535, description="Loopback port of the compose file's server.")] = 6379
+    queue_prefix: Annotated[
+        str, Field(description="Put before the queues' names, so that several installations can share a server.")
+    ] = ""
+
+    data_root: Annotated[Path, Field(description="Images are read below this folder only.")] = Path("data")
+    results_dir: Annotated[Path, Field(description="Where the aggregator writes `<job>/`.")] = Path("results")
+    state_dir: Annotated[Path, Field(description="Data folder of the server that `run` starts, and its logs.")] = (
+        user_state_path("facequeue")
+    )
+    cache_dir: Annotated[Path, Field(description="Converted weights and compiled models.")] = user_cache_path(
+        "facequeue"
+    )
+
+    batch_size: Annotated[int, Field(ge=1, le=1024, description="Images a batch.")] = 16
+    window_batches: Annotated[
+        int, Field(ge=1, description="The producer waits while this many batches of its job are not done.")
+    ] = 2000
+    max_image_mib: Annotated[int, Field(ge=1, description="Larger files are `too_large`.")] = 100
+    max_image_megapixels: Annotated[int, Field(ge=1, description="Images of more pixels are `too_large`.")] = 100
+    image_timeout_s: Annotated[
+        float, Field(gt=0, description="A batch is ended after this long for each of its images.")
+    ] = 30.0
+
+    concurrency: Annotated[int, Field(ge=0, description="Worker processes; 0: the usable cores.")] = 0
+    threads: Annotated[int, Field(ge=0, description="Threads a worker process; 0: cores / processes.")] = 0
+    backend: Annotated[
+        Literal["auto", "openvino", "torch"], Field(description="`auto`: OpenVINO on the CPU where it is installed.")
+    ] = "auto"
+    device: Annotated[str, Field(description="`cpu` or `cuda`; `cuda` needs the torch backend.")] = "cpu"
+    preload_weights: Annotated[
+        Literal["casia-webface", "vggface2"], Field(description="Weights that a worker loads before it takes work.")
+    ] = "casia-webface"
+    weights_path: Annotated[
+        Path | None, Field(description="Local weights file, for `vggface2` or for weights of one's own.")
+    ] = None
+    weights_url: Annotated[str | None, Field(description="Where `vggface2` is downloaded from instead.")] = None
+
+    lease_s: Annotated[float, Field(gt=0, description="A batch whose worker is silent this long is sent again.")] = 15.0
+    job_ttl_s: Annotated[
+        int, Field(ge=60, description="How long the server keeps a job's record after its last news.")
+    ] = 7 * 24 * 3600
+    server_timeout_s: Annotated[float, Field(gt=0, description="How long commands wait for the server.")] = 10.0
+    worker_timeout_s: Annotated[float, Field(gt=0, description="How long waiting goes on with no worker.")] = 30.0
+    sample_interval_s: Annotated[float, Field(gt=0, description="Between two samples of CPU and memory.")] = 1.0
+    distances_max_gib: Annotated[
+        float, Field(gt=0, description="`--distances auto` leaves out a larger distance matrix.")
+    ] = 16.0
+
+    flower_port: Annotated[int, Field(ge=1, le=65535, description="Loopback port of Flower.")] = 5555
+    flower_user: Annotated[str, Field(description="Flower's user, where it has a password.")] = "facequeue"
+    flower_password: Annotated[str | None, Field(description="Flower asks for it when it is set.")] = None
+
+    @property
+    def server_url(self) -> str:
+        """REDIS_URL, or the address of the compose file's server."""
+        return self.redis_url or f"redis://:{quote(self.redis_password, safe='')}@127.0.0.1:{self.redis_port}/0"
+
+    @property
+    def embed_queue(self) -> str:
+        return f"{self.queue_prefix}embed"
+
+    @property
+    def aggregate_queue(self) -> str:
+        return f"{self.queue_prefix}aggregate"
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """This process's settings."""
+    return Settings()

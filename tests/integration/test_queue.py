@@ -1,0 +1,216 @@
+"""The queue proper: enqueue, workers, watch, cancel, on a real server."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import requests
+
+from shared.job import PREFIX, JobRecord
+from tests.conftest import Stage, wait_until
+from tests.integration.test_run import result_bytes
+
+
+def test_a_job_through_separate_workers(stage: Stage, sample: Path) -> None:
+    """One worker embeds, another aggregates; models are loaded once; Flower-readable arguments; then `run` agrees."""
+    root = {"FACEQUEUE_DATA_ROOT": str(sample)}
+    stage.worker("--queues", "embed", "--concurrency", "1", **root)
+    stage.worker("--queues", "aggregate", "--concurrency", "1", **root)
+    done = stage.producer("enqueue", str(sample), "--wait", "--batch-size", "3", "--job", "queued", **root)
+    assert done.returncode == 3, done.stderr
+    assert stage.log("worker.log").count("networks loaded") == 1
+    again = stage.producer("run", str(sample), "--results", str(stage.results), "--job", "ran", "--workers", "1")
+    assert again.returncode == 3, again.stderr
+    assert result_bytes(stage.results / "ran") == result_bytes(stage.results / "queued")
+    left = {key.decode() for key in stage.client.scan_iter(f"{PREFIX}job:*")}
+    assert left == {f"{PREFIX}job:queued", f"{PREFIX}job:ran"}
+    listed = stage.producer("jobs")
+    assert "queued" in listed.stdout and "finished" in listed.stdout
+    assert "Forgotten: queued" in stage.producer("jobs", "--prune").stderr
+
+
+def test_plain_celery_works_too(stage: Stage, sample: Path) -> None:
+    """`celery -A worker.app worker`, and the subfolder of a data root."""
+    root = {"FACEQUEUE_DATA_ROOT": str(sample)}
+    stage.spawn("celery", "-A", "worker.app", "worker", "-c", "1", log="worker.log", **root)
+    done = stage.producer("enqueue", str(sample / "hopper"), "--wait", "--job", "sub", **root)
+    assert done.returncode == 0, done.stderr + stage.log("worker.log")
+    first = (stage.results / "sub" / "images.csv").read_text().splitlines()[1]
+    assert first.split(",")[1] == "as-is.jpg"
+
+
+def test_the_first_batch_is_worked_on_while_the_folder_is_still_walked(
+    stage: Stage, sample: Path, tmp_path: Path
+) -> None:
+    """With a window of two batches, enqueuing can only end if batches are done meanwhile; the bound holds."""
+    root = {"FACEQUEUE_DATA_ROOT": str(sample)}
+    enqueuing = stage.spawn(
+        "producer", "enqueue", str(sample), "--batch-size", "1", "--job", "stream", FACEQUEUE_WINDOW_BATCHES="2", **root
+    )
+    wait_until(lambda: stage.client.llen("embed") == 2, 20, "the window is full")
+    time.sleep(0.5)  # time to overstep, if it would
+    assert stage.client.llen("embed") == 2
+    assert JobRecord(stage.client, "stream").load().state == "enqueuing"
+    stage.worker("--concurrency", "1", **root)
+    assert enqueuing.wait(60) == 0
+    assert stage.producer("watch", "stream").returncode == 3
+
+
+def test_no_worker_gives_up_with_a_clear_line(stage: Stage, sample: Path) -> None:
+    """Exit code 4; the job stays."""
+    root = {"FACEQUEUE_DATA_ROOT": str(sample), "FACEQUEUE_WORKER_TIMEOUT_S": "1"}
+    done = stage.producer("enqueue", str(sample), "--wait", "--job", "alone", **root)
+    assert done.returncode == 4
+    assert "python -m worker" in done.stderr
+    assert "alone" in stage.producer("status").stdout
+    assert "sealed" in stage.producer("status", "alone").stdout
+
+
+def test_cancelling_leaves_nothing_behind_and_queued_messages_do_nothing(stage: Stage, sample: Path) -> None:
+    """The queue still holds the messages; a worker finds them unwanted, also when the name is used again."""
+    root = {"FACEQUEUE_DATA_ROOT": str(sample)}
+    assert stage.producer("enqueue", str(sample), "--job", "gone", "--batch-size", "4", **root).returncode == 0
+    assert stage.producer("cancel", "gone").returncode == 0
+    assert {key.decode() for key in stage.client.scan_iter(f"{PREFIX}job:*")} == {f"{PREFIX}job:gone"}
+    assert 0 < stage.client.ttl(f"{PREFIX}job:gone") <= 60  # only the word for those who watch
+    assert stage.producer("watch", "gone").returncode == 4
+    assert stage.producer("enqueue", str(sample / "hopper"), "--job", "gone", **root).returncode == 0
+    stage.worker("--concurrency", "1", **root)
+    assert stage.producer("watch", "gone").returncode == 0
+    assert "not wanted: unknown" in stage.log("worker.log")
+
+
+def test_a_killed_workers_batch_runs_again_within_seconds(stage: Stage, sample: Path) -> None:
+    """The whole worker dies with a batch in its hands; another, started later, gets it."""
+    root = {"FACEQUEUE_DATA_ROOT": str(sample)}
+    first = stage.worker("--concurrency", "1", **root)
+    assert stage.producer("enqueue", str(sample), "--job", "killed", "--batch-size", "5", **root).returncode == 0
+    leases = f"{PREFIX}job:killed:leases"
+    wait_until(lambda: stage.client.zcard(leases) == 1, 60, "a batch is taken")
+    os.killpg(first.pid, 9)
+    first.wait()
+    killed = time.monotonic()
+    stage.worker("--concurrency", "1", **root)
+    assert stage.producer("watch", "killed").returncode == 3
+    assert time.monotonic() - killed < 30
+    assert "was lost and is sent again" in stage.log("worker.log")
+
+
+def test_a_lost_message_is_sent_again(stage: Stage, sample: Path) -> None:
+    """Messages taken out of the queue by nobody: the record knows."""
+    root = {"FACEQUEUE_DATA_ROOT": str(sample)}
+    assert stage.producer("enqueue", str(sample), "--job", "lost", "--batch-size", "5", **root).returncode == 0
+    for _ in range(3):
+        assert stage.client.lpop("embed")
+    stage.worker("--concurrency", "1", **root)
+    assert stage.producer("watch", "lost").returncode == 3
+
+
+def test_bad_messages_cost_nobody_anything(stage: Stage, sample: Path) -> None:
+    """They are refused with a line; the job beside them finishes."""
+    root = {"FACEQUEUE_DATA_ROOT": str(sample)}
+    from shared.celery_app import make_celery
+    from shared.messages import EMBED_TASK
+
+    app = make_celery(stage.settings)
+    app.send_task(EMBED_TASK, kwargs={"message": {"version": 99}}, queue="embed")
+    app.send_task(EMBED_TASK, kwargs={"something": "else"}, queue="embed")
+    stage.worker("--concurrency", "1", **root)
+    assert stage.producer("enqueue", str(sample / "hopper"), "--wait", "--job", "good", **root).returncode == 0
+    assert stage.log("worker.log").count("message refused") == 2
+
+
+def test_results_that_cannot_be_written_are_written_later(stage: Stage, sample: Path) -> None:
+    """The results folder is a file: a clear error, nothing lost; `aggregate` does it again."""
+    root = {"FACEQUEUE_DATA_ROOT": str(sample)}
+    stage.results.write_text("in the way")
+    stage.worker("--concurrency", "1", **root)
+    done = stage.producer("enqueue", str(sample / "hopper"), "--wait", "--job", "late", **root)
+    assert done.returncode == 1
+    assert "cannot be written" in done.stderr and "aggregate" in done.stderr
+    stage.results.unlink()
+    again = stage.producer("aggregate", "late")
+    assert again.returncode == 0, again.stderr
+    assert (stage.results / "late" / "distances.npy").exists()
+
+
+def test_a_disk_without_room_is_noticed_before(stage: Stage, sample: Path) -> None:
+    """The size limit of `auto` leaves the matrix out and says why."""
+    root = {"FACEQUEUE_DATA_ROOT": str(sample), "FACEQUEUE_DISTANCES_MAX_GIB": "0.0000001"}
+    stage.worker("--concurrency", "1", **root)
+    assert stage.producer("enqueue", str(sample / "hopper"), "--wait", "--job", "big", **root).returncode == 0
+    summary = json.loads((stage.results / "big" / "summary.json").read_text())
+    assert "limit for --distances auto" in summary["distances"]["reason"]
+    assert not (stage.results / "big" / "distances.npy").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["watch", "nothing"], "No job 'nothing'"), (["cancel", "nothing"], "No job"), (["status", "nothing"], "No job"),
+        (["enqueue", "/nowhere"], "There is no folder"), (["enqueue", "."], "not inside the data root"),
+        (["enqueue", ".", "--job", "a/b"], "cannot name a job"),
+    ],
+)  # fmt: skip
+def test_wrong_usage_says_what_to_do(stage: Stage, arguments: list[str], says: str) -> None:
+    """Exit code 2, one line, no traceback."""
+    done = stage.producer(*arguments, FACEQUEUE_DATA_ROOT="/nonexistent")
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_no_server_says_what_to_do(tmp_path: Path, sample: Path) -> None:
+    """Exit code 4 after the stated time."""
+    environment = os.environ | {
+        "REDIS_URL": "redis://127.0.0.1:1/0", "FACEQUEUE_SERVER_TIMEOUT_S": "0.5", "FACEQUEUE_DATA_ROOT": str(sample),
+    }  # fmt: skip
+    for arguments in (["enqueue", str(sample)], ["status"], ["run", str(sample)]):
+        done = subprocess.run(
+            [sys.executable, "-m", "producer", *arguments], env=environment, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 4, done.stderr
+        assert "No server answers" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_doctor_examines_everything(stage: Stage, sample: Path) -> None:
+    """Without a worker it says how to start one; with one, all is well."""
+    root = {"FACEQUEUE_DATA_ROOT": str(sample)}
+    before = stage.producer("doctor", **root)
+    assert before.returncode == 4
+    assert "FAIL workers: nobody serves embed and aggregate: `python -m worker` starts one" in before.stdout
+    stage.worker("--concurrency", "1", **root)
+    after = stage.producer("doctor", **root)
+    assert after.returncode == 0, after.stdout
+    assert after.stdout.count("ok  ") == 5
+    assert "worker-" in stage.producer("workers").stdout
+
+
+def test_flower_shows_readable_tasks_and_the_workers_resources(stage: Stage, sample: Path) -> None:
+    """A real Flower over HTTP."""
+    root = {"FACEQUEUE_DATA_ROOT": str(sample)}
+    port = 5600 + (stage.client.incr("port") % 100)
+    stage.spawn("producer", "flower", "--port", str(port), log="flower.log", **root)
+    url = f"http://127.0.0.1:{port}"
+
+    def get(path: str) -> object:
+        try:
+            answer = requests.get(url + path, timeout=10)
+        except requests.ConnectionError:
+            return None
+        return answer.json() if answer.ok else None
+
+    stage.worker("--concurrency", "1", **root)
+    wait_until(lambda: get("/api/workers?refresh=1"), 60, "Flower sees the worker")
+    assert stage.producer("enqueue", str(sample / "hopper"), "--wait", "--job", "seen", **root).returncode == 0
+    wait_until(lambda: "SUCCESS" in json.dumps(get("/api/tasks")), 30, "Flower has seen the task")
+    tasks = list(dict(get("/api/tasks")).values())  # type: ignore[call-overload]
+    embedded = next(task for task in tasks if task["name"] == "facequeue.embed_batch")
+    assert embedded["kwargs"] == "job=seen batch=0 images=9"
+    (worker,) = dict(get("/api/workers?refresh=1")).values()  # type: ignore[call-overload]
+    assert worker["stats"]["psutil"]["rss_mib"] > 50

@@ -1,0 +1,221 @@
+"""`python -m producer run`: the main job, end to end, with its own server and workers."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from tests.conftest import ROOT, wait_until
+
+RESULT_COLUMNS = ("image", "path", "outcome", "error", "faces", "same_as", "width", "height")
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    environment = os.environ | {"FACEQUEUE_STATE_DIR": str(folder / "state"), "PYTHONPATH": str(ROOT)}
+    environment.pop("REDIS_URL", None)
+    return environment
+
+
+def _run(folder: Path, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "producer", "run", *map(str, arguments)], env=_environment(folder) | environment,
+        capture_output=True, text=True, timeout=150, cwd=folder,
+    )  # fmt: skip
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def result_bytes(folder: Path) -> dict[str, bytes]:
+    """What is promised to be the same to the last byte."""
+    images = [[row[column] for column in RESULT_COLUMNS] for row in _rows(folder / "images.csv")]
+    files = {name: (folder / name).read_bytes() for name in ("embeddings.npy", "distances.npy", "faces.csv")}
+    return files | {"images.csv": json.dumps(images).encode()}
+
+
+@pytest.fixture(scope="module")
+def finished(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of the sample folder, run once for this module."""
+    folder = tmp_path_factory.mktemp("run")
+    done = _run(folder, sample, "--results", folder / "out", "--job", "sample", "--workers", 2, "--batch-size", 4)
+    assert done.returncode == 3, done.stderr
+    assert "Results:" in done.stdout
+    assert "damaged/truncated.jpg" in done.stdout
+    return folder / "out" / "sample"
+
+
+def test_every_file_is_accounted_for(sample: Path, finished: Path) -> None:
+    """One row a file, in a stable order, with an outcome."""
+    rows = _rows(finished / "images.csv")
+    assert {row["path"] for row in rows} == {str(p.relative_to(sample)) for p in sample.rglob("*") if p.is_file()}
+    outcomes = {row["path"]: row["outcome"] for row in rows}
+    assert outcomes["damaged/truncated.jpg"] == "unreadable"
+    assert outcomes["damaged/not-an-image.txt"] == "skipped"
+    assert outcomes["nobody/coffee.png"] == "no_face"
+    assert [int(row["image"]) for row in rows] == list(range(len(rows)))
+    summary = json.loads((finished / "summary.json").read_text())
+    assert sum(summary["outcomes"].values()) == len(rows)
+    assert summary["contract"]["margin_px"] == 32
+    assert summary["contract"]["backend"].startswith("openvino")
+
+
+def test_every_picture_of_a_person_is_nearest_to_that_person(finished: Path) -> None:
+    """Mirrored, darker, brighter, smaller, grey or turned: nearer to each of the same than to any of the other."""
+    faces = _rows(finished / "faces.csv")
+    distances = np.load(finished / "distances.npy")
+    person = np.array([face["path"].split("/")[0] for face in faces])
+    for k in range(len(faces)):
+        if person[k] in ("collins", "hopper"):
+            others = np.arange(len(faces)) != k
+            same = distances[k, (person == person[k]) & others]
+            other = distances[k, (person != person[k]) & np.isin(person, ["collins", "hopper"])]
+            assert same.max() < other.min(), faces[k]["path"]
+    assert {"collins", "hopper", "both.jpg"} == set(person)
+
+
+def test_arrays_agree_with_each_other(finished: Path) -> None:
+    """Shapes, dtypes, normalised rows, resources of both roles."""
+    embeddings = np.load(finished / "embeddings.npy")
+    distances = np.load(finished / "distances.npy")
+    faces = _rows(finished / "faces.csv")
+    assert embeddings.shape == (len(faces), 512)
+    assert embeddings.dtype == distances.dtype == np.float32
+    assert np.allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
+    assert abs(distances[0, 1] - np.linalg.norm(embeddings[0] - embeddings[1])) < 1e-6
+    (log,) = (finished / "resources").glob("*.csv")
+    samples = _rows(log)
+    assert {row["role"] for row in samples} == {"main", "child"}
+    assert max(float(row["cpu_percent"]) for row in samples) > 5
+
+
+def test_one_worker_and_other_batches_give_the_same_bytes(sample: Path, finished: Path, tmp_path: Path) -> None:
+    """The result does not depend on how the work was cut."""
+    done = _run(tmp_path, sample, "--results", tmp_path / "out", "--job", "again", "--workers", 1, "--batch-size", 7)
+    assert done.returncode == 3, done.stderr
+    assert result_bytes(tmp_path / "out" / "again") == result_bytes(finished)
+
+
+def test_a_finished_job_is_not_run_twice_unless_its_results_are_gone(sample: Path, tmp_path: Path) -> None:
+    """And other settings under its name are refused."""
+    small = sample / "hopper"
+    first = _run(tmp_path, small, "--results", "out", "--job", "mine")
+    assert first.returncode == 0, first.stderr
+    second = _run(tmp_path, small, "--results", "out", "--job", "mine")
+    assert (second.returncode, "was finished before" in second.stderr) == (0, True)
+    other = _run(tmp_path, small, "--results", "out", "--job", "mine", "--margin", 0)
+    assert (other.returncode, "other settings" in other.stderr) == (2, True)
+    (tmp_path / "out" / "mine" / "summary.json").unlink()
+    third = _run(tmp_path, small, "--results", "out", "--job", "mine")
+    assert (third.returncode, "computed again" in third.stderr) == (0, True)
+    assert (tmp_path / "out" / "mine" / "summary.json").is_file()
+
+
+def test_an_interrupted_run_ends_what_it_started_and_goes_on_the_next_time(
+    sample: Path, finished: Path, tmp_path: Path
+) -> None:
+    """Ctrl-C after the first images; the same command finishes the same job with the same bytes."""
+    arguments = [
+        sys.executable,
+        "-m",
+        "producer",
+        "run",
+        str(sample),
+        "--results",
+        "out",
+        "--batch-size",
+        "2",
+        "--workers",
+        "1",
+    ]
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(arguments, env=_environment(tmp_path), cwd=tmp_path, stdout=log, stderr=log)
+    wait_until(lambda: "stored" in _text(tmp_path / "state" / "worker.log"), 60, "a batch is done")
+    children = psutil.Process(process.pid).children(recursive=True)
+    second = _run(tmp_path, sample, "--results", "out")
+    assert (second.returncode, "Another `run`" in second.stderr) == (4, True)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 4
+    assert "repeat the command" in _text(tmp_path / "log")
+    wait_until(lambda: not any(child.is_running() for child in children), 10, "everything started has ended")
+    again = _run(tmp_path, sample, "--results", "out", "--batch-size", 2, "--workers", 1)
+    assert (again.returncode, "Going on with job" in again.stderr) == (3, True)
+    (folder,) = (tmp_path / "out").iterdir()
+    assert result_bytes(folder) == result_bytes(finished)
+
+
+def _text(path: Path) -> str:
+    return path.read_text(errors="replace") if path.exists() else ""
+
+
+def test_a_killed_run_is_taken_over_by_the_next(sample: Path, finished: Path, tmp_path: Path) -> None:
+    """SIGKILL leaves no time to clean up; the worker ends by itself, and the next run finishes the job."""
+    arguments = [
+        sys.executable,
+        "-m",
+        "producer",
+        "run",
+        str(sample),
+        "--results",
+        "out",
+        "--batch-size",
+        "2",
+        "--workers",
+        "1",
+    ]
+    process = subprocess.Popen(arguments, env=_environment(tmp_path), cwd=tmp_path, stderr=subprocess.DEVNULL)
+    wait_until(lambda: "stored" in _text(tmp_path / "state" / "worker.log"), 60, "a batch is done")
+    workers = [c for c in psutil.Process(process.pid).children(recursive=True) if "worker" in c.cmdline()]
+    assert workers
+    process.kill()
+    process.wait()
+    wait_until(lambda: not any(worker.is_running() for worker in workers), 15, "the worker has ended by itself")
+    again = _run(tmp_path, sample, "--results", "out", "--batch-size", 2, "--workers", 1)
+    assert again.returncode == 3, again.stderr
+    assert "Going on with job" in again.stderr or "finished before" in again.stderr
+    (folder,) = (tmp_path / "out").iterdir()
+    assert result_bytes(folder) == result_bytes(finished)
+
+
+def test_no_faces_at_all(sample: Path, tmp_path: Path) -> None:
+    """n = 0: empty arrays, exit code 0."""
+    done = _run(tmp_path, sample / "nobody", "--results", "out", "--job", "none", "--workers", 1)
+    assert done.returncode == 0, done.stderr
+    assert np.load(tmp_path / "out" / "none" / "embeddings.npy").shape == (0, 512)
+    assert np.load(tmp_path / "out" / "none" / "distances.npy").shape == (0, 0)
+
+
+def test_copies_are_named(sample: Path, tmp_path: Path) -> None:
+    """`same_as` is the first file with the same bytes; `--distances none` says so in the summary."""
+    images = tmp_path / "images"
+    images.mkdir()
+    data = (sample / "hopper" / "smaller.jpg").read_bytes()
+    for name in ("a.jpg", "b.jpg", "c.JPEG"):
+        (images / name).write_bytes(data)
+    done = _run(tmp_path, images, "--results", "out", "--job", "copies", "--distances", "none", "--workers", 1)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "out" / "copies"
+    assert [row["same_as"] for row in _rows(folder / "images.csv")] == ["", "a.jpg", "a.jpg"]
+    assert not (folder / "distances.npy").exists()
+    assert json.loads((folder / "summary.json").read_text())["distances"] == {
+        "written": False, "reason": "not asked for (--distances none)",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("bad", ["missing", "empty", "file"])
+def test_wrong_folders_are_wrong_usage(tmp_path: Path, bad: str) -> None:
+    """A line that says what is wrong, no traceback, no server started."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("x")
+    done = _run(tmp_path, tmp_path / bad)
+    assert done.returncode == 2
+    assert done.stderr.startswith("producer: ")
+    assert "Traceback" not in done.stderr

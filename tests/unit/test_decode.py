@@ -1,0 +1,116 @@
+"""Any readable file becomes upright RGB; any other becomes a reason."""
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from shared.outcomes import Outcome
+from worker.decode import ImageTrouble, Limits, decode, has_image_signature, read_bytes
+
+LIMITS = Limits(10 * 2**20, 4 * 10**6)
+
+
+def _saved(image: Image.Image, kind: str, **options: object) -> bytes:
+    target = BytesIO()
+    image.save(target, kind, **options)  # type: ignore[arg-type]
+    return target.getvalue()
+
+
+def _pixel(data: bytes) -> tuple[int, ...]:
+    return tuple(int(v) for v in np.asarray(decode(data, LIMITS))[0, 0])
+
+
+def _trouble(data: bytes, limits: Limits = LIMITS) -> ImageTrouble:
+    with pytest.raises(ImageTrouble) as caught:
+        decode(data, limits)
+    return caught.value
+
+
+def test_exif_orientation_is_applied() -> None:
+    """Orientation 6: the camera was held upright, rows become columns."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert decode(_saved(Image.new("RGB", (40, 20)), "JPEG", exif=exif), LIMITS).size == (20, 40)
+
+
+def test_transparency_lies_on_white() -> None:
+    """RGBA, grey with alpha, and a palette with a transparent entry."""
+    assert _pixel(_saved(Image.new("RGBA", (4, 4), (10, 20, 30, 0)), "PNG")) == (255, 255, 255)
+    assert _pixel(_saved(Image.new("LA", (4, 4), (10, 0)), "PNG")) == (255, 255, 255)
+    palette = Image.new("P", (4, 4), 0)
+    palette.putpalette([200, 0, 0])
+    assert _pixel(_saved(palette, "PNG", transparency=0)) == (255, 255, 255)
+
+
+def test_16_bits_are_scaled_and_not_clipped() -> None:
+    """Half of 65535 is half of 255."""
+    image = Image.fromarray(np.full((4, 4), 32896, np.uint16))
+    assert _pixel(_saved(image, "PNG")) == (128, 128, 128)
+
+
+def test_floating_point_is_scaled_from_0_to_1() -> None:
+    """A TIFF of floats."""
+    assert _pixel(_saved(Image.fromarray(np.full((4, 4), 0.5, np.float32)), "TIFF")) == (128, 128, 128)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "CMYK", "YCbCr", "LAB"])
+def test_other_modes_become_rgb(mode: str) -> None:
+    """TIFF can hold them all."""
+    assert decode(_saved(Image.new(mode, (6, 5)), "TIFF"), LIMITS).mode == "RGB"
+
+
+@pytest.mark.parametrize("kind", ["HEIF", "AVIF", "WEBP", "GIF", "BMP", "PPM", "JPEG2000"])
+def test_formats_are_known_by_content(kind: str) -> None:
+    """The name does not matter, the bytes do."""
+    data = _saved(Image.new("RGB", (64, 48), (200, 30, 30)), kind)
+    assert decode(data, LIMITS).size == (64, 48)
+    assert has_image_signature(data[:32])
+
+
+def test_an_animation_gives_its_first_frame() -> None:
+    """A GIF of red, then blue."""
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    red, _, blue = _pixel(_saved(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+    assert red > 200 > 50 > blue
+
+
+def test_too_many_pixels_are_refused_before_decoding() -> None:
+    """The reason gives the figure and the limit."""
+    trouble = _trouble(_saved(Image.new("1", (3000, 2000)), "PNG"))
+    assert trouble.outcome == Outcome.TOO_LARGE
+    assert str(trouble) == "3000 x 2000 pixels, the limit is 4 megapixels"
+
+
+def test_a_truncated_file_is_unreadable() -> None:
+    """In words, without addresses."""
+    data = _saved(Image.effect_noise((200, 200), 90).convert("RGB"), "JPEG")
+    trouble = _trouble(data[: len(data) // 2])
+    assert trouble.outcome == Outcome.UNREADABLE
+    assert "truncated" in str(trouble)
+    assert "0x" not in str(_trouble(b"\xff\xd8\xff" + b"junk" * 50))
+
+
+def test_files_are_judged_by_extension_or_signature(tmp_path: Path) -> None:
+    """A text is skipped, a text called .jpg is unreadable, an image called .txt is read."""
+    (tmp_path / "a.txt").write_text("hello")
+    with pytest.raises(ImageTrouble) as caught:
+        read_bytes(tmp_path / "a.txt", LIMITS)
+    assert caught.value.outcome == Outcome.SKIPPED
+    (tmp_path / "b.jpg").write_text("hello")
+    assert _trouble(read_bytes(tmp_path / "b.jpg", LIMITS)).outcome == Outcome.UNREADABLE
+    (tmp_path / "c.txt").write_bytes(_saved(Image.new("RGB", (8, 8)), "PNG"))
+    assert decode(read_bytes(tmp_path / "c.txt", LIMITS), LIMITS).size == (8, 8)
+
+
+def test_a_large_file_is_not_read(tmp_path: Path) -> None:
+    """Sparse: 11 MiB that would be refused."""
+    path = tmp_path / "large.jpg"
+    with path.open("wb") as file:
+        file.write(b"\xff\xd8\xff")
+        file.truncate(11 * 2**20)
+    with pytest.raises(ImageTrouble) as caught:
+        read_bytes(path, LIMITS)
+    assert caught.value.outcome == Outcome.TOO_LARGE

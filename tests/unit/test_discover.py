@@ -1,0 +1,68 @@
+"""The walk: stable, streaming, nothing hidden, nothing lost."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from producer.discover import find_images, order_key
+from shared.errors import OutsideDataRoot
+from shared.paths import printable, resolve_inside
+
+
+def _make(root: Path, *paths: str) -> None:
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text("x")
+
+
+def test_files_come_before_subdirectories_and_both_are_sorted(tmp_path: Path) -> None:
+    """The order is that of the bytes, whatever the file system gives."""
+    _make(tmp_path, "b.jpg", "a/z.jpg", "a/b/c.jpg", "a-b/q.jpg", "Z.jpg", "é.jpg")
+    found = list(find_images(tmp_path))
+    assert found == ["Z.jpg", "b.jpg", "é.jpg", "a/z.jpg", "a/b/c.jpg", "a-b/q.jpg"]
+    assert sorted(found, key=order_key) == found
+
+
+def test_hidden_and_special_files_are_left_out(tmp_path: Path) -> None:
+    """Hidden files and folders, and pipes; a link to a file counts, a link to a folder is not followed."""
+    _make(tmp_path, "a.jpg", ".hidden.jpg", ".cache/b.jpg", "d/c.jpg")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "a.jpg")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    assert list(find_images(tmp_path)) == ["a.jpg", "link.jpg", "d/c.jpg"]
+
+
+def test_the_walk_goes_on_behind_any_path(tmp_path: Path) -> None:
+    """From every point, exactly the rest."""
+    _make(tmp_path, "a.jpg", "b/a.jpg", "b/c/d.jpg", "b/e.jpg", "bb/a.jpg", "c/x.jpg")
+    everything = list(find_images(tmp_path))
+    for k, path in enumerate(everything):
+        assert list(find_images(tmp_path, after=path)) == everything[k + 1 :]
+
+
+def test_the_walk_goes_on_behind_a_path_that_is_gone(tmp_path: Path) -> None:
+    """The last recorded file may have been removed meanwhile."""
+    _make(tmp_path, "a.jpg", "b/a.jpg", "c/x.jpg")
+    assert list(find_images(tmp_path, after="b/zzz.jpg")) == ["c/x.jpg"]
+    assert list(find_images(tmp_path, after="aa/q.jpg")) == ["b/a.jpg", "c/x.jpg"]
+
+
+def test_a_name_that_is_not_utf8_is_escaped_and_not_lost(tmp_path: Path) -> None:
+    """It can be opened by the path that was found, and printed."""
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.jpg")).write_text("x")
+    (found,) = find_images(tmp_path)
+    assert (tmp_path / found).read_text() == "x"
+    assert printable(found) == "\\xff.jpg"
+
+
+@pytest.mark.parametrize("path", ["../outside.jpg", "link.jpg", "folder/up.jpg"])
+def test_nothing_outside_the_data_root_is_opened(tmp_path: Path, path: str) -> None:
+    """Neither by dots nor by symbolic links."""
+    root = tmp_path / "root"
+    _make(tmp_path, "outside.jpg", "root/in.jpg")
+    (root / "link.jpg").symlink_to(tmp_path / "outside.jpg")
+    (root / "folder").symlink_to(tmp_path)
+    assert resolve_inside(root, "in.jpg") == (root / "in.jpg").resolve()
+    with pytest.raises(OutsideDataRoot):
+        resolve_inside(root, path if path != "folder/up.jpg" else "folder/outside.jpg")

@@ -1,0 +1,163 @@
+"""The converted weights against an independent run of their graph, and what protects them."""
+
+import hashlib
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from shared.contract import KNOWN_WEIGHTS
+from shared.errors import WeightsError
+from shared.settings import Settings
+from worker import weights
+from worker.cascade import detect_faces
+from worker.crop import crop_face
+from worker.frozen_graph import graph_file
+from worker.pipeline import Networks
+from worker.torch_backend import new_resnet
+
+NAME = "casia-webface"
+SHA256 = KNOWN_WEIGHTS[NAME]
+
+
+@pytest.fixture
+def crops(sample: Path, networks: Networks) -> np.ndarray:
+    """Real face crops, float32 [n, 3, 160, 160] in 0..255."""
+    found = []
+    for person in ("collins", "hopper"):
+        for variant in ("as-is", "mirrored", "darker"):
+            image = Image.open(sample / person / f"{variant}.jpg").convert("RGB")
+            found.append(crop_face(image, detect_faces(np.asarray(image), networks).boxes[0], 14))
+    return np.stack(found)
+
+
+def test_embeddings_equal_opencvs_run_of_the_graph(crops: np.ndarray, networks: Networks) -> None:
+    """To 1e-5, on real faces."""
+    # OpenCV 5's classic engine takes this graph, its new one does not; and it takes one crop at a time.
+    graph = cv2.dnn.readNetFromTensorflow(str(graph_file()), engine=cv2.dnn.ENGINE_CLASSIC)
+    rows = []
+    for crop in (crops - 127.5) / 128:
+        graph.setInput(crop[None])
+        rows.append(graph.forward()[0].copy())
+    theirs = np.stack(rows)
+    theirs = theirs / np.linalg.norm(theirs, axis=1, keepdims=True)
+    assert np.abs(networks.embed(crops) - theirs).max() < 1e-5
+
+
+def test_torch_gives_the_same_embeddings_and_the_same_bits_in_any_batch(
+    crops: np.ndarray, networks: Networks, tmp_path: Path
+) -> None:
+    """The other backend agrees, and its rows do not depend on their neighbours."""
+    from worker.torch_backend import TorchNetworks, export_networks
+
+    export_networks(weights.load_embedder(graph_file(), NAME), tmp_path)
+    by_torch = TorchNetworks(tmp_path, 1, "cpu")
+    together = by_torch.embed(crops)
+    assert np.abs(together - networks.embed(crops)).max() < 1e-5
+    assert np.array_equal(by_torch.embed(crops[2:3])[0], together[2])
+    level = (crops[0][None] / 2).astype(np.float32)
+    np.testing.assert_allclose(by_torch.pnet(level), networks.pnet(level), atol=2e-4)
+
+
+def test_wrong_weights_are_not_loaded(tmp_path: Path) -> None:
+    """The SHA-256 is checked before anything is read from the file."""
+    path = tmp_path / "mine.pt"
+    path.write_bytes(b"not weights")
+    with pytest.raises(WeightsError, match="SHA-256"):
+        weights.find_weights("mine", "0" * 64, Settings(_env_file=None, weights_path=path))
+
+
+def test_a_weights_file_of_ones_own_is_used(tmp_path: Path) -> None:
+    """`--weights path.pt`, with the logits that training leaves in it."""
+    resnet = new_resnet()
+    path = tmp_path / "mine.pt"
+    torch.save(resnet.state_dict() | {"logits.weight": torch.zeros(3, 512), "logits.bias": torch.zeros(3)}, path)
+    embedder = weights.load_embedder(path, "mine")
+    with torch.inference_mode():
+        x = torch.rand(2, 3, 160, 160) * 255
+        assert torch.equal(embedder(x), resnet.eval()((x - 127.5) / 128))
+
+
+def test_damaged_networks_are_noticed(tmp_path: Path) -> None:
+    """A changed byte in the cache folder is an error that says what to remove."""
+    (tmp_path / "a.bin").write_bytes(b"abc")
+    (tmp_path / "manifest.json").write_text(json.dumps({"a.bin": hashlib.sha256(b"abc").hexdigest()}))
+    weights.check_prepared(tmp_path)
+    (tmp_path / "a.bin").write_bytes(b"abd")
+    with pytest.raises(WeightsError, match="damaged"):
+        weights.check_prepared(tmp_path)
+
+
+def test_two_processes_may_convert_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One converts, the other waits; the folder appears whole."""
+    conversions = []
+
+    def export(source: Path, name: str, backend: str, folder: Path) -> None:
+        conversions.append(name)
+        (folder / "net.bin").write_bytes(b"x" * 1000)
+
+    monkeypatch.setattr(weights, "_export", export)
+    settings = Settings(_env_file=None, cache_dir=tmp_path)
+    with ThreadPoolExecutor(4) as pool:
+        folders = list(pool.map(lambda _: weights.prepare(NAME, SHA256, "openvino 1", settings), range(4)))
+    assert len(set(folders)) == 1
+    assert len(conversions) == 1
+    weights.check_prepared(folders[0])
+
+
+@contextmanager
+def _web_server(body: bytes) -> Iterator[tuple[str, list[str | None]]]:
+    """Serves `body`, ranges too; records the Range headers."""
+    ranges: list[str | None] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            wanted = self.headers.get("Range")
+            ranges.append(wanted)
+            start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
+            self.send_response(206 if wanted else 200)
+            self.send_header("Content-Length", str(len(body) - start))
+            self.end_headers()
+            self.wfile.write(body[start:])
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/w.pt", ranges
+    server.shutdown()
+
+
+def test_a_download_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    """Half a file is there; only the rest is asked for, and the whole is checked."""
+    body = bytes(range(256)) * 1000
+    target = tmp_path / "vggface2.pt"
+    target.with_suffix(".part").write_bytes(body[:1000])
+    with _web_server(body) as (url, ranges):
+        weights.download(url, target, hashlib.sha256(body).hexdigest())
+    assert target.read_bytes() == body
+    assert ranges == ["bytes=1000-"]
+
+
+def test_a_download_of_something_else_is_thrown_away(tmp_path: Path) -> None:
+    """Nothing stays, not even the part."""
+    with _web_server(b"<html>not found</html>") as (url, _), pytest.raises(WeightsError, match="thrown away"):
+        weights.download(url, tmp_path / "w.pt", "0" * 64)
+    assert not list(tmp_path.glob("*.pt*"))
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_failed_download_says_what_to_do(tmp_path: Path) -> None:
+    """No traceback: the message names the setting for a local file."""
+    with pytest.raises(WeightsError, match="FACEQUEUE_WEIGHTS_PATH"):
+        weights.download("http://127.0.0.1:9/w.pt", tmp_path / "w.pt", "0" * 64)

@@ -1,0 +1,98 @@
+"""`python -m worker`: a worker for both queues; `python -m worker fetch-weights NAME`."""
+
+import os
+import sys
+import threading
+import time
+from typing import Annotated, NoReturn
+
+import typer
+
+from shared.errors import FaceQueueError, WrongUsage
+from shared.settings import get_settings
+
+cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help="Workers of facequeue.")
+
+
+@cli.callback(invoke_without_command=True)
+def serve(
+    context: typer.Context,
+    queues: Annotated[str, typer.Option(help="Queues to serve, of `embed` and `aggregate`.")] = "embed,aggregate",
+    concurrency: Annotated[int, typer.Option(help="Processes; 0: the usable cores.", min=0)] = 0,
+    parent_pid: Annotated[int, typer.Option(hidden=True)] = 0,
+) -> None:
+    """Serve the queues until stopped."""
+    if context.invoked_subcommand is not None:
+        return
+    settings = get_settings()
+    names = {"embed": settings.embed_queue, "aggregate": settings.aggregate_queue}
+    wanted = [queue.strip() for queue in queues.split(",") if queue.strip()]
+    unknown = [queue for queue in wanted if queue not in names]
+    if unknown or not wanted:
+        raise WrongUsage(f"Unknown queue '{', '.join(unknown)}': there are `embed` and `aggregate`.")
+    if parent_pid:
+        threading.Thread(target=_end_with, args=(parent_pid,), daemon=True).start()
+
+    from worker.app import app
+    from worker.models import usable_cores
+
+    processes = concurrency or settings.concurrency or usable_cores()
+    app.worker_main([
+        "worker", "--pool", "prefork", "--concurrency", str(processes), "--hostname", f"worker-{os.getpid()}@%h",
+        "--queues", ",".join(names[queue] for queue in wanted), "--loglevel", "INFO", "--without-mingle",
+        "--without-gossip", "-E",
+    ])  # fmt: skip
+
+
+def _end_with(parent_pid: int) -> None:
+    """Ends this worker when the process that started it is gone, however it went."""
+    while os.getppid() == parent_pid:
+        time.sleep(0.5)
+    os.kill(os.getpid(), 15)
+
+
+@cli.command()
+def alive() -> None:
+    """Exit with 0 if a worker on this host has announced itself lately (for health checks)."""
+    import socket
+
+    from shared.server import connect, explain_server_errors
+    from shared.worker_registry import living_workers
+
+    settings = get_settings()
+    with explain_server_errors(settings):
+        names = [worker.name for worker in living_workers(connect(settings, read_timeout_s=5))]
+    raise typer.Exit(0 if any(name.endswith(f"@{socket.gethostname()}") for name in names) else 1)
+
+
+@cli.command("fetch-weights")
+def fetch_weights(
+    name: Annotated[str, typer.Argument(help="`casia-webface`, `vggface2`, or a name of your own.")],
+    sha256: Annotated[str, typer.Option(help="SHA-256 of weights of your own.")] = "",
+) -> None:
+    """Fetch and convert weights now, instead of at first use."""
+    from shared.contract import KNOWN_WEIGHTS
+    from worker.models import choose_backend
+    from worker.weights import prepare
+
+    wanted = sha256 or KNOWN_WEIGHTS.get(name, "")
+    if not wanted:
+        raise WrongUsage(
+            f"'{name}' is not one of {', '.join(KNOWN_WEIGHTS)}: give --sha256 and FACEQUEUE_WEIGHTS_PATH."
+        )
+    settings = get_settings()
+    print(prepare(name, wanted, choose_backend(settings), settings))
+
+
+def main() -> NoReturn:
+    """The command line; errors a user can cause are one line."""
+    try:
+        cli(standalone_mode=True)
+    except FaceQueueError as error:
+        print(f"worker: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""The worker's Celery application: `celery -A worker.app worker`, or `python -m worker`."""
+
+import os
+from typing import Any
+
+from celery.signals import setup_logging, worker_init, worker_process_init
+
+from shared.celery_app import make_celery
+from shared.contract import KNOWN_WEIGHTS
+from shared.logs import log_to_stderr
+from shared.settings import get_settings
+from worker.upkeep import Upkeep
+
+app = make_celery(get_settings())
+app.conf.imports = ("worker.tasks",)
+app.steps["worker"].add(Upkeep)
+_processes = 1
+
+
+def processes() -> int:
+    """How many processes this worker has; each gets its share of the cores."""
+    return _processes
+
+
+def embeds() -> bool:
+    """Whether this worker takes batches; one that only aggregates needs no networks."""
+    return get_settings().embed_queue in app.amqp.queues.consume_from
+
+
+@setup_logging.connect
+def _set_up_logging(loglevel: Any = "INFO", **_: Any) -> None:
+    log_to_stderr(loglevel)
+
+
+@worker_init.connect
+def _before_the_fork(sender: Any, **_: Any) -> None:
+    from worker import models
+
+    global _processes
+    _processes = int(sender.concurrency or 1)
+    if embeds():
+        settings = get_settings()
+        # Read by OpenMP when a child loads its first library.
+        os.environ.setdefault("OMP_NUM_THREADS", str(models.thread_count(settings, _processes)))
+        name = settings.preload_weights
+        sha256 = KNOWN_WEIGHTS[name]
+        if not models.are_prepared(name, sha256, settings):
+            models.prepare_in_subprocess(name, sha256)
+
+
+@worker_process_init.connect
+def _after_the_fork(**_: Any) -> None:
+    from worker import models
+
+    if embeds():
+        settings = get_settings()
+        name = settings.preload_weights
+        models.load_networks(name, KNOWN_WEIGHTS[name], settings, models.thread_count(settings, _processes))

@@ -1,0 +1,164 @@
+"""From a file's bytes to upright 8-bit RGB pixels, whatever the format; trouble becomes an `ImageTrouble`."""
+
+import re
+import warnings
+from dataclasses import dataclass
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pillow_heif
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import __version__ as pillow_version
+
+from shared.outcomes import Outcome
+
+DECODER = f"Pillow {pillow_version}, pillow-heif {pillow_heif.__version__}"
+
+# What people keep photographs in. Left out are formats that run other programs (EPS), need a renderer (PDF, WMF), or
+# whose readers are seldom tried (FLI, FPX, MIC, ...).
+FORMATS = (
+    "JPEG", "MPO", "PNG", "GIF", "WEBP", "AVIF", "HEIF", "TIFF", "BMP", "DIB", "JPEG2000", "PPM", "TGA", "PSD", "PCX",
+    "SGI", "ICO", "ICNS", "QOI", "DDS",
+)  # fmt: skip
+_SIGNATURE_BYTES = 32
+_WHITE = (255, 255, 255, 255)
+_ADDRESS = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>|0x[0-9a-f]{6,}")
+
+
+class ImageTrouble(Exception):
+    """A file that gives no pixels; says which outcome that is, and why in words."""
+
+    def __init__(self, outcome: Outcome, reason: str) -> None:
+        super().__init__(reason)
+        self.outcome = outcome
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is refused before anything is decoded."""
+
+    max_bytes: int
+    max_pixels: int
+
+
+@cache
+def register_formats() -> None:
+    """Loads Pillow's plugins and HEIF. Its own bomb check is off: ours comes first, with figures."""
+    Image.init()
+    pillow_heif.register_heif_opener(thumbnails=False)
+    Image.MAX_IMAGE_PIXELS = None
+
+
+@cache
+def _openers() -> tuple[str, ...]:
+    """The formats that have a reader of their own: MPO, for one, is read as JPEG."""
+    register_formats()
+    return tuple(kind for kind in FORMATS if kind in Image.OPEN)
+
+
+@cache
+def image_extensions() -> frozenset[str]:
+    """Lower-case extensions, with the dot, of the formats that are read."""
+    register_formats()
+    return frozenset(ext for ext, kind in Image.registered_extensions().items() if kind in FORMATS)
+
+
+def has_image_signature(head: bytes) -> bool:
+    """Whether a file that begins with these bytes is of a format that is read."""
+    for kind in _openers():
+        accept = Image.OPEN[kind][1]
+        if accept is not None and accept(head[:_SIGNATURE_BYTES]) is True:
+            return True
+    return False
+
+
+def read_bytes(path: Path, limits: Limits) -> bytes:
+    """The whole file, if it looks like an image and is not too large."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_SIGNATURE_BYTES)
+            if path.suffix.lower() not in image_extensions() and not has_image_signature(head):
+                raise ImageTrouble(Outcome.SKIPPED, "neither an image extension nor an image signature")
+            size = path.stat().st_size
+            if size > limits.max_bytes:
+                raise ImageTrouble(
+                    Outcome.TOO_LARGE,
+                    f"file of {size / 2**20:.0f} MiB, the limit is {limits.max_bytes / 2**20:.0f} MiB",
+                )
+            if not head:
+                raise ImageTrouble(Outcome.UNREADABLE, "empty file")
+            return head + file.read()
+    except OSError as error:
+        raise ImageTrouble(Outcome.UNREADABLE, f"cannot be read: {error.strerror or type(error).__name__}") from None
+
+
+def decode(data: bytes, limits: Limits) -> Image.Image:
+    """The upright RGB image; ImageTrouble says why there is none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(BytesIO(data), formats=_openers()) as image:
+                width, height = image.size
+                if width * height > limits.max_pixels:
+                    raise ImageTrouble(
+                        Outcome.TOO_LARGE,
+                        f"{width} x {height} pixels, the limit is {limits.max_pixels / 1e6:.0f} megapixels",
+                    )
+                if width < 1 or height < 1:
+                    raise ImageTrouble(Outcome.UNREADABLE, f"{width} x {height} pixels")
+                image.load()
+                return to_rgb(_upright(image))
+        except ImageTrouble:
+            raise
+        except UnidentifiedImageError:
+            raise ImageTrouble(Outcome.UNREADABLE, "not an image, or damaged beyond recognition") from None
+        except MemoryError:
+            raise ImageTrouble(Outcome.UNREADABLE, "needs more memory than there is") from None
+        # Pillow's plugins raise nearly anything on damaged files; none of it may cost a neighbour.
+        except Exception as error:
+            raise ImageTrouble(Outcome.UNREADABLE, _in_words(error)) from None
+
+
+def _in_words(error: Exception) -> str:
+    text = _ADDRESS.sub("data", str(error)).strip().splitlines()
+    return f"damaged: {text[0] if text else type(error).__name__}"[:200]
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    # Damaged EXIF says nothing about the pixels, which are fine.
+    except Exception:
+        return image
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """8-bit RGB: transparency on white, 16 and 32 bits scaled, floating point from 0..1 (or 0..255)."""
+    mode = image.mode
+    if mode == "RGB" and "transparency" not in image.info:
+        return image
+    if mode.startswith("I") or mode == "F":
+        return Image.fromarray(_to_8_bit(np.asarray(image)), "L").convert("RGB")
+    if mode == "LAB":
+        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
+        assert converted is not None
+        return converted
+    if mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, _WHITE), layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def _to_8_bit(values: np.ndarray) -> np.ndarray:
+    top = float(values.max(initial=0))
+    if values.dtype.kind == "f":
+        scale = 255.0 if top <= 1 else 1.0
+    elif values.dtype.itemsize == 2 or 255 < top <= 65535:
+        scale = 1 / 257
+    else:
+        scale = 1.0 if top <= 255 else 255 / (2**31 - 1)
+    scaled = np.nan_to_num(values.astype(np.float64) * scale)
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)

@@ -1,0 +1,130 @@
+"""The networks of this process: loaded once, after the fork, warmed up before work is taken."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+import time
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from shared.contract import Contract, Runtime
+from shared.errors import ContractError, WeightsError
+from shared.logs import get_logger
+from shared.settings import Settings
+from worker import weights
+from worker.area import Float32
+from worker.cascade import detect_faces
+from worker.decode import DECODER
+from worker.pipeline import Networks
+
+_log = get_logger("models")
+loads = 0
+"""How often this process has loaded networks."""
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def thread_count(settings: Settings, processes: int) -> int:
+    """Threads for each of so many processes: more would fight for the same cores."""
+    return settings.threads or max(1, usable_cores() // max(1, processes))
+
+
+def choose_backend(settings: Settings) -> str:
+    """`openvino` or `torch` with its version; ContractError where the setting cannot be met."""
+    has_openvino = importlib.util.find_spec("openvino") is not None
+    name = settings.backend
+    if name == "auto":
+        name = "openvino" if has_openvino and settings.device == "cpu" else "torch"
+    if name == "openvino" and settings.device != "cpu":
+        raise ContractError("The OpenVINO backend runs on the CPU; set FACEQUEUE_BACKEND=torch for a GPU.")
+    if importlib.util.find_spec(name) is None:
+        raise ContractError(f"The backend '{name}' is not installed. Install the extra 'worker'.")
+    return f"{name} {version(name).split('+')[0].split('-')[0]}"
+
+
+def runtime(settings: Settings) -> Runtime:
+    """This worker's part of every contract it serves."""
+    return Runtime(backend=choose_backend(settings), device=settings.device, decoder=DECODER)
+
+
+def are_prepared(name: str, sha256: str, settings: Settings) -> bool:
+    """Whether the networks' files for this worker's backend are in the cache folder."""
+    return weights.prepared_folder(name, sha256, choose_backend(settings), settings).is_dir()
+
+
+def prepare_in_subprocess(name: str, sha256: str) -> None:
+    """Converts weights in a process of its own: torch must not have run in a process that forks."""
+    command = [sys.executable, "-m", "worker", "fetch-weights", name, "--sha256", sha256]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise WeightsError((done.stderr or done.stdout).strip().splitlines()[-1])
+
+
+@lru_cache(maxsize=2)
+def load_networks(name: str, sha256: str, settings: Settings, threads: int) -> Networks:
+    """The networks with these weights, ready to run; kept for the life of the process."""
+    global loads
+    started = time.monotonic()
+    backend = choose_backend(settings)
+    folder = weights.prepared_folder(name, sha256, backend, settings)
+    if not are_prepared(name, sha256, settings):
+        prepare_in_subprocess(name, sha256)
+    weights.check_prepared(folder)
+    networks: Networks
+    if backend.startswith("openvino"):
+        from worker.openvino_backend import OpenVinoNetworks
+
+        networks = OpenVinoNetworks(folder, threads, _compile_cache(settings.cache_dir))
+    else:
+        from worker.torch_backend import TorchNetworks
+
+        networks = TorchNetworks(folder, threads, settings.device)
+    _warm_up(networks)
+    loads += 1
+    _log.info(
+        "networks loaded in %.1f s: %s, %s, %d thread(s)", time.monotonic() - started, name, backend, threads,
+        extra={"action": "models_loaded"},
+    )  # fmt: skip
+    return networks
+
+
+def _compile_cache(cache_dir: Path) -> Path | None:
+    folder = cache_dir / "compiled"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None
+
+
+def _warm_up(networks: Networks) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3)).astype(np.uint8)
+    detect_faces(noise, networks)
+    for size in (24, 48):
+        crops: Float32 = np.zeros((1, 3, size, size), np.float32)
+        (networks.rnet if size == 24 else networks.onet)(crops)
+    networks.embed(np.zeros((1, 3, 160, 160), np.float32))
+
+
+def serve_contract(contract: Contract, agreed: dict[str, str], mine: Runtime) -> None:
+    """ContractError where this worker cannot give the embeddings of this job."""
+    if agreed != mine.as_dict():
+        different = [
+            f"{key}: {agreed.get(key)} there, {value} here"
+            for key, value in mine.as_dict().items()
+            if agreed.get(key) != value
+        ]
+        raise ContractError("the job was begun with another " + "; ".join(different))
+    ours = type(contract)(
+        faces=contract.faces, mode=contract.mode, margin_px=contract.margin_px, weights=contract.weights,
+        weights_sha256=contract.weights_sha256,
+    )  # fmt: skip
+    if contract != ours:
+        raise ContractError(f"pipeline version {contract.pipeline_version} there, {ours.pipeline_version} here")

@@ -1,0 +1,83 @@
+"""The networks on a CPU by OpenVINO: built once into files, compiled in every process."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from openvino import opset13 as ops
+from openvino.opset1 import max_pool
+
+from worker.area import Float32
+from worker.mtcnn import NAMES, Conv, Dense, Layer, MaxPool, PReLU, load_layers
+
+VERSION = str(ov.__version__).split("-")[0]
+
+
+def export_networks(embedder: Any, folder: Path) -> None:
+    """Writes pnet, rnet, onet and the embedder (a torch module) into `folder` as OpenVINO files, in float32."""
+    import torch
+
+    sides = {"pnet": -1, "rnet": 24, "onet": 48}
+    for name in NAMES:
+        ov.save_model(_build(load_layers(name), sides[name]), folder / f"{name}.xml", compress_to_fp16=False)
+    shape = ov.PartialShape([-1, 3, 160, 160])
+    model = ov.convert_model(embedder, example_input=torch.zeros(2, 3, 160, 160), input=[shape])
+    ov.save_model(model, folder / "embedder.xml", compress_to_fp16=False)
+
+
+def _build(layers: list[Layer], side: int) -> ov.Model:
+    pixels = ops.parameter(ov.PartialShape([-1, 3, side, side]), np.float32)
+    node = pixels
+    for layer in layers:
+        match layer:
+            case Conv(weight, bias):
+                node = ops.convolution(node, weight, [1, 1], [0, 0], [0, 0], [1, 1])
+                node = ops.add(node, bias.reshape(1, -1, 1, 1))
+            case PReLU(slope):
+                node = ops.prelu(node, slope)
+            case MaxPool(size, stride):
+                node = max_pool(node, [stride, stride], [0, 0], [0, 0], [size, size], "ceil")
+            case Dense(weight, bias):
+                if len(node.get_output_partial_shape(0)) == 4:
+                    node = ops.reshape(node, np.array([0, weight.shape[1]]), special_zero=True)
+                node = ops.add(ops.matmul(node, weight, False, True), bias.reshape(1, -1))
+    return ov.Model([node], [pixels])
+
+
+class OpenVinoNetworks:
+    """P-, R-, O-net and the embedder in this process. Build it after the fork: OpenVINO's threads do not survive one."""
+
+    def __init__(self, folder: Path, threads: int, compile_cache: Path | None) -> None:
+        core = ov.Core()
+        config: dict[str, Any] = {
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": 1,
+            # It pins threads from core 0 up: two processes of one thread each would share one core.
+            "ENABLE_CPU_PINNING": False,
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        if compile_cache is not None:
+            config["CACHE_DIR"] = str(compile_cache)
+        self._requests = {
+            name: core.compile_model(folder / f"{name}.xml", "CPU", config).create_infer_request()
+            for name in (*NAMES, "embedder")
+        }
+
+    def _run(self, name: str, values: Float32) -> Float32:
+        result = self._requests[name].infer([np.ascontiguousarray(values)], share_inputs=True)
+        output: Float32 = result[0]
+        return output
+
+    def pnet(self, pixels: Float32) -> Float32:
+        output: Float32 = self._run("pnet", pixels)[0]
+        return output
+
+    def rnet(self, crops: Float32) -> Float32:
+        return self._run("rnet", crops)
+
+    def onet(self, crops: Float32) -> Float32:
+        return self._run("onet", crops)
+
+    def embed(self, crops: Float32) -> Float32:
+        return self._run("embedder", crops)

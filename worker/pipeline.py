@@ -1,0 +1,91 @@
+"""The way of a batch: read, decode, detect, crop, embed. Knows nothing of queues or servers."""
+
+import hashlib
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from shared.contract import Contract
+from shared.errors import OutsideDataRoot
+from shared.outcomes import Outcome
+from shared.paths import resolve_inside
+from worker.area import Float32
+from worker.block import DIMENSIONS, ImageRecord
+from worker.cascade import MIN_FACE_PX, Detector, detect_faces
+from worker.crop import choose_faces, crop_face
+from worker.decode import ImageTrouble, Limits, decode, read_bytes
+
+# The embedder's forward pass takes at most this many crops, so that a picture of a crowd does not need gigabytes.
+_CROPS_A_PASS = 32
+
+
+class Networks(Detector, Protocol):
+    """The detector's networks and the embedder."""
+
+    def embed(self, crops: Float32) -> Float32:
+        """[n, 3, 160, 160] in 0..255 -> [n, 512], L2-normalised; the bits of a row do not depend on its neighbours."""
+
+
+def process_images(
+    root: Path, paths: Iterable[str], networks: Networks, contract: Contract, limits: Limits
+) -> tuple[list[ImageRecord], Float32]:
+    """One record an image, and the embeddings [faces, 512] of all, in the same order."""
+    records: list[ImageRecord] = []
+    crops: list[Float32] = []
+    for path in paths:
+        record = ImageRecord(path=path, outcome=Outcome.OK)
+        records.append(record)
+        try:
+            crops += _find_crops(resolve_inside(root, path), record, networks, contract, limits)
+        except ImageTrouble as trouble:
+            record.outcome, record.error = trouble.outcome, str(trouble)
+        except (OutsideDataRoot, OSError) as error:
+            record.outcome, record.error = Outcome.UNREADABLE, _reason(error)
+    return records, _embed(crops, records, networks)
+
+
+def _reason(error: OutsideDataRoot | OSError) -> str:
+    if isinstance(error, OSError):
+        return f"cannot be read: {error.strerror or type(error).__name__}"
+    return str(error)
+
+
+def _find_crops(
+    path: Path, record: ImageRecord, networks: Networks, contract: Contract, limits: Limits
+) -> list[Float32]:
+    started = time.perf_counter()
+    data = read_bytes(path, limits)
+    record.digest = hashlib.blake2b(data, digest_size=16).hexdigest()
+    image = decode(data, limits)
+    del data
+    record.width, record.height = image.size
+    decoded = time.perf_counter()
+    record.decode_ms = (decoded - started) * 1000
+    try:
+        if min(image.size) < MIN_FACE_PX:
+            raise ImageTrouble(Outcome.NO_FACE, f"smaller than the smallest face ({MIN_FACE_PX} px)")
+        faces = detect_faces(np.asarray(image), networks)
+        chosen = choose_faces(faces, contract.faces, image.width, image.height)
+        if len(chosen) == 0:
+            raise ImageTrouble(Outcome.NO_FACE, "")
+        crops = [crop_face(image, faces.boxes[k], contract.margin_px, contract.crop_px) for k in chosen]
+    finally:
+        record.detect_ms = (time.perf_counter() - decoded) * 1000
+    record.faces = [[*map(float, faces.boxes[k]), float(faces.probabilities[k])] for k in chosen]
+    return crops
+
+
+def _embed(crops: list[Float32], records: list[ImageRecord], networks: Networks) -> Float32:
+    if not crops:
+        return np.empty((0, DIMENSIONS), np.float32)
+    started = time.perf_counter()
+    parts = [
+        networks.embed(np.stack(crops[first : first + _CROPS_A_PASS])) for first in range(0, len(crops), _CROPS_A_PASS)
+    ]
+    face_ms = (time.perf_counter() - started) * 1000 / len(crops)
+    for record in records:
+        record.embed_ms = face_ms * len(record.faces)
+    return np.concatenate(parts)

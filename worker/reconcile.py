@@ -1,0 +1,81 @@
+"""Sends again what was lost: batches whose message or worker is gone, aggregations nobody is doing, old jobs.
+
+Runs in every worker that consumes the aggregate queue, in one of them at a time.
+"""
+
+import time
+from typing import Any
+
+from shared.celery_app import send_aggregate, send_batch
+from shared.job import PREFIX, Job, JobRecord, list_jobs
+from shared.logs import get_logger
+from shared.messages import Aggregate, EmbedBatch
+from shared.server import Client
+from shared.settings import Settings
+
+_log = get_logger("reconcile")
+_LOCK = f"{PREFIX}reconciler"
+
+
+class Reconciler:
+    """Looks through the unfinished jobs of this worker's queues."""
+
+    def __init__(self, app: Any, client: Client, settings: Settings, name: str) -> None:
+        self._app, self._client, self._settings, self._name = app, client, settings, name
+        self._lock = f"{_LOCK}:{settings.queue_prefix}"
+        # A batch that was just popped looks lost until its worker takes it: only what looks so twice, a third of a
+        # lease apart, is sent again. Value: when it was first seen so, under which send number.
+        self._suspects: dict[tuple[str, int, str], float] = {}
+
+    def step(self) -> None:
+        """One look."""
+        if not self._is_elected():
+            return
+        suspects: dict[tuple[str, int, str], float] = {}
+        for job in list_jobs(self._client):
+            if job.queue_prefix != self._settings.queue_prefix:
+                continue
+            if self._is_past_its_time(job):
+                _log.info("job %s is past its time and removed", job.name, extra={"action": "job_expired"})
+                JobRecord(self._client, job.name).delete()
+            elif job.state in ("enqueuing", "sealed"):
+                self._send_lost_batches(job, suspects)
+                self._send_lost_aggregation(job)
+        self._suspects = suspects
+
+    def _is_elected(self) -> bool:
+        lease_ms = int(self._settings.lease_s * 1000)
+        if self._client.set(self._lock, self._name, nx=True, px=lease_ms):
+            return True
+        if self._client.get(self._lock) == self._name.encode():
+            self._client.pexpire(self._lock, lease_ms)
+            return True
+        return False
+
+    def _is_past_its_time(self, job: Job) -> bool:
+        return time.time() * 1000 - job.updated_ms > self._settings.job_ttl_s * 1000
+
+    def _send_lost_batches(self, job: Job, suspects: dict[tuple[str, int, str], float]) -> None:
+        record = JobRecord(self._client, job.name)
+        now = time.monotonic()
+        for batch, send in record.find_lost(self._settings.embed_queue).items():
+            key = (job.uid, batch, send)
+            first_seen = self._suspects.get(key, now)
+            if now - first_seen < self._settings.lease_s / 3:
+                suspects[key] = first_seen
+                continue
+            again = record.resend(job.uid, batch, send)
+            if again is None:
+                continue
+            new_send, paths = again
+            message = EmbedBatch(version=1, job=job.name, uid=job.uid, batch=batch, send=new_send, images=paths)
+            send_batch(self._app, self._settings.embed_queue, message)
+            _log.warning("%s was lost and is sent again", message.describe(), extra={"action": "batch_resent"})
+
+    def _send_lost_aggregation(self, job: Job) -> None:
+        if job.state != "sealed" or not job.complete or job.problem is not None:
+            return
+        queue_is_empty = self._client.llen(self._settings.aggregate_queue) == 0
+        if queue_is_empty and not JobRecord(self._client, job.name).aggregation_claimed():
+            message = Aggregate(version=1, job=job.name, uid=job.uid)
+            send_aggregate(self._app, self._settings.aggregate_queue, message)

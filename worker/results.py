@@ -1,0 +1,270 @@
+"""A job's results folder: written beside, fsynced, and renamed into place, whole or not at all."""
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from shared.errors import ResultsError
+from shared.job import Job
+from shared.paths import printable
+from worker.area import Float32
+from worker.block import DIMENSIONS, Block
+from worker.distances import write_distances
+
+FACE_COLUMNS = ("face", "image", "path", "x1", "y1", "x2", "y2", "probability")
+IMAGE_COLUMNS = (
+    "image", "path", "outcome", "error", "faces", "same_as", "width", "height", "decode_ms", "detect_ms", "embed_ms",
+    "worker", "attempt",
+)  # fmt: skip
+RESOURCE_COLUMNS = (
+    "time", "pid", "role", "cpu_percent", "rss_mib", "threads", "read_mib", "written_mib", "machine_cpu_percent",
+    "machine_memory_percent",
+)  # fmt: skip
+_SPARE_BYTES = 16 * 2**20  # tables, summary and resource logs, beside the arrays
+_BYTES_AN_IMAGE = 300  # of images.csv and faces.csv
+
+
+@dataclass
+class Tally:
+    """What is added up on the way through the blocks."""
+
+    faces: int = 0
+    images: int = 0
+    outcomes: dict[str, int] = field(default_factory=dict)
+    stage_s: dict[str, float] = field(default_factory=lambda: {"decode": 0.0, "detect": 0.0, "embed": 0.0})
+    workers: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def add(self, block: Block) -> None:
+        """Counts one block."""
+        worker = self.workers.setdefault(
+            block.worker, {"batches": 0, "images": 0, "decode_s": 0.0, "detect_s": 0.0, "embed_s": 0.0, "busy_s": 0.0}
+        )
+        worker["batches"] += 1
+        worker["busy_s"] += (block.ended_ms - block.started_ms) / 1000
+        for image in block.images:
+            worker["images"] += 1
+            self.outcomes[image.outcome] = self.outcomes.get(image.outcome, 0) + 1
+            for stage, spent_ms in (
+                ("decode", image.decode_ms),
+                ("detect", image.detect_ms),
+                ("embed", image.embed_ms),
+            ):
+                self.stage_s[stage] += spent_ms / 1000
+                worker[f"{stage}_s"] += spent_ms / 1000
+
+
+def write_results(
+    job: Job,
+    blocks: Iterable[bytes],
+    resources: dict[str, list[dict[str, str]]],
+    results_dir: Path,
+    *,
+    threads: int,
+    distances_max_bytes: float,
+    may_publish: Callable[[], bool],
+) -> dict[str, Any]:
+    """Writes `results_dir/<job>/` and returns its summary.
+
+    `may_publish` is asked last, just before the folder takes its name. ResultsError says what stood in the way; nothing
+    is left behind then.
+    """
+    scratch = results_dir / f".{job.name}.{job.uid[:8]}-{os.getpid()}.making"
+    with _explain(results_dir):
+        results_dir.mkdir(parents=True, exist_ok=True)
+        for leftover in results_dir.glob(f".{job.name}.*.making"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        matrix_absent = _decide_on_matrix(job, results_dir, distances_max_bytes)
+        scratch.mkdir()
+    try:
+        with _explain(results_dir):
+            tally = _write_tables(job, blocks, scratch)
+            phases = {"distances_started": _now()}
+            if matrix_absent is None:
+                _write_matrix(scratch, tally.faces, threads)
+            phases["distances_ended"] = _now()
+            _write_resources(resources, scratch / "resources")
+            summary = _summarise(job, tally, matrix_absent, phases)
+            (scratch / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+            _sync_tree(scratch)
+            if not may_publish():
+                raise ResultsError(f"Another aggregator has taken over job '{job.name}'; this copy was thrown away.")
+            _publish(scratch, results_dir / job.name)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return summary
+
+
+@contextmanager
+def _explain(results_dir: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ResultsError(
+            f"The results folder {results_dir} cannot be written: {error.strerror or error}. Nothing is lost: mend "
+            "that, then `python -m producer aggregate JOB`, or run the job again."
+        ) from None
+
+
+def _decide_on_matrix(job: Job, results_dir: Path, max_bytes: float) -> str | None:
+    """None where the distance matrix is to be written, else why not; ResultsError where there is no room at all."""
+    rest = job.faces * DIMENSIONS * 4 + job.images * _BYTES_AN_IMAGE + _SPARE_BYTES
+    matrix = job.faces**2 * 4
+    free = shutil.disk_usage(results_dir).free
+    wanted = job.options.distances
+    if wanted == "none":
+        matrix, absent = 0, "not asked for (--distances none)"
+    elif wanted == "auto" and matrix > max_bytes:
+        matrix, absent = 0, f"it would take {_gib(matrix)}, the limit for --distances auto is {_gib(max_bytes)}"
+    elif wanted == "auto" and rest + matrix > free:
+        matrix, absent = 0, f"it would take {_gib(matrix)}, and {_gib(free)} are free in {results_dir}"
+    else:
+        absent = None
+    if rest + matrix > free:
+        raise ResultsError(
+            f"The results of job '{job.name}' take {_gib(rest + matrix)}, and only {_gib(free)} are free in "
+            f"{results_dir}. Make room, then `python -m producer aggregate {job.name}`."
+        )
+    return absent
+
+
+def _gib(size: float) -> str:
+    return f"{size / 2**30:.2f} GiB"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _utc(ms: float | None) -> str | None:
+    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
+
+
+def _write_tables(job: Job, blocks: Iterable[bytes], scratch: Path) -> Tally:
+    tally = Tally()
+    first_of: dict[str, str] = {}
+    prefix = f"{job.options.folder}/" if job.options.folder else ""
+    embeddings = _new_array(scratch / "embeddings.npy", (job.faces, DIMENSIONS))
+    with (
+        (scratch / "images.csv").open("w", newline="", encoding="utf-8") as images_file,
+        (scratch / "faces.csv").open("w", newline="", encoding="utf-8") as faces_file,
+    ):
+        images, faces = csv.writer(images_file, lineterminator="\n"), csv.writer(faces_file, lineterminator="\n")
+        images.writerow(IMAGE_COLUMNS)
+        faces.writerow(FACE_COLUMNS)
+        for packed in blocks:
+            block = Block.unpack(packed)
+            embeddings[tally.faces : tally.faces + len(block.embeddings)] = block.embeddings
+            tally.add(block)
+            for image in block.images:
+                path = printable(image.path.removeprefix(prefix))
+                same_as = first_of.setdefault(image.digest, path) if image.digest else path
+                images.writerow([
+                    tally.images, path, image.outcome, image.error, len(image.faces), "" if same_as == path else same_as,
+                    image.width, image.height, f"{image.decode_ms:.1f}", f"{image.detect_ms:.1f}",
+                    f"{image.embed_ms:.1f}", block.worker, block.attempt,
+                ])  # fmt: skip
+                for *box, probability in image.faces:
+                    faces.writerow(
+                        [tally.faces, tally.images, path, *(f"{edge:.4f}" for edge in box), f"{probability:.6f}"]
+                    )
+                    tally.faces += 1
+                tally.images += 1
+    if tally.faces != job.faces or tally.images != job.images:
+        raise ResultsError(
+            f"Job '{job.name}' counts {job.images} images and {job.faces} faces, its blocks {tally.images} and "
+            f"{tally.faces}. Cancel it and run it again."
+        )
+    if isinstance(embeddings, np.memmap):
+        embeddings.flush()
+    return tally
+
+
+def _new_array(path: Path, shape: tuple[int, int]) -> Float32:
+    if 0 in shape:  # an empty file cannot be mapped
+        np.save(path, np.empty(shape, np.float32))
+        return np.empty(shape, np.float32)
+    return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+
+
+def _write_matrix(scratch: Path, faces: int, threads: int) -> None:
+    out = _new_array(scratch / "distances.npy", (faces, faces))
+    if faces:
+        write_distances(np.load(scratch / "embeddings.npy", mmap_mode="r"), out, threads)
+    if isinstance(out, np.memmap):
+        out.flush()
+
+
+def _write_resources(resources: dict[str, list[dict[str, str]]], folder: Path) -> None:
+    folder.mkdir()
+    for worker, samples in resources.items():
+        with (folder / f"{worker}.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, RESOURCE_COLUMNS, extrasaction="ignore", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(samples)
+
+
+def _summarise(job: Job, tally: Tally, matrix_absent: str | None, phases: dict[str, str]) -> dict[str, Any]:
+    elapsed_s = (job.updated_ms - (job.started_ms or job.created_ms)) / 1000
+    return {
+        "job": job.name,
+        "source": printable(job.source),
+        "images": tally.images,
+        "faces": tally.faces,
+        "outcomes": tally.outcomes,
+        "images_per_s": round(tally.images / elapsed_s, 2) if elapsed_s > 0 else None,
+        "seconds": {stage: round(spent, 3) for stage, spent in tally.stage_s.items()},
+        "workers": {
+            worker: {key: round(value, 3) for key, value in figures.items()}
+            for worker, figures in tally.workers.items()
+        },
+        "distances": {"written": matrix_absent is None, "reason": matrix_absent},
+        "contract": job.contract.as_dict() | (job.runtime or {}),
+        "versions": {package: _version(package) for package in ("facequeue", "celery", "numpy", "facenet-pytorch")},
+        "created": _utc(job.created_ms),
+        "started": _utc(job.started_ms),
+        "ended": _utc(job.updated_ms),
+        "phases": phases,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _sync_tree(folder: Path) -> None:
+    for path in [*folder.rglob("*"), folder]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _publish(scratch: Path, target: Path) -> None:
+    aside = target.parent / f".{target.name}.{os.getpid()}.making"
+    if target.exists():
+        target.rename(aside)
+    scratch.rename(target)
+    _sync_directory(target.parent)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _sync_directory(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,147 @@
+"""The two tasks: embed a batch, aggregate a job. They decode the message, call, and hand over."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import redis
+from celery import Task
+from celery.exceptions import Reject
+
+from shared.celery_app import send_aggregate
+from shared.errors import BadMessage, ContractError, FaceQueueError, WeightsError, WrongUsage
+from shared.job import Job, JobRecord
+from shared.logs import get_logger
+from shared.messages import AGGREGATE_TASK, EMBED_TASK, Aggregate, EmbedBatch, parse_message
+from shared.server import Client, connect
+from shared.settings import get_settings
+from worker import models
+from worker.app import app, processes
+from worker.block import Block
+from worker.decode import Limits
+from worker.pipeline import process_images
+from worker.resources import samples_between
+from worker.results import write_results
+
+_log = get_logger("tasks")
+_SERVER_PATIENCE_S = 600.0
+_HAND_BACK_PAUSE_S = 1.0
+T = TypeVar("T")
+
+
+@lru_cache(maxsize=1)
+def _client() -> Client:
+    return connect(get_settings())
+
+
+def _patiently(call: Callable[[], T]) -> T:
+    """Repeats a call while the server is away or full: what was computed is kept until it can be stored."""
+    deadline = time.monotonic() + _SERVER_PATIENCE_S
+    pause_s = 0.2
+    while True:
+        try:
+            return call()
+        except (redis.ConnectionError, redis.TimeoutError, redis.OutOfMemoryError) as error:
+            if time.monotonic() > deadline:
+                raise
+            _log.warning(
+                "the server does not take the result (%s); trying again", error, extra={"action": "server_wait"}
+            )
+            time.sleep(pause_s)
+            pause_s = min(5.0, pause_s * 2)
+
+
+@contextmanager
+def _parked_if_bad(name: str) -> Iterator[None]:
+    try:
+        yield
+    except BadMessage as error:
+        _log.error("%s message refused: %s", name, error, extra={"action": "message_refused"})
+        raise Reject(str(error), requeue=False) from None
+
+
+@app.task(bind=True, name=EMBED_TASK, max_retries=0)
+def embed_batch(self: Task, message: Any = None, **unknown: Any) -> str:
+    """Embeds one batch and commits its block. What happens to an image is in its record, never an exception."""
+    with _parked_if_bad(self.name):
+        if unknown:
+            raise BadMessage(f"unknown arguments: {', '.join(sorted(unknown))}")
+        batch = parse_message(EmbedBatch, message)
+    record = JobRecord(_client(), batch.job)
+    holder = f"{self.request.hostname}/{os.getpid()}"
+    try:
+        job = record.load()
+    except WrongUsage:
+        return "not wanted: unknown job"
+    settings = get_settings()
+    started_ms = time.time() * 1000
+    attempt = record.take(batch.uid, batch.batch, batch.send, holder, settings.lease_s)
+    if isinstance(attempt, str):
+        return f"not wanted: {attempt}"
+    try:
+        networks = _networks_for(job, record)
+    except (ContractError, WeightsError) as error:
+        _log.warning("%s handed back: %s", batch.describe(), error, extra={"action": "batch_handed_back"})
+        record.release(batch.batch, holder)
+        time.sleep(_HAND_BACK_PAUSE_S)
+        raise Reject(str(error), requeue=True) from None
+    limits = Limits(settings.max_image_mib * 2**20, settings.max_image_megapixels * 10**6)
+    images, embeddings = process_images(settings.data_root, batch.images, networks, job.contract, limits)
+    block = Block(
+        batch=batch.batch, attempt=attempt, worker=holder.replace("/", "-"), started_ms=int(started_ms),
+        ended_ms=int(time.time() * 1000), images=images, embeddings=embeddings,
+    )  # fmt: skip
+    outcomes = block.count_outcomes()
+    answer = _patiently(lambda: record.commit(batch.uid, batch.batch, block.pack(), outcomes, len(embeddings)))
+    if answer == "last":
+        send_aggregate(app, f"{job.queue_prefix}aggregate", Aggregate(version=1, job=batch.job, uid=batch.uid))
+    _log.info("%s %s", batch.describe(), answer, extra={"action": "batch_committed"})
+    return f"{answer}: {len(embeddings)} faces, " + ", ".join(f"{n} {outcome}" for outcome, n in outcomes.items())
+
+
+def _networks_for(job: Job, record: JobRecord) -> Any:
+    settings = get_settings()
+    mine = models.runtime(settings)
+    models.serve_contract(job.contract, record.agree_on_runtime(mine), mine)
+    threads = models.thread_count(settings, processes())
+    return models.load_networks(job.contract.weights, job.contract.weights_sha256, settings, threads)
+
+
+@app.task(bind=True, name=AGGREGATE_TASK, max_retries=0, soft_time_limit=None, time_limit=None)
+def aggregate(self: Task, message: Any = None, **unknown: Any) -> str:
+    """Writes the results of a complete job. Safe to run twice, and twice at once."""
+    with _parked_if_bad(self.name):
+        if unknown:
+            raise BadMessage(f"unknown arguments: {', '.join(sorted(unknown))}")
+        wanted = parse_message(Aggregate, message)
+    record = JobRecord(_client(), wanted.job)
+    settings = get_settings()
+    holder = f"{self.request.hostname}/{os.getpid()}"
+    try:
+        job = record.load()
+    except WrongUsage:
+        return "not wanted: unknown job"
+    if job.uid != wanted.uid or job.state != "sealed" or not job.complete:
+        return f"not wanted: job {job.state}"
+    if not record.claim_aggregation(holder, settings.lease_s):
+        return "not wanted: somebody else writes the results"
+    problem = None
+    try:
+        resources = samples_between(_client(), job.started_ms or job.created_ms)
+        write_results(
+            job, record.blocks(job.batches), resources, settings.results_dir,
+            threads=models.usable_cores(), distances_max_bytes=settings.distances_max_gib * 2**30,
+            may_publish=lambda: _patiently(lambda: record.holds_aggregation(holder)),
+        )  # fmt: skip
+        answer = _patiently(lambda: record.finish(job, holder, settings.job_ttl_s))
+    except FaceQueueError as error:
+        problem = str(error)
+        _log.error("%s", problem, extra={"action": "aggregation_failed"})
+        answer = "failed"
+    finally:
+        record.release_aggregation(holder, problem)
+    _log.info("job %s %s", job.name, answer, extra={"action": "job_aggregated"})
+    return f"{answer}: {job.images} images, {job.faces} faces"

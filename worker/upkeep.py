@@ -1,0 +1,91 @@
+"""What a worker's main process does beside the work: heartbeat, leases, resource samples, reconciling.
+
+One thread each, in the main process, so that a task which hangs in a library cannot stop them, and so that they stop for
+a batch whose child has died.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from celery import bootsteps
+from celery.worker import state
+
+from shared.job import JobRecord
+from shared.logs import get_logger
+from shared.messages import AGGREGATE_TASK, EMBED_TASK
+from shared.server import connect
+from shared.settings import get_settings
+from shared.worker_registry import announce, withdraw
+from worker.reconcile import Reconciler
+from worker.resources import Sampler
+
+_log = get_logger("upkeep")
+
+
+class Upkeep(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Starts and ends the threads with the worker."""
+
+    requires = frozenset({"celery.worker.components:Pool"})
+
+    def __init__(self, parent: Any, **options: Any) -> None:
+        super().__init__(parent, **options)
+        self._stop = threading.Event()
+        self._sampler: Sampler | None = None
+
+    def start(self, parent: Any) -> None:
+        """Called when the worker's pool is up."""
+        settings = get_settings()
+        client = connect(settings)
+        name = str(parent.hostname)
+        queues = list(parent.app.amqp.queues.consume_from)
+        self._sampler = Sampler(name)
+        sampler = self._sampler
+
+        def keep_leases() -> None:
+            announce(client, name, queues, parent.concurrency, settings.lease_s, sampler.latest())
+            _renew_leases(client, settings.lease_s)
+
+        self._every(settings.lease_s / 5, keep_leases)
+        self._every(settings.sample_interval_s, lambda: sampler.sample(client))
+        if settings.aggregate_queue in queues:
+            reconciler = Reconciler(parent.app, client, settings, name)
+            self._every(settings.lease_s / 5, reconciler.step)
+        self._client, self._name = client, name
+
+    def stop(self, parent: Any) -> None:
+        """Called when the worker ends by itself."""
+        self._stop.set()
+        try:
+            withdraw(self._client, self._name)
+        # The server may be gone already, and the entry expires in seconds.
+        except Exception:
+            _log.debug("could not withdraw", exc_info=True)
+
+    terminate = stop
+
+    def info(self, parent: Any) -> dict[str, Any]:
+        """Merged into `celery inspect stats`, and so into Flower's page of this worker."""
+        return {"psutil": self._sampler.latest() if self._sampler else {}}
+
+    def _every(self, interval_s: float, step: Callable[[], None]) -> None:
+        def loop() -> None:
+            while not self._stop.is_set():
+                try:
+                    step()
+                # The server may be away for a while; the next round tries again.
+                except Exception as error:
+                    _log.warning("%s", error, extra={"action": "upkeep_failed"})
+                self._stop.wait(interval_s)
+
+        threading.Thread(target=loop, daemon=True, name=f"upkeep-{getattr(step, '__name__', 'step')}").start()
+
+
+def _renew_leases(client: Any, lease_s: float) -> None:
+    for request in list(state.active_requests):
+        job, _, rest = request.id.partition(":")
+        holder = f"{request.hostname}/{request.worker_pid}"
+        if request.name == EMBED_TASK:
+            JobRecord(client, job).renew(int(rest.partition(":")[0]), holder, lease_s)
+        elif request.name == AGGREGATE_TASK:
+            JobRecord(client, job).renew_aggregation(holder, lease_s)

@@ -1,0 +1,155 @@
+"""The embedder's weights: found, checked against their SHA-256, converted once, kept in the cache folder."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+
+from shared.errors import WeightsError
+from shared.logs import get_logger
+from shared.settings import Settings
+
+if TYPE_CHECKING:
+    import torch
+
+VGGFACE2_URL = "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/20180402-114759-vggface2.pt"
+VGGFACE2_BYTES = 111_898_327
+_CONVERSION_VERSION = 1  # part of the cache's names: raise it when the files written change
+_log = get_logger("weights")
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def find_weights(name: str, sha256: str, settings: Settings) -> Path:
+    """The source file of the weights, checked; downloaded only for `vggface2` without a local file."""
+    if settings.weights_path is not None and name != "casia-webface":
+        path = settings.weights_path
+        if not path.is_file():
+            raise WeightsError(f"FACEQUEUE_WEIGHTS_PATH names {path}, which is not a file.")
+    elif name == "casia-webface":
+        from worker import frozen_graph  # not at the top: an aggregator lives without the extra `worker`
+
+        path = frozen_graph.graph_file()
+    elif name == "vggface2":
+        path = download(settings.weights_url or VGGFACE2_URL, settings.cache_dir / "vggface2.pt", sha256)
+    else:
+        raise WeightsError(
+            f"The job wants the weights '{name}'. Give this worker their file in FACEQUEUE_WEIGHTS_PATH."
+        )
+    found = file_sha256(path)
+    if found != sha256:
+        raise WeightsError(f"{path} is not the weights '{name}': its SHA-256 is {found}, and {sha256} was asked for.")
+    return path
+
+
+def download(url: str, target: Path, sha256: str) -> Path:
+    """Fetches a file, going on where an earlier attempt stopped; kept only if its SHA-256 is right."""
+    if target.is_file():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_suffix(".part")
+    with FileLock(target.with_suffix(".lock")):
+        if target.is_file():
+            return target
+        have = part.stat().st_size if part.exists() else 0
+        request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                resumed = have > 0 and answer.status == 206
+                with part.open("ab" if resumed else "wb") as file:
+                    shutil.copyfileobj(answer, file)
+        except OSError as error:
+            raise WeightsError(
+                f"Downloading {url} failed: {error}. Try again (it goes on where it stopped), or download the file "
+                "by other means and name it in FACEQUEUE_WEIGHTS_PATH."
+            ) from None
+        found = file_sha256(part)
+        if found != sha256:
+            part.unlink()
+            raise WeightsError(f"What {url} sent has the SHA-256 {found} instead of {sha256}; it was thrown away.")
+        part.replace(target)
+    return target
+
+
+def prepared_folder(name: str, sha256: str, backend: str, settings: Settings) -> Path:
+    """Where the networks ready for this backend are or will be kept."""
+    label = f"{name}-{sha256[:16]}-{backend.replace(' ', '-')}-{_CONVERSION_VERSION}"
+    return settings.cache_dir / "networks" / label
+
+
+def prepare(name: str, sha256: str, backend: str, settings: Settings) -> Path:
+    """Makes the networks' files, unless they are there; safe against other processes that do the same."""
+    folder = prepared_folder(name, sha256, backend, settings)
+    if folder.is_dir():
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.parent / f"{folder.name}.lock"):
+            if folder.is_dir():
+                return folder
+            _log.info("converting %s for %s, once", name, backend, extra={"action": "weights_convert"})
+            scratch = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
+            try:
+                _export(find_weights(name, sha256, settings), name, backend, scratch)
+                manifest = {file.name: file_sha256(file) for file in sorted(scratch.iterdir())}
+                (scratch / "manifest.json").write_text(json.dumps(manifest, indent=1))
+                scratch.chmod(0o755)
+                scratch.rename(folder)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+    except OSError as error:
+        raise WeightsError(
+            f"The cache folder {settings.cache_dir} cannot be written: {error.strerror}. Set FACEQUEUE_CACHE_DIR."
+        ) from None
+    return folder
+
+
+def check_prepared(folder: Path) -> None:
+    """WeightsError unless every file is the one that was written."""
+    manifest: dict[str, str] = json.loads((folder / "manifest.json").read_text())
+    for file_name, sha256 in manifest.items():
+        if not (folder / file_name).is_file() or file_sha256(folder / file_name) != sha256:
+            raise WeightsError(f"{folder / file_name} is damaged. Remove {folder}; it is made again by itself.")
+
+
+def _export(source: Path, name: str, backend: str, folder: Path) -> None:
+    embedder = load_embedder(source, name)
+    if backend.startswith("openvino"):
+        from worker.openvino_backend import export_networks
+
+        export_networks(embedder, folder)
+    else:
+        from worker.torch_backend import export_networks as export_torch
+
+        export_torch(embedder, folder)
+
+
+def load_embedder(source: Path, name: str) -> "torch.nn.Module":
+    """InceptionResnetV1 with these weights, standardisation in front, in evaluation mode."""
+    import torch
+
+    from worker import frozen_graph
+    from worker.torch_backend import StandardisedEmbedder, new_resnet
+
+    resnet = new_resnet()
+    if name == "casia-webface":
+        template = {key: value.numpy() for key, value in resnet.state_dict().items()}
+        arrays = frozen_graph.to_state_dict(frozen_graph.read_constants(source.read_bytes()), template)
+        state: dict[str, Any] = {key: torch.from_numpy(value.copy()) for key, value in arrays.items()}
+    else:
+        loaded = torch.load(source, map_location="cpu", weights_only=True)
+        state = {key: value for key, value in loaded.items() if not key.startswith("logits.")}
+    try:
+        resnet.load_state_dict(state)
+    except RuntimeError as error:
+        raise WeightsError(f"{source} does not fit InceptionResnetV1: {str(error).splitlines()[-1].strip()}") from None
+    return StandardisedEmbedder(resnet).eval()

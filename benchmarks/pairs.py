@@ -111,7 +111,7 @@ def main() -> None:
     paths = sorted({path for pairs in sets for pair in pairs for path in (pair.first, pair.second)})
     settings = get_settings()
     networks = models.load_networks(WEIGHTS, KNOWN_WEIGHTS[WEIGHTS], settings, models.usable_cores())
-    images = {path: decode(read_bytes(path, LIMITS), LIMITS) for path in paths}
+    images = {path: decode(read_bytes(path, LIMITS), LIMITS).image for path in paths}
     found: dict[Path, Faces] = {path: detect_faces(np.asarray(image), networks) for path, image in images.items()}
     print(f"{len(paths)} images, {sum(map(len, sets))} pairs, weights {WEIGHTS}")
     print("| faces | margin, px | accuracy | threshold | true accepts at 1e-3 false | its threshold | no face |")

@@ -24,7 +24,7 @@ cli = typer.Typer(
 Folder = Annotated[Path, typer.Argument(help="The folder with the images.", show_default=False)]
 JobName = Annotated[str, typer.Argument(help="The job's name.", show_default=False)]
 Faces = Annotated[FacePolicy, typer.Option(help="Which faces of an image are embedded.")]
-Exact = Annotated[bool, typer.Option("--exact", help="facenet-pytorch's own cascade (the only mode so far).")]
+Exact = Annotated[bool, typer.Option("--exact", help="facenet-pytorch's own cascade in full, also for `largest`.")]
 Margin = Annotated[int, typer.Option(min=0, max=120, help="Pixels around the face, in the 160 pixel crop.")]
 Weights = Annotated[str, typer.Option(help="`casia-webface`, `vggface2`, or a weights file (.pt) of your own.")]
 BatchSize = Annotated[
@@ -43,7 +43,7 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _contract(faces: FacePolicy, margin: int, weights: str) -> Contract:
+def _contract(faces: FacePolicy, exact: bool, margin: int, weights: str) -> Contract:
     if weights in KNOWN_WEIGHTS:
         name, sha256 = weights, KNOWN_WEIGHTS[weights]
     else:
@@ -54,7 +54,9 @@ def _contract(faces: FacePolicy, margin: int, weights: str) -> Contract:
 
         with path.open("rb") as file:
             name, sha256 = path.stem, hashlib.file_digest(file, "sha256").hexdigest()
-    return Contract(faces=faces, mode="exact", margin_px=margin, weights=name, weights_sha256=sha256)
+    return Contract(
+        faces=faces, mode="exact" if exact else "fast", margin_px=margin, weights=name, weights_sha256=sha256
+    )
 
 
 def _connect(settings: Settings) -> Any:
@@ -92,7 +94,7 @@ def run(
         os.environ["FACEQUEUE_WEIGHTS_PATH"] = str(Path(weights).resolve())  # for the workers that are started
     results_dir = (results or settings.results_dir).resolve()
     request = Request(
-        folder=folder, contract=_contract(faces, margin, weights), batch_size=batch_size or settings.batch_size,
+        folder=folder, contract=_contract(faces, exact, margin, weights), batch_size=batch_size or settings.batch_size,
         distances=distances, job=job, results_dir=results_dir,
     )  # fmt: skip
     done, code = run_job(request, settings, workers, _say)
@@ -119,7 +121,7 @@ def enqueue(
 
     settings = get_settings()
     request = Request(
-        folder=folder, contract=_contract(faces, margin, weights), batch_size=batch_size or settings.batch_size,
+        folder=folder, contract=_contract(faces, exact, margin, weights), batch_size=batch_size or settings.batch_size,
         distances=distances, job=job, results_dir=None,
     )  # fmt: skip
     from producer.enqueue import check_folder

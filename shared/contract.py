@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
 FacePolicy = Literal["largest", "center", "all"]
-Mode = Literal["exact"]
+Mode = Literal["fast", "exact"]
 
 PIPELINE_VERSION = 1
 """Raised whenever the code changes an embedding, box or probability for the same options."""
@@ -25,7 +25,7 @@ class Contract:
     faces: FacePolicy
     """Which faces of an image are embedded."""
     mode: Mode
-    """`exact`: facenet-pytorch's own cascade."""
+    """`exact`: facenet-pytorch's own cascade. `fast`: for `largest`, only as many of its levels as it takes."""
     margin_px: int
     """Pixels added around the box, in the 160 pixel crop (facenet-pytorch's sense)."""
     weights: str

@@ -83,3 +83,10 @@ def compare(path: Path, ours: Any, networks: Any) -> tuple[list[str], int]:
         if float(mine @ embedding) < (0.99 if edge else 0.9999):
             wrong.append(f"{path.name}: cosine {float(mine @ embedding)}")
     return wrong, knife_edges
+
+
+def overlap(a: Any, b: Any) -> float:
+    """Intersection over union of two boxes."""
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(0.0, width) * max(0.0, height)
+    return float(shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared))

@@ -94,8 +94,24 @@ def read_bytes(path: Path, limits: Limits) -> bytes:
         raise ImageTrouble(Outcome.UNREADABLE, f"cannot be read: {error.strerror or type(error).__name__}") from None
 
 
-def decode(data: bytes, limits: Limits) -> Image.Image:
-    """The upright RGB image; ImageTrouble says why there is none."""
+@dataclass(frozen=True)
+class Picture:
+    """Decoded pixels."""
+
+    image: Image.Image
+    """Upright, RGB."""
+    width: int
+    """Of the whole upright image; that of `image` times `reduction`, but for the rounding."""
+    height: int
+    reduction: int
+
+
+def decode(data: bytes, limits: Limits, shortest_px: int | None = None) -> Picture:
+    """The upright RGB image; ImageTrouble says why there is none.
+
+    With `shortest_px` a JPEG is decoded at 1/2, 1/4 or 1/8, as long as its shortest side does not get below that: the
+    decoder then does the smaller part of its work.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -108,8 +124,12 @@ def decode(data: bytes, limits: Limits) -> Image.Image:
                     )
                 if width < 1 or height < 1:
                     raise ImageTrouble(Outcome.UNREADABLE, f"{width} x {height} pixels")
+                reduction = _draft(image, shortest_px) if shortest_px else 1
                 image.load()
-                return to_rgb(_upright(image))
+                upright = _upright(image)
+                if upright.size != image.size:
+                    width, height = height, width
+                return Picture(to_rgb(upright), width, height, reduction)
         except ImageTrouble:
             raise
         except UnidentifiedImageError:
@@ -119,6 +139,14 @@ def decode(data: bytes, limits: Limits) -> Image.Image:
         # Pillow's plugins raise nearly anything on damaged files; none of it may cost a neighbour.
         except Exception as error:
             raise ImageTrouble(Outcome.UNREADABLE, _in_words(error)) from None
+
+
+def _draft(image: Image.Image, shortest_px: int) -> int:
+    width, height = image.size
+    factor = min(8, min(width, height) // shortest_px)
+    if factor < 2 or image.format != "JPEG" or image.draft("RGB", (width // factor, height // factor)) is None:
+        return 1
+    return round(width / image.width)
 
 
 def _in_words(error: Exception) -> str:

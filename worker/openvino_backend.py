@@ -56,6 +56,8 @@ class OpenVinoNetworks:
             # It pins threads from core 0 up: two processes of one thread each would share one core.
             "ENABLE_CPU_PINNING": False,
             "INFERENCE_PRECISION_HINT": "f32",
+            # By default it keeps what it compiled for up to 5,000 shapes, and every image is another shape.
+            "CPU_RUNTIME_CACHE_CAPACITY": 16,
         }
         if compile_cache is not None:
             config["CACHE_DIR"] = str(compile_cache)

@@ -15,11 +15,14 @@ from shared.paths import resolve_inside
 from worker.area import Float32
 from worker.block import DIMENSIONS, ImageRecord
 from worker.cascade import MIN_FACE_PX, Detector, detect_faces
+from worker.coarse_to_fine import detect_largest
 from worker.crop import choose_faces, crop_face
 from worker.decode import ImageTrouble, Limits, decode, read_bytes
 
 # The embedder's forward pass takes at most this many crops, so that a picture of a crowd does not need gigabytes.
 _CROPS_A_PASS = 32
+# In the fast mode a JPEG is decoded no larger than it takes to find its largest face.
+_DRAFT_SHORTEST_PX = 600
 
 
 class Networks(Detector, Protocol):
@@ -59,23 +62,33 @@ def _find_crops(
     started = time.perf_counter()
     data = read_bytes(path, limits)
     record.digest = hashlib.blake2b(data, digest_size=16).hexdigest()
-    image = decode(data, limits)
-    del data
-    record.width, record.height = image.size
+    fast = contract.mode == "fast" and contract.faces == "largest"
+    picture = decode(data, limits, _DRAFT_SHORTEST_PX if fast else None)
+    image, record.width, record.height = picture.image, picture.width, picture.height
     decoded = time.perf_counter()
     record.decode_ms = (decoded - started) * 1000
     try:
         if min(image.size) < MIN_FACE_PX:
             raise ImageTrouble(Outcome.NO_FACE, f"smaller than the smallest face ({MIN_FACE_PX} px)")
-        faces = detect_faces(np.asarray(image), networks)
+        faces = detect_largest(image, networks) if fast else detect_faces(np.asarray(image), networks)
         chosen = choose_faces(faces, contract.faces, image.width, image.height)
         if len(chosen) == 0:
             raise ImageTrouble(Outcome.NO_FACE, "")
-        crops = [crop_face(image, faces.boxes[k], contract.margin_px, contract.crop_px) for k in chosen]
+        boxes, reduction = faces.boxes[chosen] * np.float32(picture.reduction), picture.reduction
+        if reduction > 1 and _side(boxes[0]) < reduction * contract.crop_px:
+            image, reduction = decode(data, limits).image, 1  # the crop would be enlarged: take it from all pixels
+        crops = [crop_face(image, box / np.float32(reduction), contract.margin_px, contract.crop_px) for box in boxes]
     finally:
         record.detect_ms = (time.perf_counter() - decoded) * 1000
-    record.faces = [[*map(float, faces.boxes[k]), float(faces.probabilities[k])] for k in chosen]
+    record.faces = [
+        [*map(float, box), float(probability)]
+        for box, probability in zip(boxes, faces.probabilities[chosen], strict=True)
+    ]
     return crops
+
+
+def _side(box: Float32) -> float:
+    return float(min(box[2] - box[0], box[3] - box[1]))
 
 
 def _embed(crops: list[Float32], records: list[ImageRecord], networks: Networks) -> Float32:

@@ -14,6 +14,9 @@ from shared.server import Client
 from shared.settings import Settings
 
 _log = get_logger("reconcile")
+Suspect = tuple[str, int, str]
+"""Job, batch, send number."""
+Suspects = dict[Suspect, float]
 _LOCK = f"{PREFIX}reconciler"
 
 
@@ -23,15 +26,15 @@ class Reconciler:
     def __init__(self, app: Any, client: Client, settings: Settings, name: str) -> None:
         self._app, self._client, self._settings, self._name = app, client, settings, name
         self._lock = f"{_LOCK}:{settings.queue_prefix}"
-        # A batch that was just popped looks lost until its worker takes it: only what looks so twice, a third of a
-        # lease apart, is sent again. Value: when it was first seen so, under which send number.
-        self._suspects: dict[tuple[str, int, str], float] = {}
+        # What was just popped looks lost until its worker takes it: only what looks so twice, a third of a lease apart,
+        # is sent again. Value: when it was first seen so.
+        self._suspects: Suspects = {}
 
     def step(self) -> None:
         """One look."""
         if not self._is_elected():
             return
-        suspects: dict[tuple[str, int, str], float] = {}
+        suspects: Suspects = {}
         for job in list_jobs(self._client):
             if job.queue_prefix != self._settings.queue_prefix:
                 continue
@@ -40,7 +43,7 @@ class Reconciler:
                 JobRecord(self._client, job.name).delete()
             elif job.state in ("enqueuing", "sealed"):
                 self._send_lost_batches(job, suspects)
-                self._send_lost_aggregation(job)
+                self._send_lost_aggregation(job, suspects)
         self._suspects = suspects
 
     def _is_elected(self) -> bool:
@@ -55,14 +58,10 @@ class Reconciler:
     def _is_past_its_time(self, job: Job) -> bool:
         return time.time() * 1000 - job.updated_ms > self._settings.job_ttl_s * 1000
 
-    def _send_lost_batches(self, job: Job, suspects: dict[tuple[str, int, str], float]) -> None:
+    def _send_lost_batches(self, job: Job, suspects: Suspects) -> None:
         record = JobRecord(self._client, job.name)
-        now = time.monotonic()
         for batch, send in record.find_lost(self._settings.embed_queue).items():
-            key = (job.uid, batch, send)
-            first_seen = self._suspects.get(key, now)
-            if now - first_seen < self._settings.lease_s / 3:
-                suspects[key] = first_seen
+            if not self._is_lost((job.uid, batch, send), suspects):
                 continue
             again = record.resend(job.uid, batch, send)
             if again is None:
@@ -72,10 +71,19 @@ class Reconciler:
             send_batch(self._app, self._settings.embed_queue, message)
             _log.warning("%s was lost and is sent again", message.describe(), extra={"action": "batch_resent"})
 
-    def _send_lost_aggregation(self, job: Job) -> None:
+    def _is_lost(self, key: Suspect, suspects: Suspects) -> bool:
+        now = time.monotonic()
+        first_seen = self._suspects.get(key, now)
+        if now - first_seen >= self._settings.lease_s / 3:
+            return True
+        suspects[key] = first_seen
+        return False
+
+    def _send_lost_aggregation(self, job: Job, suspects: Suspects) -> None:
         if job.state != "sealed" or not job.complete or job.problem is not None:
             return
         queue_is_empty = self._client.llen(self._settings.aggregate_queue) == 0
-        if queue_is_empty and not JobRecord(self._client, job.name).aggregation_claimed():
+        claimed = JobRecord(self._client, job.name).aggregation_claimed()
+        if queue_is_empty and not claimed and self._is_lost((job.uid, -1, "aggregation"), suspects):
             message = Aggregate(version=1, job=job.name, uid=job.uid)
             send_aggregate(self._app, self._settings.aggregate_queue, message)

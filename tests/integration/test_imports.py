@@ -58,6 +58,7 @@ def test_houses_keep_to_their_doors() -> None:
         "pipeline",
         "decode",
         "cascade",
+        "coarse_to_fine",
         "area",
         "crop",
         "distances",

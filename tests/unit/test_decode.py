@@ -20,7 +20,7 @@ def _saved(image: Image.Image, kind: str, **options: object) -> bytes:
 
 
 def _pixel(data: bytes) -> tuple[int, ...]:
-    return tuple(int(v) for v in np.asarray(decode(data, LIMITS))[0, 0])
+    return tuple(int(v) for v in np.asarray(decode(data, LIMITS).image)[0, 0])
 
 
 def _trouble(data: bytes, limits: Limits = LIMITS) -> ImageTrouble:
@@ -33,7 +33,7 @@ def test_exif_orientation_is_applied() -> None:
     """Orientation 6: the camera was held upright, rows become columns."""
     exif = Image.Exif()
     exif[0x0112] = 6
-    assert decode(_saved(Image.new("RGB", (40, 20)), "JPEG", exif=exif), LIMITS).size == (20, 40)
+    assert decode(_saved(Image.new("RGB", (40, 20)), "JPEG", exif=exif), LIMITS).image.size == (20, 40)
 
 
 def test_transparency_lies_on_white() -> None:
@@ -59,14 +59,14 @@ def test_floating_point_is_scaled_from_0_to_1() -> None:
 @pytest.mark.parametrize("mode", ["1", "L", "CMYK", "YCbCr", "LAB"])
 def test_other_modes_become_rgb(mode: str) -> None:
     """TIFF can hold them all."""
-    assert decode(_saved(Image.new(mode, (6, 5)), "TIFF"), LIMITS).mode == "RGB"
+    assert decode(_saved(Image.new(mode, (6, 5)), "TIFF"), LIMITS).image.mode == "RGB"
 
 
 @pytest.mark.parametrize("kind", ["HEIF", "AVIF", "WEBP", "GIF", "BMP", "PPM", "JPEG2000"])
 def test_formats_are_known_by_content(kind: str) -> None:
     """The name does not matter, the bytes do."""
     data = _saved(Image.new("RGB", (64, 48), (200, 30, 30)), kind)
-    assert decode(data, LIMITS).size == (64, 48)
+    assert decode(data, LIMITS).image.size == (64, 48)
     assert has_image_signature(data[:32])
 
 
@@ -102,7 +102,7 @@ def test_files_are_judged_by_extension_or_signature(tmp_path: Path) -> None:
     (tmp_path / "b.jpg").write_text("hello")
     assert _trouble(read_bytes(tmp_path / "b.jpg", LIMITS)).outcome == Outcome.UNREADABLE
     (tmp_path / "c.txt").write_bytes(_saved(Image.new("RGB", (8, 8)), "PNG"))
-    assert decode(read_bytes(tmp_path / "c.txt", LIMITS), LIMITS).size == (8, 8)
+    assert decode(read_bytes(tmp_path / "c.txt", LIMITS), LIMITS).image.size == (8, 8)
 
 
 def test_a_large_file_is_not_read(tmp_path: Path) -> None:
@@ -114,3 +114,14 @@ def test_a_large_file_is_not_read(tmp_path: Path) -> None:
     with pytest.raises(ImageTrouble) as caught:
         read_bytes(path, LIMITS)
     assert caught.value.outcome == Outcome.TOO_LARGE
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_jpeg_can_be_decoded_smaller(orientation: int) -> None:
+    """At 1/4, since 1/8 would be below the wanted side; the whole size is still known, upright."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = decode(_saved(Image.new("RGB", (1203, 801)), "JPEG", exif=exif), LIMITS, 150)
+    size, whole = ((301, 201), (1203, 801)) if orientation == 1 else ((201, 301), (801, 1203))
+    assert (picture.image.size, (picture.width, picture.height), picture.reduction) == (size, whole, 4)
+    assert decode(_saved(Image.new("RGB", (1203, 801)), "PNG"), LIMITS, 150).reduction == 1

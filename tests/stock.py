@@ -30,12 +30,12 @@ class StockFaces:
 
 
 @cache
-def _detector() -> MTCNN:
+def stock_detector() -> MTCNN:
     return MTCNN(image_size=160, margin=0, min_face_size=20, thresholds=[0.6, 0.7, 0.7], factor=0.709, keep_all=True)
 
 
 @cache
-def _embedder() -> Any:
+def stock_embedder() -> Any:
     source = find_weights("casia-webface", KNOWN_WEIGHTS["casia-webface"], Settings(_env_file=None))
     return load_embedder(source, "casia-webface").resnet
 
@@ -43,14 +43,14 @@ def _embedder() -> Any:
 def stock_faces(image: Image.Image) -> StockFaces:
     """All faces of an upright RGB image, one by one."""
     torch.set_num_threads(1)
-    boxes, probabilities = _detector().detect(image)
+    boxes, probabilities = stock_detector().detect(image)
     if boxes is None:
         return StockFaces(np.empty((0, 4)), np.empty(0), np.empty((0, 512)))
     embeddings = []
     for box in boxes:
         face = (extract_face(image, box, image_size=160, margin=0) - 127.5) / 128.0
         with torch.inference_mode():
-            embeddings.append(_embedder()(face[None])[0].numpy())
+            embeddings.append(stock_embedder()(face[None])[0].numpy())
     return StockFaces(boxes.astype(float), probabilities.astype(float), np.array(embeddings))
 
 

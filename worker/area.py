@@ -13,6 +13,8 @@ UInt32 = npt.NDArray[np.uint32]
 Int = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]
 
+_ROWS_AT_A_TIME = 16
+
 
 def integral_image(pixels: UInt8) -> UInt32:
     """Sums of all pixels above and to the left: uint32 [3, h+1, w+1] from uint8 [h, w, 3].
@@ -43,13 +45,17 @@ def resize_area(sums: UInt32, out_height: int, out_width: int, top: int = 0, bot
     first_row, last_row = window_edges(sums.shape[1] - 1, out_height)
     first_col, last_col = window_edges(sums.shape[2] - 1, out_width)
     first_row, last_row = first_row[top:bottom], last_row[top:bottom]
-    rows = sums.take(last_row, axis=1)
-    rows -= sums.take(first_row, axis=1)
-    totals = rows.take(last_col, axis=2)
-    totals -= rows.take(first_col, axis=2)
-    counts = np.multiply.outer(last_row - first_row, last_col - first_col)
-    means: Float32 = totals.astype(np.float32)
-    means *= np.reciprocal(counts, dtype=np.float32)
+    shares = np.reciprocal((last_col - first_col).astype(np.float32))
+    means = np.empty((len(sums), len(first_row), out_width), np.float32)
+    # A few rows at a time stay in the processor's cache on the way.
+    for start in range(0, len(first_row), _ROWS_AT_A_TIME):
+        part = slice(start, start + _ROWS_AT_A_TIME)
+        rows = sums.take(last_row[part], axis=1)
+        rows -= sums.take(first_row[part], axis=1)
+        totals = rows.take(last_col, axis=2)
+        totals -= rows.take(first_col, axis=2)
+        heights = np.reciprocal((last_row[part] - first_row[part]).astype(np.float32))
+        np.multiply(totals, shares * heights[:, None], out=means[:, part], casting="unsafe", dtype=np.float32)
     return means
 
 
@@ -58,22 +64,27 @@ def crop_area(sums: UInt32, boxes: Int, size: int) -> Float32:
 
     `boxes` is [n, 4]: x1, y1, x2, y2 in pixels, x2 and y2 exclusive, inside the image, not empty.
     """
-    channels, rows, row_stride = sums.shape
-    flat = sums.reshape(-1)
-    index = np.arange(size, dtype=np.int64)
-    x1, y1, x2, y2 = (boxes[:, k, None].astype(np.int64) for k in range(4))
-    width, height = x2 - x1, y2 - y1
-    first_col, last_col = x1 + index * width // size, x1 - (-(index + 1) * width // size)
-    first_row, last_row = y1 + index * height // size, y1 - (-(index + 1) * height // size)
-    counts = (last_row - first_row)[:, :, None] * (last_col - first_col)[:, None, :]
-    plane = (np.arange(channels, dtype=np.int64) * rows * row_stride)[None, :, None, None]
-    above = plane + (first_row * row_stride)[:, None, :, None]
-    below = plane + (last_row * row_stride)[:, None, :, None]
-    left, right = first_col[:, None, None, :], last_col[:, None, None, :]
-    totals = flat.take(below + right)
-    totals -= flat.take(above + right)
-    totals -= flat.take(below + left)
-    totals += flat.take(above + left)
-    means: Float32 = totals.astype(np.float32)
-    means *= np.reciprocal(counts, dtype=np.float32)[:, None]
+    row_stride = sums.shape[2]
+    flat = sums.reshape(len(sums), -1)
+    x1, y1, x2, y2 = boxes.astype(np.int64).T[:, :, None]
+    first_col, last_col = _edges_within(x1, x2, size)
+    first_row, last_row = _edges_within(y1, y2, size)
+    above, below = (first_row * row_stride)[:, :, None], (last_row * row_stride)[:, :, None]
+    left, right = first_col[:, None, :], last_col[:, None, :]
+    totals = flat.take(below + right, axis=1)
+    totals -= flat.take(above + right, axis=1)
+    totals -= flat.take(below + left, axis=1)
+    totals += flat.take(above + left, axis=1)
+    heights = np.reciprocal((last_row - first_row).astype(np.float32))
+    widths = np.reciprocal((last_col - first_col).astype(np.float32))
+    means = np.empty((len(boxes), len(sums), size, size), np.float32)
+    shares = heights[:, :, None] * widths[:, None, :]
+    np.multiply(totals.swapaxes(0, 1), shares[:, None], out=means, casting="unsafe", dtype=np.float32)
     return means
+
+
+def _edges_within(start: Int, end: Int, size: int) -> tuple[Int, Int]:
+    """`window_edges` of many spans at once: [n, 1] each -> [n, size]."""
+    index = np.arange(size, dtype=np.int64)
+    length = end - start
+    return start + index * length // size, start - (-(index + 1) * length // size)

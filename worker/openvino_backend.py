@@ -12,6 +12,7 @@ from worker.area import Float32
 from worker.mtcnn import NAMES, Conv, Dense, Layer, MaxPool, PReLU, load_layers
 
 VERSION = str(ov.__version__).split("-")[0]
+_BATCH_MULTIPLE, _LARGEST_BATCH = 16, 128
 
 
 def export_networks(embedder: Any, folder: Path) -> None:
@@ -57,7 +58,7 @@ class OpenVinoNetworks:
             "ENABLE_CPU_PINNING": False,
             "INFERENCE_PRECISION_HINT": "f32",
             # By default it keeps what it compiled for up to 5,000 shapes, and every image is another shape.
-            "CPU_RUNTIME_CACHE_CAPACITY": 16,
+            "CPU_RUNTIME_CACHE_CAPACITY": 128,
         }
         if compile_cache is not None:
             config["CACHE_DIR"] = str(compile_cache)
@@ -75,11 +76,21 @@ class OpenVinoNetworks:
         output: Float32 = self._run("pnet", pixels)[0]
         return output
 
+    def _run_padded(self, name: str, crops: Float32) -> Float32:
+        # A new batch size costs some milliseconds of compilation: few sizes, found again in the cache of shapes.
+        outputs = []
+        for first in range(0, len(crops), _LARGEST_BATCH):
+            part = crops[first : first + _LARGEST_BATCH]
+            missing = -len(part) % _BATCH_MULTIPLE
+            padded = np.concatenate([part, np.zeros((missing, *crops.shape[1:]), np.float32)]) if missing else part
+            outputs.append(self._run(name, padded)[: len(part)].copy())
+        return np.concatenate(outputs)
+
     def rnet(self, crops: Float32) -> Float32:
-        return self._run("rnet", crops)
+        return self._run_padded("rnet", crops)
 
     def onet(self, crops: Float32) -> Float32:
-        return self._run("onet", crops)
+        return self._run_padded("onet", crops)
 
     def embed(self, crops: Float32) -> Float32:
         return self._run("embedder", crops)

@@ -13,16 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from shared.contract import KNOWN_WEIGHTS, Contract
+from benchmarks.machine import describe_machine
+from shared.contract import KNOWN_WEIGHTS, FacePolicy
 from shared.settings import get_settings
 from worker import models
 from worker.area import Float32
-from worker.cascade import Faces, detect_faces
+from worker.cascade import detect_faces
+from worker.coarse_to_fine import detect_largest
 from worker.crop import choose_faces, crop_face
 from worker.decode import Limits, decode, read_bytes
+from worker.pipeline import Networks, embed_crops
 
 LIMITS = Limits(100 * 2**20, 100 * 10**6)
 WEIGHTS = "casia-webface"
@@ -106,31 +110,42 @@ def main() -> None:
     parser.add_argument("pairs", type=Path)
     parser.add_argument("--faces", nargs="+", default=["largest", "center"], choices=["largest", "center"])
     parser.add_argument("--margin", nargs="+", type=int, default=[0, 14, 22, 32, 44])
+    parser.add_argument("--mirror", action="store_true", help="also with each crop's mirror image averaged in")
+    parser.add_argument("--exact", action="store_true", help="the whole cascade for `largest` too")
     arguments = parser.parse_args()
     sets = read_pairs(arguments.images, arguments.pairs)
     paths = sorted({path for pairs in sets for pair in pairs for path in (pair.first, pair.second)})
     settings = get_settings()
     networks = models.load_networks(WEIGHTS, KNOWN_WEIGHTS[WEIGHTS], settings, models.usable_cores())
     images = {path: decode(read_bytes(path, LIMITS), LIMITS).image for path in paths}
-    found: dict[Path, Faces] = {path: detect_faces(np.asarray(image), networks) for path, image in images.items()}
-    print(f"{len(paths)} images, {sum(map(len, sets))} pairs, weights {WEIGHTS}")
-    print("| faces | margin, px | accuracy | threshold | true accepts at 1e-3 false | its threshold | no face |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    print(f"{len(paths)} images, {sum(map(len, sets))} pairs, weights {WEIGHTS}. {describe_machine()}\n")
+    print(
+        "| faces | mode | margin, px | mirror | accuracy | threshold | true accepts at 1e-3 false | its threshold | no face |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for faces in arguments.faces:
+        fast = faces == "largest" and not arguments.exact
+        boxes = {path: _find(image, faces, fast, networks) for path, image in images.items()}
         for margin in arguments.margin:
-            contract = Contract(
-                faces=faces, mode="exact", margin_px=margin, weights=WEIGHTS, weights_sha256=KNOWN_WEIGHTS[WEIGHTS]
-            )
-            embeddings: dict[Path, Float32 | None] = {}
-            for path, image in images.items():
-                chosen = choose_faces(found[path], contract.faces, image.width, image.height)
-                crops = [crop_face(image, found[path].boxes[k], margin) for k in chosen]
-                embeddings[path] = networks.embed(np.stack(crops))[0] if crops else None
-            a = evaluate(sets, embeddings)
-            print(
-                f"| {faces} | {margin} | {a.accuracy:.4f} | {a.threshold:.3f} | {a.true_accepts:.3f} | "
-                f"{a.false_accept_threshold:.3f} | {a.missing} |", flush=True,
-            )  # fmt: skip
+            for mirror in (False, True) if arguments.mirror else (False,):
+                embeddings = {
+                    path: None
+                    if boxes[path] is None
+                    else embed_crops(crop_face(image, boxes[path], margin)[None], networks, mirror=mirror)[0]
+                    for path, image in images.items()
+                }
+                a = evaluate(sets, embeddings)
+                print(
+                    f"| {faces} | {'fast' if fast else 'exact'} | {margin} | {'yes' if mirror else 'no'} | {a.accuracy:.4f} | "
+                    f"{a.threshold:.3f} | {a.true_accepts:.3f} | {a.false_accept_threshold:.3f} | {a.missing} |",
+                    flush=True,
+                )
+
+
+def _find(image: Image.Image, faces: FacePolicy, fast: bool, networks: Networks) -> Float32 | None:
+    found = detect_largest(image, networks) if fast else detect_faces(np.asarray(image), networks)
+    chosen = choose_faces(found, faces, image.width, image.height)
+    return found.boxes[chosen[0]] if len(chosen) else None
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ JobName = Annotated[str, typer.Argument(help="The job's name.", show_default=Fal
 Faces = Annotated[FacePolicy, typer.Option(help="Which faces of an image are embedded.")]
 Exact = Annotated[bool, typer.Option("--exact", help="facenet-pytorch's own cascade in full, also for `largest`.")]
 Margin = Annotated[int, typer.Option(min=0, max=120, help="Pixels around the face, in the 160 pixel crop.")]
+Mirror = Annotated[bool, typer.Option("--mirror", help="Average each face's embedding with its mirror image's.")]
 Weights = Annotated[str, typer.Option(help="`casia-webface`, `vggface2`, or a weights file (.pt) of your own.")]
 BatchSize = Annotated[
     int | None, typer.Option(min=1, max=1024, help="Images a batch.", show_default="FACEQUEUE_BATCH_SIZE")
@@ -43,7 +44,7 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _contract(faces: FacePolicy, exact: bool, margin: int, weights: str) -> Contract:
+def _contract(faces: FacePolicy, exact: bool, margin: int, mirror: bool, weights: str) -> Contract:
     if weights in KNOWN_WEIGHTS:
         name, sha256 = weights, KNOWN_WEIGHTS[weights]
     else:
@@ -55,7 +56,12 @@ def _contract(faces: FacePolicy, exact: bool, margin: int, weights: str) -> Cont
         with path.open("rb") as file:
             name, sha256 = path.stem, hashlib.file_digest(file, "sha256").hexdigest()
     return Contract(
-        faces=faces, mode="exact" if exact else "fast", margin_px=margin, weights=name, weights_sha256=sha256
+        faces=faces,
+        mode="exact" if exact else "fast",
+        margin_px=margin,
+        mirror=mirror,
+        weights=name,
+        weights_sha256=sha256,
     )
 
 
@@ -78,6 +84,7 @@ def run(
     faces: Faces = "largest",
     exact: Exact = False,
     margin: Margin = DEFAULT_MARGIN_PX,
+    mirror: Mirror = False,
     weights: Weights = "casia-webface",
     distances: Distances = "auto",
     job: Name = None,
@@ -94,7 +101,7 @@ def run(
         os.environ["FACEQUEUE_WEIGHTS_PATH"] = str(Path(weights).resolve())  # for the workers that are started
     results_dir = (results or settings.results_dir).resolve()
     request = Request(
-        folder=folder, contract=_contract(faces, exact, margin, weights), batch_size=batch_size or settings.batch_size,
+        folder=folder, contract=_contract(faces, exact, margin, mirror, weights), batch_size=batch_size or settings.batch_size,
         distances=distances, job=job, results_dir=results_dir,
     )  # fmt: skip
     done, code = run_job(request, settings, workers, _say)
@@ -110,6 +117,7 @@ def enqueue(
     faces: Faces = "largest",
     exact: Exact = False,
     margin: Margin = DEFAULT_MARGIN_PX,
+    mirror: Mirror = False,
     weights: Weights = "casia-webface",
     distances: Distances = "auto",
     job: Name = None,
@@ -121,7 +129,7 @@ def enqueue(
 
     settings = get_settings()
     request = Request(
-        folder=folder, contract=_contract(faces, exact, margin, weights), batch_size=batch_size or settings.batch_size,
+        folder=folder, contract=_contract(faces, exact, margin, mirror, weights), batch_size=batch_size or settings.batch_size,
         distances=distances, job=job, results_dir=None,
     )  # fmt: skip
     from producer.enqueue import check_folder

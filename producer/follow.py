@@ -49,6 +49,7 @@ def follow(client: Client, name: str, settings: Settings, check: Callable[[], No
     record = JobRecord(client, name)
     first = _load(record, settings)
     started, last_worker_seen, lost_server_at = time.monotonic(), time.monotonic(), None
+    done, last_done = -1, time.monotonic()
     view = _TerminalView(first) if sys.stderr.isatty() else _LineView()
     with view:
         while True:
@@ -72,6 +73,10 @@ def follow(client: Client, name: str, settings: Settings, check: Callable[[], No
                 return job
             if job.problem is not None:
                 raise ResultsError(job.problem)
+            if job.images_done != done:
+                done, last_done = job.images_done, now
+            if job.refusal is not None and now - last_done > settings.worker_timeout_s:
+                raise NotFinished(f"Workers hand the batches of job '{name}' back: {job.refusal}")
             last_worker_seen = now if working else last_worker_seen
             if now - last_worker_seen > settings.worker_timeout_s:
                 raise NotFinished(

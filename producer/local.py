@@ -34,6 +34,11 @@ def run(request: Request, settings: Settings, workers: int, say: Callable[[str],
     if request.job:
         check_job_name(request.job)
     results_dir = request.results_dir.resolve()
+    if folder == results_dir or folder in results_dir.parents:
+        raise WrongUsage(
+            f"The results folder {results_dir} lies in the folder with the images, and would be read as such the next "
+            "time. Give another --results."
+        )
     state = settings.state_dir.resolve()
     if results_dir == state or results_dir in state.parents:
         raise WrongUsage(f"The data folder {state} lies in the results folder {results_dir}. Set FACEQUEUE_STATE_DIR.")

@@ -28,6 +28,8 @@ class Contract:
     """`exact`: facenet-pytorch's own cascade. `fast`: for `largest`, only as many of its levels as it takes."""
     margin_px: int
     """Pixels added around the box, in the 160 pixel crop (facenet-pytorch's sense)."""
+    mirror: bool = False
+    """Whether a face's embedding is the normalised mean of its crop's and of the mirrored crop's."""
     weights: str
     """Name of the embedder's weights."""
     weights_sha256: str

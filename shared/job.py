@@ -61,6 +61,8 @@ class Job:
     started_ms: int | None
     updated_ms: int
     ended_ms: int | None
+    refusal: str | None
+    """Why a worker handed a batch back, as long as no batch has been done since."""
     problem: str | None
     """Why the results could not be written, where they could not."""
 
@@ -102,6 +104,7 @@ class Job:
             started_ms=int(fields["started_ms"]) if "started_ms" in fields else None,
             updated_ms=int(fields["updated_ms"]),
             ended_ms=int(fields["ended_ms"]) if "ended_ms" in fields else None,
+            refusal=fields.get("refusal"),
             problem=fields.get("problem"),
         )
 
@@ -207,9 +210,10 @@ class JobRecord:
         """Prolongs a lease; False where it was lost."""
         return bool(self._run("renew", ["leases", "holders"], batch, holder, int(lease_s * 1000)))
 
-    def release(self, batch: int, holder: str) -> bool:
-        """Gives a batch back."""
-        return bool(self._run("release", ["leases", "holders"], batch, holder))
+    def hand_back(self, batch: int, holder: str, reason: str) -> None:
+        """Gives a batch back, and says why to those who follow the job."""
+        if self._run("release", ["leases", "holders"], batch, holder):
+            self._client.hset(self._key, "refusal", reason)
 
     def commit(self, uid: str, batch: int, block: bytes, outcomes: dict[str, int], faces: int) -> str:
         """Stores a block once: `stored`, `last`, or `done`, `unknown`, `cancelled` where it was not wanted."""

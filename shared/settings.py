@@ -6,8 +6,10 @@ from typing import Annotated, Literal
 from urllib.parse import quote
 
 from platformdirs import user_cache_path, user_state_path
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.errors import WrongUsage
 
 
 class Settings(BaseSettings):
@@ -94,5 +96,13 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
-    """This process's settings."""
-    return Settings()
+    """This process's settings; WrongUsage names the one that is not right."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        name = name if name.startswith(("REDIS_URL", "FACEQUEUE")) else f"FACEQUEUE_{name}"
+        raise WrongUsage(
+            f"The setting {name} is not right: {first['msg']}. It comes from the environment or .env."
+        ) from None

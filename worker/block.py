@@ -41,6 +41,8 @@ class Block:
     worker: str
     started_ms: int
     ended_ms: int
+    commit_ms: float
+    """How long this process took to commit its block before (its own commit is not over when it is written)."""
     images: list[ImageRecord]
     embeddings: Float32
     """[faces, 512], rows in the order of the images' faces."""

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import MISSING, fields
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -122,9 +123,8 @@ def serve_contract(contract: Contract, agreed: dict[str, str], mine: Runtime) ->
             if agreed.get(key) != value
         ]
         raise ContractError("the job was begun with another " + "; ".join(different))
-    ours = type(contract)(
-        faces=contract.faces, mode=contract.mode, margin_px=contract.margin_px, weights=contract.weights,
-        weights_sha256=contract.weights_sha256,
-    )  # fmt: skip
-    if contract != ours:
-        raise ContractError(f"pipeline version {contract.pipeline_version} there, {ours.pipeline_version} here")
+    for field in fields(contract):
+        # What a producer can choose has no default, or any value of it can be served; the rest is fixed by this version.
+        theirs = getattr(contract, field.name)
+        if field.default is not MISSING and field.name != "mirror" and theirs != field.default:
+            raise ContractError(f"{field.name}: {theirs} there, {field.default} here")

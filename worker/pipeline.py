@@ -47,7 +47,7 @@ def process_images(
             record.outcome, record.error = trouble.outcome, str(trouble)
         except (OutsideDataRoot, OSError) as error:
             record.outcome, record.error = Outcome.UNREADABLE, _reason(error)
-    return records, _embed(crops, records, networks)
+    return records, _embed(crops, records, networks, contract.mirror)
 
 
 def _reason(error: OutsideDataRoot | OSError) -> str:
@@ -91,12 +91,23 @@ def _side(box: Float32) -> float:
     return float(min(box[2] - box[0], box[3] - box[1]))
 
 
-def _embed(crops: list[Float32], records: list[ImageRecord], networks: Networks) -> Float32:
+def embed_crops(crops: Float32, networks: Networks, *, mirror: bool) -> Float32:
+    """[n, 3, 160, 160] -> [n, 512], L2-normalised; with `mirror` each row is the mean of the crop's and its mirror image's."""
+    embeddings = networks.embed(crops)
+    if not mirror:
+        return embeddings
+    both = embeddings + networks.embed(np.ascontiguousarray(crops[..., ::-1]))
+    averaged: Float32 = both / np.linalg.norm(both, axis=1, keepdims=True)
+    return averaged
+
+
+def _embed(crops: list[Float32], records: list[ImageRecord], networks: Networks, mirror: bool) -> Float32:
     if not crops:
         return np.empty((0, DIMENSIONS), np.float32)
     started = time.perf_counter()
     parts = [
-        networks.embed(np.stack(crops[first : first + _CROPS_A_PASS])) for first in range(0, len(crops), _CROPS_A_PASS)
+        embed_crops(np.stack(crops[first : first + _CROPS_A_PASS]), networks, mirror=mirror)
+        for first in range(0, len(crops), _CROPS_A_PASS)
     ]
     face_ms = (time.perf_counter() - started) * 1000 / len(crops)
     for record in records:

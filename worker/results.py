@@ -34,6 +34,40 @@ _SPARE_BYTES = 16 * 2**20  # tables, summary and resource logs, beside the array
 _BYTES_AN_IMAGE = 300  # of images.csv and faces.csv
 
 
+def _no_seconds() -> dict[str, float]:
+    return {"decode": 0.0, "detect": 0.0, "embed": 0.0}
+
+
+@dataclass
+class WorkerTally:
+    """What one worker process did, and what it did in between: commit blocks, fetch messages, wait."""
+
+    first_ms: int
+    last_ms: int = 0
+    batches: int = 0
+    images: int = 0
+    busy_ms: int = 0
+    commit_ms: float = 0.0
+    stage_s: dict[str, float] = field(default_factory=_no_seconds)
+
+    def add(self, block: Block) -> None:
+        """Counts one block, but for its stages."""
+        self.first_ms, self.last_ms = min(self.first_ms, block.started_ms), max(self.last_ms, block.ended_ms)
+        self.batches += 1
+        self.images += len(block.images)
+        self.busy_ms += block.ended_ms - block.started_ms
+        # Each block knows the commit before it: a process's first block tells of another job's.
+        self.commit_ms += block.commit_ms if self.batches > 1 else 0.0
+
+    def as_dict(self) -> dict[str, float]:
+        """For the summary; seconds. `idle_s`: neither working on a batch nor committing one, between first and last."""
+        idle_ms = max(0.0, self.last_ms - self.first_ms - self.busy_ms - self.commit_ms)
+        stages = {f"{stage}_s": round(spent, 3) for stage, spent in self.stage_s.items()}
+        return {"batches": self.batches, "images": self.images} | stages | {
+            "busy_s": self.busy_ms / 1000, "commit_s": round(self.commit_ms / 1000, 3), "idle_s": round(idle_ms / 1000, 3),
+        }  # fmt: skip
+
+
 @dataclass
 class Tally:
     """What is added up on the way through the blocks."""
@@ -41,18 +75,14 @@ class Tally:
     faces: int = 0
     images: int = 0
     outcomes: dict[str, int] = field(default_factory=dict)
-    stage_s: dict[str, float] = field(default_factory=lambda: {"decode": 0.0, "detect": 0.0, "embed": 0.0})
-    workers: dict[str, dict[str, float]] = field(default_factory=dict)
+    stage_s: dict[str, float] = field(default_factory=_no_seconds)
+    workers: dict[str, "WorkerTally"] = field(default_factory=dict)
 
     def add(self, block: Block) -> None:
         """Counts one block."""
-        worker = self.workers.setdefault(
-            block.worker, {"batches": 0, "images": 0, "decode_s": 0.0, "detect_s": 0.0, "embed_s": 0.0, "busy_s": 0.0}
-        )
-        worker["batches"] += 1
-        worker["busy_s"] += (block.ended_ms - block.started_ms) / 1000
+        worker = self.workers.setdefault(block.worker, WorkerTally(block.started_ms))
+        worker.add(block)
         for image in block.images:
-            worker["images"] += 1
             self.outcomes[image.outcome] = self.outcomes.get(image.outcome, 0) + 1
             for stage, spent_ms in (
                 ("decode", image.decode_ms),
@@ -60,7 +90,7 @@ class Tally:
                 ("embed", image.embed_ms),
             ):
                 self.stage_s[stage] += spent_ms / 1000
-                worker[f"{stage}_s"] += spent_ms / 1000
+                worker.stage_s[stage] += spent_ms / 1000
 
 
 def write_results(
@@ -223,10 +253,7 @@ def _summarise(job: Job, tally: Tally, matrix_absent: str | None, phases: dict[s
         "outcomes": tally.outcomes,
         "images_per_s": round(tally.images / elapsed_s, 2) if elapsed_s > 0 else None,
         "seconds": {stage: round(spent, 3) for stage, spent in tally.stage_s.items()},
-        "workers": {
-            worker: {key: round(value, 3) for key, value in figures.items()}
-            for worker, figures in tally.workers.items()
-        },
+        "workers": {worker: figures.as_dict() for worker, figures in tally.workers.items()},
         "distances": {"written": matrix_absent is None, "reason": matrix_absent},
         "contract": job.contract.as_dict() | (job.runtime or {}),
         "versions": {package: _version(package) for package in ("facequeue", "celery", "numpy", "facenet-pytorch")},

@@ -29,6 +29,7 @@ from worker.results import write_results
 _log = get_logger("tasks")
 _SERVER_PATIENCE_S = 600.0
 _HAND_BACK_PAUSE_S = 1.0
+_commit_ms = 0.0  # of this process's last commit
 T = TypeVar("T")
 
 
@@ -66,6 +67,7 @@ def _parked_if_bad(name: str) -> Iterator[None]:
 @app.task(bind=True, name=EMBED_TASK, max_retries=0)
 def embed_batch(self: Task, message: Any = None, **unknown: Any) -> str:
     """Embeds one batch and commits its block. What happens to an image is in its record, never an exception."""
+    global _commit_ms
     with _parked_if_bad(self.name):
         if unknown:
             raise BadMessage(f"unknown arguments: {', '.join(sorted(unknown))}")
@@ -85,17 +87,19 @@ def embed_batch(self: Task, message: Any = None, **unknown: Any) -> str:
         networks = _networks_for(job, record)
     except (ContractError, WeightsError) as error:
         _log.warning("%s handed back: %s", batch.describe(), error, extra={"action": "batch_handed_back"})
-        record.release(batch.batch, holder)
+        record.hand_back(batch.batch, holder, str(error))
         time.sleep(_HAND_BACK_PAUSE_S)
         raise Reject(str(error), requeue=True) from None
     limits = Limits(settings.max_image_mib * 2**20, settings.max_image_megapixels * 10**6)
     images, embeddings = process_images(settings.data_root, batch.images, networks, job.contract, limits)
     block = Block(
         batch=batch.batch, attempt=attempt, worker=holder.replace("/", "-"), started_ms=int(started_ms),
-        ended_ms=int(time.time() * 1000), images=images, embeddings=embeddings,
+        ended_ms=int(time.time() * 1000), commit_ms=_commit_ms, images=images, embeddings=embeddings,
     )  # fmt: skip
     outcomes = block.count_outcomes()
+    packing = time.perf_counter()
     answer = _patiently(lambda: record.commit(batch.uid, batch.batch, block.pack(), outcomes, len(embeddings)))
+    _commit_ms = (time.perf_counter() - packing) * 1000
     if answer == "last":
         send_aggregate(app, f"{job.queue_prefix}aggregate", Aggregate(version=1, job=batch.job, uid=batch.uid))
     _log.info("%s %s", batch.describe(), answer, extra={"action": "batch_committed"})

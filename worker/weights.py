@@ -146,7 +146,11 @@ def load_embedder(source: Path, name: str) -> "torch.nn.Module":
         arrays = frozen_graph.to_state_dict(frozen_graph.read_constants(source.read_bytes()), template)
         state: dict[str, Any] = {key: torch.from_numpy(value.copy()) for key, value in arrays.items()}
     else:
-        loaded = torch.load(source, map_location="cpu", weights_only=True)
+        try:
+            loaded = torch.load(source, map_location="cpu", weights_only=True)
+        # torch raises many kinds for what is no weights file, and for one that would run code.
+        except Exception:
+            raise WeightsError(f"{source} is not a file of weights that torch loads safely (weights_only).") from None
         state = {key: value for key, value in loaded.items() if not key.startswith("logits.")}
     try:
         resnet.load_state_dict(state)

@@ -210,6 +210,46 @@ def test_copies_are_named(sample: Path, tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_weights_that_no_worker_can_load_end_the_run(sample: Path, tmp_path: Path) -> None:
+    """Not a file of weights: said in a line, after the time that workers get."""
+    (tmp_path / "mine.pt").write_text("not weights")
+    done = _run(
+        tmp_path,
+        sample / "hopper",
+        "--results",
+        "out",
+        "--weights",
+        tmp_path / "mine.pt",
+        FACEQUEUE_WORKER_TIMEOUT_S="4",
+    )
+    assert done.returncode == 4
+    assert "is not a file of weights" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_odd_names_are_kept_and_foreign_links_are_not_followed(sample: Path, tmp_path: Path) -> None:
+    """New lines, quotes, tags, bytes that are no UTF-8; a link out of the folder is listed, not opened."""
+    images = tmp_path / "images"
+    images.mkdir()
+    data = (sample / "hopper" / "smaller.jpg").read_bytes()
+    names = [b"a\nb.jpg", b'x,"y.jpg', b"<b>.jpg", b"\xff\xfe.jpg", b"-rf.jpg", b"sp ace.jpg"]
+    for name in names:
+        Path(os.fsdecode(os.fsencode(images) + b"/" + name)).write_bytes(data)
+    (images / "zlink.jpg").symlink_to(sample / "hopper" / "as-is.jpg")
+    done = _run(tmp_path, images, "--results", "out", "--job", "odd", "--workers", 1)
+    assert done.returncode == 3, done.stderr
+    rows = {row["path"]: row for row in _rows(tmp_path / "out" / "odd" / "images.csv")}
+    assert set(rows) == {"a\nb.jpg", 'x,"y.jpg', "<b>.jpg", "\\xff\\xfe.jpg", "-rf.jpg", "sp ace.jpg", "zlink.jpg"}
+    assert rows["zlink.jpg"]["error"] == "leads out of the data root"
+    assert {row["outcome"] for path, row in rows.items() if path != "zlink.jpg"} == {"ok"}
+
+
+def test_results_among_the_images_are_refused(sample: Path, tmp_path: Path) -> None:
+    """They would be images the next time."""
+    done = _run(tmp_path, sample, "--results", sample / "results")
+    assert (done.returncode, "lies in the folder with the images" in done.stderr) == (2, True)
+
+
 @pytest.mark.parametrize("bad", ["missing", "empty", "file"])
 def test_wrong_folders_are_wrong_usage(tmp_path: Path, bad: str) -> None:
     """A line that says what is wrong, no traceback, no server started."""

@@ -71,3 +71,16 @@ def test_a_reduced_decoding_gives_the_same_face_in_pixels_of_the_whole(
     assert decode((tmp_path / "large.jpg").read_bytes(), LIMITS, pipeline._DRAFT_SHORTEST_PX).reduction == 2
     assert overlap(found["exact"][0], found["fast"][0]) > 0.9
     assert float(found["exact"][1] @ found["fast"][1]) > 0.95
+
+
+def test_mirror_averages_the_crop_and_its_mirror_image(sample: Path, networks: Networks) -> None:
+    """A face and its mirror image get the same embedding, of length 1."""
+    crops = np.asarray(
+        Image.open(sample / "collins" / "as-is.jpg").convert("RGB").crop((150, 20, 310, 180)), np.float32
+    )
+    crops = crops.transpose(2, 0, 1)[None]
+    embedding = pipeline.embed_crops(crops, networks, mirror=True)
+    mirrored = pipeline.embed_crops(crops[..., ::-1].copy(), networks, mirror=True)
+    np.testing.assert_allclose(embedding, mirrored, atol=1e-6)
+    assert abs(float(np.linalg.norm(embedding)) - 1) < 1e-5
+    assert np.abs(embedding - pipeline.embed_crops(crops, networks, mirror=False)).max() > 1e-3

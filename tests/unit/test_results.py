@@ -1,0 +1,71 @@
+"""The results folder: whole or not at all, and room for it is looked for first."""
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from shared.contract import KNOWN_WEIGHTS, Contract
+from shared.errors import ResultsError
+from shared.job import Job, Options
+from shared.outcomes import Outcome
+from worker import results
+from worker.block import Block, ImageRecord
+
+CONTRACT = Contract(
+    faces="largest", mode="fast", margin_px=32, weights="casia-webface", weights_sha256=KNOWN_WEIGHTS["casia-webface"]
+)
+
+
+def _job(faces: int, distances: str = "full") -> Job:
+    return Job(
+        name="j", uid="u" * 32, state="sealed", origin="o", source="images", contract=CONTRACT, runtime={}, queue_prefix="",
+        options=Options(folder="", batch_size=16, distances=distances), batches=1, images=faces, cursor="",
+        images_done=faces, faces=faces, outcomes={"ok": faces}, created_ms=0, started_ms=0, updated_ms=1000, ended_ms=None,
+        refusal=None, problem=None,
+    )  # fmt: skip
+
+
+def _block(faces: int) -> bytes:
+    images = [ImageRecord(path=f"{k}.jpg", outcome=Outcome.OK, faces=[[0, 0, 9, 9, 1]]) for k in range(faces)]
+    embeddings = np.eye(faces, 512, dtype=np.float32)
+    return Block(
+        batch=0, attempt=1, worker="w", started_ms=0, ended_ms=900, commit_ms=0, images=images, embeddings=embeddings
+    ).pack()
+
+
+def _write(job: Job, blocks: list[bytes], folder: Path, **changes: Any) -> dict[str, Any]:
+    arguments: dict[str, Any] = {"threads": 1, "distances_max_bytes": 2**30, "may_publish": lambda: True}
+    return results.write_results(job, blocks, {}, folder, **(arguments | changes))
+
+
+def test_writing_twice_gives_the_same_folder(tmp_path: Path) -> None:
+    """The second replaces the first; nothing else is left visible or hidden."""
+    _write(_job(3), [_block(3)], tmp_path)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "j").iterdir() if path.suffix in (".npy", ".csv")}
+    _write(_job(3), [_block(3)], tmp_path)
+    assert before == {p.name: p.read_bytes() for p in (tmp_path / "j").iterdir() if p.suffix in (".npy", ".csv")}
+    assert [path.name for path in tmp_path.iterdir()] == ["j"]
+
+
+def test_a_disk_without_room_is_noticed_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`full` says how much is missing and writes nothing; `auto` leaves out the matrix and says why."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=30 * 2**20))
+    with pytest.raises(ResultsError, match=r"take 0\.\d+ GiB, and only 0\.03 GiB are free"):
+        _write(_job(3000), [_block(3000)], tmp_path)
+    assert not list(tmp_path.iterdir())
+    summary = _write(_job(3000, "auto"), [_block(3000)], tmp_path)
+    assert "are free in" in summary["distances"]["reason"]
+    assert not (tmp_path / "j" / "distances.npy").exists()
+
+
+@pytest.mark.parametrize("trouble", ["stale", "short"])
+def test_nothing_is_left_of_a_copy_that_may_not_be(tmp_path: Path, trouble: str) -> None:
+    """Another aggregator took over, or a block is missing: no folder, and no half of one."""
+    blocks = [_block(3)] if trouble == "stale" else [_block(2)]
+    with pytest.raises(ResultsError):
+        _write(_job(3), blocks, tmp_path, may_publish=lambda: trouble != "stale")
+    assert not list(tmp_path.iterdir())

@@ -1,7 +1,6 @@
 """`run`: server, workers, enqueuing, following and results in one command."""
 
 import fcntl
-import hashlib
 import os
 import signal
 import subprocess
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from producer.embedded import EmbeddedServer
-from producer.enqueue import Request, check_folder, enqueue_images, open_job
+from producer.enqueue import Request, check_folder, enqueue_images, open_job, origin_of
 from producer.follow import exit_code, follow
 from shared.celery_app import make_celery
 from shared.errors import ExitCode, FaceQueueError, NotFinished, WrongUsage
@@ -51,7 +50,7 @@ def run(request: Request, settings: Settings, workers: int, say: Callable[[str],
             server.start()
             stack.callback(server.stop)
         url = server.url if server else settings.redis_url
-        prefix = "" if server else f"run-{hashlib.blake2b(str(state).encode(), digest_size=4).hexdigest()}-"
+        prefix = f"run-{origin_of(request, folder)[:12]}-"  # of this folder: never another's batches
         changes: dict[str, Any] = {
             "redis_url": url, "data_root": folder, "results_dir": results_dir, "queue_prefix": prefix,
         }  # fmt: skip

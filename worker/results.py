@@ -283,6 +283,11 @@ def _sync_tree(folder: Path) -> None:
 def _publish(scratch: Path, target: Path) -> None:
     aside = target.parent / f".{target.name}.{os.getpid()}.making"
     if target.exists():
+        # Only a results folder is ever replaced: anything else under this name is somebody's own, photographs even.
+        if not all((target / name).is_file() for name in ("embeddings.npy", "images.csv")):
+            raise ResultsError(
+                f"{target} is there already and is no results folder; it was left alone. Use another name."
+            )
         target.rename(aside)
     scratch.rename(target)
     _sync_directory(target.parent)

@@ -2,7 +2,7 @@
 
     python benchmarks/scaling.py IMAGES [--copies 4] [--workers 1 2] [--loop]
 
-IMAGES are hard-linked or copied under different names, so that nothing is found in a cache. Images a second are counted from the first
+IMAGES are copied under different names, so that nothing is found in a cache. Images a second are counted from the first
 batch taken to the last committed; start-up is left out. --loop adds the plain loop of one process with facenet-pytorch's default threads.
 """
 
@@ -55,7 +55,7 @@ def run_job(images: Path, folder: Path, workers: int, batch_size: int) -> tuple[
 
 
 def memory(samples: list[dict[str, str]]) -> tuple[float, float, float]:
-    """Of the worker processes, MiB: the peak, and the medians of the first and of the last third of the time."""
+    """Of the worker processes, MiB: the peak, and the medians of the middle and of the last third of the time."""
     children = [float(row["rss_mib"]) for row in samples if row["role"] == "child"]
     third = max(1, len(children) // 3)
     return max(children), statistics.median(children[third : 2 * third]), statistics.median(children[-third:])

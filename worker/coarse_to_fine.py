@@ -10,6 +10,7 @@ from PIL import Image
 
 from worker.area import Float32, UInt32, integral_image
 from worker.cascade import CELL_PX, MIN_FACE_PX, NO_FACES, Detector, Faces, propose, pyramid_scales, refine
+from worker.crop import visible_areas
 
 # A face ends the search when its side is this many times the nominal face of the next finer level. (Measured on 1,660
 # photographs against the whole pyramid: at 2.0 the box overlaps by less than 0.9 in 17, at 2.9 in 4, at 4.0 in 4.)
@@ -38,9 +39,7 @@ def detect_largest(image: Image.Image, networks: Detector) -> Faces:
 
 def _last_level(faces: Faces, scales: list[float], image: Image.Image) -> int:
     """The finest level that might still hold a larger face than those found."""
-    limit = np.array(image.size, np.float32)
-    visible = np.clip(faces.boxes[:, 2:], 0, limit) - np.clip(faces.boxes[:, :2], 0, limit)
-    side = float(np.sqrt(visible.prod(axis=1).max()))
+    side = float(np.sqrt(visible_areas(faces.boxes, image.width, image.height).max()))
     finer = [level for level, scale in enumerate(scales) if side >= _SAFETY * CELL_PX / scale]
     return finer[-1] + 1 if finer else 0
 

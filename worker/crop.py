@@ -22,8 +22,7 @@ def choose_faces(faces: Faces, policy: FacePolicy, width: int, height: int) -> I
     limit = np.array([width, height], np.float32)
     match policy:
         case "largest":
-            visible = np.clip(boxes[:, 2:], 0, limit) - np.clip(boxes[:, :2], 0, limit)
-            score = visible.prod(axis=1)
+            score = visible_areas(boxes, width, height)
         case "center":
             size = boxes[:, 2:] - boxes[:, :2]
             offset = (boxes[:, :2] + boxes[:, 2:]) / 2 - limit / 2
@@ -31,6 +30,14 @@ def choose_faces(faces: Faces, policy: FacePolicy, width: int, height: int) -> I
         case _:
             assert_never(policy)
     return np.array([np.argmax(score)])
+
+
+def visible_areas(boxes: Float32, width: int, height: int) -> Float32:
+    """Of boxes [n, 4], the area [n] in square pixels that lies inside an image of this size."""
+    limit = np.array([width, height], np.float32)
+    sides = np.clip(boxes[:, 2:], 0, limit) - np.clip(boxes[:, :2], 0, limit)
+    areas: Float32 = sides.prod(axis=1)
+    return areas
 
 
 def crop_face(image: Image.Image, box: Float32, margin_px: int, size: int = 160) -> Float32:

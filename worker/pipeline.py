@@ -22,7 +22,7 @@ from worker.decode import ImageTrouble, Limits, decode, read_bytes
 # The embedder's forward pass takes at most this many crops, so that a picture of a crowd does not need gigabytes.
 _CROPS_A_PASS = 32
 # In the fast mode a JPEG is decoded no larger than it takes to find its largest face.
-_DRAFT_SHORTEST_PX = 600
+DRAFT_SHORTEST_PX = 600
 
 
 class Networks(Detector, Protocol):
@@ -63,7 +63,7 @@ def _find_crops(
     data = read_bytes(path, limits)
     record.digest = hashlib.blake2b(data, digest_size=16).hexdigest()
     fast = contract.mode == "fast" and contract.faces == "largest"
-    picture = decode(data, limits, _DRAFT_SHORTEST_PX if fast else None)
+    picture = decode(data, limits, DRAFT_SHORTEST_PX if fast else None)
     image, record.width, record.height = picture.image, picture.width, picture.height
     decoded = time.perf_counter()
     record.decode_ms = (decoded - started) * 1000

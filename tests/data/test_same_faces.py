@@ -10,7 +10,7 @@ from worker.cascade import detect_faces
 from worker.coarse_to_fine import detect_largest
 from worker.crop import choose_faces
 from worker.decode import ImageTrouble, Limits, decode, read_bytes
-from worker.pipeline import Networks
+from worker.pipeline import DRAFT_SHORTEST_PX, Networks
 
 LIMITS = Limits(100 * 2**20, 100 * 10**6)
 
@@ -52,7 +52,7 @@ def test_the_fast_mode_finds_the_same_face(photographs: Path, networks: Networks
             continue
         try:
             data = read_bytes(path, LIMITS)
-            image, reduced = decode(data, LIMITS).image, decode(data, LIMITS, 600)
+            image, reduced = decode(data, LIMITS).image, decode(data, LIMITS, DRAFT_SHORTEST_PX)
         except ImageTrouble:
             continue
         exact, fast = detect_faces(np.asarray(image), networks), detect_largest(reduced.image, networks)

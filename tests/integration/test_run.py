@@ -185,6 +185,24 @@ def test_a_killed_run_is_taken_over_by_the_next(sample: Path, finished: Path, tm
     assert result_bytes(folder) == result_bytes(finished)
 
 
+def test_a_run_leaves_another_folders_unfinished_job_alone(sample: Path, finished: Path, tmp_path: Path) -> None:
+    """Its batches wait for their own folder, and are then done with its files."""
+    arguments = [sys.executable, "-m", "producer", "run", str(sample), "--results", "out", "--batch-size", "2"]
+    process = subprocess.Popen(
+        [*arguments, "--workers", "1"], env=_environment(tmp_path), cwd=tmp_path, stderr=subprocess.DEVNULL
+    )
+    wait_until(lambda: "stored" in _text(tmp_path / "state" / "worker.log"), 60, "a batch is done")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 4
+    other = _run(tmp_path, sample / "nobody", "--results", "other", "--job", "other", "--workers", 1)
+    assert other.returncode == 0, other.stderr
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["other"]
+    again = _run(tmp_path, sample, "--results", "out", "--batch-size", 2, "--workers", 1)
+    assert (again.returncode, "Going on with job" in again.stderr) == (3, True)
+    (folder,) = (tmp_path / "out").iterdir()
+    assert result_bytes(folder) == result_bytes(finished)
+
+
 def test_no_faces_at_all(sample: Path, tmp_path: Path) -> None:
     """n = 0: empty arrays, exit code 0."""
     done = _run(tmp_path, sample / "nobody", "--results", "out", "--job", "none", "--workers", 1)

@@ -68,7 +68,7 @@ def test_a_reduced_decoding_gives_the_same_face_in_pixels_of_the_whole(
         (record,), embeddings = process_images(tmp_path, ["large.jpg"], networks, contract, LIMITS)
         assert (record.width, record.height) == (2048, 2400)
         found[mode] = np.array(record.faces[0][:4]), embeddings[0]
-    assert decode((tmp_path / "large.jpg").read_bytes(), LIMITS, pipeline._DRAFT_SHORTEST_PX).reduction == 2
+    assert decode((tmp_path / "large.jpg").read_bytes(), LIMITS, pipeline.DRAFT_SHORTEST_PX).reduction == 2
     assert overlap(found["exact"][0], found["fast"][0]) > 0.9
     assert float(found["exact"][1] @ found["fast"][1]) > 0.95
 

@@ -51,6 +51,16 @@ def test_writing_twice_gives_the_same_folder(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["j"]
 
 
+def test_a_folder_that_is_no_results_folder_is_never_replaced(tmp_path: Path) -> None:
+    """Photographs under the job's name stay, and nothing is written."""
+    (tmp_path / "j").mkdir()
+    (tmp_path / "j" / "holiday.jpg").write_bytes(b"dear")
+    with pytest.raises(ResultsError, match="is no results folder"):
+        _write(_job(3), [_block(3)], tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["j"]
+    assert (tmp_path / "j" / "holiday.jpg").read_bytes() == b"dear"
+
+
 def test_a_disk_without_room_is_noticed_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`full` says how much is missing and writes nothing; `auto` leaves out the matrix and says why."""
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=30 * 2**20))

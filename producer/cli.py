@@ -1,12 +1,13 @@
 """The command line: `python -m producer COMMAND`. Each command decodes its options, calls, and prints."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
-from shared.contract import KNOWN_WEIGHTS, Contract, FacePolicy
+from shared.contract import KNOWN_WEIGHTS, Contract, FacePolicy, own_weights_name
 from shared.errors import ExitCode, WrongUsage
 from shared.settings import Settings, get_settings
 
@@ -53,8 +54,11 @@ def _contract(faces: FacePolicy, exact: bool, margin: int, mirror: bool, weights
             raise WrongUsage(f"--weights {weights}: not one of {', '.join(KNOWN_WEIGHTS)}, and not a file.")
         import hashlib
 
-        with path.open("rb") as file:
-            name, sha256 = path.stem, hashlib.file_digest(file, "sha256").hexdigest()
+        try:
+            with path.open("rb") as file:
+                name, sha256 = own_weights_name(path.stem), hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise WrongUsage(f"--weights {weights} cannot be read: {error.strerror}.") from None
     return Contract(
         faces=faces,
         mode="exact" if exact else "fast",
@@ -71,6 +75,14 @@ def _connect(settings: Settings) -> Any:
     client = connect(settings)
     wait_for_server(settings, client, _say)
     return client
+
+
+def _follow(client: Any, job: str, settings: Settings, check: Callable[[], None] = lambda: None) -> NoReturn:
+    from producer.follow import describe, exit_code, follow
+
+    done = follow(client, job, settings, check)
+    print(f"{done.name}: finished, {describe(done)}")
+    raise typer.Exit(exit_code(done))
 
 
 @cli.command()
@@ -123,8 +135,9 @@ def enqueue(
     job: Name = None,
 ) -> None:
     """Put a folder into the queue of a running server."""
-    from producer.enqueue import Request, enqueue_images, open_job
+    from producer.enqueue import BackgroundProducer, Request, check_folder, enqueue_images, open_job
     from shared.celery_app import make_celery
+    from shared.job import JobRecord
     from shared.server import explain_server_errors
 
     settings = get_settings()
@@ -132,19 +145,26 @@ def enqueue(
         folder=folder, contract=_contract(faces, exact, margin, mirror, weights), batch_size=batch_size or settings.batch_size,
         distances=distances, job=job, results_dir=None,
     )  # fmt: skip
-    from producer.enqueue import check_folder
-
     real = check_folder(folder)
     client = _connect(settings)
     with explain_server_errors(settings):
         opened, new = open_job(client, request, settings, go_on=False)
+    if opened.state == "finished":
+        _say(
+            f"Job {opened.name} was finished before. To compute it again: `python -m producer cancel {opened.name}`, "
+            "then enqueue it anew."
+        )
+    else:
         _say(f"{'Job' if new else 'Going on with job'} {opened.name}: {opened.source}")
-        enqueue_images(client, make_celery(settings), opened, real, settings, _say)
     if wait:
-        watch(opened.name)
-    from shared.job import JobRecord
-
+        producer = BackgroundProducer(client, opened, real, settings, _say)
+        producer.start()
+        try:
+            _follow(client, opened.name, settings, producer.check)
+        finally:
+            producer.stop()
     with explain_server_errors(settings):
+        enqueue_images(client, make_celery(settings), opened, real, settings, _say)
         stands = JobRecord(client, opened.name).load()
     print(
         f"{stands.name}: {stands.images} images in {stands.batches} batches. Follow it: python -m producer watch {stands.name}"
@@ -154,12 +174,8 @@ def enqueue(
 @cli.command()
 def watch(job: JobName) -> None:
     """Follow a job to its end."""
-    from producer.follow import describe, exit_code, follow
-
     settings = get_settings()
-    done = follow(_connect(settings), job, settings)
-    print(f"{done.name}: finished, {describe(done)}")
-    raise typer.Exit(exit_code(done))
+    _follow(_connect(settings), job, settings)
 
 
 @cli.command()
@@ -173,7 +189,7 @@ def status(job: Annotated[str | None, typer.Argument(help="The job's name; witho
     client = _connect(settings)
     with explain_server_errors(settings):
         if job is None:
-            print_jobs(list_jobs(client))
+            print_jobs(list_jobs(client, _say))
         else:
             print_job(JobRecord(client, job).load())
 
@@ -190,7 +206,7 @@ def jobs(
     settings = get_settings()
     client = _connect(settings)
     with explain_server_errors(settings):
-        found = list_jobs(client)
+        found = list_jobs(client, _say)
         if prune:
             for job in found:
                 if job.state == "finished":
@@ -227,7 +243,7 @@ def aggregate(job: JobName) -> None:
             raise WrongUsage(f"Job '{job}' is finished; its blocks are gone. Run it again under another name.")
         if not found.complete:
             raise WrongUsage(f"Job '{job}' is not complete: {found.images_done} of {found.images} images are done.")
-        record.forget_problem()
+        record.go_on(found.uid)
         message = Aggregate(version=1, job=job, uid=found.uid)
         send_aggregate(make_celery(settings), f"{found.queue_prefix}aggregate", message)
     watch(job)

@@ -1,10 +1,13 @@
 """Finds the files of a folder in a stable order, directory by directory."""
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 Key = tuple[tuple[int, bytes], ...]
+_MARKER: Key = ((0, b""),)
+"""Key of what stands for a directory that cannot be listed: before all that could be in it."""
 
 
 def find_images(folder: Path, after: str = "") -> Iterator[str]:
@@ -12,7 +15,8 @@ def find_images(folder: Path, after: str = "") -> Iterator[str]:
 
     A directory's files come first, then its subdirectories, both sorted by the bytes of their names. At most the names
     of one directory are held, and of those above it the subdirectories still to come. Symbolic links to files count as
-    files; links to directories are not followed, since they can lead in circles. An unreadable directory raises OSError.
+    files, also those that lead nowhere or in a circle; links to directories are not followed. A subdirectory that cannot
+    be listed is yielded itself, with a `/` behind it, so that its files are not missing in silence; `folder` raises OSError.
     """
     yield from _walk(folder, "", order_key(after) if after else ())
 
@@ -23,7 +27,8 @@ def order_key(path: str) -> Key:
     return (*((1, os.fsencode(part)) for part in directories), (0, os.fsencode(name)))
 
 
-def _walk(folder: Path, prefix: str, after: Key) -> Iterator[str]:
+def _list(folder: Path) -> tuple[list[str], list[str]]:
+    """Names of the files and of the directories in a folder."""
     files: list[str] = []
     directories: list[str] = []
     with os.scandir(folder) as entries:
@@ -32,9 +37,28 @@ def _walk(folder: Path, prefix: str, after: Key) -> Iterator[str]:
                 continue
             if entry.is_dir(follow_symlinks=False):
                 directories.append(entry.name)
-            elif entry.is_file():
+            elif _counts_as_file(entry):
                 files.append(entry.name)
-    here, below = (after[0], after[1:]) if after else ((0, b""), ())
+    return files, directories
+
+
+def _counts_as_file(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return stat.S_ISREG(entry.stat().st_mode)
+    except OSError:  # a link to nothing or in a circle, a file that is gone: the worker says so
+        return True
+
+
+def _walk(folder: Path, prefix: str, after: Key) -> Iterator[str]:
+    try:
+        files, directories = _list(folder)
+    except OSError:
+        if not prefix:
+            raise
+        if after != _MARKER:
+            yield prefix
+        return
+    here, below = after[0] if after else _MARKER[0], after[1:]
     for name in sorted(files, key=os.fsencode):
         if (0, os.fsencode(name)) > here:
             yield prefix + name

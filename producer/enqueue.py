@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -16,11 +17,12 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from producer.discover import find_images
-from shared.celery_app import send_aggregate, send_batch
+from shared.celery_app import make_celery, send_aggregate, send_batch
 from shared.contract import Contract
 from shared.errors import ServerError, WrongUsage
-from shared.job import Job, JobRecord, Options, list_jobs
+from shared.job import Job, JobRecord, Options, job_names, list_jobs
 from shared.messages import Aggregate, EmbedBatch, check_job_name
+from shared.paths import printable
 from shared.server import Client, explain_server_errors
 from shared.settings import Settings
 
@@ -40,6 +42,8 @@ class Request:
     job: str | None
     results_dir: Path | None
     """Part of the job's identity for `run`, which writes them itself."""
+    installation: str = ""
+    """Tells the `run`s of different machines on one server apart."""
 
 
 def check_folder(folder: Path) -> Path:
@@ -71,7 +75,10 @@ def folder_in_root(folder: Path, root: Path) -> str:
 
 def origin_of(request: Request, folder: Path) -> str:
     """Fingerprint of folder, settings and results folder."""
-    parts = [str(folder), request.contract.as_dict(), request.batch_size, request.distances, str(request.results_dir)]
+    parts = [
+        request.installation, str(folder), request.contract.as_dict(), request.batch_size, request.distances,
+        str(request.results_dir),
+    ]  # fmt: skip
     return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
@@ -86,22 +93,25 @@ def open_job(client: Client, request: Request, settings: Settings, *, go_on: boo
     if name is None and go_on:
         unfinished = [job for job in list_jobs(client) if job.origin == origin and job.state in ("enqueuing", "sealed")]
         if unfinished:
+            JobRecord(client, unfinished[-1].name).go_on(unfinished[-1].uid)
             return unfinished[-1], False
     options = Options(
         folder=folder_in_root(folder, settings.data_root), batch_size=request.batch_size, distances=request.distances
     )
     job, new = JobRecord(client, name or new_job_name(folder, client)).create(
         origin=origin,
-        source=str(folder),
+        source=printable(str(folder)),
         contract=request.contract,
         options=options,
         queue_prefix=settings.queue_prefix,
     )
     if job.origin != origin:
         raise WrongUsage(
-            f"Job '{job.name}' is there already, for {job.source} with other settings. Choose another --job, or "
-            f"`python -m producer cancel {job.name}` first."
+            f"Job '{job.name}' is there already, for {job.source} with other settings. Choose another --job"
+            + ("." if request.results_dir else f", or `python -m producer cancel {job.name}` first.")
         )
+    if not new:
+        JobRecord(client, job.name).go_on(job.uid)
     return job, new
 
 
@@ -109,7 +119,7 @@ def new_job_name(folder: Path, client: Client) -> str:
     """A readable name that no job on this server has: `photos-20260131-142501`."""
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.name).strip("-._")[:60] or "images"
     base = f"{stem}-{datetime.now():%Y%m%d-%H%M%S}"
-    names = {job.name for job in list_jobs(client)}
+    names = set(job_names(client))
     return base if base not in names else next(f"{base}-{k}" for k in range(2, 10_000) if f"{base}-{k}" not in names)
 
 
@@ -136,7 +146,7 @@ def enqueue_images(
         send = record.add_batch(job.uid, producer, batch, images)
         message = EmbedBatch(version=1, job=job.name, uid=job.uid, batch=batch, send=send, images=images)
         try:
-            send_batch(app, settings.embed_queue, message)
+            send_batch(app, settings, message)
         except OperationalError as error:
             raise ServerError(
                 f"The server stopped taking messages ({error}). Everything recorded is kept; repeat the command to go on."
@@ -173,5 +183,39 @@ def cancel_job(client: Client, name: str, settings: Settings, *, mark_s: int = 6
     """Ends a job: tasks that are still queued find it gone, and nothing of it stays but the word for those who watch."""
     with explain_server_errors(settings):
         record = JobRecord(client, name)
-        record.load()
+        if not record.exists():
+            raise WrongUsage(f"No job '{name}' on this server. `python -m producer jobs` lists them.")
         record.delete(keep_mark_s=mark_s)
+
+
+class BackgroundProducer:
+    """Enqueues in a thread, so that the following can begin."""
+
+    def __init__(self, client: Client, job: Job, folder: Path, settings: Settings, say: Callable[[str], None]) -> None:
+        self._stop = threading.Event()
+        self._error: BaseException | None = None
+        self._arguments = (client, make_celery(settings), job, folder, settings, say, self._stop.is_set)
+        self._thread = threading.Thread(target=self._work, daemon=True, name="producer")
+        self._settings = settings
+
+    def _work(self) -> None:
+        try:
+            with explain_server_errors(self._settings):
+                enqueue_images(*self._arguments)
+        # Raised again in the main thread, by `check`.
+        except BaseException as error:
+            self._error = error
+
+    def start(self) -> None:
+        """Begins."""
+        self._thread.start()
+
+    def check(self) -> None:
+        """Raises what went wrong in the thread."""
+        if self._error is not None:
+            raise self._error
+
+    def stop(self) -> None:
+        """Ends the enqueuing after the batch it is at; the next producer goes on there."""
+        self._stop.set()
+        self._thread.join(10)

@@ -57,7 +57,8 @@ def follow(client: Client, name: str, settings: Settings, check: Callable[[], No
             now = time.monotonic()
             try:
                 job = _load(record, settings)
-                working = bool(living_workers(client, f"{job.queue_prefix}embed"))
+                wanted = "aggregate" if job.complete else "embed"
+                working = bool(living_workers(client, f"{job.queue_prefix}{wanted}"))
                 lost_server_at = None
             except ServerError:
                 # It may come back; what is done is on its disk.
@@ -80,7 +81,7 @@ def follow(client: Client, name: str, settings: Settings, check: Callable[[], No
             last_worker_seen = now if working else last_worker_seen
             if now - last_worker_seen > settings.worker_timeout_s:
                 raise NotFinished(
-                    f"No worker has taken images of job '{name}' for {settings.worker_timeout_s:.0f} s. Start one "
+                    f"No worker has served the queue {wanted} of job '{name}' for {settings.worker_timeout_s:.0f} s. Start one "
                     f"(`python -m worker`, or `docker compose up worker`), then `python -m producer watch {name}`."
                 )
             time.sleep(_POLL_S)

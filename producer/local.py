@@ -5,17 +5,18 @@ import os
 import signal
 import subprocess
 import sys
-import threading
+import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from producer.embedded import EmbeddedServer
-from producer.enqueue import Request, check_folder, enqueue_images, open_job, origin_of
+from producer.enqueue import BackgroundProducer, Request, check_folder, open_job, origin_of
 from producer.follow import exit_code, follow
-from shared.celery_app import make_celery
 from shared.errors import ExitCode, FaceQueueError, NotFinished, WrongUsage
 from shared.job import Job, JobRecord
 from shared.messages import check_job_name
@@ -41,6 +42,7 @@ def run(request: Request, settings: Settings, workers: int, say: Callable[[str],
     state = settings.state_dir.resolve()
     if results_dir == state or results_dir in state.parents:
         raise WrongUsage(f"The data folder {state} lies in the results folder {results_dir}. Set FACEQUEUE_STATE_DIR.")
+    _probe(results_dir)
     with ExitStack() as stack:
         stack.enter_context(_locked(state))
         stack.enter_context(_sigterm_interrupts())
@@ -50,9 +52,11 @@ def run(request: Request, settings: Settings, workers: int, say: Callable[[str],
             server.start()
             stack.callback(server.stop)
         url = server.url if server else settings.redis_url
-        prefix = f"run-{origin_of(request, folder)[:12]}-"  # of this folder: never another's batches
+        request = replace(request, installation=_installation(state))
+        prefix = f"run-{origin_of(request, folder)[:12]}-"  # of this folder on this machine: never another's batches
         changes: dict[str, Any] = {
             "redis_url": url, "data_root": folder, "results_dir": results_dir, "queue_prefix": prefix,
+            "batch_size": request.batch_size,
         }  # fmt: skip
         settings = settings.model_copy(update=changes)
         client = connect(settings)
@@ -64,9 +68,11 @@ def run(request: Request, settings: Settings, workers: int, say: Callable[[str],
         crew = _Crew(settings, workers, state / "worker.log")
         stack.callback(crew.stop)
         crew.start()
-        producer = _Producer(client, job, folder, settings, say)
+        producer = BackgroundProducer(client, job, folder, settings, say)
         stack.callback(producer.stop)
         producer.start()
+        # Last in, first out: whoever presses Ctrl-C again while all this is ended does not leave half of it behind.
+        stack.callback(signal.signal, signal.SIGINT, signal.SIG_IGN)
 
         def look_after() -> None:
             if server is not None and server.ensure():
@@ -88,9 +94,27 @@ def _find_job(client: Any, request: Request, results_dir: Path, settings: Settin
         JobRecord(client, job.name).delete()
         job, new = open_job(client, request, settings, go_on=True)
     say(f"{'Job' if new else 'Going on with job'} {job.name}: {job.source}")
-    if job.problem is not None:
-        JobRecord(client, job.name).forget_problem()
     return job
+
+
+def _installation(state: Path) -> str:
+    """A random name of this data folder, kept in it."""
+    path = state / "installation"
+    if not path.is_file():
+        path.write_text(uuid.uuid4().hex)
+    return path.read_text()
+
+
+def _probe(results_dir: Path) -> None:
+    """WrongUsage where nothing can be written into the results folder: better now than after the work."""
+    try:
+        results_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".probe-", dir=results_dir):
+            pass
+    except OSError as error:
+        raise WrongUsage(
+            f"The results folder {results_dir} cannot be written: {error.strerror}. Mend that, or give another --results."
+        ) from None
 
 
 @contextmanager
@@ -120,11 +144,13 @@ def _sigterm_interrupts() -> Iterator[None]:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _Crew:
@@ -175,34 +201,3 @@ class _Crew:
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
-
-
-class _Producer:
-    """Enqueues in a thread, so that the following can begin."""
-
-    def __init__(self, client: Any, job: Job, folder: Path, settings: Settings, say: Callable[[str], None]) -> None:
-        self._stop = threading.Event()
-        self._error: BaseException | None = None
-        self._arguments = (client, make_celery(settings), job, folder, settings, say, self._stop.is_set)
-        self._thread = threading.Thread(target=self._work, daemon=True, name="producer")
-        self._settings = settings
-
-    def _work(self) -> None:
-        try:
-            with explain_server_errors(self._settings):
-                enqueue_images(*self._arguments)
-        # Raised again in the main thread, by `check`.
-        except BaseException as error:
-            self._error = error
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def check(self) -> None:
-        """Raises what went wrong in the thread."""
-        if self._error is not None:
-            raise self._error
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join(10)

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from shared.outcomes import FAILED
+from shared.paths import printable
 
 _FAILURES_SHOWN = 10
 
@@ -13,7 +14,7 @@ def print_summary(folder: Path) -> None:
     """Prints where the results are and what they say."""
     summary = json.loads((folder / "summary.json").read_text())
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in summary["outcomes"].items())
-    print(f"Results: {folder}")
+    print(f"Results: {printable(str(folder))}")
     print(f"  {summary['images']} images ({outcomes}), {summary['faces']} faces, {summary['images_per_s']} images/s")
     distances = summary["distances"]
     matrix = (

@@ -3,11 +3,14 @@
 from datetime import datetime
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from producer.follow import describe
 from shared.job import Job
 from shared.worker_registry import Worker
+
+_PIPE_WIDTH = 10_000
 
 
 def _time(ms: int) -> str:
@@ -21,6 +24,13 @@ def _table(*columns: str) -> Table:
     return table
 
 
+def _print(table: Table) -> None:
+    console = Console()
+    if not console.is_terminal:  # one line a row, for `grep` and `cut`
+        console = Console(width=_PIPE_WIDTH)
+    console.print(table)
+
+
 def print_jobs(jobs: list[Job]) -> None:
     """One line a job, oldest first."""
     if not jobs:
@@ -28,8 +38,8 @@ def print_jobs(jobs: list[Job]) -> None:
         return
     table = _table("job", "state", "created", "progress", "folder")
     for job in jobs:
-        table.add_row(job.name, job.state, _time(job.created_ms), describe(job), job.source)
-    Console(soft_wrap=True).print(table)
+        table.add_row(*map(escape, (job.name, job.state, _time(job.created_ms), describe(job), job.source)))
+    _print(table)
 
 
 def print_job(job: Job) -> None:
@@ -43,8 +53,8 @@ def print_job(job: Job) -> None:
         ("last news", _time(job.updated_ms)), ("faces", job.contract.faces), ("weights", job.contract.weights),
         ("margin", f"{job.contract.margin_px} px"), ("problem", job.problem or "none"),
     ):  # fmt: skip
-        table.add_row(name, value)
-    Console(soft_wrap=True).print(table)
+        table.add_row(name, escape(value))
+    _print(table)
 
 
 def print_workers(workers: list[Worker]) -> None:
@@ -56,7 +66,7 @@ def print_workers(workers: list[Worker]) -> None:
     for worker in workers:
         resources = worker.resources
         table.add_row(
-            worker.name, ", ".join(worker.queues), str(worker.processes), str(resources.get("cpu_percent", "")),
+            escape(worker.name), escape(", ".join(worker.queues)), str(worker.processes), str(resources.get("cpu_percent", "")),
             str(resources.get("rss_mib", "")),
         )  # fmt: skip
-    Console(soft_wrap=True).print(table)
+    _print(table)

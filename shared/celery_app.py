@@ -5,14 +5,13 @@ import uuid
 from celery import Celery
 from kombu import Queue  # type: ignore[attr-defined]
 
-from shared.messages import AGGREGATE_TASK, EMBED_TASK, Aggregate, EmbedBatch
+from shared.messages import AGGREGATE_TASK, EMBED_TASK, MOST_IMAGES, Aggregate, EmbedBatch
 from shared.settings import Settings
 
 
 def make_celery(settings: Settings) -> Celery:
     """A Celery application for this server and these queues."""
     app = Celery("facequeue", set_as_current=False)
-    hard_limit_s = 60 + settings.batch_size * settings.image_timeout_s
     app.conf.update(
         broker_url=settings.server_url,
         # No result backend: the job record holds what became of every batch, and outlives no job.
@@ -27,7 +26,6 @@ def make_celery(settings: Settings) -> Celery:
             AGGREGATE_TASK: {"queue": settings.aggregate_queue},
         },
         task_acks_late=True,
-        task_time_limit=hard_limit_s,
         task_reject_on_worker_lost=False,  # a lost batch is sent again by the job record, which counts
         task_track_started=True,
         task_send_sent_event=True,
@@ -43,7 +41,7 @@ def make_celery(settings: Settings) -> Celery:
         broker_connection_max_retries=None,
         broker_transport_options={
             # Second net only: leases notice a lost batch in seconds. Above any batch's hard limit, else it runs twice.
-            "visibility_timeout": int(2 * hard_limit_s + 3600),
+            "visibility_timeout": int(2 * time_limit_s(MOST_IMAGES, settings)),
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,
             "socket_keepalive": True,
@@ -53,13 +51,19 @@ def make_celery(settings: Settings) -> Celery:
     return app
 
 
-def send_batch(app: Celery, queue: str, message: EmbedBatch) -> None:
+def time_limit_s(images: int, settings: Settings) -> float:
+    """After this long a batch's process is ended."""
+    return 60 + images * settings.image_timeout_s
+
+
+def send_batch(app: Celery, settings: Settings, message: EmbedBatch) -> None:
     """Publishes one batch, with arguments that a person can read in Flower."""
     app.send_task(
         EMBED_TASK,
         kwargs={"message": message.model_dump()},
         task_id=message.task_id,
-        queue=queue,
+        queue=settings.embed_queue,
+        time_limit=time_limit_s(len(message.images), settings),
         argsrepr="",
         kwargsrepr=message.describe(),
         retry=False,

@@ -1,7 +1,13 @@
 """What decides an embedding's value: two embeddings are comparable only under the same contract."""
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+import json
+import re
+from dataclasses import asdict, dataclass, fields
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
+
+from shared.errors import ContractError
 
 FacePolicy = Literal["largest", "center", "all"]
 Mode = Literal["fast", "exact"]
@@ -17,6 +23,17 @@ KNOWN_WEIGHTS = {
 }
 """SHA-256 of the weights that go by a name."""
 
+# Both become part of a folder's name and of a command line: they come from a server that others can write to.
+WEIGHTS_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+"""What can name weights."""
+SHA256_PATTERN = r"^[0-9a-f]{64}$"
+"""A SHA-256 in hexadecimal."""
+
+
+def own_weights_name(stem: str) -> str:
+    """What weights of one's own go by, from their file's name without its ending: never one of `KNOWN_WEIGHTS`."""
+    return "own-" + re.sub(r"[^A-Za-z0-9._-]", "_", stem)[:96]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Contract:
@@ -26,17 +43,17 @@ class Contract:
     """Which faces of an image are embedded."""
     mode: Mode
     """`exact`: facenet-pytorch's own cascade. `fast`: for `largest`, only as many of its levels as it takes."""
-    margin_px: int
+    margin_px: Annotated[int, Field(ge=0, le=120)]
     """Pixels added around the box, in the 160 pixel crop (facenet-pytorch's sense)."""
     mirror: bool = False
     """Whether a face's embedding is the normalised mean of its crop's and of the mirrored crop's."""
-    weights: str
-    """Name of the embedder's weights."""
-    weights_sha256: str
+    weights: Annotated[str, Field(pattern=WEIGHTS_NAME_PATTERN)]
+    """Name of the embedder's weights: one of `KNOWN_WEIGHTS`, or `own_weights_name`."""
+    weights_sha256: Annotated[str, Field(pattern=SHA256_PATTERN)]
     detector: str = "mtcnn"
     min_face_px: int = 20
-    thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
-    pyramid_factor: float = 0.709
+    thresholds: tuple[FiniteFloat, FiniteFloat, FiniteFloat] = (0.6, 0.7, 0.7)
+    pyramid_factor: FiniteFloat = 0.709
     crop_px: int = 160
     standardisation: str = "(x - 127.5) / 128"
     pipeline_version: int = PIPELINE_VERSION
@@ -45,10 +62,32 @@ class Contract:
         """As JSON holds it."""
         return asdict(self) | {"thresholds": list(self.thresholds)}
 
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """From `as_dict`; TypeError when a field is unknown or missing."""
-        return cls(**{**values, "thresholds": tuple(values["thresholds"])})
+    @staticmethod
+    def from_dict(values: Any) -> "Contract":
+        """From `as_dict`; ContractError when that is not what it is. Nothing about `values` is trusted."""
+        names = {field.name for field in fields(Contract)}
+        if not isinstance(values, dict):
+            raise _not_a_contract("it is no object")
+        # A default must not stand in for a missing field: it is this version's, and may not be what the job was made with.
+        if missing := sorted(names - values.keys()):
+            raise _not_a_contract(f"no {', '.join(missing)}")
+        if unknown := sorted(ascii(name)[:40] for name in values.keys() - names):
+            raise _not_a_contract(f"unknown {', '.join(unknown[:3])}")
+        try:
+            # As JSON, where a list is a tuple's strict form.
+            return _CONTRACT.validate_json(json.dumps(values), strict=True)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            raise _not_a_contract(f"{'.'.join(map(str, first['loc'])) or 'contract'}: {first['msg']}") from None
+
+
+_CONTRACT = TypeAdapter(Contract)
+
+
+def _not_a_contract(why: str) -> ContractError:
+    return ContractError(
+        f"The job's contract is not one of this version of facequeue ({why}). Cancel the job and enqueue it again."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,14 +6,14 @@ Batches are done by being removed from `open`; whatever stays in it is not done,
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
 from shared.contract import Contract, Runtime
-from shared.errors import NotFinished, WrongUsage
+from shared.errors import ContractError, FaceQueueError, NotFinished, WrongUsage
 from shared.messages import pack_paths, unpack_paths
 from shared.outcomes import FAILED, Outcome
 from shared.server import Client
@@ -60,6 +60,9 @@ class Job:
     created_ms: int
     started_ms: int | None
     updated_ms: int
+    """Last news of any kind: what is past its time is counted from here."""
+    committed_ms: int | None
+    """The last batch done."""
     ended_ms: int | None
     refusal: str | None
     """Why a worker handed a batch back, as long as no batch has been done since."""
@@ -78,7 +81,17 @@ class Job:
 
     @classmethod
     def parse(cls, name: str, raw: dict[bytes, bytes]) -> Self:
-        """From the hash in Redis."""
+        """From the hash in Redis; WrongUsage where it is none of ours, or of another version."""
+        try:
+            return cls._parse(name, raw)
+        except (LookupError, TypeError, ValueError, ContractError) as error:
+            raise WrongUsage(
+                f"The record of job '{name}' cannot be read ({type(error).__name__}: {error}). "
+                f"`python -m producer cancel {name}` removes it."
+            ) from None
+
+    @classmethod
+    def _parse(cls, name: str, raw: dict[bytes, bytes]) -> Self:
         fields = {key.decode(): value.decode() for key, value in raw.items()}
         if fields.get("version") != RECORD_VERSION:
             raise WrongUsage(
@@ -103,6 +116,7 @@ class Job:
             created_ms=int(fields["created_ms"]),
             started_ms=int(fields["started_ms"]) if "started_ms" in fields else None,
             updated_ms=int(fields["updated_ms"]),
+            committed_ms=int(fields["committed_ms"]) if "committed_ms" in fields else None,
             ended_ms=int(fields["ended_ms"]) if "ended_ms" in fields else None,
             refusal=fields.get("refusal"),
             problem=fields.get("problem"),
@@ -152,6 +166,10 @@ class JobRecord:
         present = self._run("create", ["", "registry"], self.name, uid, *pairs)
         return self.load(), present == uid
 
+    def exists(self) -> bool:
+        """Whether there is a record of this name, of whatever version."""
+        return bool(self._client.exists(self._key))
+
     def load(self) -> Job:
         """The job as it stands; WrongUsage where there is none of this name."""
         raw = self._client.hgetall(self._key)
@@ -162,8 +180,16 @@ class JobRecord:
     def attach_producer(self, uid: str) -> str:
         """Makes the caller the only producer of this job; returns the token that its calls need."""
         token = uuid.uuid4().hex
-        self._client.hset(self._key, "producer", token)
+        self._change(uid, "producer", token)
         return token
+
+    def go_on(self, uid: str) -> None:
+        """Says that somebody wants this job: its time begins anew, and results that failed are tried again."""
+        self._change(uid, "problem", "")
+
+    def _change(self, uid: str, field: str, value: str) -> None:
+        """Sets a field, or removes it where the value is empty; does nothing to another job, or to one that is gone."""
+        self._run("change", [""], uid, field, value)
 
     def add_batch(self, uid: str, producer: str, batch: int, paths: list[str]) -> int:
         """Records a batch and returns its send number."""
@@ -193,10 +219,9 @@ class JobRecord:
 
     # The worker's side
 
-    def agree_on_runtime(self, runtime: Runtime) -> dict[str, str]:
+    def agree_on_runtime(self, uid: str, runtime: Runtime) -> dict[str, str]:
         """Sets the worker's part of the contract if nobody has, and returns what stands."""
-        self._client.hsetnx(self._key, "runtime", json.dumps(runtime.as_dict(), sort_keys=True))
-        raw = self._client.hget(self._key, "runtime")
+        raw = self._run("agree", [""], uid, json.dumps(runtime.as_dict(), sort_keys=True))
         agreed: dict[str, str] = json.loads(raw) if raw else {}
         return agreed
 
@@ -210,10 +235,10 @@ class JobRecord:
         """Prolongs a lease; False where it was lost."""
         return bool(self._run("renew", ["leases", "holders"], batch, holder, int(lease_s * 1000)))
 
-    def hand_back(self, batch: int, holder: str, reason: str) -> None:
+    def hand_back(self, uid: str, batch: int, holder: str, reason: str) -> None:
         """Gives a batch back, and says why to those who follow the job."""
         if self._run("release", ["leases", "holders"], batch, holder):
-            self._client.hset(self._key, "refusal", reason)
+            self._change(uid, "refusal", reason)
 
     def commit(self, uid: str, batch: int, block: bytes, outcomes: dict[str, int], faces: int) -> str:
         """Stores a block once: `stored`, `last`, or `done`, `unknown`, `cancelled` where it was not wanted."""
@@ -242,16 +267,13 @@ class JobRecord:
         """Whether the claim is still this holder's."""
         return bool(self._client.get(self._part("aggregation")) == holder.encode())
 
-    def release_aggregation(self, holder: str, problem: str | None = None) -> None:
+    def release_aggregation(self, uid: str, holder: str, problem: str | None = None) -> None:
         """Gives the claim back, with the reason why there are no results."""
+        if not self.holds_aggregation(holder):
+            return  # another aggregator is at it, with better luck perhaps
         if problem is not None:
-            self._client.hset(self._key, "problem", problem)
-        if self.holds_aggregation(holder):
-            self._client.delete(self._part("aggregation"))
-
-    def forget_problem(self) -> None:
-        """Lets the aggregation be tried again."""
-        self._client.hdel(self._key, "problem")
+            self._change(uid, "problem", problem)
+        self._client.delete(self._part("aggregation"))
 
     def aggregation_claimed(self) -> bool:
         """Whether somebody aggregates this job just now."""
@@ -304,14 +326,24 @@ class JobRecord:
         self._client.zrem(REGISTRY, self.name)
 
 
-def list_jobs(client: Client) -> list[Job]:
-    """Every job on this server, oldest first; names whose record has expired are forgotten on the way."""
+def job_names(client: Client) -> list[str]:
+    """The names of all jobs on this server, oldest first."""
+    return [name.decode() for name in client.zrange(REGISTRY, 0, -1)]
+
+
+def list_jobs(client: Client, say: Callable[[str], None] = lambda line: None) -> list[Job]:
+    """Every job on this server, oldest first; names whose record has expired are forgotten on the way.
+
+    Records that cannot be read, of another version for example, are left out, and `say` hears of them.
+    """
     jobs = []
-    for raw_name in client.zrange(REGISTRY, 0, -1):
-        name = raw_name.decode()
+    for name in job_names(client):
         raw = client.hgetall(f"{PREFIX}job:{name}")
-        if raw:
+        if not raw:
+            client.zrem(REGISTRY, name)
+            continue
+        try:
             jobs.append(Job.parse(name, raw))
-        else:
-            client.zrem(REGISTRY, raw_name)
+        except FaceQueueError as error:
+            say(str(error))
     return jobs

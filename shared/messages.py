@@ -11,6 +11,7 @@ from shared.errors import BadMessage, WrongUsage
 EMBED_TASK = "facequeue.embed_batch"
 AGGREGATE_TASK = "facequeue.aggregate"
 VERSION = 1
+MOST_IMAGES = 1024
 _JOB_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 
 
@@ -50,7 +51,7 @@ class EmbedBatch(_Message):
     batch: Annotated[int, Field(ge=0)]
     send: Annotated[int, Field(ge=1)]
     """Which sending of the job this is; grows with every message of the job."""
-    images: Annotated[list[ImagePath], Field(min_length=1, max_length=1024)]
+    images: Annotated[list[ImagePath], Field(min_length=1, max_length=MOST_IMAGES)]
     """Paths relative to the data root, with `/`."""
 
     @property

@@ -1,20 +1,30 @@
 """Paths of images: relative to the data root, never out of it."""
 
+import errno
 import os
+import re
 from pathlib import Path
 
 from shared.errors import OutsideDataRoot
 
 
 def resolve_inside(root: Path, relative: str) -> Path:
-    """The file's real path, symbolic links resolved; OutsideDataRoot if that is not below `root`."""
+    """The file's real path, symbolic links resolved; OutsideDataRoot if that is not below `root`, OSError for a circle."""
     real_root = root.resolve()
-    real = (real_root / relative).resolve()
+    try:
+        real = (real_root / relative).resolve()
+    except RuntimeError:  # what pathlib makes of links that lead in a circle
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), relative) from None
     if real != real_root and real_root not in real.parents:
         raise OutsideDataRoot("leads out of the data root")
     return real
 
 
+# Control characters, and what else ends a line: they would tear tables apart and command a terminal.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
 def printable(path: str) -> str:
-    """The path in valid UTF-8: bytes that are not become \\xNN."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    """The path in one line of valid UTF-8: bytes that are none become `\\xNN`, control characters `\\n`, `\\x1b`, ..."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

@@ -3,10 +3,10 @@
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from platformdirs import user_cache_path, user_state_path
-from pydantic import AliasChoices, Field, ValidationError
+from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import WrongUsage
@@ -16,7 +16,12 @@ class Settings(BaseSettings):
     """Settings of producer and worker. Names carry the prefix FACEQUEUE_, except REDIS_URL."""
 
     model_config = SettingsConfigDict(
-        env_prefix="FACEQUEUE_", env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True
+        env_prefix="FACEQUEUE_",
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
     )
 
     redis_url: Annotated[
@@ -80,6 +85,17 @@ class Settings(BaseSettings):
     flower_user: Annotated[str, Field(description="Flower's user, where it has a password.")] = "facequeue"
     flower_password: Annotated[str | None, Field(description="Flower asks for it when it is set.")] = None
 
+    @field_validator("redis_url")
+    @classmethod
+    def _check_url(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in ("redis", "rediss", "unix", "redis+socket"):
+            raise ValueError("it begins with redis://, rediss:// or unix://")
+        _ = parts.port  # ValueError where it is none
+        return url.replace("unix://", "redis+socket://", 1)  # kombu's spelling
+
     @property
     def server_url(self) -> str:
         """REDIS_URL, or the address of the compose file's server."""
@@ -106,3 +122,5 @@ def get_settings() -> Settings:
         raise WrongUsage(
             f"The setting {name} is not right: {first['msg']}. It comes from the environment or .env."
         ) from None
+    except UnicodeDecodeError:
+        raise WrongUsage("The file .env is not UTF-8 text. Save it as such, or remove it.") from None

@@ -67,19 +67,27 @@ def alive() -> None:
 
 @cli.command("fetch-weights")
 def fetch_weights(
-    name: Annotated[str, typer.Argument(help="`casia-webface`, `vggface2`, or a name of your own.")],
+    name: Annotated[str, typer.Argument(help="`casia-webface`, `vggface2`, or `own-STEM` for your STEM.pt.")],
     sha256: Annotated[str, typer.Option(help="SHA-256 of weights of your own.")] = "",
 ) -> None:
     """Fetch and convert weights now, instead of at first use."""
-    from shared.contract import KNOWN_WEIGHTS
+    import re
+
+    from shared.contract import KNOWN_WEIGHTS, SHA256_PATTERN, WEIGHTS_NAME_PATTERN
     from worker.models import choose_backend
     from worker.weights import prepare
 
+    if not re.fullmatch(WEIGHTS_NAME_PATTERN, name):
+        raise WrongUsage(
+            f"{name!r} cannot name weights: use up to 100 letters, digits, '.', '_' and '-', with a letter or digit first."
+        )
     wanted = sha256 or KNOWN_WEIGHTS.get(name, "")
     if not wanted:
         raise WrongUsage(
             f"'{name}' is not one of {', '.join(KNOWN_WEIGHTS)}: give --sha256 and FACEQUEUE_WEIGHTS_PATH."
         )
+    if not re.fullmatch(SHA256_PATTERN, wanted):
+        raise WrongUsage(f"--sha256 {wanted!r} is no SHA-256: give the 64 digits (0-9, a-f) that `sha256sum` prints.")
     settings = get_settings()
     print(prepare(name, wanted, choose_backend(settings), settings))
 

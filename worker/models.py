@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from worker.cascade import detect_faces
 from worker.decode import DECODER
 from worker.pipeline import Networks
 
+_PREPARE_TIMEOUT_S = 3600.0  # seconds for converting; the rest is for fetching 112 MB over a slow line
 _log = get_logger("models")
 loads = 0
 """How often this process has loaded networks."""
@@ -56,16 +58,30 @@ def runtime(settings: Settings) -> Runtime:
 
 
 def are_prepared(name: str, sha256: str, settings: Settings) -> bool:
-    """Whether the networks' files for this worker's backend are in the cache folder."""
-    return weights.prepared_folder(name, sha256, choose_backend(settings), settings).is_dir()
+    """Whether the networks' files for this worker's backend are in the cache folder, undamaged."""
+    return weights.is_prepared(weights.prepared_folder(name, sha256, choose_backend(settings), settings))
 
 
 def prepare_in_subprocess(name: str, sha256: str) -> None:
     """Converts weights in a process of its own: torch must not have run in a process that forks."""
-    command = [sys.executable, "-m", "worker", "fetch-weights", name, "--sha256", sha256]
-    done = subprocess.run(command, capture_output=True, text=True)
+    # A name that begins with `-` must not be an option.
+    command = [sys.executable, "-m", "worker", "fetch-weights", f"--sha256={sha256}", "--", name]
+    by_hand = f"To see more, run it by hand: python -m worker fetch-weights {name} --sha256 {sha256}"
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_PREPARE_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        raise WeightsError(
+            f"Preparing the weights '{name}' was ended after {_PREPARE_TIMEOUT_S:.0f} s. {by_hand}"
+        ) from None
+    said = (done.stderr or done.stdout).strip().splitlines()
+    if done.returncode < 0:
+        # Its last line may be about anything: it did not know that it would be killed.
+        what = f"signal {-done.returncode} ({signal.strsignal(-done.returncode)})"
+        raise WeightsError(f"Preparing the weights '{name}' was ended by {what}; is memory short? {by_hand}")
+    if done.returncode and not said:
+        raise WeightsError(f"Preparing the weights '{name}' ended with exit code {done.returncode}. {by_hand}")
     if done.returncode:
-        raise WeightsError((done.stderr or done.stdout).strip().splitlines()[-1])
+        raise WeightsError(said[-1])
 
 
 @lru_cache(maxsize=2)
@@ -75,9 +91,9 @@ def load_networks(name: str, sha256: str, settings: Settings, threads: int) -> N
     started = time.monotonic()
     backend = choose_backend(settings)
     folder = weights.prepared_folder(name, sha256, backend, settings)
-    if not are_prepared(name, sha256, settings):
+    if not weights.is_prepared(folder):
         prepare_in_subprocess(name, sha256)
-    weights.check_prepared(folder)
+        weights.check_prepared(folder)
     networks: Networks
     if backend.startswith("openvino"):
         from worker.openvino_backend import OpenVinoNetworks

@@ -60,6 +60,8 @@ def _find_crops(
     path: Path, record: ImageRecord, networks: Networks, contract: Contract, limits: Limits
 ) -> list[Float32]:
     started = time.perf_counter()
+    if path.is_dir():
+        raise ImageTrouble(Outcome.UNREADABLE, "a folder that cannot be listed; the files in it are not known")
     data = read_bytes(path, limits)
     record.digest = hashlib.blake2b(data, digest_size=16).hexdigest()
     fast = contract.mode == "fast" and contract.faces == "largest"

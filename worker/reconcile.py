@@ -68,7 +68,7 @@ class Reconciler:
                 continue
             new_send, paths = again
             message = EmbedBatch(version=1, job=job.name, uid=job.uid, batch=batch, send=new_send, images=paths)
-            send_batch(self._app, self._settings.embed_queue, message)
+            send_batch(self._app, self._settings, message)
             _log.warning("%s was lost and is sent again", message.describe(), extra={"action": "batch_resent"})
 
     def _is_lost(self, key: Suspect, suspects: Suspects) -> bool:

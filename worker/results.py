@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -111,8 +112,7 @@ def write_results(
     scratch = results_dir / f".{job.name}.{job.uid[:8]}-{os.getpid()}.making"
     with _explain(results_dir):
         results_dir.mkdir(parents=True, exist_ok=True)
-        for leftover in results_dir.glob(f".{job.name}.*.making"):
-            shutil.rmtree(leftover, ignore_errors=True)
+        _clean_up(job.name, results_dir)
         matrix_absent = _decide_on_matrix(job, results_dir, distances_max_bytes)
         scratch.mkdir()
     try:
@@ -134,14 +134,30 @@ def write_results(
     return summary
 
 
+def _clean_up(name: str, results_dir: Path) -> None:
+    """Removes what a killed aggregator of this job left, and puts an older folder back that it had set aside."""
+    leftover = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{8}}-\d+\.making")
+    for path in results_dir.iterdir():
+        if leftover.fullmatch(path.name):
+            shutil.rmtree(path, ignore_errors=True)
+    target, aside = results_dir / name, _aside(results_dir / name)
+    if aside.is_dir() and not target.exists():
+        aside.rename(target)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _aside(target: Path) -> Path:
+    return target.parent / f".{target.name}.replaced"
+
+
 @contextmanager
 def _explain(results_dir: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise ResultsError(
-            f"The results folder {results_dir} cannot be written: {error.strerror or error}. Nothing is lost: mend "
-            "that, then `python -m producer aggregate JOB`, or run the job again."
+            f"The results folder {printable(str(results_dir))} cannot be written: {error.strerror or error}. Nothing is "
+            "lost: mend that, then `python -m producer aggregate JOB`, or the same `run` again."
         ) from None
 
 
@@ -162,7 +178,7 @@ def _decide_on_matrix(job: Job, results_dir: Path, max_bytes: float) -> str | No
     if rest + matrix > free:
         raise ResultsError(
             f"The results of job '{job.name}' take {_gib(rest + matrix)}, and only {_gib(free)} are free in "
-            f"{results_dir}. Make room, then `python -m producer aggregate {job.name}`."
+            f"{results_dir}. Make room, then `python -m producer aggregate {job.name}`, or the same `run` again."
         )
     return absent
 
@@ -244,7 +260,8 @@ def _write_resources(resources: dict[str, list[dict[str, str]]], folder: Path) -
 
 
 def _summarise(job: Job, tally: Tally, matrix_absent: str | None, phases: dict[str, str]) -> dict[str, Any]:
-    elapsed_s = (job.updated_ms - (job.started_ms or job.created_ms)) / 1000
+    ended_ms = job.committed_ms or job.created_ms
+    elapsed_s = (ended_ms - (job.started_ms or job.created_ms)) / 1000
     return {
         "job": job.name,
         "source": printable(job.source),
@@ -259,7 +276,7 @@ def _summarise(job: Job, tally: Tally, matrix_absent: str | None, phases: dict[s
         "versions": {package: _version(package) for package in ("facequeue", "celery", "numpy", "facenet-pytorch")},
         "created": _utc(job.created_ms),
         "started": _utc(job.started_ms),
-        "ended": _utc(job.updated_ms),
+        "ended": _utc(ended_ms),
         "phases": phases,
     }
 
@@ -281,7 +298,7 @@ def _sync_tree(folder: Path) -> None:
 
 
 def _publish(scratch: Path, target: Path) -> None:
-    aside = target.parent / f".{target.name}.{os.getpid()}.making"
+    aside = _aside(target)
     if target.exists():
         # Only a results folder is ever replaced: anything else under this name is somebody's own, photographs even.
         if not all((target / name).is_file() for name in ("embeddings.npy", "images.csv")):

@@ -87,7 +87,7 @@ def embed_batch(self: Task, message: Any = None, **unknown: Any) -> str:
         networks = _networks_for(job, record)
     except (ContractError, WeightsError) as error:
         _log.warning("%s handed back: %s", batch.describe(), error, extra={"action": "batch_handed_back"})
-        record.hand_back(batch.batch, holder, str(error))
+        record.hand_back(batch.uid, batch.batch, holder, str(error))
         time.sleep(_HAND_BACK_PAUSE_S)
         raise Reject(str(error), requeue=True) from None
     limits = Limits(settings.max_image_mib * 2**20, settings.max_image_megapixels * 10**6)
@@ -109,7 +109,7 @@ def embed_batch(self: Task, message: Any = None, **unknown: Any) -> str:
 def _networks_for(job: Job, record: JobRecord) -> Any:
     settings = get_settings()
     mine = models.runtime(settings)
-    models.serve_contract(job.contract, record.agree_on_runtime(mine), mine)
+    models.serve_contract(job.contract, record.agree_on_runtime(job.uid, mine), mine)
     threads = models.thread_count(settings, processes())
     return models.load_networks(job.contract.weights, job.contract.weights_sha256, settings, threads)
 
@@ -146,6 +146,6 @@ def aggregate(self: Task, message: Any = None, **unknown: Any) -> str:
         _log.error("%s", problem, extra={"action": "aggregation_failed"})
         answer = "failed"
     finally:
-        record.release_aggregation(holder, problem)
+        record.release_aggregation(job.uid, holder, problem)
     _log.info("job %s %s", job.name, answer, extra={"action": "job_aggregated"})
     return f"{answer}: {job.images} images, {job.faces} faces"

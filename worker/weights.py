@@ -45,7 +45,10 @@ def find_weights(name: str, sha256: str, settings: Settings) -> Path:
         raise WeightsError(
             f"The job wants the weights '{name}'. Give this worker their file in FACEQUEUE_WEIGHTS_PATH."
         )
-    found = file_sha256(path)
+    try:
+        found = file_sha256(path)
+    except OSError as error:
+        raise WeightsError(f"The weights {path} cannot be read: {error.strerror}.") from None
     if found != sha256:
         raise WeightsError(f"{path} is not the weights '{name}': its SHA-256 is {found}, and {sha256} was asked for.")
     return path
@@ -82,22 +85,28 @@ def download(url: str, target: Path, sha256: str) -> Path:
 
 def prepared_folder(name: str, sha256: str, backend: str, settings: Settings) -> Path:
     """Where the networks ready for this backend are or will be kept."""
-    label = f"{name}-{sha256[:16]}-{backend.replace(' ', '-')}-{_CONVERSION_VERSION}"
+    label = f"{name}-{sha256}-{backend.replace(' ', '-')}-{_CONVERSION_VERSION}"
     return settings.cache_dir / "networks" / label
 
 
 def prepare(name: str, sha256: str, backend: str, settings: Settings) -> Path:
-    """Makes the networks' files, unless they are there; safe against other processes that do the same."""
+    """Makes the networks' files, unless they are there undamaged; safe against other processes that do the same."""
     folder = prepared_folder(name, sha256, backend, settings)
-    if folder.is_dir():
+    if is_prepared(folder):
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.parent / f"{folder.name}.lock"):
-            if folder.is_dir():
+            if is_prepared(folder):
                 return folder
+            if folder.exists():
+                _log.warning("%s is damaged and is made again", folder, extra={"action": "weights_damaged"})
+                # Who looks at it meanwhile finds it damaged still, and then waits for the lock.
+                shutil.rmtree(folder)
             _log.info("converting %s for %s, once", name, backend, extra={"action": "weights_convert"})
-            scratch = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
+            for leftover in folder.parent.glob(f".making-{folder.name}-*"):  # of a process that was killed
+                shutil.rmtree(leftover, ignore_errors=True)
+            scratch = Path(tempfile.mkdtemp(prefix=f".making-{folder.name}-", dir=folder.parent))
             try:
                 _export(find_weights(name, sha256, settings), name, backend, scratch)
                 manifest = {file.name: file_sha256(file) for file in sorted(scratch.iterdir())}
@@ -115,10 +124,30 @@ def prepare(name: str, sha256: str, backend: str, settings: Settings) -> Path:
 
 def check_prepared(folder: Path) -> None:
     """WeightsError unless every file is the one that was written."""
-    manifest: dict[str, str] = json.loads((folder / "manifest.json").read_text())
-    for file_name, sha256 in manifest.items():
-        if not (folder / file_name).is_file() or file_sha256(folder / file_name) != sha256:
-            raise WeightsError(f"{folder / file_name} is damaged. Remove {folder}; it is made again by itself.")
+    damaged = _find_damaged(folder)
+    if damaged is not None:
+        raise WeightsError(f"{damaged} is missing or damaged. Remove {folder}; it is made again by itself.")
+
+
+def is_prepared(folder: Path) -> bool:
+    """Whether the networks' files are there, every one as it was written."""
+    return _find_damaged(folder) is None
+
+
+def _find_damaged(folder: Path) -> Path | None:
+    """The first file that is not the one that was written, or cannot be read."""
+    looked_at = folder / "manifest.json"
+    try:
+        manifest = json.loads(looked_at.read_text(encoding="utf-8"))
+        if not isinstance(manifest, dict) or not manifest:
+            return looked_at
+        for file_name, sha256 in manifest.items():
+            looked_at = folder / str(file_name)
+            if file_sha256(looked_at) != sha256:
+                return looked_at
+    except (OSError, ValueError):  # ValueError: no JSON, no UTF-8
+        return looked_at
+    return None
 
 
 def _export(source: Path, name: str, backend: str, folder: Path) -> None:
@@ -151,6 +180,14 @@ def load_embedder(source: Path, name: str) -> "torch.nn.Module":
         # torch raises many kinds for what is no weights file, and for one that would run code.
         except Exception:
             raise WeightsError(f"{source} is not a file of weights that torch loads safely (weights_only).") from None
+        # torch.load gives whatever was saved: a tensor, a list, a whole training checkpoint.
+        if not isinstance(loaded, dict) or not all(
+            isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in loaded.items()
+        ):
+            raise WeightsError(
+                f"{source} holds no tensors by name (a state_dict) but something else ({type(loaded).__name__}). "
+                "Save the weights with torch.save(model.state_dict(), path)."
+            )
         state = {key: value for key, value in loaded.items() if not key.startswith("logits.")}
     try:
         resnet.load_state_dict(state)

@@ -12,6 +12,7 @@ redis.call('HDEL', KEYS[6], ARGV[2])
 redis.call('HDEL', KEYS[1], 'refusal')
 for k = 4, #ARGV, 2 do redis.call('HINCRBY', KEYS[1], ARGV[k], ARGV[k + 1]) end
 local t = redis.call('TIME')
-redis.call('HSET', KEYS[1], 'updated_ms', t[1] * 1000 + math.floor(t[2] / 1000))
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+redis.call('HSET', KEYS[1], 'updated_ms', now, 'committed_ms', now)
 if job[2] == 'sealed' and redis.call('ZCARD', KEYS[2]) == 0 then return 'last' end
 return 'stored'

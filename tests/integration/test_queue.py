@@ -70,6 +70,48 @@ def test_no_worker_gives_up_with_a_clear_line(stage: Stage, sample: Path) -> Non
     assert "sealed" in stage.producer("status", "alone").stdout
 
 
+def test_waiting_with_a_full_window_gives_up_too(stage: Stage, sample: Path) -> None:
+    """The producer cannot go on before a worker comes, and `--wait` does not hang with it."""
+    root = {"FACEQUEUE_DATA_ROOT": str(sample), "FACEQUEUE_WORKER_TIMEOUT_S": "1", "FACEQUEUE_WINDOW_BATCHES": "1"}
+    done = stage.producer("enqueue", str(sample), "--wait", "--batch-size", "1", "--job", "full", **root)
+    assert (done.returncode, "No worker" in done.stderr) == (4, True)
+    enqueuing = stage.spawn(
+        "producer", "enqueue", str(sample), "--batch-size", "1", "--job", "full", log="p.log", **root
+    )
+    wait_until(lambda: "enqueuing goes on" in stage.log("p.log"), 20, "the window is full")
+    assert stage.producer("cancel", "full").returncode == 0
+    assert enqueuing.wait(10) == 4
+    assert "was cancelled" in stage.log("p.log")
+
+
+def test_a_finished_job_is_not_enqueued_again_in_silence(stage: Stage, sample: Path) -> None:
+    """It says so, and how to have it computed anew."""
+    root = {"FACEQUEUE_DATA_ROOT": str(sample)}
+    stage.worker("--concurrency", "1", "--queues", "embed", **root)
+    arguments = ("enqueue", str(sample / "hopper"), "--wait", "--job", "twice")
+    lonely = stage.producer(*arguments, **root, FACEQUEUE_WORKER_TIMEOUT_S="2")
+    assert (lonely.returncode, "queue aggregate" in lonely.stderr) == (4, True)
+    stage.worker("--concurrency", "1", "--queues", "aggregate", **root)
+    assert stage.producer(*arguments, **root).returncode == 0
+    again = stage.producer(*arguments, **root)
+    assert (again.returncode, "finished before" in again.stderr) == (0, True)
+
+
+def test_markup_in_a_folders_name_is_only_text(stage: Stage, sample: Path, tmp_path: Path) -> None:
+    """Tables show it as it is; bytes that are no UTF-8 are escaped."""
+    root = tmp_path / "root"
+    for name in (b"[/b] folder", b"caf\xe9"):
+        folder = Path(os.fsdecode(os.fsencode(root) + b"/" + name))
+        folder.mkdir(parents=True)
+        (folder / "a.jpg").write_bytes((sample / "hopper" / "smaller.jpg").read_bytes())
+        done = stage.producer("enqueue", str(folder), FACEQUEUE_DATA_ROOT=str(root))
+        assert done.returncode == 0, done.stderr
+    listed = stage.producer("jobs")
+    assert listed.returncode == 0, listed.stderr
+    assert "[/b] folder" in listed.stdout
+    assert "caf\\xe9" in listed.stdout
+
+
 def test_cancelling_leaves_nothing_behind_and_queued_messages_do_nothing(stage: Stage, sample: Path) -> None:
     """The queue still holds the messages; a worker finds them unwanted, also when the name is used again."""
     root = {"FACEQUEUE_DATA_ROOT": str(sample)}
@@ -153,7 +195,7 @@ def test_a_disk_without_room_is_noticed_before(stage: Stage, sample: Path) -> No
     [
         (["watch", "nothing"], "No job 'nothing'"), (["cancel", "nothing"], "No job"), (["status", "nothing"], "No job"),
         (["enqueue", "/nowhere"], "There is no folder"), (["enqueue", "."], "not inside the data root"),
-        (["enqueue", ".", "--job", "a/b"], "cannot name a job"),
+        (["enqueue", ".", "--job", "a/b"], "cannot name a job"), (["aggregate", "nothing"], "No job"),
     ],
 )  # fmt: skip
 def test_wrong_usage_says_what_to_do(stage: Stage, arguments: list[str], says: str) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -250,22 +251,61 @@ def test_odd_names_are_kept_and_foreign_links_are_not_followed(sample: Path, tmp
     images = tmp_path / "images"
     images.mkdir()
     data = (sample / "hopper" / "smaller.jpg").read_bytes()
-    names = [b"a\nb.jpg", b'x,"y.jpg', b"<b>.jpg", b"\xff\xfe.jpg", b"-rf.jpg", b"sp ace.jpg"]
+    names = [b"a\nb.jpg", b"c\rd.jpg", b'x,"y.jpg', b"<b>.jpg", b"\xff\xfe.jpg", b"-rf.jpg", b"sp ace.jpg"]
     for name in names:
         Path(os.fsdecode(os.fsencode(images) + b"/" + name)).write_bytes(data)
     (images / "zlink.jpg").symlink_to(sample / "hopper" / "as-is.jpg")
+    (images / "circle.jpg").symlink_to("circle.jpg")
     done = _run(tmp_path, images, "--results", "out", "--job", "odd", "--workers", 1)
     assert done.returncode == 3, done.stderr
     rows = {row["path"]: row for row in _rows(tmp_path / "out" / "odd" / "images.csv")}
-    assert set(rows) == {"a\nb.jpg", 'x,"y.jpg', "<b>.jpg", "\\xff\\xfe.jpg", "-rf.jpg", "sp ace.jpg", "zlink.jpg"}
+    assert set(rows) == {
+        "a\\nb.jpg",
+        "c\\rd.jpg",
+        "circle.jpg",
+        'x,"y.jpg',
+        "<b>.jpg",
+        "\\xff\\xfe.jpg",
+        "-rf.jpg",
+        "sp ace.jpg",
+        "zlink.jpg",
+    }
     assert rows["zlink.jpg"]["error"] == "leads out of the data root"
-    assert {row["outcome"] for path, row in rows.items() if path != "zlink.jpg"} == {"ok"}
+    assert "symbolic links" in rows["circle.jpg"]["error"]
+    assert {row["outcome"] for path, row in rows.items() if path not in ("zlink.jpg", "circle.jpg")} == {"ok"}
 
 
 def test_results_among_the_images_are_refused(sample: Path, tmp_path: Path) -> None:
     """They would be images the next time."""
     done = _run(tmp_path, sample, "--results", sample / "results")
     assert (done.returncode, "lies in the folder with the images" in done.stderr) == (2, True)
+
+
+def test_a_results_folder_that_cannot_be_written_is_noticed_before(sample: Path, tmp_path: Path) -> None:
+    """A file in its place: wrong usage at once, not after the work."""
+    (tmp_path / "out").write_text("in the way")
+    done = _run(tmp_path, sample / "hopper", "--results", "out")
+    assert (done.returncode, "cannot be written" in done.stderr) == (2, True)
+    assert not (tmp_path / "state").exists()
+
+
+def test_impatient_interrupts_leave_nothing_running(sample: Path, tmp_path: Path) -> None:
+    """Ctrl-C again and again: still exit code 4, everything started has ended, nothing is left in the temporary folder."""
+    temporary = tmp_path / "t"
+    temporary.mkdir()
+    environment = _environment(tmp_path) | {"TMPDIR": str(temporary)}
+    command = [sys.executable, "-m", "producer", "run", str(sample), "--results", "out", "--batch-size", "2"]
+    process = subprocess.Popen(command, env=environment, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    wait_until(lambda: "stored" in _text(tmp_path / "state" / "worker.log"), 60, "a batch is done")
+    children = psutil.Process(process.pid).children(recursive=True)
+    for _ in range(20):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+        if process.poll() is not None:
+            break
+    assert process.wait(60) == 4
+    wait_until(lambda: not any(child.is_running() for child in children), 10, "everything started has ended")
+    assert not list(temporary.iterdir())
 
 
 @pytest.mark.parametrize("bad", ["missing", "empty", "file"])

@@ -56,6 +56,39 @@ def test_a_name_that_is_not_utf8_is_escaped_and_not_lost(tmp_path: Path) -> None
     assert printable(found) == "\\xff.jpg"
 
 
+def test_what_cannot_be_opened_is_listed_all_the_same(tmp_path: Path) -> None:
+    """Links in a circle and to nothing; a folder that may not be listed stands for its files, once."""
+    _make(tmp_path, "a.jpg", "locked/in.jpg", "z/in.jpg")
+    (tmp_path / "circle.jpg").symlink_to("circle.jpg")
+    (tmp_path / "nothing.jpg").symlink_to("gone.jpg")
+    expected = ["a.jpg", "circle.jpg", "nothing.jpg", "locked/", "z/in.jpg"]
+    real, refused = os.scandir, tmp_path / "locked"
+
+    def scandir(folder: Path) -> object:
+        if Path(folder) == refused:  # root may list every folder, so that permissions would not do
+            raise PermissionError(13, "Permission denied", str(folder))
+        return real(folder)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "scandir", scandir)
+        found = list(find_images(tmp_path))
+        assert found == expected
+        for k, path in enumerate(found):
+            assert list(find_images(tmp_path, after=path)) == expected[k + 1 :]
+    assert list(find_images(tmp_path, after="locked/")) == ["locked/in.jpg", "z/in.jpg"]
+    with pytest.raises(OSError, match="symbolic links"):
+        resolve_inside(tmp_path, "circle.jpg")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("a\rb", "a\\rb"), ("\x1b[2J", "\\x1b[2J"), ("\x85", "\\x85"), ("\u2028", "\\u2028"), ("é b", "é b")],
+)
+def test_control_characters_are_escaped(name: str, shown: str) -> None:
+    """They would tear tables apart and command terminals."""
+    assert printable(name) == shown
+
+
 @pytest.mark.parametrize("path", ["../outside.jpg", "link.jpg", "folder/up.jpg"])
 def test_nothing_outside_the_data_root_is_opened(tmp_path: Path, path: str) -> None:
     """Neither by dots nor by symbolic links."""

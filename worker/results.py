@@ -60,12 +60,12 @@ class WorkerTally:
         # Each block knows the commit before it: a process's first block tells of another job's.
         self.commit_ms += block.commit_ms if self.batches > 1 else 0.0
 
-    def as_dict(self) -> dict[str, float]:
+    def as_dict(self) -> dict[str, Any]:
         """For the summary; seconds. `idle_s`: neither working on a batch nor committing one, between first and last."""
         idle_ms = max(0.0, self.last_ms - self.first_ms - self.busy_ms - self.commit_ms)
         stages = {f"{stage}_s": round(spent, 3) for stage, spent in self.stage_s.items()}
         return {"batches": self.batches, "images": self.images} | stages | {
-            "busy_s": self.busy_ms / 1000, "commit_s": round(self.commit_ms / 1000, 3), "idle_s": round(idle_ms / 1000, 3),
+            "first": _utc(self.first_ms), "last": _utc(self.last_ms), "busy_s": self.busy_ms / 1000, "commit_s": round(self.commit_ms / 1000, 3), "idle_s": round(idle_ms / 1000, 3),
         }  # fmt: skip
 
 

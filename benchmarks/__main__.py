@@ -1,0 +1,48 @@
+"""Every benchmark, one after the other, into `benchmarks/results.md`: `python -m benchmarks DATA` (or `make bench`).
+
+DATA holds the folders `humans` (portraits) and `lfw-view1` (`images/` and `pairsDevTest.txt`).
+"""
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    data = Path(sys.argv[1] if len(sys.argv) > 1 else "../shared/data")
+    humans, lfw = data / "humans", data / "lfw-view1"
+    if not humans.is_dir() or not lfw.is_dir():
+        sys.exit(f"{data} holds no folders humans and lfw-view1. Name the folder that does: make bench BENCH_DATA=...")
+    pairs = next(lfw.glob("pairs*.txt"))
+    plans: list[tuple[str, list[object]]] = [
+        ("Stages against facenet-pytorch, one core", ["stages.py", humans, "--rounds", 3]),
+        (
+            "Processes, threads, batch sizes; the plain loop",
+            ["scaling.py", humans, "--copies", 4, "--batch-size", 8, 16, 32, "--loop"],
+        ),
+        ("Memory over 3,000 images", ["scaling.py", humans, lfw / "images", "--copies", 2, "--runs", "1x1"]),
+        ("Accuracy on pairs", ["pairs.py", lfw / "images", pairs, "--margin", 32, "--mirror"]),
+    ]
+    parts = [
+        "# Measurements\n",
+        f"Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}. Targets that were not reached say so.\n",
+    ]
+    for title, arguments in plans:
+        command = [sys.executable, str(HERE / str(arguments[0])), *map(str, arguments[1:])]
+        shown = " ".join(["python", f"benchmarks/{arguments[0]}", *(_short(data, part) for part in arguments[1:])])
+        print(f"## {title}\n\n`{shown}`\n", flush=True)
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        print(done.stdout, flush=True)
+        parts += [f"## {title}\n", f"`{shown}`\n", done.stdout]
+    (HERE / "results.md").write_text("\n".join(parts))
+
+
+def _short(data: Path, argument: object) -> str:
+    return f"DATA/{argument.relative_to(data)}" if isinstance(argument, Path) else str(argument)
+
+
+if __name__ == "__main__":
+    main()

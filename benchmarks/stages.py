@@ -66,9 +66,9 @@ def run_stock(paths: list[Path], times: Times) -> None:
 def run_ours(root: Path, paths: list[Path], times: Times, mode: Mode, networks: Networks) -> None:
     contract = Contract(faces="largest", mode=mode, margin_px=0, weights=WEIGHTS, weights_sha256=KNOWN_WEIGHTS[WEIGHTS])
     started = time.perf_counter()
-    records, _ = process_images(root, [str(path.relative_to(root)) for path in paths], networks, contract, LIMITS)
+    results = process_images(root, [str(path.relative_to(root)) for path in paths], networks, contract, LIMITS)
     times.total += time.perf_counter() - started
-    for record in records:
+    for record in (result.record for result in results):
         times.stages["decode"] += record.decode_ms / 1000
         times.stages["detect"] += record.detect_ms / 1000
         times.stages["embed"] += record.embed_ms / 1000

@@ -85,6 +85,17 @@ def _follow(client: Any, job: str, settings: Settings, check: Callable[[], None]
     raise typer.Exit(exit_code(done))
 
 
+def _enqueue_and_follow(client: Any, job: Any, folder: Path | None, settings: Settings) -> NoReturn:
+    from producer.enqueue import BackgroundProducer
+
+    producer = BackgroundProducer(client, job, folder, settings, _say)
+    producer.start()
+    try:
+        _follow(client, job.name, settings, producer.check)
+    finally:
+        producer.stop()
+
+
 @cli.command()
 def run(
     folder: Folder,
@@ -100,6 +111,7 @@ def run(
     weights: Weights = "casia-webface",
     distances: Distances = "auto",
     job: Name = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Try the failed images of the finished --job again.")] = False,
 ) -> None:
     """Do the whole job here: server, workers, waiting, results."""
     from producer.enqueue import Request
@@ -116,7 +128,7 @@ def run(
         folder=folder, contract=_contract(faces, exact, margin, mirror, weights), batch_size=batch_size or settings.batch_size,
         distances=distances, job=job, results_dir=results_dir,
     )  # fmt: skip
-    done, code = run_job(request, settings, workers, _say)
+    done, code = run_job(request, settings, workers, _say, retry=retry)
     print_summary(results_dir / done.name)
     raise typer.Exit(code)
 
@@ -135,7 +147,7 @@ def enqueue(
     job: Name = None,
 ) -> None:
     """Put a folder into the queue of a running server."""
-    from producer.enqueue import BackgroundProducer, Request, check_folder, enqueue_images, open_job
+    from producer.enqueue import Request, check_folder, enqueue_images, open_job
     from shared.celery_app import make_celery
     from shared.job import JobRecord
     from shared.server import explain_server_errors
@@ -157,12 +169,7 @@ def enqueue(
     else:
         _say(f"{'Job' if new else 'Going on with job'} {opened.name}: {opened.source}")
     if wait:
-        producer = BackgroundProducer(client, opened, real, settings, _say)
-        producer.start()
-        try:
-            _follow(client, opened.name, settings, producer.check)
-        finally:
-            producer.stop()
+        _enqueue_and_follow(client, opened, real, settings)
     with explain_server_errors(settings):
         enqueue_images(client, make_celery(settings), opened, real, settings, _say)
         stands = JobRecord(client, opened.name).load()
@@ -247,6 +254,16 @@ def aggregate(job: JobName) -> None:
         message = Aggregate(version=1, job=job, uid=found.uid)
         send_aggregate(make_celery(settings), f"{found.queue_prefix}aggregate", message)
     watch(job)
+
+
+@cli.command()
+def retry(job: JobName) -> None:
+    """Try the failed images of a finished job again, into the same results folder."""
+    from producer.enqueue import retry_job
+
+    settings = get_settings()
+    client = _connect(settings)
+    _enqueue_and_follow(client, retry_job(client, job, settings, _say), None, settings)
 
 
 @cli.command()

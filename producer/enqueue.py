@@ -124,25 +124,23 @@ def new_job_name(folder: Path, client: Client) -> str:
 
 
 def enqueue_images(
-    client: Client, app: Celery, job: Job, folder: Path, settings: Settings, say: Callable[[str], None],
+    client: Client, app: Celery, job: Job, folder: Path | None, settings: Settings, say: Callable[[str], None],
     should_stop: Callable[[], bool] = lambda: False,
 ) -> None:  # fmt: skip
     """Adds the batches that the job has not recorded yet, and seals it.
 
-    Going on after a break, the record says what its batches hold; the walk goes on behind the last recorded path.
+    Going on after a break, the record says what its batches hold; the walk goes on behind the last recorded path. A job
+    that was reopened has its failed images instead of a walk, and needs no folder.
     """
     if job.state != "enqueuing":
         return
     record = JobRecord(client, job.name)
     producer = record.attach_producer(job.uid)
-    prefix = f"{job.options.folder}/" if job.options.folder else ""
-    after = job.cursor.removeprefix(prefix)
     batch = job.batches
-    for paths in _in_batches(find_images(folder, after), job.options.batch_size):
+    for images in _in_batches(_still_to_enqueue(job, record, folder), job.options.batch_size):
         _wait_for_window(record, settings, say, should_stop)
         if should_stop():
             return
-        images = [prefix + path for path in paths]
         send = record.add_batch(job.uid, producer, batch, images)
         message = EmbedBatch(version=1, job=job.name, uid=job.uid, batch=batch, send=send, images=images)
         try:
@@ -155,6 +153,16 @@ def enqueue_images(
     if record.seal(job.uid, producer):
         send_aggregate(app, settings.aggregate_queue, Aggregate(version=1, job=job.name, uid=job.uid))
     _wait_for_disk(client)
+
+
+def _still_to_enqueue(job: Job, record: JobRecord, folder: Path | None) -> Iterator[str]:
+    """Paths relative to the data root, behind those that are in batches already."""
+    if job.retries:
+        yield from list(record.failed_images().values())[job.batches * job.options.batch_size :]
+    elif folder is not None:
+        prefix = f"{job.options.folder}/" if job.options.folder else ""
+        for path in find_images(folder, job.cursor.removeprefix(prefix)):
+            yield prefix + path
 
 
 def _in_batches(paths: Iterator[str], size: int) -> Iterator[list[str]]:
@@ -179,6 +187,19 @@ def _wait_for_disk(client: Client) -> None:
         client.execute_command("WAITAOF", 1, 0, _WAITAOF_MS)
 
 
+def retry_job(client: Client, name: str, settings: Settings, say: Callable[[str], None]) -> Job:
+    """Opens a finished job again for its failed images; also goes on with a retry that was cut short."""
+    with explain_server_errors(settings):
+        record = JobRecord(client, name)
+        job = record.load()
+        if not (job.retries and job.state == "enqueuing"):
+            failed = record.reopen(job)
+            if failed == 0:
+                raise WrongUsage(f"No image of job '{name}' failed: there is nothing to try again.")
+            say(f"Trying {failed} failed images of job {name} again")
+        return record.load()
+
+
 def cancel_job(client: Client, name: str, settings: Settings, *, mark_s: int = 60) -> None:
     """Ends a job: tasks that are still queued find it gone, and nothing of it stays but the word for those who watch."""
     with explain_server_errors(settings):
@@ -191,7 +212,9 @@ def cancel_job(client: Client, name: str, settings: Settings, *, mark_s: int = 6
 class BackgroundProducer:
     """Enqueues in a thread, so that the following can begin."""
 
-    def __init__(self, client: Client, job: Job, folder: Path, settings: Settings, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, client: Client, job: Job, folder: Path | None, settings: Settings, say: Callable[[str], None]
+    ) -> None:
         self._stop = threading.Event()
         self._error: BaseException | None = None
         self._arguments = (client, make_celery(settings), job, folder, settings, say, self._stop.is_set)

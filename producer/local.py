@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from producer.embedded import EmbeddedServer
-from producer.enqueue import BackgroundProducer, Request, check_folder, open_job, origin_of
+from producer.enqueue import BackgroundProducer, Request, check_folder, open_job, origin_of, retry_job
 from producer.follow import exit_code, follow
 from shared.errors import ExitCode, FaceQueueError, NotFinished, WrongUsage
 from shared.job import Job, JobRecord
@@ -27,12 +27,16 @@ _WORKER_STOP_S = 45.0
 _MOST_RESTARTS = 5
 
 
-def run(request: Request, settings: Settings, workers: int, say: Callable[[str], None]) -> tuple[Job, ExitCode]:
+def run(
+    request: Request, settings: Settings, workers: int, say: Callable[[str], None], *, retry: bool = False
+) -> tuple[Job, ExitCode]:
     """Does the whole job and returns it with its exit code; what was started is ended, however it goes."""
     folder = check_folder(request.folder)
     assert request.results_dir is not None
     if request.job:
         check_job_name(request.job)
+    elif retry:
+        raise WrongUsage("--retry needs the --job whose failed images are to be tried again.")
     results_dir = request.results_dir.resolve()
     if folder == results_dir or folder in results_dir.parents:
         raise WrongUsage(
@@ -62,7 +66,7 @@ def run(request: Request, settings: Settings, workers: int, say: Callable[[str],
         client = connect(settings)
         wait_for_server(settings, client, say)
         with explain_server_errors(settings):
-            job = _find_job(client, request, results_dir, settings, say)
+            job = _find_job(client, request, results_dir, settings, say, retry)
         if job.state == "finished":
             return job, exit_code(job)
         crew = _Crew(settings, workers, state / "worker.log")
@@ -84,10 +88,14 @@ def run(request: Request, settings: Settings, workers: int, say: Callable[[str],
         return job, exit_code(job)
 
 
-def _find_job(client: Any, request: Request, results_dir: Path, settings: Settings, say: Callable[[str], None]) -> Job:
+def _find_job(
+    client: Any, request: Request, results_dir: Path, settings: Settings, say: Callable[[str], None], retry: bool
+) -> Job:
     job, new = open_job(client, request, settings, go_on=True)
     if job.state == "finished":
         if (results_dir / job.name / "summary.json").is_file():
+            if retry and job.failed:
+                return retry_job(client, job.name, settings, say)
             say(f"Job {job.name} was finished before")
             return job
         say(f"The results of job {job.name} are gone; it is computed again")

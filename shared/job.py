@@ -21,6 +21,12 @@ from shared.server import Client
 PREFIX = "facequeue:"
 REGISTRY = f"{PREFIX}jobs"
 RECORD_VERSION = "1"
+_WHILE_UNFINISHED = ("open", "leases", "holders", "batches", "attempts", "losses", "alone", "deaths", "verdicts")
+"""Parts of the record that a finished job has no use for."""
+LOSSES_TOGETHER = 2
+"""After so many lost processes a batch's images run one by one."""
+DEATHS_ALONE = 3
+"""An image that loses so many processes while it runs alone is given up."""
 _AGGREGATION_LEASE_FACTOR = 2  # files are being written: rather wait a little longer than write them twice
 
 
@@ -33,6 +39,15 @@ class Options:
     batch_size: int
     distances: str
     """`full`, `none` or `auto`."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A batch in the hands of one worker process."""
+
+    attempt: int
+    losses: int
+    """Processes that were lost with this batch while their worker lived on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +65,8 @@ class Job:
     contract: Contract
     runtime: dict[str, str] | None
     options: Options
+    retries: int
+    """How often its failed images were given another try; then its batches hold nothing else."""
     queue_prefix: str
     batches: int
     images: int
@@ -106,6 +123,7 @@ class Job:
             contract=Contract.from_dict(json.loads(fields["contract"])),
             runtime=json.loads(fields["runtime"]) if "runtime" in fields else None,
             options=Options(**json.loads(fields["options"])),
+            retries=int(fields.get("retries", 0)),
             queue_prefix=fields["queue_prefix"],
             batches=int(fields["batches"]),
             images=int(fields["images"]),
@@ -213,6 +231,19 @@ class JobRecord:
             return f"Job '{self.name}' was cancelled."
         return f"Job '{self.name}' takes no more images ({answer})."
 
+    def reopen(self, job: Job) -> int:
+        """Opens a finished job again for its failed images; how many these are."""
+        counters = [f"outcome:{outcome}" for outcome in FAILED]
+        answer = self._run("reopen", ["", "failed", "registry"], job.uid, job.name, *counters)
+        if isinstance(answer, int):
+            return answer
+        raise WrongUsage(f"Job '{job.name}' is {answer}: only the failed images of a finished job can be tried again.")
+
+    def failed_images(self) -> dict[int, str]:
+        """The failed images of the last time the job was finished: path by index, in order."""
+        found = self._client.hgetall(self._part("failed"))
+        return {int(index): unpack_paths(found[index])[0] for index in sorted(found, key=int)}
+
     def open_batches(self) -> int:
         """How many recorded batches are not done."""
         return int(self._client.zcard(self._part("open")))
@@ -225,24 +256,53 @@ class JobRecord:
         agreed: dict[str, str] = json.loads(raw) if raw else {}
         return agreed
 
-    def take(self, uid: str, batch: int, send: int, holder: str, lease_s: float) -> int | str:
-        """Leases a batch: the number of this attempt, or `unknown`, `cancelled`, `done` or `leased`."""
-        parts = ["", "open", "leases", "holders", "attempts"]
-        answer: int | str = self._run("take", parts, uid, batch, send, holder, int(lease_s * 1000))
-        return answer
+    def take(self, uid: str, batch: int, send: int, holder: str, lease_s: float) -> "Lease | str":
+        """Leases a batch, or says why not: `unknown`, `cancelled`, `done` or `leased`."""
+        parts = ["", "open", "leases", "holders", "attempts", "losses", "alone"]
+        answer = self._run("take", parts, uid, batch, send, holder, int(lease_s * 1000))
+        return Lease(*answer) if isinstance(answer, list) else str(answer)
+
+    def is_wanted(self, uid: str, batch: int, holder: str) -> bool:
+        """Whether the job is still there and not cancelled, and the batch still this holder's."""
+        found, state = self._client.hmget(self._key, "uid", "state")
+        mine = self._client.hget(self._part("holders"), str(batch)) == holder.encode()
+        return bool(found == uid.encode() and state != b"cancelled" and mine)
+
+    def note_alone(self, batch: int, holder: str, index: int | None) -> None:
+        """Notes which image of a batch is about to run alone; None: none is any more."""
+        self._run("alone", ["holders", "alone"], batch, holder, "" if index is None else index)
+
+    def lose(self, uid: str, batch: int, holder: str, verdict: str) -> tuple[int, list[str]] | None:
+        """Counts a process that was lost with this batch while its worker lives on.
+
+        An image that lost `DEATHS_ALONE` processes while it ran alone gets the verdict. Returns a new send number and the
+        batch's paths; None where the holder had no lease any more.
+        """
+        parts = ["", "open", "leases", "holders", "batches", "losses", "alone", "deaths", "verdicts"]
+        answer = self._run("lose", parts, uid, batch, holder, verdict, DEATHS_ALONE)
+        return (int(answer[0]), unpack_paths(answer[1])) if answer else None
+
+    def verdicts(self, batch: int, images: int) -> dict[int, str]:
+        """The verdicts on images of a batch, by their place in it."""
+        found = self._client.hmget(self._part("verdicts"), [f"{batch}:{index}" for index in range(images)])
+        return {index: verdict.decode() for index, verdict in enumerate(found) if verdict is not None}
 
     def renew(self, batch: int, holder: str, lease_s: float) -> bool:
         """Prolongs a lease; False where it was lost."""
         return bool(self._run("renew", ["leases", "holders"], batch, holder, int(lease_s * 1000)))
 
+    def give_back(self, batch: int, holder: str) -> bool:
+        """Ends a lease before its time; False where it was lost already."""
+        return bool(self._run("release", ["leases", "holders"], batch, holder))
+
     def hand_back(self, uid: str, batch: int, holder: str, reason: str) -> None:
         """Gives a batch back, and says why to those who follow the job."""
-        if self._run("release", ["leases", "holders"], batch, holder):
+        if self.give_back(batch, holder):
             self._change(uid, "refusal", reason)
 
     def commit(self, uid: str, batch: int, block: bytes, outcomes: dict[str, int], faces: int) -> str:
         """Stores a block once: `stored`, `last`, or `done`, `unknown`, `cancelled` where it was not wanted."""
-        parts = ["", "open", "leases", "holders", "batches", "attempts", f"block:{batch}"]
+        parts = ["", "open", "leases", "holders", "batches", "attempts", f"block:{batch}", "losses"]
         counters: list[Any] = ["images_done", sum(outcomes.values()), "faces", faces]
         for outcome, amount in outcomes.items():
             counters += [f"outcome:{outcome}", amount]
@@ -288,9 +348,14 @@ class JobRecord:
                     raise NotFinished(f"Block {key} is not on the server any more; run the job again.")
                 yield block
 
-    def finish(self, job: Job, holder: str, ttl_s: int) -> str:
-        """Marks the job finished and removes what only an unfinished one needs."""
-        parts = ["", "aggregation", "open", "leases", "holders", "batches", "attempts"]
+    def finish(self, job: Job, holder: str, ttl_s: int, failed: dict[int, str]) -> str:
+        """Marks the job finished, notes its failed images, and removes what only an unfinished job needs."""
+        parts = ["", "aggregation", "failed", "failed-now", *_WHILE_UNFINISHED]
+        noted = self._part("failed-now")
+        self._client.unlink(noted)
+        rows = [(index, pack_paths([path])) for index, path in failed.items()]
+        for first in range(0, len(rows), 1000):
+            self._client.hset(noted, mapping=dict(rows[first : first + 1000]))
         answer: str = self._run("finish", parts, job.uid, holder, ttl_s)
         if answer == "finished":
             self._remove_blocks(job.batches)
@@ -320,8 +385,7 @@ class JobRecord:
             self._client.expire(self._key, keep_mark_s)
         else:
             self._client.delete(self._key)
-        parts = ("aggregation", "open", "leases", "holders", "batches", "attempts")
-        self._client.unlink(*(self._part(part) for part in parts))
+        self._client.unlink(*(self._part(part) for part in ("aggregation", "failed", "failed-now", *_WHILE_UNFINISHED)))
         self._remove_blocks(batches)
         self._client.zrem(REGISTRY, self.name)
 

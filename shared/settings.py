@@ -53,7 +53,10 @@ class Settings(BaseSettings):
     max_image_mib: Annotated[int, Field(ge=1, description="Larger files are `too_large`.")] = 100
     max_image_megapixels: Annotated[int, Field(ge=1, description="Images of more pixels are `too_large`.")] = 100
     image_timeout_s: Annotated[
-        float, Field(gt=0, description="A batch is ended after this long for each of its images.")
+        float,
+        Field(
+            gt=0, description="An image that takes longer is run alone, and given up as `timeout` after three times."
+        ),
     ] = 30.0
 
     concurrency: Annotated[int, Field(ge=0, description="Worker processes; 0: the usable cores.")] = 0
@@ -70,7 +73,16 @@ class Settings(BaseSettings):
     ] = None
     weights_url: Annotated[str | None, Field(description="Where `vggface2` is downloaded from instead.")] = None
 
+    cache_ttl_s: Annotated[
+        int,
+        Field(ge=0, description="How long the result of an image is kept for files of the same bytes; 0: not at all."),
+    ] = 24 * 3600
+    cache_max_mib: Annotated[int, Field(ge=0, description="Most memory of the server for them.")] = 256
+
     lease_s: Annotated[float, Field(gt=0, description="A batch whose worker is silent this long is sent again.")] = 15.0
+    stop_after_s: Annotated[
+        float, Field(ge=0, description="A worker that is told to stop hands batches back that take longer than this.")
+    ] = 20.0
     job_ttl_s: Annotated[
         int, Field(ge=60, description="How long the server keeps a job's record after its last news.")
     ] = 7 * 24 * 3600

@@ -66,12 +66,13 @@ class Stage:
             "FACEQUEUE_RESULTS_DIR": str(self.results),
             "FACEQUEUE_STATE_DIR": str(folder / "state"),
             "FACEQUEUE_LEASE_S": "3",
+            "FACEQUEUE_CACHE_TTL_S": "0",
             "FACEQUEUE_WORKER_TIMEOUT_S": "30",
             "PYTHONPATH": str(ROOT),
         }
         self.settings = Settings(_env_file=None, redis_url=self.server.url, lease_s=3)
         self.client = connect(self.settings)
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self.processes: list[subprocess.Popen[bytes]] = []
 
     def producer(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Runs `python -m producer ...` to its end."""
@@ -87,7 +88,7 @@ class Stage:
                 [sys.executable, "-m", *arguments], env=self.environment | environment, stdin=subprocess.DEVNULL,
                 stdout=file, stderr=file, start_new_session=True, cwd=self.folder,
             )  # fmt: skip
-        self._processes.append(process)
+        self.processes.append(process)
         return process
 
     def worker(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
@@ -105,12 +106,20 @@ class Stage:
         path = self.folder / name
         return path.read_text(errors="replace") if path.exists() else ""
 
+    def restart_server(self, *, killed: bool = True) -> None:
+        """Ends the server, with SIGKILL or in good order, and starts it again on its data."""
+        if killed:
+            self.server.kill()
+        else:
+            self.server.stop()
+        self.server.start()
+
     def close(self) -> None:
         """Ends everything that was started."""
-        for process in self._processes:
+        for process in self.processes:
             if process.poll() is None:
                 process.terminate()
-        for process in self._processes:
+        for process in self.processes:
             try:
                 process.wait(30)
             except subprocess.TimeoutExpired:

@@ -9,7 +9,7 @@ import numpy as np
 from shared.outcomes import Outcome
 from worker.area import Float32
 
-_EMBEDDING_DTYPE = np.dtype("<f4")
+EMBEDDING_DTYPE = np.dtype("<f4")
 DIMENSIONS = 512
 
 
@@ -30,6 +30,8 @@ class ImageRecord:
     decode_ms: float = 0.0
     detect_ms: float = 0.0
     embed_ms: float = 0.0
+    recalled: bool = False
+    """Whether the result was known from an earlier file of the same bytes, under the same contract."""
 
 
 @dataclass(kw_only=True)
@@ -49,7 +51,7 @@ class Block:
 
     def pack(self) -> bytes:
         """As bytes; the inverse is `unpack`."""
-        values = asdict(self) | {"embeddings": np.ascontiguousarray(self.embeddings, _EMBEDDING_DTYPE).tobytes()}
+        values = asdict(self) | {"embeddings": np.ascontiguousarray(self.embeddings, EMBEDDING_DTYPE).tobytes()}
         packed: bytes = msgpack.packb(values, unicode_errors="surrogateescape")
         return packed
 
@@ -58,7 +60,7 @@ class Block:
         """From bytes."""
         values: dict[str, Any] = msgpack.unpackb(packed, unicode_errors="surrogateescape")
         images = [ImageRecord(**{**image, "outcome": Outcome(image["outcome"])}) for image in values.pop("images")]
-        embeddings = np.frombuffer(values.pop("embeddings"), _EMBEDDING_DTYPE).reshape(-1, DIMENSIONS)
+        embeddings = np.frombuffer(values.pop("embeddings"), EMBEDDING_DTYPE).reshape(-1, DIMENSIONS)
         return cls(**values, images=images, embeddings=embeddings)
 
     def count_outcomes(self) -> dict[str, int]:

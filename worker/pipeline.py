@@ -2,7 +2,8 @@
 
 import hashlib
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -32,22 +33,47 @@ class Networks(Detector, Protocol):
         """[n, 3, 160, 160] in 0..255 -> [n, 512], L2-normalised; the bits of a row do not depend on its neighbours."""
 
 
+@dataclass
+class Result:
+    """What became of one image."""
+
+    record: ImageRecord
+    embeddings: Float32
+    """[faces, 512], rows in the order of the record's faces."""
+
+
 def process_images(
-    root: Path, paths: Iterable[str], networks: Networks, contract: Contract, limits: Limits
-) -> tuple[list[ImageRecord], Float32]:
-    """One record an image, and the embeddings [faces, 512] of all, in the same order."""
-    records: list[ImageRecord] = []
-    crops: list[Float32] = []
+    root: Path, paths: Iterable[str], networks: Networks, contract: Contract, limits: Limits,
+    *, recall: Callable[[str], Result | None] = lambda digest: None, step: Callable[[], None] = lambda: None,
+) -> list[Result]:  # fmt: skip
+    """One result an image, in the same order.
+
+    `recall` may know the result of a file from its digest (under the same contract); `step` is called before each image
+    and each pass of the embedder, and may raise to give up.
+    """
+    results: list[Result] = []
+    waiting: list[tuple[Result, list[Float32]]] = []
     for path in paths:
+        step()
         record = ImageRecord(path=path, outcome=Outcome.OK)
-        records.append(record)
+        result = Result(record, np.empty((0, DIMENSIONS), np.float32))
+        results.append(result)
         try:
-            crops += _find_crops(resolve_inside(root, path), record, networks, contract, limits)
+            started = time.perf_counter()
+            data = _read(resolve_inside(root, path), limits)
+            record.digest = hashlib.blake2b(data, digest_size=16).hexdigest()
+            known = recall(record.digest)
+            if known is not None:
+                result.record = replace(known.record, path=path, digest=record.digest, recalled=True)
+                result.embeddings = known.embeddings
+                continue
+            waiting.append((result, _find_crops(data, record, networks, contract, limits, started)))
         except ImageTrouble as trouble:
             record.outcome, record.error = trouble.outcome, str(trouble)
         except (OutsideDataRoot, OSError) as error:
             record.outcome, record.error = Outcome.UNREADABLE, _reason(error)
-    return records, _embed(crops, records, networks, contract.mirror)
+    _embed(waiting, networks, contract.mirror, step)
+    return results
 
 
 def _reason(error: OutsideDataRoot | OSError) -> str:
@@ -56,14 +82,15 @@ def _reason(error: OutsideDataRoot | OSError) -> str:
     return str(error)
 
 
-def _find_crops(
-    path: Path, record: ImageRecord, networks: Networks, contract: Contract, limits: Limits
-) -> list[Float32]:
-    started = time.perf_counter()
+def _read(path: Path, limits: Limits) -> bytes:
     if path.is_dir():
         raise ImageTrouble(Outcome.UNREADABLE, "a folder that cannot be listed; the files in it are not known")
-    data = read_bytes(path, limits)
-    record.digest = hashlib.blake2b(data, digest_size=16).hexdigest()
+    return read_bytes(path, limits)
+
+
+def _find_crops(
+    data: bytes, record: ImageRecord, networks: Networks, contract: Contract, limits: Limits, started: float
+) -> list[Float32]:
     fast = contract.mode == "fast" and contract.faces == "largest"
     picture = decode(data, limits, DRAFT_SHORTEST_PX if fast else None)
     image, record.width, record.height = picture.image, picture.width, picture.height
@@ -103,15 +130,20 @@ def embed_crops(crops: Float32, networks: Networks, *, mirror: bool) -> Float32:
     return averaged
 
 
-def _embed(crops: list[Float32], records: list[ImageRecord], networks: Networks, mirror: bool) -> Float32:
+def _embed(
+    waiting: list[tuple[Result, list[Float32]]], networks: Networks, mirror: bool, step: Callable[[], None]
+) -> None:
+    """Embeds the crops of several images together, and hands each image its rows."""
+    crops = [crop for _, of_one in waiting for crop in of_one]
     if not crops:
-        return np.empty((0, DIMENSIONS), np.float32)
+        return
     started = time.perf_counter()
-    parts = [
-        embed_crops(np.stack(crops[first : first + _CROPS_A_PASS]), networks, mirror=mirror)
-        for first in range(0, len(crops), _CROPS_A_PASS)
-    ]
+    parts = []
+    for first in range(0, len(crops), _CROPS_A_PASS):
+        step()
+        parts.append(embed_crops(np.stack(crops[first : first + _CROPS_A_PASS]), networks, mirror=mirror))
     face_ms = (time.perf_counter() - started) * 1000 / len(crops)
-    for record in records:
-        record.embed_ms = face_ms * len(record.faces)
-    return np.concatenate(parts)
+    rows = np.concatenate(parts)
+    for result, of_one in waiting:
+        result.embeddings, rows = rows[: len(of_one)], rows[len(of_one) :]
+        result.record.embed_ms = face_ms * len(of_one)

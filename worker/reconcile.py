@@ -46,6 +46,11 @@ class Reconciler:
                 self._send_lost_aggregation(job, suspects)
         self._suspects = suspects
 
+    def resign(self) -> None:
+        """Lets another take over at once."""
+        if self._client.get(self._lock) == self._name.encode():
+            self._client.delete(self._lock)
+
     def _is_elected(self) -> bool:
         lease_ms = int(self._settings.lease_s * 1000)
         if self._client.set(self._lock, self._name, nx=True, px=lease_ms):

@@ -7,7 +7,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,14 +19,11 @@ from shared.errors import ResultsError
 from shared.job import Job
 from shared.paths import printable
 from worker.area import Float32
-from worker.block import DIMENSIONS, Block
+from worker.block import DIMENSIONS
 from worker.distances import write_distances
+from worker.rows import DIGEST_COLUMNS, FACE_COLUMNS, IMAGE_COLUMNS, Row, carry_over, merged_rows, rows_of_blocks
+from worker.tally import Tally, utc
 
-FACE_COLUMNS = ("face", "image", "path", "x1", "y1", "x2", "y2", "probability")
-IMAGE_COLUMNS = (
-    "image", "path", "outcome", "error", "faces", "same_as", "width", "height", "decode_ms", "detect_ms", "embed_ms",
-    "worker", "attempt",
-)  # fmt: skip
 RESOURCE_COLUMNS = (
     "time", "pid", "role", "cpu_percent", "rss_mib", "threads", "read_mib", "written_mib", "machine_cpu_percent",
     "machine_memory_percent",
@@ -35,78 +32,30 @@ _SPARE_BYTES = 16 * 2**20  # tables, summary and resource logs, beside the array
 _BYTES_AN_IMAGE = 300  # of images.csv and faces.csv
 
 
-def _no_seconds() -> dict[str, float]:
-    return {"decode": 0.0, "detect": 0.0, "embed": 0.0}
+@dataclass(frozen=True)
+class Written:
+    """What was written."""
 
-
-@dataclass
-class WorkerTally:
-    """What one worker process did, and what it did in between: commit blocks, fetch messages, wait."""
-
-    first_ms: int
-    last_ms: int = 0
-    batches: int = 0
-    images: int = 0
-    busy_ms: int = 0
-    commit_ms: float = 0.0
-    stage_s: dict[str, float] = field(default_factory=_no_seconds)
-
-    def add(self, block: Block) -> None:
-        """Counts one block, but for its stages."""
-        self.first_ms, self.last_ms = min(self.first_ms, block.started_ms), max(self.last_ms, block.ended_ms)
-        self.batches += 1
-        self.images += len(block.images)
-        self.busy_ms += block.ended_ms - block.started_ms
-        # Each block knows the commit before it: a process's first block tells of another job's.
-        self.commit_ms += block.commit_ms if self.batches > 1 else 0.0
-
-    def as_dict(self) -> dict[str, Any]:
-        """For the summary; seconds. `idle_s`: neither working on a batch nor committing one, between first and last."""
-        idle_ms = max(0.0, self.last_ms - self.first_ms - self.busy_ms - self.commit_ms)
-        stages = {f"{stage}_s": round(spent, 3) for stage, spent in self.stage_s.items()}
-        return {"batches": self.batches, "images": self.images} | stages | {
-            "first": _utc(self.first_ms), "last": _utc(self.last_ms), "busy_s": self.busy_ms / 1000, "commit_s": round(self.commit_ms / 1000, 3), "idle_s": round(idle_ms / 1000, 3),
-        }  # fmt: skip
-
-
-@dataclass
-class Tally:
-    """What is added up on the way through the blocks."""
-
-    faces: int = 0
-    images: int = 0
-    outcomes: dict[str, int] = field(default_factory=dict)
-    stage_s: dict[str, float] = field(default_factory=_no_seconds)
-    workers: dict[str, "WorkerTally"] = field(default_factory=dict)
-
-    def add(self, block: Block) -> None:
-        """Counts one block."""
-        worker = self.workers.setdefault(block.worker, WorkerTally(block.started_ms))
-        worker.add(block)
-        for image in block.images:
-            self.outcomes[image.outcome] = self.outcomes.get(image.outcome, 0) + 1
-            for stage, spent_ms in (
-                ("decode", image.decode_ms),
-                ("detect", image.detect_ms),
-                ("embed", image.embed_ms),
-            ):
-                self.stage_s[stage] += spent_ms / 1000
-                worker.stage_s[stage] += spent_ms / 1000
+    summary: dict[str, Any]
+    failed: dict[int, str]
+    """The images that failed: path (relative to the data root) by index."""
 
 
 def write_results(
     job: Job,
     blocks: Iterable[bytes],
+    retried: dict[int, str],
     resources: dict[str, list[dict[str, str]]],
     results_dir: Path,
     *,
     threads: int,
     distances_max_bytes: float,
     may_publish: Callable[[], bool],
-) -> dict[str, Any]:
-    """Writes `results_dir/<job>/` and returns its summary.
+) -> Written:
+    """Writes `results_dir/<job>/`.
 
-    `may_publish` is asked last, just before the folder takes its name. ResultsError says what stood in the way; nothing
+    `retried` are the images that the blocks hold where failed ones were tried again (path by index): the rest is taken from
+    the folder that is there. `may_publish` is asked last, just before the folder takes its name. ResultsError says what stood in the way; nothing
     is left behind then.
     """
     scratch = results_dir / f".{job.name}.{job.uid[:8]}-{os.getpid()}.making"
@@ -117,13 +66,15 @@ def write_results(
         scratch.mkdir()
     try:
         with _explain(results_dir):
-            tally = _write_tables(job, blocks, scratch)
+            tally = _write_tables(job, _rows(job, blocks, retried, results_dir), scratch)
             phases = {"distances_started": _now()}
             if matrix_absent is None:
                 _write_matrix(scratch, tally.faces, threads)
             phases["distances_ended"] = _now()
             _write_resources(resources, scratch / "resources")
             summary = _summarise(job, tally, matrix_absent, phases)
+            if retried:
+                summary = carry_over(results_dir / job.name, summary)
             (scratch / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
             _sync_tree(scratch)
             if not may_publish():
@@ -131,7 +82,7 @@ def write_results(
             _publish(scratch, results_dir / job.name)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return summary
+    return Written(summary, tally.failed)
 
 
 def _clean_up(name: str, results_dir: Path) -> None:
@@ -191,40 +142,33 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def _utc(ms: float | None) -> str | None:
-    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
+def _rows(job: Job, blocks: Iterable[bytes], retried: dict[int, str], results_dir: Path) -> Iterator[Row]:
+    fresh = rows_of_blocks(blocks, f"{job.options.folder}/" if job.options.folder else "")
+    return merged_rows(results_dir / job.name, retried, fresh) if retried else fresh
 
 
-def _write_tables(job: Job, blocks: Iterable[bytes], scratch: Path) -> Tally:
+def _write_tables(job: Job, rows: Iterable[Row], scratch: Path) -> Tally:
     tally = Tally()
     first_of: dict[str, str] = {}
-    prefix = f"{job.options.folder}/" if job.options.folder else ""
     embeddings = _new_array(scratch / "embeddings.npy", (job.faces, DIMENSIONS))
     with (
-        (scratch / "images.csv").open("w", newline="", encoding="utf-8") as images_file,
-        (scratch / "faces.csv").open("w", newline="", encoding="utf-8") as faces_file,
+        _table(scratch / "images.csv", IMAGE_COLUMNS) as images,
+        _table(scratch / "faces.csv", FACE_COLUMNS) as faces,
+        _table(scratch / "digests.csv", DIGEST_COLUMNS) as digests,
     ):
-        images, faces = csv.writer(images_file, lineterminator="\n"), csv.writer(faces_file, lineterminator="\n")
-        images.writerow(IMAGE_COLUMNS)
-        faces.writerow(FACE_COLUMNS)
-        for packed in blocks:
-            block = Block.unpack(packed)
-            embeddings[tally.faces : tally.faces + len(block.embeddings)] = block.embeddings
-            tally.add(block)
-            for image in block.images:
-                path = printable(image.path.removeprefix(prefix))
-                same_as = first_of.setdefault(image.digest, path) if image.digest else path
-                images.writerow([
-                    tally.images, path, image.outcome, image.error, len(image.faces), "" if same_as == path else same_as,
-                    image.width, image.height, f"{image.decode_ms:.1f}", f"{image.detect_ms:.1f}",
-                    f"{image.embed_ms:.1f}", block.worker, block.attempt,
-                ])  # fmt: skip
-                for *box, probability in image.faces:
-                    faces.writerow(
-                        [tally.faces, tally.images, path, *(f"{edge:.4f}" for edge in box), f"{probability:.6f}"]
-                    )
-                    tally.faces += 1
-                tally.images += 1
+        for row in rows:
+            same_as = first_of.setdefault(row.digest, row.shown) if row.digest else row.shown
+            images.writerow([
+                tally.images, row.shown, row.outcome, row.error, len(row.boxes), "" if same_as == row.shown else same_as,
+                *row.figures,
+            ])  # fmt: skip
+            digests.writerow([tally.images, row.digest])
+            if tally.faces + len(row.boxes) <= job.faces:
+                embeddings[tally.faces : tally.faces + len(row.boxes)] = row.embeddings
+            for box in row.boxes:
+                faces.writerow([tally.faces, tally.images, row.shown, *box])
+                tally.faces += 1
+            tally.add(row)
     if tally.faces != job.faces or tally.images != job.images:
         raise ResultsError(
             f"Job '{job.name}' counts {job.images} images and {job.faces} faces, its blocks {tally.images} and "
@@ -233,6 +177,14 @@ def _write_tables(job: Job, blocks: Iterable[bytes], scratch: Path) -> Tally:
     if isinstance(embeddings, np.memmap):
         embeddings.flush()
     return tally
+
+
+@contextmanager
+def _table(path: Path, columns: tuple[str, ...]) -> Iterator[Any]:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        yield writer
 
 
 def _new_array(path: Path, shape: tuple[int, int]) -> Float32:
@@ -268,15 +220,16 @@ def _summarise(job: Job, tally: Tally, matrix_absent: str | None, phases: dict[s
         "images": tally.images,
         "faces": tally.faces,
         "outcomes": tally.outcomes,
+        "recalled": tally.recalled,
         "images_per_s": round(tally.images / elapsed_s, 2) if elapsed_s > 0 else None,
         "seconds": {stage: round(spent, 3) for stage, spent in tally.stage_s.items()},
         "workers": {worker: figures.as_dict() for worker, figures in tally.workers.items()},
         "distances": {"written": matrix_absent is None, "reason": matrix_absent},
         "contract": job.contract.as_dict() | (job.runtime or {}),
         "versions": {package: _version(package) for package in ("facequeue", "celery", "numpy", "facenet-pytorch")},
-        "created": _utc(job.created_ms),
-        "started": _utc(job.started_ms),
-        "ended": _utc(ended_ms),
+        "created": utc(job.created_ms),
+        "started": utc(job.started_ms),
+        "ended": utc(ended_ms),
         "phases": phases,
     }
 

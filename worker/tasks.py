@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, TypeVar
 
+import numpy as np
 import redis
 from celery import Task
 from celery.exceptions import Reject
@@ -21,8 +22,9 @@ from shared.settings import get_settings
 from worker import models
 from worker.app import app, processes
 from worker.block import Block
-from worker.decode import Limits
-from worker.pipeline import process_images
+from worker.cache import ImageCache
+from worker.lost_process import BatchTask
+from worker.poison import NotWanted, Run
 from worker.resources import samples_between
 from worker.results import write_results
 
@@ -64,7 +66,7 @@ def _parked_if_bad(name: str) -> Iterator[None]:
         raise Reject(str(error), requeue=False) from None
 
 
-@app.task(bind=True, name=EMBED_TASK, max_retries=0)
+@app.task(bind=True, base=BatchTask, name=EMBED_TASK, max_retries=0)
 def embed_batch(self: Task, message: Any = None, **unknown: Any) -> str:
     """Embeds one batch and commits its block. What happens to an image is in its record, never an exception."""
     global _commit_ms
@@ -76,13 +78,12 @@ def embed_batch(self: Task, message: Any = None, **unknown: Any) -> str:
     holder = f"{self.request.hostname}/{os.getpid()}"
     try:
         job = record.load()
-    except WrongUsage:
-        return "not wanted: unknown job"
-    settings = get_settings()
+    except WrongUsage as error:
+        return f"not wanted: {error}"
     started_ms = time.time() * 1000
-    attempt = record.take(batch.uid, batch.batch, batch.send, holder, settings.lease_s)
-    if isinstance(attempt, str):
-        return f"not wanted: {attempt}"
+    lease = record.take(batch.uid, batch.batch, batch.send, holder, get_settings().lease_s)
+    if isinstance(lease, str):
+        return f"not wanted: {lease}"
     try:
         networks = _networks_for(job, record)
     except (ContractError, WeightsError) as error:
@@ -90,20 +91,31 @@ def embed_batch(self: Task, message: Any = None, **unknown: Any) -> str:
         record.hand_back(batch.uid, batch.batch, holder, str(error))
         time.sleep(_HAND_BACK_PAUSE_S)
         raise Reject(str(error), requeue=True) from None
-    limits = Limits(settings.max_image_mib * 2**20, settings.max_image_megapixels * 10**6)
-    images, embeddings = process_images(settings.data_root, batch.images, networks, job.contract, limits)
+    cache = _cache(job)
+    try:
+        results = Run(job, batch, record, holder, networks, cache).process(lease)
+    except NotWanted as reason:
+        return f"not wanted: {reason}"
     block = Block(
-        batch=batch.batch, attempt=attempt, worker=holder.replace("/", "-"), started_ms=int(started_ms),
-        ended_ms=int(time.time() * 1000), commit_ms=_commit_ms, images=images, embeddings=embeddings,
+        batch=batch.batch, attempt=lease.attempt, worker=holder.replace("/", "-"), started_ms=int(started_ms),
+        ended_ms=int(time.time() * 1000), commit_ms=_commit_ms, images=[result.record for result in results],
+        embeddings=np.concatenate([result.embeddings for result in results]),
     )  # fmt: skip
-    outcomes = block.count_outcomes()
+    outcomes, faces = block.count_outcomes(), len(block.embeddings)
     packing = time.perf_counter()
-    answer = _patiently(lambda: record.commit(batch.uid, batch.batch, block.pack(), outcomes, len(embeddings)))
+    answer = _patiently(lambda: record.commit(batch.uid, batch.batch, block.pack(), outcomes, faces))
     _commit_ms = (time.perf_counter() - packing) * 1000
     if answer == "last":
         send_aggregate(app, f"{job.queue_prefix}aggregate", Aggregate(version=1, job=batch.job, uid=batch.uid))
+    cache.keep(results)
     _log.info("%s %s", batch.describe(), answer, extra={"action": "batch_committed"})
-    return f"{answer}: {len(embeddings)} faces, " + ", ".join(f"{n} {outcome}" for outcome, n in outcomes.items())
+    return f"{answer}: {faces} faces, " + ", ".join(f"{n} {outcome}" for outcome, n in outcomes.items())
+
+
+def _cache(job: Job) -> ImageCache:
+    settings = get_settings()
+    runtime = models.runtime(settings).as_dict()
+    return ImageCache(_client(), job.contract, runtime, settings.cache_ttl_s, settings.cache_max_mib)
 
 
 def _networks_for(job: Job, record: JobRecord) -> Any:
@@ -126,8 +138,8 @@ def aggregate(self: Task, message: Any = None, **unknown: Any) -> str:
     holder = f"{self.request.hostname}/{os.getpid()}"
     try:
         job = record.load()
-    except WrongUsage:
-        return "not wanted: unknown job"
+    except WrongUsage as error:
+        return f"not wanted: {error}"
     if job.uid != wanted.uid or job.state != "sealed" or not job.complete:
         return f"not wanted: job {job.state}"
     if not record.claim_aggregation(holder, settings.lease_s):
@@ -135,12 +147,12 @@ def aggregate(self: Task, message: Any = None, **unknown: Any) -> str:
     problem = None
     try:
         resources = samples_between(_client(), job.started_ms or job.created_ms)
-        write_results(
-            job, record.blocks(job.batches), resources, settings.results_dir,
+        written = write_results(
+            job, record.blocks(job.batches), record.failed_images() if job.retries else {}, resources, settings.results_dir,
             threads=models.usable_cores(), distances_max_bytes=settings.distances_max_gib * 2**30,
             may_publish=lambda: _patiently(lambda: record.holds_aggregation(holder)),
         )  # fmt: skip
-        answer = _patiently(lambda: record.finish(job, holder, settings.job_ttl_s))
+        answer = _patiently(lambda: record.finish(job, holder, settings.job_ttl_s, written.failed))
     except FaceQueueError as error:
         problem = str(error)
         _log.error("%s", problem, extra={"action": "aggregation_failed"})

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from celery import bootsteps
+from celery.signals import worker_shutdown
 from celery.worker import state
 
 from shared.job import JobRecord
@@ -32,6 +33,7 @@ class Upkeep(bootsteps.StartStopStep):  # type: ignore[misc]
         super().__init__(parent, **options)
         self._stop = threading.Event()
         self._sampler: Sampler | None = None
+        self._reconciler: Reconciler | None = None
 
     def start(self, parent: Any) -> None:
         """Called when the worker's pool is up."""
@@ -49,20 +51,31 @@ class Upkeep(bootsteps.StartStopStep):  # type: ignore[misc]
         self._every(settings.lease_s / 5, keep_leases)
         self._every(settings.sample_interval_s, lambda: sampler.sample(client))
         if settings.aggregate_queue in queues:
-            reconciler = Reconciler(parent.app, client, settings, name)
-            self._every(settings.lease_s / 5, reconciler.step)
+            self._reconciler = Reconciler(parent.app, client, settings, name)
+            self._every(settings.lease_s / 5, self._reconciler.step)
         self._client, self._name = client, name
+        worker_shutdown.connect(self._end, weak=False)
 
     def stop(self, parent: Any) -> None:
-        """Called when the worker ends by itself."""
+        """Called when the worker is to end after its batches. Those that take too long are handed back; `_end` follows."""
+        timer = threading.Timer(get_settings().stop_after_s, _give_back, [self._client])
+        timer.daemon = True
+        timer.start()
+
+    def terminate(self, parent: Any) -> None:
+        """Called when the worker is to end at once."""
+        self._end()
+
+    def _end(self, **_: Any) -> None:
         self._stop.set()
         try:
+            _give_back(self._client)
+            if self._reconciler is not None:
+                self._reconciler.resign()
             withdraw(self._client, self._name)
-        # The server may be gone already, and the entry expires in seconds.
-        except Exception:
-            _log.debug("could not withdraw", exc_info=True)
-
-    terminate = stop
+        # The server may be gone already; leases and entry run out in seconds.
+        except Exception as error:
+            _log.info("could not take leave of the server: %s", error, extra={"action": "no_leave"})
 
     def info(self, parent: Any) -> dict[str, Any]:
         """Merged into `celery inspect stats`, and so into Flower's page of this worker."""
@@ -79,6 +92,17 @@ class Upkeep(bootsteps.StartStopStep):  # type: ignore[misc]
                 self._stop.wait(interval_s)
 
         threading.Thread(target=loop, daemon=True, name=f"upkeep-{getattr(step, '__name__', 'step')}").start()
+
+
+def _give_back(client: Any) -> None:
+    """Ends the leases of batches that this worker leaves unfinished, so that another has them at once.
+
+    The process at work on one notices before its next image, and stops.
+    """
+    for request in list(state.active_requests):
+        if request.name == EMBED_TASK:
+            job, batch, _ = request.id.rsplit(":", 2)
+            JobRecord(client, job).give_back(int(batch), f"{request.hostname}/{request.worker_pid}")
 
 
 def _renew_leases(client: Any, lease_s: float) -> None:

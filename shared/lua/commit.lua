@@ -1,5 +1,5 @@
 -- Stores a batch's block and marks the batch done, once. Returns 'stored', 'last' (of a sealed job), or why not.
--- KEYS: job, open, leases, holders, batches, attempts, block.  ARGV: uid, batch, block, counter, amount, ...
+-- KEYS: job, open, leases, holders, batches, attempts, block, losses.  ARGV: uid, batch, block, counter, amount, ...
 local job = redis.call('HMGET', KEYS[1], 'uid', 'state')
 if job[1] ~= ARGV[1] then return 'unknown' end
 if job[2] == 'cancelled' then return 'cancelled' end
@@ -9,6 +9,7 @@ redis.call('ZREM', KEYS[3], ARGV[2])
 redis.call('HDEL', KEYS[4], ARGV[2])
 redis.call('HDEL', KEYS[5], ARGV[2])
 redis.call('HDEL', KEYS[6], ARGV[2])
+redis.call('HDEL', KEYS[8], ARGV[2])
 redis.call('HDEL', KEYS[1], 'refusal')
 for k = 4, #ARGV, 2 do redis.call('HINCRBY', KEYS[1], ARGV[k], ARGV[k + 1]) end
 local t = redis.call('TIME')

@@ -31,14 +31,14 @@ def _run(folder: Path, *arguments: object, **environment: str) -> subprocess.Com
     )  # fmt: skip
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def rows_of(path: Path) -> list[dict[str, str]]:
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
 def result_bytes(folder: Path) -> dict[str, bytes]:
     """What is promised to be the same to the last byte."""
-    images = [[row[column] for column in RESULT_COLUMNS] for row in _rows(folder / "images.csv")]
+    images = [[row[column] for column in RESULT_COLUMNS] for row in rows_of(folder / "images.csv")]
     files = {name: (folder / name).read_bytes() for name in ("embeddings.npy", "distances.npy", "faces.csv")}
     return files | {"images.csv": json.dumps(images).encode()}
 
@@ -56,7 +56,7 @@ def finished(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_file_is_accounted_for(sample: Path, finished: Path) -> None:
     """One row a file, in a stable order, with an outcome."""
-    rows = _rows(finished / "images.csv")
+    rows = rows_of(finished / "images.csv")
     assert {row["path"] for row in rows} == {str(p.relative_to(sample)) for p in sample.rglob("*") if p.is_file()}
     outcomes = {row["path"]: row["outcome"] for row in rows}
     assert outcomes["damaged/truncated.jpg"] == "unreadable"
@@ -71,7 +71,7 @@ def test_every_file_is_accounted_for(sample: Path, finished: Path) -> None:
 
 def test_every_picture_of_a_person_is_nearest_to_that_person(finished: Path) -> None:
     """Mirrored, darker, brighter, smaller, grey or turned: nearer to each of the same than to any of the other."""
-    faces = _rows(finished / "faces.csv")
+    faces = rows_of(finished / "faces.csv")
     distances = np.load(finished / "distances.npy")
     person = np.array([face["path"].split("/")[0] for face in faces])
     for k in range(len(faces)):
@@ -87,13 +87,13 @@ def test_arrays_agree_with_each_other(finished: Path) -> None:
     """Shapes, dtypes, normalised rows, resources of both roles."""
     embeddings = np.load(finished / "embeddings.npy")
     distances = np.load(finished / "distances.npy")
-    faces = _rows(finished / "faces.csv")
+    faces = rows_of(finished / "faces.csv")
     assert embeddings.shape == (len(faces), 512)
     assert embeddings.dtype == distances.dtype == np.float32
     assert np.allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
     assert abs(distances[0, 1] - np.linalg.norm(embeddings[0] - embeddings[1])) < 1e-6
     (log,) = (finished / "resources").glob("*.csv")
-    samples = _rows(log)
+    samples = rows_of(log)
     assert {row["role"] for row in samples} == {"main", "child"}
     assert max(float(row["cpu_percent"]) for row in samples) > 5
 
@@ -222,7 +222,7 @@ def test_copies_are_named(sample: Path, tmp_path: Path) -> None:
     done = _run(tmp_path, images, "--results", "out", "--job", "copies", "--distances", "none", "--workers", 1)
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "out" / "copies"
-    assert [row["same_as"] for row in _rows(folder / "images.csv")] == ["", "a.jpg", "a.jpg"]
+    assert [row["same_as"] for row in rows_of(folder / "images.csv")] == ["", "a.jpg", "a.jpg"]
     assert not (folder / "distances.npy").exists()
     assert json.loads((folder / "summary.json").read_text())["distances"] == {
         "written": False, "reason": "not asked for (--distances none)",
@@ -258,7 +258,7 @@ def test_odd_names_are_kept_and_foreign_links_are_not_followed(sample: Path, tmp
     (images / "circle.jpg").symlink_to("circle.jpg")
     done = _run(tmp_path, images, "--results", "out", "--job", "odd", "--workers", 1)
     assert done.returncode == 3, done.stderr
-    rows = {row["path"]: row for row in _rows(tmp_path / "out" / "odd" / "images.csv")}
+    rows = {row["path"]: row for row in rows_of(tmp_path / "out" / "odd" / "images.csv")}
     assert set(rows) == {
         "a\\nb.jpg",
         "c\\rd.jpg",

@@ -52,13 +52,13 @@ def test_odd_sizes_have_no_face_and_no_error(size: tuple[int, int], networks: Ne
 
 
 def _by_path(root: Path, paths: list[str], networks: Networks) -> dict[str, tuple[object, bytes]]:
-    records, embeddings = process_images(root, paths, networks, CONTRACT, LIMITS)
-    found, row = {}, 0
-    for record in records:
-        rows = embeddings[row : row + len(record.faces)]
-        row += len(record.faces)
-        found[record.path] = (record.outcome, record.faces, record.digest), rows.tobytes()
-    return found
+    return {
+        result.record.path: (
+            (result.record.outcome, result.record.faces, result.record.digest),
+            result.embeddings.tobytes(),
+        )
+        for result in process_images(root, paths, networks, CONTRACT, LIMITS)
+    }
 
 
 def test_an_images_bits_depend_on_nothing_but_the_image(sample: Path, networks: Networks) -> None:

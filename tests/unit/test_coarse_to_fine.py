@@ -65,9 +65,9 @@ def test_a_reduced_decoding_gives_the_same_face_in_pixels_of_the_whole(
             faces="largest", mode=mode, margin_px=32, weights="casia-webface",  # type: ignore[arg-type]
             weights_sha256=KNOWN_WEIGHTS["casia-webface"],
         )  # fmt: skip
-        (record,), embeddings = process_images(tmp_path, ["large.jpg"], networks, contract, LIMITS)
-        assert (record.width, record.height) == (2048, 2400)
-        found[mode] = np.array(record.faces[0][:4]), embeddings[0]
+        (result,) = process_images(tmp_path, ["large.jpg"], networks, contract, LIMITS)
+        assert (result.record.width, result.record.height) == (2048, 2400)
+        found[mode] = np.array(result.record.faces[0][:4]), result.embeddings[0]
     assert decode((tmp_path / "large.jpg").read_bytes(), LIMITS, pipeline.DRAFT_SHORTEST_PX).reduction == 2
     assert overlap(found["exact"][0], found["fast"][0]) > 0.9
     assert float(found["exact"][1] @ found["fast"][1]) > 0.95

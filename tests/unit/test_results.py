@@ -22,7 +22,7 @@ CONTRACT = Contract(
 
 def _job(faces: int, distances: str = "full") -> Job:
     return Job(
-        name="j", uid="u" * 32, state="sealed", origin="o", source="images", contract=CONTRACT, runtime={}, queue_prefix="",
+        name="j", uid="u" * 32, state="sealed", origin="o", source="images", contract=CONTRACT, runtime={}, retries=0, queue_prefix="",
         options=Options(folder="", batch_size=16, distances=distances), batches=1, images=faces, cursor="",
         images_done=faces, faces=faces, outcomes={"ok": faces}, created_ms=0, started_ms=0, updated_ms=1000,
         committed_ms=1000, ended_ms=None, refusal=None, problem=None,
@@ -39,7 +39,7 @@ def _block(faces: int) -> bytes:
 
 def _write(job: Job, blocks: list[bytes], folder: Path, **changes: Any) -> dict[str, Any]:
     arguments: dict[str, Any] = {"threads": 1, "distances_max_bytes": 2**30, "may_publish": lambda: True}
-    return results.write_results(job, blocks, {}, folder, **(arguments | changes))
+    return results.write_results(job, blocks, {}, {}, folder, **(arguments | changes)).summary
 
 
 def test_writing_twice_gives_the_same_folder(tmp_path: Path) -> None:

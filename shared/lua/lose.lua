@@ -1,0 +1,18 @@
+-- A batch's process was lost while its worker lives on. Convicts an image that has now lost enough processes while alone.
+-- Returns {new send number, paths}, or {} where the holder has lost the lease already.
+-- KEYS: job, open, leases, holders, batches, losses, alone, deaths, verdicts.  ARGV: uid, batch, holder, verdict, deaths it takes
+local job = redis.call('HMGET', KEYS[1], 'uid', 'state')
+if job[1] ~= ARGV[1] or job[2] == 'cancelled' then return {} end
+if redis.call('HGET', KEYS[4], ARGV[2]) ~= ARGV[3] then return {} end
+redis.call('ZREM', KEYS[3], ARGV[2])
+redis.call('HDEL', KEYS[4], ARGV[2])
+redis.call('HINCRBY', KEYS[6], ARGV[2], 1)
+local index = redis.call('HGET', KEYS[7], ARGV[2])
+if index then
+  redis.call('HDEL', KEYS[7], ARGV[2])
+  local image = ARGV[2] .. ':' .. index
+  if redis.call('HINCRBY', KEYS[8], image, 1) >= tonumber(ARGV[5]) then redis.call('HSET', KEYS[9], image, ARGV[4]) end
+end
+local send = redis.call('HINCRBY', KEYS[1], 'sends', 1)
+redis.call('ZADD', KEYS[2], send, ARGV[2])
+return {send, redis.call('HGET', KEYS[5], ARGV[2])}

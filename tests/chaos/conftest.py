@@ -1,0 +1,119 @@
+"""Fixtures: images that are watched over, the undisturbed result, and the table that `make chaos` prints."""
+
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Stage
+from tests.integration.test_run import RESULT_COLUMNS, result_bytes, rows_of
+
+_report: list["Fault"] = []
+
+
+@dataclass
+class Fault:
+    """A line of the table."""
+
+    name: str
+    injected: int = 0
+    lost: int = 0
+    twice: int = 0
+    went_on_s: list[float] = field(default_factory=list)
+
+    def went_on(self, since: float) -> None:
+        """Notes that work went on."""
+        self.went_on_s.append(time.monotonic() - since)
+
+    def line(self) -> str:
+        """As Markdown."""
+        slowest = f"{max(self.went_on_s):.1f}" if self.went_on_s else "-"
+        return f"| {self.name} | {self.injected} | {self.lost} | {self.twice} | {slowest} |"
+
+
+@pytest.fixture
+def fault(request: pytest.FixtureRequest) -> Fault:
+    """This test's line of the table: its name is the first line of its docstring."""
+    made = Fault((request.function.__doc__ or request.node.name).strip().splitlines()[0].rstrip("."))
+    _report.append(made)
+    return made
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Prints the table."""
+    lines = [line.line() for line in _report if line.injected]
+    if lines:
+        terminalreporter.section("faults")
+        terminalreporter.write_line(
+            "| fault | times injected | images lost | computed twice | s until it went on, slowest |"
+        )
+        terminalreporter.write_line("| --- | --- | --- | --- | --- |")
+        for line in lines:
+            terminalreporter.write_line(line)
+
+
+def tree_hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 and mode of every file."""
+    return {
+        str(path.relative_to(folder)): f"{hashlib.sha256(path.read_bytes()).hexdigest()} {path.stat().st_mode:o}"
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture
+def images(sample: Path, tmp_path: Path) -> Iterator[Path]:
+    """The sample folder, read-only; after the test every byte of it is as before."""
+    folder = tmp_path / "images"
+    shutil.copytree(sample, folder)
+    _set_modes(folder, 0o555, 0o444)
+    before = tree_hashes(folder)
+    yield folder
+    assert tree_hashes(folder) == before
+    _set_modes(folder, 0o755, 0o644)
+
+
+def _set_modes(folder: Path, directories: int, files: int) -> None:
+    for path in [folder, *folder.rglob("*")]:
+        if not path.is_symlink():
+            path.chmod(directories if path.is_dir() else files)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The bytes of an undisturbed run on the sample folder."""
+    stage = Stage(tmp_path_factory.mktemp("undisturbed"))
+    try:
+        done = stage.producer("run", str(sample), "--results", str(stage.results), "--job", "calm", "--workers", "1")
+        assert done.returncode == 3, done.stderr
+    finally:
+        stage.close()
+    return result_bytes(stage.results / "calm")
+
+
+def check_result(stage: Stage, job: str, expected: dict[str, bytes], fault: Fault) -> None:
+    """The same bytes as undisturbed, no file missing; notes what was computed twice."""
+    folder = stage.results / job
+    rows = rows_of(folder / "images.csv")
+    fault.lost += len(_paths(expected)) - len(rows)
+    fault.twice += sum(int(row["attempt"]) > 1 for row in rows)
+    assert result_bytes(folder) == expected
+    assert [path.name for path in stage.results.iterdir() if path.name != job] == []
+    assert not list(stage.client.scan_iter(f"facequeue:job:{job}:block:*"))
+
+
+def _paths(expected: dict[str, bytes]) -> list[str]:
+    import json
+
+    place = RESULT_COLUMNS.index("path")
+    return [row[place] for row in json.loads(expected["images.csv"])]
+
+
+def is_root() -> bool:
+    """Whether permissions hold us back at all."""
+    return os.getuid() == 0

@@ -1,0 +1,118 @@
+"""A job's images row by row: from the blocks of its batches, or, where failed images were tried again, from the folder too."""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from shared.errors import ResultsError
+from shared.paths import printable
+from worker.area import Float32
+from worker.block import Block
+
+FACE_COLUMNS = ("face", "image", "path", "x1", "y1", "x2", "y2", "probability")
+IMAGE_COLUMNS = (
+    "image", "path", "outcome", "error", "faces", "same_as", "width", "height", "decode_ms", "detect_ms", "embed_ms",
+    "worker", "attempt",
+)  # fmt: skip
+DIGEST_COLUMNS = ("image", "blake2b")
+_BOX_COLUMNS = FACE_COLUMNS[3:]
+_FIGURES = IMAGE_COLUMNS[6:]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The batch that an image was in, and who worked on it when."""
+
+    worker: str
+    started_ms: int
+    ended_ms: int
+    commit_ms: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One image, as the tables show it but for what depends on its place: numbers and `same_as`."""
+
+    path: str
+    """Relative to the data root, as it is on the disk."""
+    shown: str
+    """Relative to the folder, printable."""
+    outcome: str
+    error: str
+    digest: str
+    figures: list[str]
+    """`width` to `attempt` of images.csv."""
+    boxes: list[list[str]]
+    """`x1` to `probability` of faces.csv, for each face."""
+    embeddings: Float32
+    """[faces, 512]"""
+    recalled: bool = False
+    spent_ms: dict[str, float] = field(default_factory=dict)
+    """By stage."""
+    origin: Origin | None = None
+
+
+def rows_of_blocks(blocks: Iterable[bytes], prefix: str) -> Iterator[Row]:
+    """The images of a job's batches; `prefix` is the folder enqueued, below the data root."""
+    for packed in blocks:
+        block = Block.unpack(packed)
+        origin = Origin(block.worker, block.started_ms, block.ended_ms, block.commit_ms)
+        embeddings = block.embeddings
+        for image in block.images:
+            spent = {"decode": image.decode_ms, "detect": image.detect_ms, "embed": image.embed_ms}
+            yield Row(
+                path=image.path, shown=printable(image.path.removeprefix(prefix)), outcome=image.outcome, error=image.error,
+                digest=image.digest, recalled=image.recalled, spent_ms=spent, origin=origin,
+                figures=[str(image.width), str(image.height), *(f"{ms:.1f}" for ms in spent.values()), block.worker, str(block.attempt)],
+                boxes=[[*(f"{edge:.4f}" for edge in box), f"{probability:.6f}"] for *box, probability in image.faces],
+                embeddings=embeddings[: len(image.faces)],
+            )  # fmt: skip
+            embeddings = embeddings[len(image.faces) :]
+
+
+def merged_rows(folder: Path, retried: dict[int, str], fresh: Iterator[Row]) -> Iterator[Row]:
+    """The images of a results folder, with those of `retried` (path by index) replaced by `fresh` ones, in order."""
+    try:
+        embeddings = np.load(folder / "embeddings.npy", mmap_mode="r")
+        with (
+            (folder / "images.csv").open(newline="", encoding="utf-8") as images_file,
+            (folder / "faces.csv").open(newline="", encoding="utf-8") as faces_file,
+            (folder / "digests.csv").open(newline="", encoding="utf-8") as digests_file,
+        ):
+            faces, face = csv.DictReader(faces_file), 0
+            for image, digest in zip(csv.DictReader(images_file), csv.DictReader(digests_file), strict=True):
+                count = int(image["faces"])
+                boxes = [[row[column] for column in _BOX_COLUMNS] for row in islice(faces, count)]
+                index = int(image["image"])
+                if index in retried:
+                    row = next(fresh, None)
+                    if row is None or row.path != retried[index]:
+                        raise ResultsError(
+                            f"What was tried again does not fit {folder}. Cancel the job and run it again."
+                        )
+                    yield row
+                else:
+                    yield Row(
+                        path="", shown=image["path"], outcome=image["outcome"], error=image["error"], digest=digest["blake2b"],
+                        figures=[image[column] for column in _FIGURES], boxes=boxes, embeddings=embeddings[face : face + count],
+                    )  # fmt: skip
+                face += count
+    except (FileNotFoundError, KeyError, ValueError) as error:
+        raise ResultsError(
+            f"The earlier results in {folder} are not whole ({error}), so failed images cannot be added to them. Cancel the "
+            "job and run it again."
+        ) from None
+
+
+def carry_over(folder: Path, summary: dict[str, Any]) -> dict[str, Any]:
+    """The summary of all that was done: speed and workers of the first time, and one entry for each time after it."""
+    before: dict[str, Any] = json.loads((folder / "summary.json").read_text())
+    again = {name: summary[name] for name in ("started", "ended", "seconds", "workers")}
+    kept = {name: before.get(name) for name in ("images_per_s", "seconds", "workers", "started", "ended", "recalled")}
+    return summary | kept | {"retries": [*before.get("retries", []), again]}

@@ -27,7 +27,7 @@ def test_a_job_through_separate_workers(stage: Stage, sample: Path) -> None:
     assert again.returncode == 3, again.stderr
     assert result_bytes(stage.results / "ran") == result_bytes(stage.results / "queued")
     left = {key.decode() for key in stage.client.scan_iter(f"{PREFIX}job:*")}
-    assert left == {f"{PREFIX}job:queued", f"{PREFIX}job:ran"}
+    assert left == {f"{PREFIX}job:{job}{part}" for job in ("queued", "ran") for part in ("", ":failed")}
     listed = stage.producer("jobs")
     assert "queued" in listed.stdout and "finished" in listed.stdout
     assert "Forgotten: queued" in stage.producer("jobs", "--prune").stderr

@@ -59,8 +59,9 @@ class OpenVinoNetworks:
             # It pins threads from core 0 up: two processes of one thread each would share one core.
             "ENABLE_CPU_PINNING": False,
             "INFERENCE_PRECISION_HINT": "f32",
-            # By default it keeps what it compiled for up to 5,000 shapes, and every image is another shape.
-            "CPU_RUNTIME_CACHE_CAPACITY": 128,
+            # By default it keeps what it compiled for up to 5,000 shapes, and every image is another shape. (Measured over
+            # 3,000 images: with 128 memory still grows by a tenth, with 16 to 32 it is level, at the same speed.)
+            "CPU_RUNTIME_CACHE_CAPACITY": 32,
         }
         if compile_cache is not None:
             config["CACHE_DIR"] = str(compile_cache)

@@ -21,6 +21,7 @@ from shared.settings import get_settings
 from worker.block import DIMENSIONS, ImageRecord
 from worker.cache import ImageCache
 from worker.decode import Limits
+from worker.memory import give_memory_back
 from worker.pipeline import Networks, Result, process_images
 
 _ASK_EVERY_S = 2.0
@@ -43,9 +44,9 @@ class Run:
     def process(self, lease: Lease) -> list[Result]:
         """One result an image, in the batch's order; NotWanted where nobody waits for them any more."""
         with _alarm_off_at_the_end():
-            if lease.losses < LOSSES_TOGETHER:
-                return self._embed(self._batch.images)
-            return self._one_by_one()
+            results = self._embed(self._batch.images) if lease.losses < LOSSES_TOGETHER else self._one_by_one()
+        give_memory_back()
+        return results
 
     def _one_by_one(self) -> list[Result]:
         verdicts = self._record.verdicts(self._batch.batch, len(self._batch.images))

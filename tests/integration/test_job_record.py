@@ -5,7 +5,7 @@ import pytest
 from producer.enqueue import cancel_job
 from shared.contract import KNOWN_WEIGHTS, Contract, Runtime
 from shared.errors import NotFinished, WrongUsage
-from shared.job import PREFIX, REGISTRY, Job, JobRecord, Options, list_jobs
+from shared.job import PREFIX, REGISTRY, Job, JobRecord, Lease, Options, list_jobs
 from shared.settings import Settings
 from tests.conftest import Stage
 from worker.reconcile import Reconciler
@@ -29,7 +29,7 @@ def test_what_is_said_to_a_deleted_job_does_not_revive_it(stage: Stage) -> None:
     record, job = make_job(stage)
     producer = record.attach_producer(job.uid)
     send = record.add_batch(job.uid, producer, 0, ["a.jpg"])
-    assert record.take(job.uid, 0, send, "h", 5) == 1
+    assert record.take(job.uid, 0, send, "h", 5) == Lease(attempt=1, losses=0)
     assert record.claim_aggregation("h", 5)
     record.delete()
     record.hand_back(job.uid, 0, "h", "no weights")

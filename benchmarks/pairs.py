@@ -24,6 +24,7 @@ from worker import models
 from worker.area import Float32
 from worker.cascade import detect_faces
 from worker.coarse_to_fine import detect_largest
+from worker.cores import usable_cores
 from worker.crop import choose_faces, crop_face
 from worker.decode import Limits, decode, read_bytes
 from worker.pipeline import Networks, embed_crops
@@ -116,7 +117,7 @@ def main() -> None:
     sets = read_pairs(arguments.images, arguments.pairs)
     paths = sorted({path for pairs in sets for pair in pairs for path in (pair.first, pair.second)})
     settings = get_settings()
-    networks = models.load_networks(WEIGHTS, KNOWN_WEIGHTS[WEIGHTS], settings, models.usable_cores())
+    networks = models.load_networks(WEIGHTS, KNOWN_WEIGHTS[WEIGHTS], settings, usable_cores())
     images = {path: decode(read_bytes(path, LIMITS), LIMITS).image for path in paths}
     print(f"{len(paths)} images, {sum(map(len, sets))} pairs, weights {WEIGHTS}. {describe_machine()}\n")
     print(

@@ -34,7 +34,7 @@ def serve(
         threading.Thread(target=_end_with, args=(parent_pid,), daemon=True).start()
 
     from worker.app import app
-    from worker.models import usable_cores
+    from worker.cores import usable_cores
 
     processes = concurrency or settings.concurrency or usable_cores()
     app.worker_main([

@@ -20,6 +20,7 @@ from shared.settings import Settings
 from worker import weights
 from worker.area import Float32
 from worker.cascade import detect_faces
+from worker.cores import usable_cores
 from worker.decode import DECODER
 from worker.pipeline import Networks
 
@@ -27,11 +28,6 @@ _PREPARE_TIMEOUT_S = 3600.0  # seconds for converting; the rest is for fetching 
 _log = get_logger("models")
 loads = 0
 """How often this process has loaded networks."""
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def thread_count(settings: Settings, processes: int) -> int:

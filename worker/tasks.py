@@ -23,6 +23,7 @@ from worker import models
 from worker.app import app, processes
 from worker.block import Block
 from worker.cache import ImageCache
+from worker.cores import usable_cores
 from worker.lost_process import BatchTask
 from worker.poison import NotWanted, Run
 from worker.resources import samples_between
@@ -149,7 +150,7 @@ def aggregate(self: Task, message: Any = None, **unknown: Any) -> str:
         resources = samples_between(_client(), job.started_ms or job.created_ms)
         written = write_results(
             job, record.blocks(job.batches), record.failed_images() if job.retries else {}, resources, settings.results_dir,
-            threads=models.usable_cores(), distances_max_bytes=settings.distances_max_gib * 2**30,
+            threads=usable_cores(), distances_max_bytes=settings.distances_max_gib * 2**30,
             may_publish=lambda: _patiently(lambda: record.holds_aggregation(holder)),
         )  # fmt: skip
         answer = _patiently(lambda: record.finish(job, holder, settings.job_ttl_s, written.failed))

@@ -9,10 +9,10 @@ READY := $(VENV)/.ready
 CODE := producer shared worker tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format lock bench chaos accuracy clean
+.PHONY: help run test lint format lock compose-test bench chaos accuracy clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 # pip checks every package against its hash. --no-deps: the lock file is complete, and what it leaves out is not needed.
 $(READY): requirements/all.lock pyproject.toml
@@ -50,6 +50,9 @@ lock: ## Resolve the dependencies anew into requirements/*.lock (needs uv)
 
 chaos: $(READY) ## Break everything, see that nothing is lost (CHAOS_DATA=a folder of photographs, ten minutes)
 	CHAOS_DATA="$(CHAOS_DATA)" $(BIN)/python -m pytest tests/chaos -m "soak or not soak"
+
+compose-test: $(READY) ## The whole story of `docker compose up`, on the Docker engine that is there
+	$(BIN)/python tests/compose/story.py
 
 bench: $(READY) ## Run every benchmark into benchmarks/results.md (BENCH_DATA=..., half an hour)
 	$(BIN)/python -m benchmarks "$(BENCH_DATA)"

@@ -34,7 +34,7 @@ def _server_and_workers(settings: Settings) -> list[Finding]:
     try:
         with explain_server_errors(settings):
             version = client.info("server")["redis_version"]
-            policy = client.config_get("maxmemory-policy").get("maxmemory-policy", "")
+            policy = client.info("memory").get("maxmemory_policy", "")
             workers = living_workers(client)
     except FaceQueueError as error:
         return [Finding(False, f"server: {error}"), Finding(False, "workers: not known without the server")]

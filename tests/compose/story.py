@@ -1,0 +1,251 @@
+"""The whole story of `docker compose up` on whatever Docker engine is there: `make compose-test`.
+
+Works on a copy of the checkout, under a project name and ports of its own, and removes what it made. Every wait is bounded; the
+first thing that is not as promised ends it with exit code 1.
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent.parent))
+
+import requests
+
+from tests.integration.test_run import result_bytes
+
+ROOT = Path(__file__).parent.parent.parent
+PROJECT = "facequeue-test"
+OWNER = 4321  # of the results folder: a user that is not root, as on most hosts
+_times: list[tuple[str, float]] = []
+
+
+@contextmanager
+def step(what: str) -> Iterator[None]:
+    """Times a step and says so."""
+    print(f"-- {what}", flush=True)
+    started = time.monotonic()
+    yield
+    _times.append((what, time.monotonic() - started))
+    print(f"   {_times[-1][1]:.1f} s", flush=True)
+
+
+def free_port() -> int:
+    """A port on loopback that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Story:
+    """A copy of the checkout and the commands run in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+        for name in filter(None, tracked.decode().split("\0")):
+            if (ROOT / name).is_file():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, folder / name)
+        self.flower_port = free_port()
+        ports = {
+            "FACEQUEUE_REDIS_PORT": free_port(),
+            "FACEQUEUE_FLOWER_PORT": self.flower_port,
+            "FACEQUEUE_METRICS_PORT": free_port(),
+        }
+        # What a user would write into .env: the producer on the host reads it too.
+        lines = [f"{name}={value}" for name, value in ports.items()]
+        lines += ["FACEQUEUE_REDIS_PASSWORD=compose-test", f"TORCH_INDEX_URL={os.environ.get('TORCH_INDEX_URL', '')}"]
+        (folder / ".env").write_text("\n".join(lines) + "\n")
+        if os.getuid() == 0:
+            os.chown(folder / "results", OWNER, OWNER)
+
+    def compose(self, *arguments: str, timeout_s: float = 120) -> str:
+        """`docker compose ...`; ends the story where that fails."""
+        command = ["docker", "compose", "-p", PROJECT, *arguments]
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=timeout_s)
+        if done.returncode:
+            sys.exit(f"{' '.join(command)}: {done.stdout[-3000:]}\n{done.stderr[-3000:]}")
+        return done.stdout
+
+    def producer(self, *arguments: str, expect: int, **environment: str) -> str:
+        """`python -m producer ...` on the host."""
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("FACEQUEUE_", "REDIS_URL"))}
+        done = subprocess.run(
+            [sys.executable, "-m", "producer", *arguments], cwd=self.folder, capture_output=True, text=True, timeout=300,
+            env=clean | {"PYTHONPATH": str(self.folder)} | environment,
+        )  # fmt: skip
+        if done.returncode != expect:
+            sys.exit(
+                f"producer {arguments}: exit code {done.returncode} instead of {expect}\n{done.stdout}\n{done.stderr}"
+            )
+        return done.stdout
+
+    def containers(self, service: str) -> list[dict[str, Any]]:
+        """Of one service, running."""
+        lines = self.compose("ps", "--format", "json", service).splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def flower(self, path: str) -> Any:
+        """Flower's API, with the default user."""
+        url = f"http://127.0.0.1:{self.flower_port}{path}"
+        return requests.get(url, auth=("facequeue", "facequeue"), timeout=20)
+
+    def owners(self, job: str) -> set[int]:
+        """Who owns the results."""
+        return {path.stat().st_uid for path in (self.folder / "results" / job).rglob("*")}
+
+
+def wait_for(condition: Callable[[], object], timeout_s: float, what: str) -> None:
+    """Ends the story where the condition does not come true in time."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            sys.exit(f"not within {timeout_s:.0f} s: {what}")
+        time.sleep(0.5)
+
+
+def check(holds: object, what: str) -> None:
+    """Ends the story where a promise is not kept."""
+    if not holds:
+        sys.exit(f"not as promised: {what}")
+
+
+def tell(story: Story) -> None:
+    """The story."""
+    data = story.folder / "data"
+    with step("build"):
+        story.compose("build", timeout_s=1200)
+    with step("up, every service healthy"):
+        story.compose("up", "--detach", "--wait", "--wait-timeout", "180", timeout_s=240)
+    with step("enqueue the sample folder from the host, follow it to the end"):
+        story.producer("sample", str(data), expect=0)
+        story.producer("enqueue", "data/", "--wait", "--job", "first", "--batch-size", "4", expect=3)
+    with step("the same folder with `run`, the bytes compared"):
+        out = story.folder / "ran"
+        story.producer(
+            "run",
+            "data/",
+            "--results",
+            str(out),
+            "--job",
+            "first",
+            expect=3,
+            FACEQUEUE_STATE_DIR=str(story.folder / "st"),
+        )
+        check(
+            result_bytes(out / "first") == result_bytes(story.folder / "results" / "first"),
+            "the bytes are those of `run`",
+        )
+        if os.getuid() == 0:
+            check(
+                story.owners("first") == {OWNER},
+                f"results belong to the owner of ./results, not to {story.owners('first')}",
+            )
+    with step("Flower's API shows the tasks"):
+        check(
+            requests.get(f"http://127.0.0.1:{story.flower_port}/api/tasks", timeout=20).status_code == 401,
+            "Flower asks for a password",
+        )
+        wait_for(
+            lambda: "job=first batch=0 images=4" in story.flower("/api/tasks").text,
+            60,
+            "the task list names job and batch",
+        )
+    with step("`docker compose run producer` for those without Python"):
+        jobs = story.compose("run", "--rm", "producer", "jobs")
+        check("first" in jobs and "finished" in jobs, "the producer's container sees the job")
+    with step("scale to 2, kill -9 a worker in the middle of a job"):
+        story.compose("up", "--detach", "--wait", "--scale", "worker=2", timeout_s=240)
+        for number in range(6):  # a job long enough to be in the middle of
+            for path in [p for p in data.rglob("*.jpg") if not p.name.startswith("copy")]:
+                (path.parent / f"copy{number}-{path.name}").write_bytes(path.read_bytes() + b"%d" % number)
+        story.producer("enqueue", "data/", "--job", "second", "--batch-size", "2", expect=0)
+        wait_for(lambda: " 0/" not in story.producer("status", "second", expect=0), 60, "the job has begun")
+        victim = story.containers("worker")[0]["Name"]
+        subprocess.run(["docker", "kill", "--signal", "KILL", victim], check=True, capture_output=True, timeout=60)
+    with step("restart redis in the middle, restart a worker, follow to the end"):
+        story.compose("restart", "redis")
+        story.compose("restart", "worker", timeout_s=180)
+        story.producer("watch", "second", expect=3)
+        story.producer(
+            "run",
+            "data/",
+            "--results",
+            str(out),
+            "--job",
+            "second",
+            expect=3,
+            FACEQUEUE_STATE_DIR=str(story.folder / "st"),
+        )
+        check(
+            result_bytes(out / "second") == result_bytes(story.folder / "results" / "second"),
+            "nothing lost, nothing double",
+        )
+    with step("down, up: jobs and results are still there"):
+        before = result_bytes(story.folder / "results" / "second")
+        story.compose("down", timeout_s=180)
+        story.compose("up", "--detach", "--wait", "--wait-timeout", "180", timeout_s=240)
+        check("second" in story.producer("jobs", expect=0), "the record outlives the containers")
+        check(result_bytes(story.folder / "results" / "second") == before, "results are as they were")
+        story.producer("enqueue", "data/nobody", "--wait", "--job", "third", expect=0)
+    with step("nothing listens beyond loopback, no secret in the images, root file systems read-only"):
+        for service in ("redis", "flower"):
+            for port in story.containers(service)[0].get("Publishers") or []:
+                check(port["URL"] in ("127.0.0.1", ""), f"{service} listens on {port}")
+        refused = subprocess.run(
+            ["docker", "compose", "-p", PROJECT, "exec", "-T", "worker", "touch", "/app/x"],
+            cwd=story.folder,
+            capture_output=True,
+            timeout=60,
+        )
+        check(refused.returncode != 0, "the worker cannot write its own code")
+        who = story.compose("exec", "-T", "worker", "id", "-u").strip()
+        check(who != "0", "the worker is not root")
+        flushed = subprocess.run(
+            ["docker", "compose", "-p", PROJECT, "exec", "-T", "redis", "redis-cli", "flushall"],
+            cwd=story.folder,
+            capture_output=True,
+            timeout=60,
+        )
+        check(b"NOPERM" in flushed.stdout + flushed.stderr, "nobody can empty the server")
+
+
+def main() -> None:
+    """Runs the story where an engine answers."""
+    if subprocess.run(["docker", "version"], capture_output=True).returncode:
+        sys.exit("No Docker engine answers (`docker version`). Start one, then repeat.")
+    with tempfile.TemporaryDirectory(prefix="facequeue-compose-") as temporary:
+        Path(temporary).chmod(0o755)
+        story = Story(Path(temporary))
+        try:
+            tell(story)
+        finally:
+            subprocess.run(
+                ["docker", "compose", "-p", PROJECT, "down", "--volumes", "--timeout", "10"],
+                cwd=story.folder,
+                capture_output=True,
+                timeout=180,
+            )
+    print("\n| step | s |\n| --- | --- |")
+    for what, spent in _times:
+        print(f"| {what} | {spent:.1f} |")
+    images = subprocess.run(
+        ["docker", "images", "--format", "{{.Repository}} {{.Size}}"], capture_output=True, text=True
+    ).stdout
+    for line in images.splitlines():
+        if line.startswith("facequeue"):
+            print(line)
+
+
+if __name__ == "__main__":
+    main()

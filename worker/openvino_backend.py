@@ -21,7 +21,7 @@ def export_networks(embedder: Any, folder: Path) -> None:
     """Writes pnet, rnet, onet and the embedder (a torch module) into `folder` as OpenVINO files, in float32."""
     import torch
 
-    sides = {"pnet": -1, "rnet": 24, "onet": 4}
+    sides = {"pnet": -1, "rnet": 24, "onet": 48}
     for name in NAMES:
         ov.save_model(_build(load_layers(name), sides[name]), folder / f"{name}.xml", compress_to_fp16=False)
     shape = ov.PartialShape([-1, 3, 160, 160])

@@ -16,6 +16,7 @@ from shared.report.calibration import SAME_PERSON, same_person_threshold
 from shared.report.groups import find_groups
 from shared.report.neighbours import nearest
 from shared.report.results_folder import Results
+from shared.report.words import counted
 
 
 def show_neighbours(folder: Path, image: str, count: int, *, as_csv: bool) -> None:
@@ -31,7 +32,7 @@ def show_neighbours(folder: Path, image: str, count: int, *, as_csv: bool) -> No
     if as_csv:
         _write_csv(("face", "path", "rank", "neighbor", "neighbor_path", "distance"), lines)
         return
-    print(f"{results.faces[faces[0]].path}: {'1 face' if len(faces) == 1 else f'{len(faces)} faces'}")
+    print(f"{results.faces[faces[0]].path}: {counted(len(faces), 'face')}")
     if not lines:
         print("There is no other face to compare.")
         return
@@ -67,7 +68,7 @@ def show_groups(folder: Path, threshold: float | None, *, as_csv: bool) -> None:
         if groups.people:
             print_table(shown)
         print(
-            f"{len(groups.people)} groups of two faces and more, {len(groups.alone)} faces on their own, at a distance of {chosen:g}."
+            f"{counted(len(groups.people), 'group')} of two faces and more, {counted(len(groups.alone), 'face')} alone, at a distance of {chosen:g}."
         )
     notes = [] if calibrated is not None else ["The threshold is not calibrated for this job's contract."]
     if len(results.distances) and groups.method != "average linkage":

@@ -52,8 +52,8 @@ class Histogram:
 
     bars: list[Bar]
     ticks: list[Tick]
-    peak: int
-    """Pairs in the highest bar."""
+    heights: list[Tick]
+    """Of the other axis, in pairs."""
     pairs: int
     near: int | None
     """Pairs within the threshold, where there is one."""
@@ -65,10 +65,10 @@ class Histogram:
 
 
 def ticks(top: float, wanted: int, unit: str = "") -> list[Tick]:
-    """About `wanted` round numbers from 0 to `top`: 1, 2 or 5 times a power of ten apart."""
+    """About `wanted` round numbers from 0 to `top`: 1, 2, 2.5 or 5 times a power of ten apart."""
     rough = top / wanted
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
+    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
     return [
         Tick(100 * k * step / top, f"{round(k * step, 6):,g}{unit}") for k in range(math.floor(top / step + 1e-9) + 1)
     ]
@@ -94,7 +94,7 @@ def histogram(square: Float32, threshold: float | None) -> Histogram | None:
         if count
     ]
     return Histogram(
-        bars=bars, ticks=ticks(top, 7), peak=peak, pairs=len(values),
+        bars=bars, ticks=ticks(top, 7), heights=[tick for tick in ticks(peak, 3) if "." not in tick.text], pairs=len(values),
         near=None if threshold is None else int((values <= threshold).sum()),
         threshold_share=None if threshold is None or threshold > top else 100 * threshold / top,
         smallest=float(values.min()), median=float(np.median(values)), largest=float(values.max()),

@@ -1,30 +1,26 @@
 """What the templates show, from a results folder."""
 
-import base64
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from shared.outcomes import FAILED, Outcome
-from shared.report.calibration import NEAR_DUPLICATE, SAME_PERSON
+from shared.report.calibration import NEAR_DUPLICATE
 from shared.report.distances import Distances, Faces, Float32, evenly_spaced
 from shared.report.duplicates import find_duplicates
-from shared.report.figures import PALETTE, heat_map, histogram, ticks, timeline
+from shared.report.figures import histogram, timeline
 from shared.report.groups import MAX_LINKED_FACES, Groups, average_linkage, cut, leaf_order
-from shared.report.neighbours import nearest
 from shared.report.page import data_uri
+from shared.report.pairs import matrix_values, neighbour_values
 from shared.report.results_folder import Face, ImageFile, Results
 from shared.report.thumbnails import Thumbnails
+from shared.report.words import histogram_alt, pictures_note, threshold_note
 
 MAX_FACES = MAX_LINKED_FACES
 """On one page; of a larger job as many, spread evenly over it."""
-MAX_MATRIX_FACES = 1_000
-"""In the heat map: a million pairs, 2 MB."""
-_NEIGHBOURS = 12
 _MAX_ROWS = 500  # of a table of files
 _MAX_WORKERS = 40  # in the table of workers
 _MAX_CURVES = 16  # workers whose curves are drawn
@@ -92,8 +88,8 @@ def page_values(
     tree = average_linkage(square)
     faces = _face_views(shown, thumbnails)
     groups = None if threshold is None else cut(tree, len(faces), threshold)
-    neighbours = _neighbour_data(shown.distances) if len(faces) > 1 else None
-    matrix, matrix_data = _matrix(square, shown, tree, threshold) if len(faces) > 1 else (None, None)
+    neighbours = neighbour_values(shown.distances) if len(faces) > 1 else None
+    matrix, matrix_data = matrix_values(square, tree, threshold) if len(faces) > 1 else (None, None)
     duplicates = find_duplicates(results.images, shown.faces, shown.distances)
     chart = histogram(square, threshold)
     return {
@@ -103,9 +99,9 @@ def page_values(
         "stages": _stages(summary), "sampled": len(faces) < len(results.faces),
         "faces": faces, "faces_in_order": [faces[k] for k in leaf_order(tree, len(faces))],
         "groups": None if groups is None else _group_views(groups, faces, square),
-        "threshold": threshold, "threshold_note": _threshold_note(threshold, calibrated, results.job),
-        "pictures_note": _pictures_note(thumbnails, results.job),
-        "matrix": matrix, "histogram": chart, "histogram_alt": _histogram_alt(chart, threshold),
+        "threshold": threshold, "threshold_note": threshold_note(threshold, calibrated, results.job),
+        "pictures_note": pictures_note(thumbnails, results.job),
+        "matrix": matrix, "histogram": chart, "histogram_alt": histogram_alt(chart, threshold),
         "neighbours": neighbours is not None, "near_duplicate": NEAR_DUPLICATE,
         "duplicates": {
             "copies": duplicates.copies, "copied_files": duplicates.copied_files, "near_pairs": duplicates.near_pairs,
@@ -153,56 +149,6 @@ def _group_views(groups: Groups, faces: list[FaceView], square: Float32) -> dict
     }
 
 
-def _matrix(
-    square: Float32, shown: Shown, tree: npt.NDArray[np.float64], threshold: float | None
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the template and what the script show of the heat map."""
-    some = evenly_spaced(len(square), MAX_MATRIX_FACES)
-    if len(some) < len(square):
-        square = square[np.ix_(some, some)]
-        tree = average_linkage(square)
-    order = leaf_order(tree, len(square))
-    square = square[np.ix_(order, order)]
-    upper = square[np.triu_indices(len(square), 1)]
-    top = max(0.1, float(np.ceil(upper.max() * 10 - 1e-4)) / 10)
-    cells, unit = _as_uint16(upper)
-    first = divmod(int(np.argmin(square + np.eye(len(square), dtype=np.float32) * 1e9)), len(square))
-    view = {
-        "size": len(square), "sampled": len(square) < len(shown.faces), "top": top,
-        "picture": data_uri(heat_map(square, top), "image/png"), "colours": ",".join(PALETTE),
-        "alt": f"Heat map of the distances between {len(square)} faces, from {upper.min():.2f} to {upper.max():.2f}.",
-        "ticks": ticks(top, 4), "threshold_share": 100 * threshold / top if threshold is not None and threshold <= top else None,
-    }  # fmt: skip
-    data = {
-        "size": len(square), "order": some[order].tolist(), "cells": cells, "unit": unit, "first": first,
-        "squares": [] if threshold is None else _squares(cut(tree, len(square), threshold), order),
-    }  # fmt: skip
-    return view, data
-
-
-def _squares(groups: Groups, order: Faces) -> list[tuple[int, int]]:
-    """Where each group begins and ends in the order of the leaves, in which its faces are side by side."""
-    place = np.empty(len(order), np.intp)
-    place[order] = np.arange(len(order))
-    return [(int(place[faces].min()), int(place[faces].max()) + 1) for faces in groups.people]
-
-
-def _neighbour_data(distances: Distances) -> dict[str, Any]:
-    rows, found = nearest(distances, np.arange(len(distances)), _NEIGHBOURS)
-    near, unit = _as_uint16(found)
-    return {"count": rows.shape[1], "faces": _in_base64(rows), "distances": near, "unit": unit}
-
-
-def _as_uint16(values: Float32) -> tuple[str, float]:
-    """The values in steps of the second result: 0.00003 for distances up to 2, so that three decimals are right."""
-    unit = max(float(values.max()), 1e-6) / 65535
-    return _in_base64((values.astype(np.float64) / unit).round()), unit
-
-
-def _in_base64(values: npt.NDArray[Any]) -> str:
-    return base64.b64encode(values.astype("<u2").tobytes()).decode()
-
-
 def _outcomes(images: list[ImageFile]) -> list[dict[str, Any]]:
     counts: dict[str, int] = {}
     for image in images:
@@ -246,39 +192,3 @@ def _spans(summary: dict[str, Any]) -> list[tuple[str, str | None, str | None]]:
         ),
         ("distances", phases.get("distances_started"), phases.get("distances_ended")),
     ]
-
-
-def _threshold_note(threshold: float | None, calibrated: bool, job: str) -> str:
-    if threshold is None:
-        return (
-            "No threshold is calibrated for this job's contract, so faces are not grouped. "
-            f"`python -m producer report {job} --threshold D` groups them at a distance of your own."
-        )
-    if not calibrated:
-        return f"The threshold {threshold:g} was given by hand; it is not calibrated for this job's contract."
-    if threshold != SAME_PERSON:
-        return f"The threshold {threshold:g} was given by hand; the calibrated one is {SAME_PERSON}."
-    return (
-        f"{SAME_PERSON} was calibrated on LFW View 1 for this contract: one in a thousand pairs of different people is that "
-        "near, and 94 % of the pairs of one person are. It promises nothing for other photographs: children, other ages, "
-        "other cameras. A group is a suggestion, no proof."
-    )
-
-
-def _pictures_note(thumbnails: Thumbnails, job: str) -> str:
-    parts = []
-    if thumbnails.missing:
-        parts.append(
-            f"{thumbnails.missing:,} faces have no picture: their images are not where they were, not what they were, or have "
-            f"names that cannot be written. `python -m producer report {job} --images DIR` says where they are."
-        )
-    if thumbnails.left_out:
-        parts.append(f"{thumbnails.left_out:,} pictures were left out, for want of time or room.")
-    return " ".join(parts)
-
-
-def _histogram_alt(chart: Any, threshold: float | None) -> str:
-    if chart is None:
-        return ""
-    near = "" if chart.near is None else f" {chart.near} are at or below the threshold {threshold:g}."
-    return f"Histogram of {chart.pairs} distances from {chart.smallest:.2f} to {chart.largest:.2f}, median {chart.median:.2f}.{near}"

@@ -10,6 +10,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from shared.report.words import counted, duration
+
 _TEMPLATES = Path(__file__).parent / "templates"
 _SCRIPTS = ("theme.js", "faces.js", "matrix.js")
 
@@ -41,7 +43,13 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"count": _count, "decimals": _decimals, "duration": duration, "moment": _moment}
+    environment.filters |= {
+        "count": _count,
+        "counted": counted,
+        "decimals": _decimals,
+        "duration": duration,
+        "moment": _moment,
+    }
     return environment
 
 
@@ -51,14 +59,6 @@ def _count(number: int) -> str:
 
 def _decimals(number: float, places: int) -> str:
     return f"{number:,.{places}f}"
-
-
-def duration(seconds: float) -> str:
-    """In words: `4.2 s`, `3 min 20 s`, `5 h 12 min`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _moment(iso: str) -> str:

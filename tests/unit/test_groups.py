@@ -208,7 +208,7 @@ def test_groups_as_csv_hold_every_face_once(
 def test_groups_as_a_table(results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """With the threshold that they were made with."""
     assert _run(monkeypatch, "groups", "trip", "--threshold", "0.1", "--results", str(results)) == 0
-    assert "0 groups of two faces and more, 12 faces on their own, at a distance of 0.1." in capsys.readouterr().out
+    assert "0 groups of two faces and more, 12 faces alone, at a distance of 0.1." in capsys.readouterr().out
 
 
 def test_another_contract_has_no_threshold(

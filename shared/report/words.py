@@ -11,7 +11,9 @@ def counted(number: int, one: str, many: str | None = None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """In words: `4.2 s`, `3 min 20 s`, `5 h 12 min`."""
+    """In words: `15 ms`, `4.2 s`, `3 min 20 s`, `5 h 12 min`."""
+    if seconds < 0.1:
+        return f"{1000 * seconds:.0f} ms"
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

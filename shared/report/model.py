@@ -1,5 +1,6 @@
 """What the templates show, from a results folder."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -86,7 +87,7 @@ def page_values(
     summary = results.summary
     square = shown.distances.among(np.arange(len(shown.faces)))
     tree = average_linkage(square)
-    faces = _face_views(shown, thumbnails)
+    faces = _face_views(results, shown, thumbnails)
     groups = None if threshold is None else cut(tree, len(faces), threshold)
     neighbours = neighbour_values(shown.distances) if len(faces) > 1 else None
     matrix, matrix_data = matrix_values(square, tree, threshold) if len(faces) > 1 else (None, None)
@@ -122,17 +123,20 @@ def page_values(
     }  # fmt: skip
 
 
-def _face_views(shown: Shown, thumbnails: Thumbnails) -> list[FaceView]:
-    of_path: dict[str, int] = {}
-    for face in shown.faces:
-        of_path[face.path] = of_path.get(face.path, 0) + 1
-    met: dict[str, int] = {}
+def _face_views(results: Results, shown: Shown, thumbnails: Thumbnails) -> list[FaceView]:
+    faces_of = Counter(face.path for face in results.faces)
+    met: Counter[str] = Counter()
+    places = []  # of each face among those of its image
+    for face in results.faces:
+        met[face.path] += 1
+        places.append(met[face.path])
     views = []
     for index, (row, face, jpeg) in enumerate(zip(shown.rows.tolist(), shown.faces, thumbnails.jpegs, strict=True)):
-        met[face.path] = met.get(face.path, 0) + 1
-        name = face.path if of_path[face.path] == 1 else f"{face.path} (face {met[face.path]} of {of_path[face.path]})"
+        place, of = places[row], faces_of[face.path]
+        name = face.path if of == 1 else f"{face.path} ({place}/{of})"
+        alt = f"Face {row}, in {face.path}" if of == 1 else f"Face {row}, {place} of {of} in {face.path}"
         picture = None if jpeg is None else data_uri(jpeg, "image/jpeg")
-        views.append(FaceView(index, name, f"Face {row}, in {name}", picture, thumbnails.side_px))
+        views.append(FaceView(index, name, alt, picture, thumbnails.side_px))
     return views
 
 

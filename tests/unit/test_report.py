@@ -84,6 +84,17 @@ def test_97_faces(tmp_path: Path) -> None:
     assert len(page.source) < 3e6
 
 
+def test_several_faces_of_an_image_are_told_apart(tmp_path: Path) -> None:
+    """By their places among the image's faces, each with a picture of its own."""
+    _save(tmp_path / "images" / "both.jpg")
+    page = _report(make_results(tmp_path / "j", ["both.jpg", "both.jpg", "c.jpg"], people(1, 3)), tmp_path / "images")
+    assert page.data["names"] == ["both.jpg (1/2)", "both.jpg (2/2)", "c.jpg"]
+    assert [e.attributes["alt"] for e in page.all("img")][:2] == [
+        "Face 0, 1 of 2 in both.jpg",
+        "Face 1, 2 of 2 in both.jpg",
+    ]
+
+
 def test_the_same_folder_gives_the_same_page(tmp_path: Path) -> None:
     """With pictures, byte for byte; and nothing else is left in the folder."""
     paths = [f"{k}.jpg" for k in range(12)]

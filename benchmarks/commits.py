@@ -34,7 +34,9 @@ def commit(url: str, name: str, batches: int, batch_size: int, answers: "multipr
     client = connect(Settings(_env_file=None, redis_url=url))
     record = JobRecord(client, name)
     weights = "casia-webface"
-    contract = Contract(faces="largest", mode="fast", margin_px=32, weights=weights, weights_sha256=KNOWN_WEIGHTS[weights])
+    contract = Contract(
+        faces="largest", mode="fast", margin_px=32, weights=weights, weights_sha256=KNOWN_WEIGHTS[weights]
+    )
     options = Options(folder="", batch_size=batch_size, distances="auto")
     job, _ = record.create(origin=name, source=name, contract=contract, options=options, queue_prefix=name)
     token = record.attach_producer(job.uid)

@@ -41,6 +41,16 @@ Name = Annotated[
 ]
 
 
+Results = Annotated[
+    Path | None, typer.Option("--results", help="Where results are.", show_default="FACEQUEUE_RESULTS_DIR")
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option(min=0, help="Largest distance in a group.", show_default="calibrated for the default contract"),
+]
+AsCsv = Annotated[bool, typer.Option("--csv", help="CSV on standard output.")]
+
+
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
@@ -264,6 +274,55 @@ def retry(job: JobName) -> None:
     settings = get_settings()
     client = _connect(settings)
     _enqueue_and_follow(client, retry_job(client, job, settings, _say), None, settings)
+
+
+@cli.command()
+def report(
+    job: JobName,
+    images: Annotated[
+        Path | None, typer.Option(help="The folder with the job's images.", show_default="as the job had it")
+    ] = None,
+    threshold: Threshold = None,
+    results: Results = None,
+) -> None:
+    """Write report.html into a job's results folder again."""
+    from producer.results import find_results
+    from shared.paths import printable
+    from shared.report.build import build_report, images_folder
+
+    folder = find_results(job, results or get_settings().results_dir)
+    if images is not None and not images.is_dir():
+        raise WrongUsage(f"--images {images} is not a folder.")
+    source = images or images_folder(folder)
+    if source is None:
+        _say(
+            "The images are not where they were: the report has no pictures of faces. --images DIR says where they are."
+        )
+    print(printable(str(build_report(folder, source, threshold=threshold))))
+
+
+@cli.command()
+def neighbors(
+    job: JobName,
+    image: Annotated[str, typer.Argument(help="Path as in faces.csv, or its end.", show_default=False)],
+    count: Annotated[int, typer.Option("--count", "-k", min=1, help="Faces.")] = 10,
+    as_csv: AsCsv = False,
+    results: Results = None,
+) -> None:
+    """List the faces nearest to those of an image."""
+    from producer.explore import show_neighbours
+    from producer.results import find_results
+
+    show_neighbours(find_results(job, results or get_settings().results_dir), image, count, as_csv=as_csv)
+
+
+@cli.command()
+def groups(job: JobName, threshold: Threshold = None, as_csv: AsCsv = False, results: Results = None) -> None:
+    """Group faces that may be one person."""
+    from producer.explore import show_groups
+    from producer.results import find_results
+
+    show_groups(find_results(job, results or get_settings().results_dir), threshold, as_csv=as_csv)
 
 
 @cli.command()

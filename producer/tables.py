@@ -17,14 +17,16 @@ def _time(ms: int) -> str:
     return f"{datetime.fromtimestamp(ms / 1000):%Y-%m-%d %H:%M:%S}"
 
 
-def _table(*columns: str) -> Table:
+def new_table(*columns: str) -> Table:
+    """An empty table of these columns. Cells are read as markup: names are escaped."""
     table = Table(box=None, pad_edge=False)
     for column in columns:
         table.add_column(column, no_wrap=column == "job", overflow="fold")
     return table
 
 
-def _print(table: Table) -> None:
+def print_table(table: Table) -> None:
+    """For a terminal's width, or one line a row."""
     console = Console()
     if not console.is_terminal:  # one line a row, for `grep` and `cut`
         console = Console(width=_PIPE_WIDTH)
@@ -36,15 +38,15 @@ def print_jobs(jobs: list[Job]) -> None:
     if not jobs:
         print("No jobs. `python -m producer enqueue DIR` makes one.")
         return
-    table = _table("job", "state", "created", "progress", "folder")
+    table = new_table("job", "state", "created", "progress", "folder")
     for job in jobs:
         table.add_row(*map(escape, (job.name, job.state, _time(job.created_ms), describe(job), job.source)))
-    _print(table)
+    print_table(table)
 
 
 def print_job(job: Job) -> None:
     """All about one job."""
-    table = _table("", "")
+    table = new_table("", "")
     table.show_header = False
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in job.outcomes.items()) or "none yet"
     for name, value in (
@@ -54,7 +56,7 @@ def print_job(job: Job) -> None:
         ("margin", f"{job.contract.margin_px} px"), ("problem", job.problem or "none"),
     ):  # fmt: skip
         table.add_row(name, escape(value))
-    _print(table)
+    print_table(table)
 
 
 def print_workers(workers: list[Worker]) -> None:
@@ -62,11 +64,11 @@ def print_workers(workers: list[Worker]) -> None:
     if not workers:
         print("No workers. `python -m worker` starts one.")
         return
-    table = _table("worker", "queues", "processes", "CPU %", "RSS MiB")
+    table = new_table("worker", "queues", "processes", "CPU %", "RSS MiB")
     for worker in workers:
         resources = worker.resources
         table.add_row(
             escape(worker.name), escape(", ".join(worker.queues)), str(worker.processes), str(resources.get("cpu_percent", "")),
             str(resources.get("rss_mib", "")),
         )  # fmt: skip
-    _print(table)
+    print_table(table)

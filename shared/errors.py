@@ -57,4 +57,4 @@ class OutsideDataRoot(FaceQueueError):
 
 
 class ResultsError(FaceQueueError):
-    """The results folder cannot be written."""
+    """A results folder cannot be read or written."""

@@ -45,9 +45,9 @@ def write_results(
     job: Job,
     blocks: Iterable[bytes],
     retried: dict[int, str],
-    resources: dict[str, list[dict[str, str]]],
     results_dir: Path,
     *,
+    resources: Callable[[], dict[str, list[dict[str, str]]]],
     threads: int,
     distances_max_bytes: float,
     may_publish: Callable[[], bool],
@@ -71,7 +71,7 @@ def write_results(
             if matrix_absent is None:
                 _write_matrix(scratch, tally.faces, threads)
             phases["distances_ended"] = _now()
-            _write_resources(resources, scratch / "resources")
+            _write_resources(resources(), scratch / "resources")
             summary = _summarise(job, tally, matrix_absent, phases)
             if retried:
                 summary = carry_over(results_dir / job.name, summary)

@@ -26,6 +26,7 @@ from worker.cache import ImageCache
 from worker.cores import usable_cores
 from worker.lost_process import BatchTask
 from worker.poison import NotWanted, Run
+from worker.report import write_report
 from worker.resources import samples_between
 from worker.results import write_results
 
@@ -147,12 +148,14 @@ def aggregate(self: Task, message: Any = None, **unknown: Any) -> str:
         return "not wanted: somebody else writes the results"
     problem = None
     try:
-        resources = samples_between(_client(), job.started_ms or job.created_ms)
+        since_ms = job.started_ms or job.created_ms
         written = write_results(
-            job, record.blocks(job.batches), record.failed_images() if job.retries else {}, resources, settings.results_dir,
-            threads=usable_cores(), distances_max_bytes=settings.distances_max_gib * 2**30,
+            job, record.blocks(job.batches), record.failed_images() if job.retries else {}, settings.results_dir,
+            resources=lambda: samples_between(_client(), since_ms), threads=usable_cores(),
+            distances_max_bytes=settings.distances_max_gib * 2**30,
             may_publish=lambda: _patiently(lambda: record.holds_aggregation(holder)),
         )  # fmt: skip
+        write_report(settings.results_dir / job.name, settings.data_root / job.options.folder)
         answer = _patiently(lambda: record.finish(job, holder, settings.job_ttl_s, written.failed))
     except FaceQueueError as error:
         problem = str(error)

@@ -52,7 +52,7 @@ def _imports(path: Path) -> set[str]:
 def test_houses_keep_to_their_doors() -> None:
     """producer -> shared <- worker; the pipeline knows nothing of queues or servers."""
     for house, forbidden in (("producer", {"worker"}), ("worker", {"producer"}), ("shared", {"producer", "worker"})):
-        for path in (ROOT / house).glob("*.py"):
+        for path in (ROOT / house).rglob("*.py"):
             assert not {name.split(".")[0] for name in _imports(path)} & forbidden, path
     for name in (
         "pipeline",
@@ -87,5 +87,5 @@ def test_readme_lists_every_setting_and_every_command() -> None:
 def test_nothing_else_reads_the_environment() -> None:
     """`os.environ` is only handed on to processes that are started."""
     for house in ("producer", "shared", "worker"):
-        for path in (ROOT / house).glob("*.py"):
+        for path in (ROOT / house).rglob("*.py"):
             assert not re.search(r"os\.getenv|os\.environ\.get|os\.environ\[[^\]]+\](?! = )", path.read_text()), path

@@ -39,7 +39,7 @@ def _block(faces: int) -> bytes:
 
 def _write(job: Job, blocks: list[bytes], folder: Path, **changes: Any) -> dict[str, Any]:
     arguments: dict[str, Any] = {"threads": 1, "distances_max_bytes": 2**30, "may_publish": lambda: True}
-    return results.write_results(job, blocks, {}, {}, folder, **(arguments | changes)).summary
+    return results.write_results(job, blocks, {}, folder, resources=dict, **(arguments | changes)).summary
 
 
 def test_writing_twice_gives_the_same_folder(tmp_path: Path) -> None:

@@ -1,0 +1,34 @@
+"""`python -m shared.report FOLDER --images IMAGES`: what the aggregator runs beside itself, so that trouble costs nothing."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from shared.errors import ExitCode, FaceQueueError
+from shared.paths import printable
+from shared.report.build import build_report
+
+
+def main() -> int:
+    """Writes the report and prints its path."""
+    parser = argparse.ArgumentParser(
+        prog="python -m shared.report", description="Write report.html into a results folder."
+    )
+    parser.add_argument("folder", type=Path, help="a job's results folder")
+    parser.add_argument("--images", type=Path, help="the folder with the job's images, for the pictures of faces")
+    parser.add_argument("--threshold", type=float, help="distance up to which faces are grouped")
+    parser.add_argument("--thumbnail-seconds", type=float, help="begin no further picture after this long")
+    options = parser.parse_args()
+    try:
+        written = build_report(
+            options.folder, options.images, threshold=options.threshold, thumbnail_seconds=options.thumbnail_seconds
+        )
+    except FaceQueueError as error:
+        print(f"report: {error}", file=sys.stderr)
+        return error.exit_code
+    print(printable(str(written)))
+    return ExitCode.FINISHED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,50 @@
+"""From a results folder to its `report.html`."""
+
+import os
+from pathlib import Path
+
+from shared.errors import ResultsError
+from shared.paths import printable
+from shared.report.calibration import same_person_threshold
+from shared.report.model import choose_faces, page_values
+from shared.report.page import render
+from shared.report.results_folder import Results
+from shared.report.thumbnails import cut_thumbnails
+
+REPORT = "report.html"
+
+
+def images_folder(folder: Path) -> Path | None:
+    """The folder that the job in the results `folder` was given, if it is there on this machine."""
+    source = str(Results(folder).summary.get("source") or "")
+    return Path(source) if source and Path(source).is_dir() else None
+
+
+def build_report(
+    folder: Path, images: Path | None, *, threshold: float | None = None, thumbnail_seconds: float | None = None
+) -> Path:
+    """Writes `folder/report.html`, whole or not at all, and returns its path.
+
+    `images` is the folder that the paths in `faces.csv` are relative to; None, or one that is not there, means no pictures.
+    `threshold` is the Euclidean distance up to which faces are grouped, by default the one calibrated for the job's contract,
+    and none where there is none. ResultsError says what stands in the way.
+    """
+    results = Results(folder)
+    calibrated = same_person_threshold(results.contract)
+    shown = choose_faces(results)
+    thumbnails = cut_thumbnails(shown.faces, results.images, images, seconds=thumbnail_seconds)
+    chosen = calibrated if threshold is None else threshold
+    page = render(page_values(results, shown, thumbnails, chosen, calibrated is not None))
+    target = folder / REPORT
+    scratch = folder / f".{REPORT}.{os.getpid()}"
+    try:
+        try:
+            scratch.write_text(page, encoding="utf-8")
+            scratch.replace(target)
+        finally:
+            scratch.unlink(missing_ok=True)
+    except OSError as error:
+        raise ResultsError(
+            f"{printable(str(target))} cannot be written: {error.strerror or error}. Mend that, then `python -m producer report`."
+        ) from None
+    return target

@@ -1,0 +1,55 @@
+"""Files that may be the same photograph: the same bytes, or faces all but equal."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from shared.report.calibration import NEAR_DUPLICATE
+from shared.report.distances import Distances
+from shared.report.neighbours import nearest
+from shared.report.results_folder import Face, ImageFile
+
+MAX_PAIRS = 100
+_NEAREST = 8
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """What was found; both bounded by `MAX_PAIRS`, with the full counts beside."""
+
+    copies: list[tuple[str, list[str]]]
+    """The first file with some bytes, and the files after it with the same."""
+    copied_files: int
+    pairs: list[tuple[int, int, float]]
+    """Two faces in files of different bytes, and their distance, at most `NEAR_DUPLICATE`; nearest first."""
+    near_pairs: int
+
+
+def find_duplicates(images: list[ImageFile], faces: list[Face], distances: Distances) -> Duplicates:
+    """Looks at every file, and at every face's nearest ones: a face with more copies than those has some pairs unlisted.
+
+    `distances` are those between `faces`, in the same order.
+    """
+    first_of = {image.path: image.same_as or image.path for image in images}
+    copies: dict[str, list[str]] = {}
+    for path, first in first_of.items():
+        if first != path:
+            copies.setdefault(first, []).append(path)
+    pairs = [
+        (a, b, distance)
+        for a, b, distance in _near_pairs(distances)
+        if first_of.get(faces[a].path) != first_of.get(faces[b].path)
+    ]
+    return Duplicates(
+        copies=list(copies.items())[:MAX_PAIRS], copied_files=sum(map(len, copies.values())), pairs=pairs[:MAX_PAIRS],
+        near_pairs=len(pairs),
+    )  # fmt: skip
+
+
+def _near_pairs(distances: Distances) -> list[tuple[int, int, float]]:
+    rows, found = nearest(distances, np.arange(len(distances)), _NEAREST)
+    pairs = {}
+    for face, k in np.argwhere(found <= NEAR_DUPLICATE):
+        other = int(rows[face, k])
+        pairs[min(int(face), other), max(int(face), other)] = float(found[face, k])
+    return sorted(((a, b, distance) for (a, b), distance in pairs.items()), key=lambda pair: (pair[2], pair[:2]))

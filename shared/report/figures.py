@@ -1,0 +1,204 @@
+"""The numbers behind the page's pictures: the histogram, the curves over time, the heat map.
+
+Histogram and curves are SVG written by the page's own templates, for want of a library that fits: the page has to show
+them without JavaScript, in light and dark, with labels that stay readable on a phone. plotly.js (4.5 MB in every report)
+and Bokeh draw with JavaScript only, as does uPlot (50 kB); matplotlib's SVG is static, but it fixes colours, its text
+shrinks with the figure, and it would bring ten packages to every producer. Here shapes stretch, strokes do not, and labels
+are HTML. The heat map is a PNG of one pixel a pair.
+"""
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from io import BytesIO
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from shared.report.distances import Float32
+from shared.report.results_folder import Sample
+
+# Matplotlib's viridis (CC0), reversed, at ten places: near is bright on far, which is dark in both themes.
+PALETTE = ("#fde725", "#b5de2b", "#6ece58", "#35b779", "#1f9e89", "#26828e", "#31688e", "#3e4989", "#482878", "#440154")
+_BIN_WIDTH = 0.02
+_MAX_POINTS = 500  # of a curve
+_SHADES = 256
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A mark of an axis."""
+
+    share: float
+    """Where it stands, in percent of the axis."""
+    text: str
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar of a histogram; all in percent of the picture."""
+
+    left: float
+    width: float
+    height: float
+    near: bool
+    """Whether it is within the threshold."""
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Of distances."""
+
+    bars: list[Bar]
+    ticks: list[Tick]
+    heights: list[Tick]
+    """Of the other axis, in pairs."""
+    pairs: int
+    near: int | None
+    """Pairs within the threshold, where there is one."""
+    threshold_share: float | None
+    """Where the threshold stands, in percent of the axis."""
+    smallest: float
+    median: float
+    largest: float
+
+
+def ticks(top: float, wanted: int, unit: str = "") -> list[Tick]:
+    """About `wanted` round numbers from 0 to `top`: 1, 2, 2.5 or 5 times a power of ten apart."""
+    rough = top / wanted
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
+    return [
+        Tick(100 * k * step / top, f"{round(k * step, 6):,g}{unit}") for k in range(math.floor(top / step + 1e-9) + 1)
+    ]
+
+
+def histogram(square: Float32, threshold: float | None) -> Histogram | None:
+    """Of the distances between different faces, from all of them [n, n]; None where there are none."""
+    values = square[np.triu_indices(len(square), 1)]
+    if not len(values):
+        return None
+    top = max(_BIN_WIDTH, math.ceil(float(values.max()) / 0.1 + 1e-6) * 0.1)
+    bins = round(top / _BIN_WIDTH)
+    counts, edges = np.histogram(values, bins=bins, range=(0.0, top))
+    peak = int(counts.max())
+    bars = [
+        Bar(
+            100 * left / top,
+            100 / bins,
+            100 * count / peak,
+            threshold is not None and left + _BIN_WIDTH / 2 <= threshold,
+        )
+        for left, count in zip(edges.tolist(), counts.tolist(), strict=False)
+        if count
+    ]
+    return Histogram(
+        bars=bars, ticks=ticks(top, 7), heights=[tick for tick in ticks(peak, 3) if "." not in tick.text], pairs=len(values),
+        near=None if threshold is None else int((values <= threshold).sum()),
+        threshold_share=None if threshold is None or threshold > top else 100 * threshold / top,
+        smallest=float(values.min()), median=float(np.median(values)), largest=float(values.max()),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A quantity over time."""
+
+    points: str
+    """For an SVG polyline in a box of 1000 by 100: `x,y x,y ...`."""
+    ticks: list[Tick]
+    mean: float
+    peak: float
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of the job, on the axis of time."""
+
+    name: str
+    left: float
+    """In percent of the axis, as is `width`."""
+    width: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class WorkerCurves:
+    """CPU and memory of one worker."""
+
+    worker: str
+    cpu: Curve
+    memory: Curve
+    samples: int
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """All workers on one axis of time."""
+
+    workers: list[WorkerCurves]
+    phases: list[Phase]
+    ticks: list[Tick]
+    seconds: float
+
+
+def timeline(resources: dict[str, list[Sample]], spans: list[tuple[str, str | None, str | None]]) -> Timeline | None:
+    """Curves of every worker; `spans` are the phases, each with its start and end (ISO 8601). None without samples."""
+    moments = [_seconds(sample.time) for samples in resources.values() for sample in samples]
+    if not moments:
+        return None
+    known = [(name, _seconds(start), _seconds(end)) for name, start, end in spans if start and end]
+    zero = min([start for _, start, _ in known] + moments)
+    length = max([end for _, _, end in known] + moments) - zero or 1.0
+    unit, word = next(
+        (size, word) for size, word in ((3600, " h"), (60, " min"), (1, " s")) if length >= 3 * size or size == 1
+    )
+    cpu_top = max(max(sample.cpu_percent for samples in resources.values() for sample in samples), 100.0) * 1.05
+    memory_top = max(max(sample.rss_mib for samples in resources.values() for sample in samples), 1.0) * 1.1
+    workers = []
+    for worker, samples in resources.items():
+        at = np.array([_seconds(sample.time) - zero for sample in samples]) / length
+        cpu = np.array([sample.cpu_percent for sample in samples])
+        memory = np.array([sample.rss_mib for sample in samples])
+        workers.append(
+            WorkerCurves(worker, _curve(at, cpu, cpu_top, "%"), _curve(at, memory, memory_top, ""), len(samples))
+        )
+    phases = [
+        Phase(name, 100 * (start - zero) / length, 100 * (end - start) / length, end - start)
+        for name, start, end in known
+    ]
+    return Timeline(workers, phases, ticks(length / unit, 6, word), length)
+
+
+def _seconds(moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp()
+
+
+def _curve(at: npt.NDArray[np.float64], values: npt.NDArray[np.float64], top: float, unit: str) -> Curve:
+    """`at` [n]: moments, 0 to 1; `values` [n], 0 to `top`. Long curves become the means of equal parts of the time."""
+    mean, peak = float(values.mean()), float(values.max())
+    if len(values) > _MAX_POINTS:
+        part = np.minimum((at * _MAX_POINTS).astype(np.intp), _MAX_POINTS - 1)
+        there, part = np.unique(part, return_inverse=True)
+        sizes = np.bincount(part, minlength=len(there))
+        at, values = np.bincount(part, weights=at) / sizes, np.bincount(part, weights=values) / sizes
+    points = " ".join(f"{1000 * x:.1f},{100 - 100 * y / top:.2f}" for x, y in zip(at, values, strict=True))
+    return Curve(points, ticks(top, 3, unit), mean, peak)
+
+
+def heat_map(square: Float32, top: float) -> bytes:
+    """A PNG of one pixel a pair: from `PALETTE`'s first colour for the distance 0 to its last for `top`."""
+    shades = np.minimum(square * ((_SHADES - 1) / top), _SHADES - 1).round().astype(np.uint8)
+    image = Image.fromarray(shades)
+    image.putpalette(_palette().tobytes())
+    out = BytesIO()
+    image.save(out, "PNG", optimize=True)
+    return out.getvalue()
+
+
+def _palette() -> npt.NDArray[np.uint8]:
+    anchors = np.array([[int(colour[k : k + 2], 16) for k in (1, 3, 5)] for colour in PALETTE], np.float64)
+    at = np.linspace(0, len(PALETTE) - 1, _SHADES)
+    places = np.arange(len(PALETTE))
+    return np.stack([np.interp(at, places, anchors[:, k]) for k in range(3)], axis=1).round().astype(np.uint8)

@@ -1,0 +1,198 @@
+"""What the templates show, from a results folder."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from shared.outcomes import FAILED, Outcome
+from shared.report.calibration import NEAR_DUPLICATE
+from shared.report.distances import Distances, Faces, Float32, evenly_spaced
+from shared.report.duplicates import find_duplicates
+from shared.report.figures import histogram, timeline
+from shared.report.groups import MAX_LINKED_FACES, Groups, average_linkage, cut, leaf_order
+from shared.report.page import data_uri
+from shared.report.pairs import matrix_values, neighbour_values
+from shared.report.results_folder import Face, ImageFile, Results
+from shared.report.thumbnails import Thumbnails
+from shared.report.words import histogram_alt, pictures_note, threshold_note
+
+MAX_FACES = MAX_LINKED_FACES
+"""On one page; of a larger job as many, spread evenly over it."""
+_MAX_ROWS = 500  # of a table of files
+_MAX_WORKERS = 40  # in the table of workers
+_MAX_CURVES = 16  # workers whose curves are drawn
+_WORDS = {
+    Outcome.OK: "at least one face", Outcome.NO_FACE: "no face found", Outcome.SKIPPED: "not an image",
+    Outcome.UNREADABLE: "cannot be read", Outcome.TOO_LARGE: "too large", Outcome.TIMEOUT: "took too long",
+    Outcome.CRASHED: "ended its process",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The faces that the page is about."""
+
+    rows: Faces
+    """Their rows in the arrays."""
+    faces: list[Face]
+    distances: Distances
+
+
+def choose_faces(results: Results) -> Shown:
+    """All faces, or `MAX_FACES` of them."""
+    rows = evenly_spaced(len(results.faces), MAX_FACES)
+    if len(rows) == len(results.faces):
+        return Shown(rows, results.faces, results.distances)
+    chosen = np.asarray(results.distances.embeddings[rows])
+    return Shown(rows, [results.faces[row] for row in rows], Distances(chosen))
+
+
+@dataclass(frozen=True)
+class FaceView:
+    """A face as the page shows it; `index` counts the faces of the page."""
+
+    index: int
+    name: str
+    alt: str
+    picture: str | None
+    side_px: int
+
+
+@dataclass(frozen=True)
+class GroupView:
+    """Two faces or more, and the smallest and largest distance between any two of them."""
+
+    faces: list[FaceView]
+    closest: float
+    widest: float
+
+
+@dataclass(frozen=True)
+class FilesView:
+    """Some files, and how many more there are."""
+
+    title: str
+    rows: list[ImageFile]
+    more: int
+
+
+def page_values(
+    results: Results, shown: Shown, thumbnails: Thumbnails, threshold: float | None, calibrated: bool
+) -> dict[str, Any]:
+    """Everything that the templates name."""
+    summary = results.summary
+    square = shown.distances.among(np.arange(len(shown.faces)))
+    tree = average_linkage(square)
+    faces = _face_views(results, shown, thumbnails)
+    groups = None if threshold is None else cut(tree, len(faces), threshold)
+    neighbours = neighbour_values(shown.distances) if len(faces) > 1 else None
+    matrix, matrix_data = matrix_values(square, tree, threshold) if len(faces) > 1 else (None, None)
+    duplicates = find_duplicates(results.images, shown.faces, shown.distances)
+    chart = histogram(square, threshold)
+    return {
+        "job": results.job, "source": summary.get("source", ""), "started": summary.get("started"), "duration_s": _duration_s(summary),
+        "images": len(results.images), "face_count": len(results.faces), "images_per_s": summary.get("images_per_s"),
+        "outcomes": _outcomes(results.images), "failed": sum(image.outcome in FAILED for image in results.images),
+        "stages": _stages(summary), "sampled": len(faces) < len(results.faces),
+        "faces": faces, "faces_in_order": [faces[k] for k in leaf_order(tree, len(faces))],
+        "groups": None if groups is None else _group_views(groups, faces, square),
+        "threshold": threshold, "threshold_note": threshold_note(threshold, calibrated, results.job),
+        "pictures_note": pictures_note(thumbnails, results.job),
+        "matrix": matrix, "histogram": chart, "histogram_alt": histogram_alt(chart, threshold),
+        "neighbours": neighbours is not None, "near_duplicate": NEAR_DUPLICATE,
+        "duplicates": {
+            "copies": duplicates.copies, "copied_files": duplicates.copied_files, "near_pairs": duplicates.near_pairs,
+            "pairs": [(faces[a], faces[b], distance) for a, b, distance in duplicates.pairs],
+        },
+        "failures": _files(results.images, "Failed", FAILED),
+        "harmless": [
+            _files(results.images, "No face found", {Outcome.NO_FACE}), _files(results.images, "Skipped", {Outcome.SKIPPED}),
+        ],
+        "workers": list(summary.get("workers", {}).items())[:_MAX_WORKERS],
+        "more_workers": max(0, len(summary.get("workers", {})) - _MAX_WORKERS),
+        "timeline": timeline(dict(list(results.resources.items())[:_MAX_CURVES]), _spans(summary)),
+        "timeline_more": max(0, len(results.resources) - _MAX_CURVES),
+        "contract": sorted(results.contract.items()), "versions": summary.get("versions", {}),
+        "data": {
+            "names": [face.name for face in faces], "threshold": threshold, "neighbours": neighbours, "matrix": matrix_data,
+        },
+    }  # fmt: skip
+
+
+def _face_views(results: Results, shown: Shown, thumbnails: Thumbnails) -> list[FaceView]:
+    faces_of = Counter(face.path for face in results.faces)
+    met: Counter[str] = Counter()
+    places = []  # of each face among those of its image
+    for face in results.faces:
+        met[face.path] += 1
+        places.append(met[face.path])
+    views = []
+    for index, (row, face, jpeg) in enumerate(zip(shown.rows.tolist(), shown.faces, thumbnails.jpegs, strict=True)):
+        place, of = places[row], faces_of[face.path]
+        name = face.path if of == 1 else f"{face.path} ({place}/{of})"
+        alt = f"Face {row}, in {face.path}" if of == 1 else f"Face {row}, {place} of {of} in {face.path}"
+        picture = None if jpeg is None else data_uri(jpeg, "image/jpeg")
+        views.append(FaceView(index, name, alt, picture, thumbnails.side_px))
+    return views
+
+
+def _group_views(groups: Groups, faces: list[FaceView], square: Float32) -> dict[str, Any]:
+    people = []
+    for members in groups.people:
+        inside = square[np.ix_(members, members)][np.triu_indices(len(members), 1)]
+        people.append(GroupView([faces[k] for k in members], float(inside.min()), float(inside.max())))
+    return {
+        "people": people,
+        "alone": [faces[k] for k in groups.alone],
+        "threshold": groups.threshold,
+        "method": groups.method,
+    }
+
+
+def _outcomes(images: list[ImageFile]) -> list[dict[str, Any]]:
+    counts: dict[str, int] = {}
+    for image in images:
+        counts[image.outcome] = counts.get(image.outcome, 0) + 1
+    names = [name.value for name in Outcome if name in counts] + sorted(set(counts) - set(Outcome))
+    words: dict[str, str] = {outcome.value: text for outcome, text in _WORDS.items()}
+    return [
+        {"name": name, "words": words.get(name, ""), "files": counts[name], "failed": name in FAILED} for name in names
+    ]
+
+
+def _files(images: list[ImageFile], title: str, outcomes: Iterable[str]) -> FilesView:
+    wanted = set(outcomes)
+    rows = [image for image in images if image.outcome in wanted]
+    return FilesView(title, rows[:_MAX_ROWS], max(0, len(rows) - _MAX_ROWS))
+
+
+def _stages(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    seconds = summary.get("seconds", {})
+    total, images = sum(seconds.values()) or 1.0, summary.get("images") or 1
+    return [
+        {"name": name, "seconds": spent, "share": 100 * spent / total, "ms_an_image": 1000 * spent / images}
+        for name, spent in seconds.items()
+    ]
+
+
+def _duration_s(summary: dict[str, Any]) -> float | None:
+    started, ended = summary.get("started"), summary.get("ended")
+    if not started or not ended:
+        return None
+    return (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds()
+
+
+def _spans(summary: dict[str, Any]) -> list[tuple[str, str | None, str | None]]:
+    phases = summary.get("phases") or {}
+    return [
+        (
+            "embedding",
+            phases.get("embedding_started", summary.get("started")),
+            phases.get("embedding_ended", summary.get("ended")),
+        ),
+        ("distances", phases.get("distances_started"), phases.get("distances_ended")),
+    ]

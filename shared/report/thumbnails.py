@@ -1,0 +1,159 @@
+"""Small pictures of faces, cut from the images when the report is made."""
+
+import os
+import stat
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from shared.errors import OutsideDataRoot
+from shared.paths import resolve_inside
+from shared.report.results_folder import Face, ImageFile
+
+# What workers read (worker/decode.py), and nothing else: some of Pillow's readers run other programs.
+FORMATS = (
+    "JPEG", "MPO", "PNG", "GIF", "WEBP", "AVIF", "HEIF", "TIFF", "BMP", "DIB", "JPEG2000", "PPM", "TGA", "PSD", "PCX",
+    "SGI", "ICO", "ICNS", "QOI", "DDS",
+)  # fmt: skip
+MAX_TOTAL_BYTES = 14 * 2**20
+"""Of all thumbnails of a page: in base64, 19 MiB."""
+_SIDE_PX, _SMALL_SIDE_PX = 96, 72
+_MANY_FACES = 1_500  # from here on the small side
+_AROUND = 0.3  # of the box's longer side, added on each side
+_QUALITY = 72
+_EXIF_ORIENTATION = 0x0112
+_QUARTER_TURNS = (5, 6, 7, 8)  # orientations that swap width and height
+_MAX_THREADS = 4  # decoders release the interpreter, and each holds an image in memory
+_WHITE = (255, 255, 255, 255)
+
+
+@dataclass(frozen=True)
+class Thumbnails:
+    """JPEGs of faces."""
+
+    jpegs: list[bytes | None]
+    """One a face, None where there is no picture."""
+    side_px: int
+    missing: int
+    """Faces whose image is not there, not the one that was embedded, or cannot be decoded."""
+    left_out: int
+    """Faces for whose pictures there was no time or no room."""
+
+
+def cut_thumbnails(
+    faces: list[Face], images: list[ImageFile], root: Path | None, *, seconds: float | None = None
+) -> Thumbnails:
+    """Thumbnails of `faces`, from the images below `root`; none leads out of it.
+
+    After `seconds` no further image is begun.
+    """
+    side_px = _SIDE_PX if len(faces) < _MANY_FACES else _SMALL_SIDE_PX
+    if root is None or not root.is_dir():
+        return Thumbnails([None] * len(faces), side_px, len(faces), 0)
+    _register_formats()
+    size_of = {image.path: (image.width, image.height) for image in images}
+    faces_of: dict[str, list[int]] = {}
+    for index, face in enumerate(faces):
+        faces_of.setdefault(face.path, []).append(index)
+    deadline = None if seconds is None else time.monotonic() + seconds
+    jpegs: list[bytes | None] = [None] * len(faces)
+    late = 0
+
+    def cut(path: str) -> list[bytes] | None:
+        if deadline is not None and time.monotonic() > deadline:
+            return None
+        boxes = [faces[index].box for index in faces_of[path]]
+        return _cut(root, path, size_of.get(path, (0, 0)), boxes, side_px)
+
+    with ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
+        for path, cuts in zip(faces_of, pool.map(cut, faces_of), strict=True):
+            late += len(faces_of[path]) if cuts is None else 0
+            for index, jpeg in zip(faces_of[path], cuts or [], strict=False):
+                jpegs[index] = jpeg
+    missing = jpegs.count(None) - late
+    return Thumbnails(jpegs, side_px, missing, late + _leave_out(jpegs))
+
+
+def _leave_out(jpegs: list[bytes | None]) -> int:
+    """Sets to None what goes beyond `MAX_TOTAL_BYTES`, and counts it."""
+    total, left_out = 0, 0
+    for index, jpeg in enumerate(jpegs):
+        total += len(jpeg or b"")
+        if jpeg is not None and total > MAX_TOTAL_BYTES:
+            jpegs[index] = None
+            left_out += 1
+    return left_out
+
+
+@cache
+def _register_formats() -> None:
+    import pillow_heif
+
+    Image.init()
+    pillow_heif.register_heif_opener(thumbnails=False)
+    Image.MAX_IMAGE_PIXELS = None  # the size is compared with the one that was embedded, before anything is decoded
+
+
+Box = tuple[float, float, float, float]
+
+
+def _cut(root: Path, path: str, size: tuple[int, int], boxes: list[Box], side_px: int) -> list[bytes]:
+    """A JPEG for each box; none at all where the image is not the one of that (upright) size."""
+    try:
+        real = resolve_inside(root, path)
+        if not stat.S_ISREG(real.stat().st_mode):  # opening a pipe would wait for ever
+            return []
+        with Image.open(real, formats=[kind for kind in FORMATS if kind in Image.OPEN]) as image:
+            turned = image.getexif().get(_EXIF_ORIENTATION) in _QUARTER_TURNS
+            if (image.size[::-1] if turned else image.size) != size:
+                return []
+            _reduce(image, boxes, side_px)
+            upright = ImageOps.exif_transpose(image)
+            return [_jpeg(_crop(upright, box, upright.width / size[0]), side_px) for box in boxes]
+    except OutsideDataRoot:
+        return []
+    # Pillow's readers raise nearly anything on damaged files; a report goes without the picture.
+    except Exception:
+        return []
+
+
+def _reduce(image: Image.Image, boxes: list[Box], side_px: int) -> None:
+    """Lets a JPEG be decoded at 1/2, 1/4 or 1/8 where the smallest face is still larger than its thumbnail."""
+    smallest = min(max(box[2] - box[0], box[3] - box[1]) for box in boxes) * (1 + 2 * _AROUND)
+    if image.format == "JPEG" and smallest > 2 * side_px:
+        image.draft(None, (int(image.width * side_px / smallest), int(image.height * side_px / smallest)))
+
+
+def _crop(image: Image.Image, box: Box, scale: float) -> Image.Image:
+    """The square around the face, moved into the image where it sticks out."""
+    left, top, right, bottom = (edge * scale for edge in box)
+    side = min(max(right - left, bottom - top) * (1 + 2 * _AROUND), image.width, image.height)
+    x = min(max((left + right - side) / 2, 0), image.width - side)
+    y = min(max((top + bottom - side) / 2, 0), image.height - side)
+    return image.crop((int(x), int(y), int(x + side), int(y + side)))
+
+
+def _jpeg(crop: Image.Image, side_px: int) -> bytes:
+    small = _to_rgb(crop).resize((side_px, side_px), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    small.info = {}  # no comment and no place of the original's goes along
+    out = BytesIO()
+    small.save(out, "JPEG", quality=_QUALITY, optimize=True)
+    return out.getvalue()
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.nan_to_num(np.asarray(image, np.float64))
+        return Image.fromarray((values * (255 / (values.max(initial=0) or 1))).clip(0, 255).astype(np.uint8)).convert(
+            "RGB"
+        )
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, _WHITE), layer).convert("RGB")
+    return image.convert("RGB")

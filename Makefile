@@ -3,13 +3,15 @@ DATA ?= sample
 RESULTS ?= results
 BENCH_DATA ?= ../shared/data
 CHAOS_DATA ?= ../shared/data/humans
+SHOT_DATA ?= ../shared/data/humans
+SCREENSHOTS ?= build/screenshots
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CODE := producer shared worker tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format lock compose-test bench chaos accuracy clean
+.PHONY: help run test lint format lock compose-test screenshots bench chaos accuracy clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -53,6 +55,9 @@ chaos: $(READY) ## Break everything, see that nothing is lost (CHAOS_DATA=a fold
 
 compose-test: $(READY) ## The whole story of `docker compose up`, on the Docker engine that is there
 	$(BIN)/python tests/compose/story.py
+
+screenshots: $(READY) ## Pictures of Flower and of a report, from a real run (SHOT_DATA=..., SCREENSHOTS=folder; needs chromium-driver)
+	$(BIN)/python -m tests.browser.screenshots "$(SHOT_DATA)" "$(SCREENSHOTS)"
 
 bench: $(READY) ## Run every benchmark into benchmarks/results.md (BENCH_DATA=..., half an hour)
 	$(BIN)/python -m benchmarks "$(BENCH_DATA)"

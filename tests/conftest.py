@@ -1,6 +1,7 @@
 """Fixtures: the sample folder, the networks, a real server and real workers."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -119,6 +120,13 @@ class Stage:
         else:
             self.server.stop()
         self.server.start()
+
+    @staticmethod
+    def free_port() -> int:
+        """A port on loopback that nobody listens on just now."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return int(probe.getsockname()[1])
 
     def close(self) -> None:
         """Ends everything that was started."""

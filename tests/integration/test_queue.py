@@ -236,7 +236,7 @@ def test_doctor_examines_everything(stage: Stage, sample: Path) -> None:
 def test_flower_shows_readable_tasks_and_the_workers_resources(stage: Stage, sample: Path) -> None:
     """A real Flower over HTTP."""
     root = {"FACEQUEUE_DATA_ROOT": str(sample)}
-    port = 5600 + (stage.client.incr("port") % 100)
+    port = stage.free_port()
     stage.spawn("producer", "flower", "--port", str(port), log="flower.log", **root)
     url = f"http://127.0.0.1:{port}"
 

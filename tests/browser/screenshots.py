@@ -1,0 +1,78 @@
+"""Screenshots of a real run: `make screenshots` (SCREENSHOTS=folder they go to, SHOT_DATA=a folder of photographs).
+
+They show faces and stay out of the repository.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import requests
+from selenium.webdriver.common.action_chains import ActionChains
+
+from tests.browser import browser as chromium
+from tests.browser.browser import PHONE, browser, picture
+from tests.conftest import Stage, wait_until
+
+
+def main() -> None:
+    """Runs the job on a stage of its own and takes the pictures."""
+    images, target = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
+    if not chromium.is_there():
+        sys.exit("chromium and chromedriver are not installed: apt-get install chromium chromium-driver")
+    if not images.is_dir():
+        sys.exit(f"There is no folder {images}. Name one: make screenshots SHOT_DATA=...")
+    with tempfile.TemporaryDirectory() as temporary:
+        stage = Stage(Path(temporary))
+        try:
+            _take(stage, images, target)
+        finally:
+            stage.close()
+    print(*sorted(str(path) for path in target.glob("*.png")), sep="\n")
+
+
+def _take(stage: Stage, images: Path, target: Path) -> None:
+    root, port = {"FACEQUEUE_DATA_ROOT": str(images)}, stage.free_port()
+    stage.spawn("producer", "flower", "--port", str(port), log="flower.log", **root)
+    stage.worker("--concurrency", "2", **root)
+    url = f"http://127.0.0.1:{port}"
+    wait_until(lambda: _answers(f"{url}/api/workers?refresh=1", "psutil"), 60, "Flower sees the worker")
+    done = stage.producer("enqueue", str(images), "--wait", "--job", "photographs", "--batch-size", "8", **root)
+    if done.returncode not in (0, 3):
+        sys.exit(done.stderr)
+    wait_until(lambda: _answers(f"{url}/api/tasks", "aggregate"), 30, "Flower has seen the tasks")
+    with browser() as driver:
+        driver.get(f"{url}/tasks")
+        wait_until(lambda: "job=photographs" in driver.page_source, 30, "the task list")
+        picture(driver, target / "flower-tasks.png")
+        name = next(iter(requests.get(f"{url}/api/workers", timeout=10).json()))
+        driver.get(f"{url}/worker/{name}")
+        wait_until(lambda: "rss_mib" in driver.page_source, 30, "the worker's page")
+        picture(driver, target / "flower-worker.png")
+    report = (stage.results / "photographs" / "report.html").as_uri()
+    for dark in (False, True):
+        with browser(dark=dark) as driver:
+            driver.get(report)
+            picture(driver, target / f"report-top{'-dark' if dark else ''}.png")
+            if not dark:
+                matrix = driver.find_element("css selector", "canvas")
+                driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", matrix)
+                ActionChains(driver).move_to_element_with_offset(matrix, 60, -90).perform()
+                picture(driver, target / "report-heat-map.png")
+                groups = driver.find_element("id", "groups")
+                driver.execute_script("arguments[0].scrollIntoView()", groups)
+                picture(driver, target / "report-people.png")
+    with browser(PHONE) as driver:
+        driver.get(report)
+        picture(driver, target / "report-phone.png")
+
+
+def _answers(url: str, word: str) -> bool:
+    try:
+        return word in requests.get(url, timeout=10).text
+    except requests.ConnectionError:
+        return False
+
+
+if __name__ == "__main__":
+    main()

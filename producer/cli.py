@@ -121,6 +121,9 @@ def run(
     weights: Weights = "casia-webface",
     distances: Distances = "auto",
     job: Name = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="A cProfile file of every worker process, and a table in the report.")
+    ] = False,
     retry: Annotated[bool, typer.Option("--retry", help="Try the failed images of the finished --job again.")] = False,
 ) -> None:
     """Do the whole job here: server, workers, waiting, results."""
@@ -138,7 +141,7 @@ def run(
         folder=folder, contract=_contract(faces, exact, margin, mirror, weights), batch_size=batch_size or settings.batch_size,
         distances=distances, job=job, results_dir=results_dir,
     )  # fmt: skip
-    done, code = run_job(request, settings, workers, _say, retry=retry)
+    done, code = run_job(request, settings, workers, _say, retry=retry, profile=profile)
     print_summary(results_dir / done.name)
     raise typer.Exit(code)
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,7 +29,13 @@ _MOST_RESTARTS = 5
 
 
 def run(
-    request: Request, settings: Settings, workers: int, say: Callable[[str], None], *, retry: bool = False
+    request: Request,
+    settings: Settings,
+    workers: int,
+    say: Callable[[str], None],
+    *,
+    retry: bool = False,
+    profile: bool = False,
 ) -> tuple[Job, ExitCode]:
     """Does the whole job and returns it with its exit code; what was started is ended, however it goes."""
     folder = check_folder(request.folder)
@@ -69,7 +76,10 @@ def run(
             job = _find_job(client, request, results_dir, settings, say, retry)
         if job.state == "finished":
             return job, exit_code(job)
-        crew = _Crew(settings, workers, state / "worker.log")
+        profiles = state / "profiles" / job.name if profile else None
+        if profiles is not None:
+            shutil.rmtree(profiles, ignore_errors=True)
+        crew = _Crew(settings, workers, state / "worker.log", profiles)
         stack.callback(crew.stop)
         crew.start()
         producer = BackgroundProducer(client, job, folder, settings, say)
@@ -164,7 +174,7 @@ def _sigterm_interrupts() -> Iterator[None]:
 class _Crew:
     """The worker that `run` starts, and starts again when it dies."""
 
-    def __init__(self, settings: Settings, processes: int, log: Path) -> None:
+    def __init__(self, settings: Settings, processes: int, log: Path, profiles: Path | None) -> None:
         self._log, self._processes, self._starts = log, processes, 0
         self._environment = os.environ | {
             "REDIS_URL": str(settings.redis_url),
@@ -172,6 +182,7 @@ class _Crew:
             "FACEQUEUE_RESULTS_DIR": str(settings.results_dir),
             "FACEQUEUE_QUEUE_PREFIX": settings.queue_prefix,
             "FACEQUEUE_BATCH_SIZE": str(settings.batch_size),
+            "FACEQUEUE_PROFILE_DIR": str(profiles or ""),
         }
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -88,6 +88,9 @@ class Settings(BaseSettings):
     ] = 7 * 24 * 3600
     server_timeout_s: Annotated[float, Field(gt=0, description="How long commands wait for the server.")] = 10.0
     worker_timeout_s: Annotated[float, Field(gt=0, description="How long waiting goes on with no worker.")] = 30.0
+    profile_dir: Annotated[
+        Path | None, Field(description="Workers write a cProfile file each there; `run --profile` sets it.")
+    ] = None
     sample_interval_s: Annotated[float, Field(gt=0, description="Between two samples of CPU and memory.")] = 1.0
     distances_max_gib: Annotated[
         float, Field(gt=0, description="`--distances auto` leaves out a larger distance matrix.")

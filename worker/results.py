@@ -21,6 +21,7 @@ from shared.paths import printable
 from worker.area import Float32
 from worker.block import DIMENSIONS
 from worker.distances import write_distances
+from worker.profiling import copy_profiles
 from worker.rows import DIGEST_COLUMNS, FACE_COLUMNS, IMAGE_COLUMNS, Row, carry_over, merged_rows, rows_of_blocks
 from worker.tally import Tally, utc
 
@@ -48,6 +49,7 @@ def write_results(
     results_dir: Path,
     *,
     resources: Callable[[], dict[str, list[dict[str, str]]]],
+    profiles: Path | None = None,
     threads: int,
     distances_max_bytes: float,
     may_publish: Callable[[], bool],
@@ -72,6 +74,7 @@ def write_results(
                 _write_matrix(scratch, tally.faces, threads)
             phases["distances_ended"] = _now()
             _write_resources(resources(), scratch / "resources")
+            copy_profiles(profiles, scratch / "profile")
             summary = _summarise(job, tally, matrix_absent, phases)
             if retried:
                 summary = carry_over(results_dir / job.name, summary)

@@ -26,6 +26,7 @@ from worker.cache import ImageCache
 from worker.cores import usable_cores
 from worker.lost_process import BatchTask
 from worker.poison import NotWanted, Run
+from worker.profiling import profiled
 from worker.report import write_report
 from worker.resources import samples_between
 from worker.results import write_results
@@ -95,7 +96,8 @@ def embed_batch(self: Task, message: Any = None, **unknown: Any) -> str:
         raise Reject(str(error), requeue=True) from None
     cache = _cache(job)
     try:
-        results = Run(job, batch, record, holder, networks, cache).process(lease)
+        with profiled(get_settings().profile_dir):
+            results = Run(job, batch, record, holder, networks, cache).process(lease)
     except NotWanted as reason:
         return f"not wanted: {reason}"
     block = Block(
@@ -151,7 +153,7 @@ def aggregate(self: Task, message: Any = None, **unknown: Any) -> str:
         since_ms = job.started_ms or job.created_ms
         written = write_results(
             job, record.blocks(job.batches), record.failed_images() if job.retries else {}, settings.results_dir,
-            resources=lambda: samples_between(_client(), since_ms), threads=usable_cores(),
+            resources=lambda: samples_between(_client(), since_ms), profiles=settings.profile_dir, threads=usable_cores(),
             distances_max_bytes=settings.distances_max_gib * 2**30,
             may_publish=lambda: _patiently(lambda: record.holds_aggregation(holder)),
         )  # fmt: skip

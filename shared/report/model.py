@@ -16,6 +16,7 @@ from shared.report.figures import histogram, timeline
 from shared.report.groups import MAX_LINKED_FACES, Groups, average_linkage, cut, leaf_order
 from shared.report.page import data_uri
 from shared.report.pairs import matrix_values, neighbour_values
+from shared.report.profile import costly_functions
 from shared.report.results_folder import Face, ImageFile, Results
 from shared.report.thumbnails import Thumbnails
 from shared.report.words import histogram_alt, pictures_note, threshold_note
@@ -116,6 +117,7 @@ def page_values(
         "more_workers": max(0, len(summary.get("workers", {})) - _MAX_WORKERS),
         "timeline": timeline(dict(list(results.resources.items())[:_MAX_CURVES]), _spans(summary)),
         "timeline_more": max(0, len(results.resources) - _MAX_CURVES),
+        "costly": costly_functions(results.folder / "profile"),
         "contract": sorted(results.contract.items()), "versions": summary.get("versions", {}),
         "data": {
             "names": [face.name for face in faces], "threshold": threshold, "neighbours": neighbours, "matrix": matrix_data,

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import pstats
 import signal
 import subprocess
 import sys
@@ -210,6 +211,18 @@ def test_no_faces_at_all(sample: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert np.load(tmp_path / "out" / "none" / "embeddings.npy").shape == (0, 512)
     assert np.load(tmp_path / "out" / "none" / "distances.npy").shape == (0, 0)
+
+
+def test_a_profile_of_every_worker_process(sample: Path, tmp_path: Path) -> None:
+    """`--profile`: files that pstats opens, and the costliest functions in the report."""
+    done = _run(tmp_path, sample / "hopper", "--results", "out", "--job", "p", "--workers", 1, "--profile")
+    assert done.returncode == 0, done.stderr
+    (path,) = (tmp_path / "out" / "p" / "profile").glob("*.prof")
+    functions = {function for _, _, function in pstats.Stats(str(path)).stats}  # type: ignore[attr-defined]
+    assert {"detect_largest", "crop_face"} <= functions
+    report = (tmp_path / "out" / "p" / "report.html").read_text()
+    assert "Where the code spends its time" in report
+    assert str(ROOT) not in report
 
 
 def test_copies_are_named(sample: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ They show faces and stay out of the repository.
 
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import requests
@@ -48,6 +49,13 @@ def _take(stage: Stage, images: Path, target: Path) -> None:
         name = next(iter(requests.get(f"{url}/api/workers", timeout=10).json()))
         driver.get(f"{url}/worker/{name}")
         wait_until(lambda: "rss_mib" in driver.page_source, 30, "the worker's page")
+        pane = driver.find_element(
+            "xpath", "//*[contains(text(), 'rss_mib')]/ancestor::*[contains(@class, 'tab-pane')]"
+        )
+        driver.find_element(
+            "css selector", f"[data-bs-target='#{pane.get_attribute('id')}'], [href='#{pane.get_attribute('id')}']"
+        ).click()
+        wait_until(pane.is_displayed, 10, "the tab with psutil's figures")
         picture(driver, target / "flower-worker.png")
     report = (stage.results / "photographs" / "report.html").as_uri()
     for dark in (False, True):
@@ -56,11 +64,12 @@ def _take(stage: Stage, images: Path, target: Path) -> None:
             picture(driver, target / f"report-top{'-dark' if dark else ''}.png")
             if not dark:
                 matrix = driver.find_element("css selector", "canvas")
-                driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", matrix)
+                driver.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", matrix)
                 ActionChains(driver).move_to_element_with_offset(matrix, 60, -90).perform()
                 picture(driver, target / "report-heat-map.png")
                 groups = driver.find_element("id", "groups")
-                driver.execute_script("arguments[0].scrollIntoView()", groups)
+                driver.execute_script("arguments[0].scrollIntoView({behavior: 'instant'})", groups)
+                time.sleep(0.5)  # for the page to be drawn there
                 picture(driver, target / "report-people.png")
     with browser(PHONE) as driver:
         driver.get(report)

@@ -51,3 +51,7 @@ def test_the_workers_page_shows_its_resources(flower: str) -> None:
         driver.get(f"{flower}/worker/{name}")
         wait_until(lambda: "rss_mib" in driver.page_source, 30, "the worker's page shows psutil's figures")
         assert "cpu_percent" in driver.page_source
+        pane = driver.find_element(
+            "xpath", "//*[contains(text(), 'rss_mib')]/ancestor::*[contains(@class, 'tab-pane')]"
+        )
+        assert pane.get_attribute("id")

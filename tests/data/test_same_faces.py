@@ -13,18 +13,18 @@ from worker.decode import ImageTrouble, Limits, decode, read_bytes
 from worker.pipeline import DRAFT_SHORTEST_PX, Networks
 
 LIMITS = Limits(100 * 2**20, 100 * 10**6)
+_EVERY = {"lfw-view1/images": 5}  # all 1,549 take eight minutes; they are the same too
 
 
 @pytest.mark.data
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("folder", ["humans", "scenes"])
+@pytest.mark.parametrize("folder", ["humans", "scenes", "lfw-view1/images"])
 def test_every_face_is_facenet_pytorchs(photographs: Path, networks: Networks, folder: str) -> None:
     """Same count, boxes within 0.01 px, probabilities within 1e-4, cosine of embeddings at least 0.9999."""
     wrong: list[str] = []
     compared = knife_edges = 0
-    for path in sorted((photographs / folder).rglob("*")):
-        if path.is_dir():
-            continue
+    files = sorted(path for path in (photographs / folder).rglob("*") if path.is_file())
+    for path in files[:: _EVERY.get(folder, 1)]:
         try:
             image = decode(read_bytes(path, LIMITS), LIMITS).image
         except ImageTrouble:

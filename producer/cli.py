@@ -342,6 +342,23 @@ def workers() -> None:
 
 
 @cli.command()
+def dead_letters(
+    clear: Annotated[bool, typer.Option("--clear", help="Print them, then forget them.")] = False,
+) -> None:
+    """List the messages that workers refused, with the reason."""
+    from producer.tables import print_dead_letters
+    from shared.dead_letters import clear_dead_letters, list_dead_letters
+    from shared.server import explain_server_errors
+
+    settings = get_settings()
+    client = _connect(settings)
+    with explain_server_errors(settings):
+        print_dead_letters(list_dead_letters(client))
+        if clear:
+            _say(f"Forgotten: {clear_dead_letters(client)}")
+
+
+@cli.command()
 def sample(folder: Annotated[Path, typer.Argument(help="Where the pictures go.", show_default=False)]) -> None:
     """Write a sample folder: two people, no people, a damaged file."""
     from producer.sample import write_sample

@@ -1,4 +1,4 @@
-"""Jobs and workers as tables."""
+"""Jobs, workers and dead letters as tables."""
 
 from datetime import datetime
 
@@ -7,10 +7,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from producer.follow import describe
+from shared.dead_letters import DeadLetter
 from shared.job import Job
 from shared.worker_registry import Worker
 
 _PIPE_WIDTH = 10_000
+_BODY_BEGINNING = 120
 
 
 def _time(ms: int) -> str:
@@ -71,4 +73,16 @@ def print_workers(workers: list[Worker]) -> None:
             escape(worker.name), escape(", ".join(worker.queues)), str(worker.processes), str(resources.get("cpu_percent", "")),
             str(resources.get("rss_mib", "")),
         )  # fmt: skip
+    print_table(table)
+
+
+def print_dead_letters(letters: list[DeadLetter]) -> None:
+    """One line a refused message, newest first."""
+    if not letters:
+        print("No dead letters: no message was refused.")
+        return
+    table = new_table("time (UTC)", "where", "reason", "body")
+    for letter in letters:
+        time = letter.time.removesuffix("+00:00").replace("T", " ")
+        table.add_row(*map(escape, (time, letter.where, letter.reason, letter.body[:_BODY_BEGINNING])))
     print_table(table)

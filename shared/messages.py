@@ -79,9 +79,16 @@ def parse_message(kind: type[M], body: Any) -> M:
     try:
         return kind.model_validate(body)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "message"
-        raise BadMessage(f"{where}: {first['msg']} (and {error.error_count() - 1} more)") from None
+        raise BadMessage(explain(error)) from None
+
+
+def explain(error: ValidationError) -> str:
+    """The first thing that is wrong, in a line."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"])[:100] or "message"  # a field's name can be megabytes long
+    more = error.error_count() - 1
+    what = "not an object" if first["type"] == "model_type" else first["msg"]  # pydantic's words name our classes
+    return f"{where}: {what}" + (f" (and {more} more)" if more else "")
 
 
 def pack_paths(paths: list[str]) -> str:

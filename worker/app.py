@@ -9,10 +9,13 @@ from shared.celery_app import make_celery
 from shared.contract import KNOWN_WEIGHTS
 from shared.logs import log_to_stderr
 from shared.settings import get_settings
+from worker.transport import use_guarded_transport
 from worker.upkeep import Upkeep
 
+use_guarded_transport()
 app = make_celery(get_settings())
 app.conf.imports = ("worker.tasks",)
+app.conf.worker_consumer = "worker.consumer:Consumer"
 app.steps["worker"].add(Upkeep)
 _processes = 1
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 import redis
 from celery import Task
-from celery.exceptions import Reject
+from celery.exceptions import Ignore, Reject
 
 from shared.celery_app import send_aggregate
 from shared.errors import BadMessage, ContractError, FaceQueueError, WeightsError, WrongUsage
@@ -27,6 +27,7 @@ from worker.cores import usable_cores
 from worker.lost_process import BatchTask
 from worker.poison import NotWanted, Run
 from worker.profiling import profiled
+from worker.refuse import refuse
 from worker.report import write_report
 from worker.resources import samples_between
 from worker.results import write_results
@@ -61,19 +62,19 @@ def _patiently(call: Callable[[], T]) -> T:
 
 
 @contextmanager
-def _parked_if_bad(name: str) -> Iterator[None]:
+def _parked_if_bad(name: str, body: object) -> Iterator[None]:
     try:
         yield
     except BadMessage as error:
-        _log.error("%s message refused: %s", name, error, extra={"action": "message_refused"})
-        raise Reject(str(error), requeue=False) from None
+        refuse(name, error, body)
+        raise Ignore(str(error)) from None
 
 
 @app.task(bind=True, base=BatchTask, name=EMBED_TASK, max_retries=0)
 def embed_batch(self: Task, message: Any = None, **unknown: Any) -> str:
     """Embeds one batch and commits its block. What happens to an image is in its record, never an exception."""
     global _commit_ms
-    with _parked_if_bad(self.name):
+    with _parked_if_bad(self.name, {"message": message, **unknown}):
         if unknown:
             raise BadMessage(f"unknown arguments: {', '.join(sorted(unknown))}")
         batch = parse_message(EmbedBatch, message)
@@ -133,7 +134,7 @@ def _networks_for(job: Job, record: JobRecord) -> Any:
 @app.task(bind=True, name=AGGREGATE_TASK, max_retries=0, soft_time_limit=None, time_limit=None)
 def aggregate(self: Task, message: Any = None, **unknown: Any) -> str:
     """Writes the results of a complete job. Safe to run twice, and twice at once."""
-    with _parked_if_bad(self.name):
+    with _parked_if_bad(self.name, {"message": message, **unknown}):
         if unknown:
             raise BadMessage(f"unknown arguments: {', '.join(sorted(unknown))}")
         wanted = parse_message(Aggregate, message)

@@ -108,8 +108,9 @@ def _give_back(client: Any) -> None:
 def _renew_leases(client: Any, lease_s: float) -> None:
     for request in list(state.active_requests):
         job, _, rest = request.id.partition(":")
+        batch = rest.partition(":")[0]
         holder = f"{request.hostname}/{request.worker_pid}"
-        if request.name == EMBED_TASK:
-            JobRecord(client, job).renew(int(rest.partition(":")[0]), holder, lease_s)
+        if request.name == EMBED_TASK and batch.isdecimal():  # somebody else's id must not cost the others their leases
+            JobRecord(client, job).renew(int(batch), holder, lease_s)
         elif request.name == AGGREGATE_TASK:
             JobRecord(client, job).renew_aggregation(holder, lease_s)

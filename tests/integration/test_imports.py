@@ -81,7 +81,8 @@ def test_readme_lists_every_setting_and_every_command() -> None:
     from producer.cli import cli
 
     for command in cli.registered_commands:
-        assert f"producer {command.callback.__name__}" in readme, command.callback  # type: ignore[union-attr]
+        name = command.name or command.callback.__name__.replace("_", "-")  # type: ignore[union-attr]
+        assert f"producer {name}" in readme, name
 
 
 def test_nothing_else_reads_the_environment() -> None:

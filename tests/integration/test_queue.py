@@ -152,20 +152,6 @@ def test_a_lost_message_is_sent_again(stage: Stage, sample: Path) -> None:
     assert stage.producer("watch", "lost").returncode == 3
 
 
-def test_bad_messages_cost_nobody_anything(stage: Stage, sample: Path) -> None:
-    """They are refused with a line; the job beside them finishes."""
-    root = {"FACEQUEUE_DATA_ROOT": str(sample)}
-    from shared.celery_app import make_celery
-    from shared.messages import EMBED_TASK
-
-    app = make_celery(stage.settings)
-    app.send_task(EMBED_TASK, kwargs={"message": {"version": 99}}, queue="embed")
-    app.send_task(EMBED_TASK, kwargs={"something": "else"}, queue="embed")
-    stage.worker("--concurrency", "1", **root)
-    assert stage.producer("enqueue", str(sample / "hopper"), "--wait", "--job", "good", **root).returncode == 0
-    assert stage.log("worker.log").count("message refused") == 2
-
-
 def test_results_that_cannot_be_written_are_written_later(stage: Stage, sample: Path) -> None:
     """The results folder is a file: a clear error, nothing lost; `aggregate` does it again."""
     root = {"FACEQUEUE_DATA_ROOT": str(sample)}

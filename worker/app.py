@@ -9,8 +9,10 @@ from shared.celery_app import make_celery
 from shared.contract import KNOWN_WEIGHTS
 from shared.logs import log_to_stderr
 from shared.settings import get_settings
+from worker import full_broker
 from worker.upkeep import Upkeep
 
+full_broker.install()
 app = make_celery(get_settings())
 app.conf.imports = ("worker.tasks",)
 app.steps["worker"].add(Upkeep)

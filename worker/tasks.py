@@ -25,6 +25,7 @@ from worker.decode import Limits
 from worker.pipeline import process_images
 from worker.resources import samples_between
 from worker.results import write_results
+from worker.spooling import read_blocks, remove_spool
 
 _log = get_logger("tasks")
 _SERVER_PATIENCE_S = 600.0
@@ -101,7 +102,8 @@ def embed_batch(self: Task, message: Any = None, **unknown: Any) -> str:
     answer = _patiently(lambda: record.commit(batch.uid, batch.batch, block.pack(), outcomes, len(embeddings)))
     _commit_ms = (time.perf_counter() - packing) * 1000
     if answer == "last":
-        send_aggregate(app, f"{job.queue_prefix}aggregate", Aggregate(version=1, job=batch.job, uid=batch.uid))
+        last = Aggregate(version=1, job=batch.job, uid=batch.uid)
+        _patiently(lambda: send_aggregate(app, f"{job.queue_prefix}aggregate", last))
     _log.info("%s %s", batch.describe(), answer, extra={"action": "batch_committed"})
     return f"{answer}: {len(embeddings)} faces, " + ", ".join(f"{n} {outcome}" for outcome, n in outcomes.items())
 
@@ -136,11 +138,13 @@ def aggregate(self: Task, message: Any = None, **unknown: Any) -> str:
     try:
         resources = samples_between(_client(), job.started_ms or job.created_ms)
         write_results(
-            job, record.blocks(job.batches), resources, settings.results_dir,
+            job, read_blocks(_client(), job, settings.results_dir), resources, settings.results_dir,
             threads=models.usable_cores(), distances_max_bytes=settings.distances_max_gib * 2**30,
             may_publish=lambda: _patiently(lambda: record.holds_aggregation(holder)),
         )  # fmt: skip
         answer = _patiently(lambda: record.finish(job, holder, settings.job_ttl_s))
+        if answer == "finished":
+            remove_spool(job, settings.results_dir)
     except FaceQueueError as error:
         problem = str(error)
         _log.error("%s", problem, extra={"action": "aggregation_failed"})

@@ -4,11 +4,11 @@ import hashlib
 import json
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from producer.discover import find_images
+from producer.gate import Gate, Stopped
 from shared.celery_app import make_celery, send_aggregate, send_batch
 from shared.contract import Contract
 from shared.errors import ServerError, WrongUsage
@@ -26,7 +27,6 @@ from shared.paths import printable
 from shared.server import Client, explain_server_errors
 from shared.settings import Settings
 
-_WINDOW_PAUSE_S = 0.2
 _WAITAOF_MS = 5000
 
 
@@ -136,22 +136,25 @@ def enqueue_images(
         return
     record = JobRecord(client, job.name)
     producer = record.attach_producer(job.uid)
+    gate = Gate(client, record, settings, say, should_stop)
     batch = job.batches
     for images in _in_batches(_still_to_enqueue(job, record, folder), job.options.batch_size):
-        _wait_for_window(record, settings, say, should_stop)
-        if should_stop():
-            return
-        send = record.add_batch(job.uid, producer, batch, images)
-        message = EmbedBatch(version=1, job=job.name, uid=job.uid, batch=batch, send=send, images=images)
         try:
-            send_batch(app, settings, message)
+            gate.wait()
+            send = gate.pass_through(partial(record.add_batch, job.uid, producer, batch, images))
+            message = EmbedBatch(version=1, job=job.name, uid=job.uid, batch=batch, send=send, images=images)
+            gate.pass_through(partial(send_batch, app, settings, message))
+        except Stopped:
+            return
         except OperationalError as error:
             raise ServerError(
                 f"The server stopped taking messages ({error}). Everything recorded is kept; repeat the command to go on."
             ) from None
         batch += 1
     if record.seal(job.uid, producer):
-        send_aggregate(app, settings.aggregate_queue, Aggregate(version=1, job=job.name, uid=job.uid))
+        last = Aggregate(version=1, job=job.name, uid=job.uid)
+        with suppress(Stopped):  # the workers notice
+            gate.pass_through(partial(send_aggregate, app, settings.aggregate_queue, last))
     _wait_for_disk(client)
 
 
@@ -168,17 +171,6 @@ def _still_to_enqueue(job: Job, record: JobRecord, folder: Path | None) -> Itera
 def _in_batches(paths: Iterator[str], size: int) -> Iterator[list[str]]:
     while batch := list(islice(paths, size)):
         yield batch
-
-
-def _wait_for_window(
-    record: JobRecord, settings: Settings, say: Callable[[str], None], should_stop: Callable[[], bool]
-) -> None:
-    told = False
-    while not should_stop() and record.open_batches() >= settings.window_batches:
-        if not told:
-            say(f"{settings.window_batches} batches are waiting for workers; enqueuing goes on as they are done")
-            told = True
-        time.sleep(_WINDOW_PAUSE_S)
 
 
 def _wait_for_disk(client: Client) -> None:

@@ -1,9 +1,13 @@
 """The Celery application that producer and worker share. The reasons are in docs/architecture.md."""
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import redis
 from celery import Celery
 from kombu import Queue  # type: ignore[attr-defined]
+from kombu.exceptions import OperationalError
 
 from shared.messages import AGGREGATE_TASK, EMBED_TASK, MOST_IMAGES, Aggregate, EmbedBatch
 from shared.settings import Settings
@@ -56,6 +60,18 @@ def time_limit_s(images: int, settings: Settings) -> float:
     return 60 + images * settings.image_timeout_s
 
 
+@contextmanager
+def _full_server_is_told() -> Iterator[None]:
+    """A full server is redis.OutOfMemoryError to the callers, in whatever kombu wraps it."""
+    try:
+        yield
+    except OperationalError as error:
+        if isinstance(error.__cause__, redis.OutOfMemoryError):
+            raise error.__cause__ from None
+        raise
+
+
+@_full_server_is_told()
 def send_batch(app: Celery, settings: Settings, message: EmbedBatch) -> None:
     """Publishes one batch, with arguments that a person can read in Flower."""
     app.send_task(
@@ -70,6 +86,7 @@ def send_batch(app: Celery, settings: Settings, message: EmbedBatch) -> None:
     )
 
 
+@_full_server_is_told()
 def send_aggregate(app: Celery, queue: str, message: Aggregate) -> None:
     """Publishes the aggregation of a job. Sent twice, it is done once."""
     app.send_task(

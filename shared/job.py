@@ -6,7 +6,7 @@ Batches are done by being removed from `open`; whatever stays in it is not done,
 
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,12 +16,14 @@ from shared.contract import Contract, Runtime
 from shared.errors import ContractError, FaceQueueError, NotFinished, WrongUsage
 from shared.messages import pack_paths, unpack_paths
 from shared.outcomes import FAILED, Outcome
-from shared.server import Client
+from shared.server import Client, insist
 
 PREFIX = "facequeue:"
 REGISTRY = f"{PREFIX}jobs"
 RECORD_VERSION = "1"
-_WHILE_UNFINISHED = ("open", "leases", "holders", "batches", "attempts", "losses", "alone", "deaths", "verdicts")
+_WHILE_UNFINISHED = (
+    "open", "leases", "holders", "batches", "attempts", "stored", "losses", "alone", "deaths", "verdicts",
+)  # fmt: skip
 """Parts of the record that a finished job has no use for."""
 LOSSES_TOGETHER = 2
 """After so many lost processes a batch's images run one by one."""
@@ -85,6 +87,12 @@ class Job:
     """Why a worker handed a batch back, as long as no batch has been done since."""
     problem: str | None
     """Why the results could not be written, where they could not."""
+    block_bytes: int = 0
+    """Of the finished blocks that are on the server."""
+    spool_bytes: int = 0
+    """How much of the spool counts; what follows was written by somebody who did not get to say so."""
+    spool_host: str | None = None
+    """Where the spool is, for people."""
 
     @property
     def failed(self) -> int:
@@ -138,6 +146,9 @@ class Job:
             ended_ms=int(fields["ended_ms"]) if "ended_ms" in fields else None,
             refusal=fields.get("refusal"),
             problem=fields.get("problem"),
+            block_bytes=int(fields.get("block_bytes", 0)),
+            spool_bytes=int(fields.get("spool_bytes", 0)),
+            spool_host=fields.get("spool_host"),
         )
 
 
@@ -248,6 +259,10 @@ class JobRecord:
         """How many recorded batches are not done."""
         return int(self._client.zcard(self._part("open")))
 
+    def block_bytes(self) -> int:
+        """Of the finished blocks that are on the server."""
+        return int(self._client.hget(self._key, "block_bytes") or 0)
+
     # The worker's side
 
     def agree_on_runtime(self, uid: str, runtime: Runtime) -> dict[str, str]:
@@ -302,7 +317,7 @@ class JobRecord:
 
     def commit(self, uid: str, batch: int, block: bytes, outcomes: dict[str, int], faces: int) -> str:
         """Stores a block once: `stored`, `last`, or `done`, `unknown`, `cancelled` where it was not wanted."""
-        parts = ["", "open", "leases", "holders", "batches", "attempts", f"block:{batch}", "losses"]
+        parts = ["", "open", "leases", "holders", "batches", "attempts", f"block:{batch}", "stored", "losses"]
         counters: list[Any] = ["images_done", sum(outcomes.values()), "faces", faces]
         for outcome, amount in outcomes.items():
             counters += [f"outcome:{outcome}", amount]
@@ -314,7 +329,7 @@ class JobRecord:
     def claim_aggregation(self, holder: str, lease_s: float) -> bool:
         """Makes `holder` the only aggregator for a while."""
         lease_ms = int(lease_s * _AGGREGATION_LEASE_FACTOR * 1000)
-        return bool(self._client.set(self._part("aggregation"), holder, nx=True, px=lease_ms))
+        return bool(insist(self._client, "SET", self._part("aggregation"), holder, "NX", "PX", lease_ms))
 
     def renew_aggregation(self, holder: str, lease_s: float) -> bool:
         """Prolongs the claim; False where it was lost."""
@@ -339,14 +354,10 @@ class JobRecord:
         """Whether somebody aggregates this job just now."""
         return bool(self._client.exists(self._part("aggregation")))
 
-    def blocks(self, batches: int) -> Iterator[bytes]:
-        """The blocks in order, a few at a time."""
-        for first in range(0, batches, 16):
-            keys = [self._part(f"block:{batch}") for batch in range(first, min(batches, first + 16))]
-            for key, block in zip(keys, self._client.mget(keys), strict=True):
-                if block is None:
-                    raise NotFinished(f"Block {key} is not on the server any more; run the job again.")
-                yield block
+    def blocks(self, batches: Sequence[int]) -> list[bytes | None]:
+        """The blocks of these batches, None where one is not on the server."""
+        found: list[bytes | None] = self._client.mget([self._part(f"block:{batch}") for batch in batches])
+        return found
 
     def finish(self, job: Job, holder: str, ttl_s: int, failed: dict[int, str]) -> str:
         """Marks the job finished, notes its failed images, and removes what only an unfinished job needs."""
@@ -367,6 +378,15 @@ class JobRecord:
 
     # The reconciler's side
 
+    def stored(self, most: int) -> list[int]:
+        """The first batches whose blocks are on the server."""
+        return [int(batch) for batch in self._client.zrange(self._part("stored"), 0, most - 1)]
+
+    def count_spooled(self, uid: str, before: int, now: int, host: str, batches: Sequence[int]) -> bool:
+        """Removes blocks that the spool, `now` bytes long, holds; False where anybody has changed the job meanwhile."""
+        parts = ["", "aggregation", "stored", *(f"block:{batch}" for batch in batches)]
+        return bool(self._run("spooled", parts, uid, before, now, host, *batches))
+
     def find_lost(self, queue: str, most: int = 1000) -> dict[int, str]:
         """Batches whose message is gone, with their send numbers."""
         found = self._run("lost", ["", "open", "leases", f"={queue}"], most)
@@ -381,7 +401,7 @@ class JobRecord:
         """Removes every key of the job; `keep_mark_s` keeps the word `cancelled` for those who watch."""
         batches = int(self._client.hget(self._key, "batches") or 0)
         if keep_mark_s:
-            self._client.hset(self._key, "state", "cancelled")
+            insist(self._client, "HSET", self._key, "state", "cancelled")
             self._client.expire(self._key, keep_mark_s)
         else:
             self._client.delete(self._key)

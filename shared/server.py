@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,6 +32,41 @@ def connect(settings: Settings, *, read_timeout_s: float = 30.0) -> Client:
         # Bridges a restart's closed connections; longer waits are the callers', who say what they wait for.
         retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),
     )
+
+
+_INSIST = "redis.call('DEL', KEYS[1]) return redis.call(unpack(ARGV))"
+NOTHING = "facequeue:nothing"
+"""A key that is never there."""
+
+
+def insist(client: Client, *command: Any) -> Any:
+    """Runs one small command that a full server must take too: leases, elections, signs of life.
+
+    A full server refuses what takes memory, but within a script only as its first write; removing nothing is one.
+    """
+    return client.eval(_INSIST, 1, NOTHING, *command)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What the server holds, in bytes."""
+
+    used: int
+    limit: int
+    """0 where it has none."""
+
+    def above(self, share: float) -> bool:
+        """Whether more than this share of the limit is used."""
+        return self.limit > 0 and self.used > share * self.limit
+
+
+def server_memory(client: Client) -> Memory:
+    """How full the server is; without a limit where it does not tell."""
+    try:
+        found = client.info("memory")
+    except redis.ResponseError:  # not allowed to this user
+        return Memory(0, 0)
+    return Memory(int(found.get("used_memory", 0)), int(found.get("maxmemory", 0)))
 
 
 def readable_url(settings: Settings) -> str:

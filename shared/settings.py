@@ -49,7 +49,14 @@ class Settings(BaseSettings):
     batch_size: Annotated[int, Field(ge=1, le=1024, description="Images a batch.")] = 16
     window_batches: Annotated[
         int, Field(ge=1, description="The producer waits while this many batches of its job are not done.")
-    ] = 2000
+    ] = 1000
+    blocks_in_server_mib: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="Above this, or above 60 % of maxmemory, the aggregator moves finished blocks to the results folder.",
+        ),
+    ] = 256
     max_image_mib: Annotated[int, Field(ge=1, description="Larger files are `too_large`.")] = 100
     max_image_megapixels: Annotated[int, Field(ge=1, description="Images of more pixels are `too_large`.")] = 100
     image_timeout_s: Annotated[

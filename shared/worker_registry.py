@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.job import PREFIX
-from shared.server import Client
+from shared.server import Client, insist
 
 _WORKERS = f"{PREFIX}workers"
 
@@ -25,10 +25,8 @@ def announce(
 ) -> None:
     """Says that this worker lives; forgotten after `lease_s` without another word."""
     body = json.dumps({"queues": queues, "processes": processes, "resources": resources})
-    with client.pipeline(transaction=False) as pipe:
-        pipe.sadd(_WORKERS, name)
-        pipe.set(f"{PREFIX}worker:{name}", body, px=int(lease_s * 1000))
-        pipe.execute()
+    insist(client, "SADD", _WORKERS, name)
+    insist(client, "SET", f"{PREFIX}worker:{name}", body, "PX", int(lease_s * 1000))
 
 
 def withdraw(client: Client, name: str) -> None:

@@ -77,7 +77,7 @@ class Stage:
             "FACEQUEUE_WORKER_TIMEOUT_S": "30",
             "PYTHONPATH": str(ROOT),
         }
-        self.settings = Settings(_env_file=None, redis_url=self.server.url, lease_s=3)
+        self.settings = Settings(_env_file=None, redis_url=self.server.url, lease_s=3, results_dir=self.results)
         self.client = connect(self.settings)
         self.processes: list[subprocess.Popen[bytes]] = []
 

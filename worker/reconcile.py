@@ -1,4 +1,6 @@
-"""Sends again what was lost: batches whose message or worker is gone, aggregations nobody is doing, old jobs.
+"""Sends again what was lost: batches whose message or worker is gone, aggregations nobody is doing; removes old jobs.
+
+First of all it makes room, as sending takes some.
 
 Runs in every worker that consumes the aggregate queue, in one of them at a time.
 """
@@ -6,12 +8,15 @@ Runs in every worker that consumes the aggregate queue, in one of them at a time
 import time
 from typing import Any
 
+import redis
+
 from shared.celery_app import send_aggregate, send_batch
 from shared.job import PREFIX, Job, JobRecord, list_jobs
 from shared.logs import get_logger
 from shared.messages import Aggregate, EmbedBatch
-from shared.server import Client
+from shared.server import Client, insist
 from shared.settings import Settings
+from worker.relief import Relief
 
 _log = get_logger("reconcile")
 Suspect = tuple[str, int, str]
@@ -29,12 +34,13 @@ class Reconciler:
         # What was just popped looks lost until its worker takes it: only what looks so twice, a third of a lease apart,
         # is sent again. Value: when it was first seen so.
         self._suspects: Suspects = {}
+        self._relief = Relief(client, settings)
 
-    def step(self) -> None:
-        """One look."""
+    def step(self) -> bool:
+        """One look; True where the next one should follow very soon."""
         if not self._is_elected():
-            return
-        suspects: Suspects = {}
+            return False
+        unfinished = []
         for job in list_jobs(self._client):
             if job.queue_prefix != self._settings.queue_prefix:
                 continue
@@ -42,9 +48,19 @@ class Reconciler:
                 _log.info("job %s is past its time and removed", job.name, extra={"action": "job_expired"})
                 JobRecord(self._client, job.name).delete()
             elif job.state in ("enqueuing", "sealed"):
+                unfinished.append(job)
+        hurry = self._relief.step(unfinished)
+        suspects: Suspects = {}
+        try:
+            for job in unfinished:
                 self._send_lost_batches(job, suspects)
                 self._send_lost_aggregation(job, suspects)
+        except redis.OutOfMemoryError:
+            # Nothing is lost by it: what could not be sent looks lost again.
+            _log.warning("the server is full; lost messages are sent later", extra={"action": "resend_put_off"})
+            suspects = self._suspects | suspects  # the jobs that had no turn keep their place
         self._suspects = suspects
+        return hurry
 
     def resign(self) -> None:
         """Lets another take over at once."""
@@ -53,7 +69,7 @@ class Reconciler:
 
     def _is_elected(self) -> bool:
         lease_ms = int(self._settings.lease_s * 1000)
-        if self._client.set(self._lock, self._name, nx=True, px=lease_ms):
+        if insist(self._client, "SET", self._lock, self._name, "NX", "PX", lease_ms):
             return True
         if self._client.get(self._lock) == self._name.encode():
             self._client.pexpire(self._lock, lease_ms)

@@ -3,10 +3,12 @@
 import os
 import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import psutil
+import redis
 
 from shared.job import PREFIX
 from shared.server import Client
@@ -32,7 +34,7 @@ class Sampler:
             return dict(self._latest)
 
     def sample(self, client: Client) -> None:
-        """Takes one sample and sends it."""
+        """Takes one sample and sends it; a full server has no room for samples, and they are not missed."""
         rows = self._read()
         with self._lock:
             self._latest = {
@@ -40,7 +42,7 @@ class Sampler:
                 "rss_mib": round(sum(float(row["rss_mib"]) for row in rows), 1),
                 "processes": len(rows),
             }
-        with client.pipeline(transaction=False) as pipe:
+        with suppress(redis.OutOfMemoryError), client.pipeline(transaction=False) as pipe:
             for row in rows:
                 pipe.xadd(_STREAMS + self._worker, row, maxlen=_SAMPLES_KEPT, approximate=True)
             pipe.expire(_STREAMS + self._worker, _SAMPLES_LIFE_S)

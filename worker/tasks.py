@@ -31,6 +31,7 @@ from worker.refuse import refuse
 from worker.report import write_report
 from worker.resources import samples_between
 from worker.results import write_results
+from worker.spooling import read_blocks, remove_spool
 
 _log = get_logger("tasks")
 _SERVER_PATIENCE_S = 600.0
@@ -111,7 +112,8 @@ def embed_batch(self: Task, message: Any = None, **unknown: Any) -> str:
     answer = _patiently(lambda: record.commit(batch.uid, batch.batch, block.pack(), outcomes, faces))
     _commit_ms = (time.perf_counter() - packing) * 1000
     if answer == "last":
-        send_aggregate(app, f"{job.queue_prefix}aggregate", Aggregate(version=1, job=batch.job, uid=batch.uid))
+        last = Aggregate(version=1, job=batch.job, uid=batch.uid)
+        _patiently(lambda: send_aggregate(app, f"{job.queue_prefix}aggregate", last))
     cache.keep(results)
     _log.info("%s %s", batch.describe(), answer, extra={"action": "batch_committed"})
     return f"{answer}: {faces} faces, " + ", ".join(f"{n} {outcome}" for outcome, n in outcomes.items())
@@ -153,13 +155,15 @@ def aggregate(self: Task, message: Any = None, **unknown: Any) -> str:
     try:
         since_ms = job.started_ms or job.created_ms
         written = write_results(
-            job, record.blocks(job.batches), record.failed_images() if job.retries else {}, settings.results_dir,
+            job, read_blocks(_client(), job, settings.results_dir), record.failed_images() if job.retries else {}, settings.results_dir,
             resources=lambda: samples_between(_client(), since_ms), profiles=settings.profile_dir, threads=usable_cores(),
             distances_max_bytes=settings.distances_max_gib * 2**30,
             may_publish=lambda: _patiently(lambda: record.holds_aggregation(holder)),
         )  # fmt: skip
         write_report(settings.results_dir / job.name, settings.data_root / job.options.folder)
         answer = _patiently(lambda: record.finish(job, holder, settings.job_ttl_s, written.failed))
+        if answer == "finished":
+            remove_spool(job, settings.results_dir)
     except FaceQueueError as error:
         problem = str(error)
         _log.error("%s", problem, extra={"action": "aggregation_failed"})

@@ -10,6 +10,7 @@ from kombu.transport import redis as kombu_redis
 
 from shared.errors import BadMessage
 from worker.envelope import check_envelope, read_envelope
+from worker.full_broker import PatientChannel
 from worker.refuse import refuse
 
 
@@ -45,7 +46,7 @@ def _check_unacked(raw: bytes, channel: Any) -> None:
     check_envelope(entry[0], channel)
 
 
-class Channel(kombu_redis.Channel):
+class Channel(PatientChannel):
     """Delivers what is a message; refuses the rest."""
 
     QoS = QoS

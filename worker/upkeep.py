@@ -22,6 +22,7 @@ from worker.reconcile import Reconciler
 from worker.resources import Sampler
 
 _log = get_logger("upkeep")
+_HURRY_S = 0.5
 
 
 class Upkeep(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -81,15 +82,18 @@ class Upkeep(bootsteps.StartStopStep):  # type: ignore[misc]
         """Merged into `celery inspect stats`, and so into Flower's page of this worker."""
         return {"psutil": self._sampler.latest() if self._sampler else {}}
 
-    def _every(self, interval_s: float, step: Callable[[], None]) -> None:
+    def _every(self, interval_s: float, step: Callable[[], bool | None]) -> None:
+        """Calls `step` again and again; where it returns True, again very soon."""
+
         def loop() -> None:
             while not self._stop.is_set():
+                hurry = False
                 try:
-                    step()
+                    hurry = bool(step())
                 # The server may be away for a while; the next round tries again.
                 except Exception as error:
                     _log.warning("%s", error, extra={"action": "upkeep_failed"})
-                self._stop.wait(interval_s)
+                self._stop.wait(min(interval_s, _HURRY_S) if hurry else interval_s)
 
         threading.Thread(target=loop, daemon=True, name=f"upkeep-{getattr(step, '__name__', 'step')}").start()
 

@@ -2,6 +2,7 @@
 -- KEYS: job.  ARGV: uid, field, value
 if redis.call('HGET', KEYS[1], 'uid') ~= ARGV[1] then return 0 end
 local t = redis.call('TIME')
+redis.call('HDEL', KEYS[1], ARGV[2])  -- first, so that a full server takes the rest too
+if ARGV[3] ~= '' then redis.call('HSET', KEYS[1], ARGV[2], ARGV[3]) end
 redis.call('HSET', KEYS[1], 'updated_ms', t[1] * 1000 + math.floor(t[2] / 1000))
-if ARGV[3] == '' then redis.call('HDEL', KEYS[1], ARGV[2]) else redis.call('HSET', KEYS[1], ARGV[2], ARGV[3]) end
 return 1

@@ -1,15 +1,19 @@
 -- Stores a batch's block and marks the batch done, once. Returns 'stored', 'last' (of a sealed job), or why not.
--- KEYS: job, open, leases, holders, batches, attempts, block, losses.  ARGV: uid, batch, block, counter, amount, ...
+-- KEYS: job, open, leases, holders, batches, attempts, block, stored, losses.  ARGV: uid, batch, block, counter, amount, ...
 local job = redis.call('HMGET', KEYS[1], 'uid', 'state')
 if job[1] ~= ARGV[1] then return 'unknown' end
 if job[2] == 'cancelled' then return 'cancelled' end
-if redis.call('ZREM', KEYS[2], ARGV[2]) == 0 then return 'done' end
+if not redis.call('ZSCORE', KEYS[2], ARGV[2]) then return 'done' end
+-- First of all writes: a full server refuses it and so the whole commit, never a half.
 redis.call('SET', KEYS[7], ARGV[3])
+redis.call('ZADD', KEYS[8], ARGV[2], ARGV[2])
+redis.call('HINCRBY', KEYS[1], 'block_bytes', #ARGV[3])
+redis.call('ZREM', KEYS[2], ARGV[2])
 redis.call('ZREM', KEYS[3], ARGV[2])
 redis.call('HDEL', KEYS[4], ARGV[2])
 redis.call('HDEL', KEYS[5], ARGV[2])
 redis.call('HDEL', KEYS[6], ARGV[2])
-redis.call('HDEL', KEYS[8], ARGV[2])
+redis.call('HDEL', KEYS[9], ARGV[2])
 redis.call('HDEL', KEYS[1], 'refusal')
 for k = 4, #ARGV, 2 do redis.call('HINCRBY', KEYS[1], ARGV[k], ARGV[k + 1]) end
 local t = redis.call('TIME')

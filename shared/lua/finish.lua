@@ -5,12 +5,13 @@ if redis.call('HGET', KEYS[1], 'uid') ~= ARGV[1] then return 'unknown' end
 local state = redis.call('HGET', KEYS[1], 'state')
 if state ~= 'sealed' then return state end
 if redis.call('GET', KEYS[2]) ~= ARGV[2] then return 'stale' end
+-- First of all writes, so that a full server takes the rest too.
 redis.call('UNLINK', KEYS[2], KEYS[3], unpack(KEYS, 5))
 if redis.call('EXISTS', KEYS[4]) == 1 then redis.call('RENAME', KEYS[4], KEYS[3]) end
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
+redis.call('HDEL', KEYS[1], 'problem', 'block_bytes', 'spool_bytes', 'spool_host')
 redis.call('HSET', KEYS[1], 'state', 'finished', 'updated_ms', now, 'ended_ms', now)
-redis.call('HDEL', KEYS[1], 'problem')
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 redis.call('EXPIRE', KEYS[3], ARGV[3])
 return 'finished'

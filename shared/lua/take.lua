@@ -8,7 +8,8 @@ local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local deadline = redis.call('ZSCORE', KEYS[3], ARGV[2])
 if deadline and tonumber(deadline) > now then return 'leased' end
-redis.call('HDEL', KEYS[7], ARGV[2])  -- of a worker that was lost as a whole, which convicts nobody
+-- Of a worker that was lost as a whole, which convicts nobody. The first write, so that a full server takes the rest too.
+redis.call('HDEL', KEYS[7], ARGV[2])
 redis.call('ZADD', KEYS[3], now + ARGV[5], ARGV[2])
 redis.call('HSET', KEYS[4], ARGV[2], ARGV[4])
 if tonumber(ARGV[3]) > tonumber(job[3]) then redis.call('HSET', KEYS[1], 'taken', ARGV[3]) end

@@ -1,0 +1,68 @@
+"""The gate of the queue: no more goes in than a window, and nothing while the server is full."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import redis
+
+from shared.job import JobRecord
+from shared.server import Client, server_memory
+from shared.settings import Settings
+
+_PAUSE_S = 0.2
+_ROOM_FOR_WORKERS = 0.75
+"""Share of maxmemory above which nothing is added: the rest is for results, without which nothing gets less."""
+_FULL = "The server is full (maxmemory); enqueuing goes on as workers make room"
+T = TypeVar("T")
+
+
+class Stopped(Exception):
+    """Whoever enqueues was asked to stop while it waited."""
+
+
+class Gate:
+    """Makes one job's producer wait, and says why, each reason once."""
+
+    def __init__(
+        self, client: Client, record: JobRecord, settings: Settings, say: Callable[[str], None],
+        should_stop: Callable[[], bool],
+    ) -> None:  # fmt: skip
+        self._client, self._record, self._settings = client, record, settings
+        self._say, self._should_stop = say, should_stop
+        self._said: set[str] = set()
+
+    def wait(self) -> None:
+        """Returns when one more batch may be added; Stopped where that is not wanted any more."""
+        while reason := self._reason():
+            self._pause(reason)
+        if self._should_stop():
+            raise Stopped
+
+    def pass_through(self, call: Callable[[], T]) -> T:
+        """Repeats a call until the server has room for it. A call that was refused has changed nothing."""
+        while True:
+            try:
+                return call()
+            except redis.OutOfMemoryError:
+                self._pause(_FULL)
+
+    def _reason(self) -> str | None:
+        window, mib = self._settings.window_batches, self._settings.blocks_in_server_mib
+        open_batches = self._record.open_batches()
+        if open_batches >= window:
+            return f"{window} batches are waiting for workers; enqueuing goes on as they are done"
+        if self._record.block_bytes() > 2 * mib * 2**20:
+            return f"{2 * mib} MiB of results are on the server; enqueuing goes on as the aggregator moves them"
+        # With no batch of its own on the way nothing would get less by waiting: then only the server's refusal counts.
+        if open_batches and server_memory(self._client).above(_ROOM_FOR_WORKERS):
+            return _FULL
+        return None
+
+    def _pause(self, reason: str) -> None:
+        if reason not in self._said:
+            self._said.add(reason)
+            self._say(reason)
+        if self._should_stop():
+            raise Stopped
+        time.sleep(_PAUSE_S)

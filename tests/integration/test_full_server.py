@@ -1,0 +1,321 @@
+"""A server at its maxmemory: who adds waits, who works keeps what it has, finished blocks make room. Nothing is lost."""
+
+import base64
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import redis
+
+from producer.enqueue import cancel_job, enqueue_images
+from producer.gate import Gate, Stopped
+from shared.celery_app import make_celery, send_batch
+from shared.errors import NotFinished, ResultsError
+from shared.job import PREFIX, Job, JobRecord, Lease
+from shared.messages import EmbedBatch, parse_message
+from shared.outcomes import Outcome
+from shared.server import connect
+from shared.worker_registry import announce, living_workers
+from tests.conftest import Stage, wait_until
+from tests.integration.test_job_record import RUNTIME, make_job
+from tests.integration.test_run import result_bytes
+from worker.area import Float32
+from worker.block import Block, ImageRecord
+from worker.reconcile import Reconciler
+from worker.resources import Sampler
+from worker.results import write_results
+from worker.spooling import move_blocks, read_blocks, remove_spool, spool_path, sweep_spools
+
+MIB = 2**20
+FACES = 64  # in each made-up image: a block of 128 KiB
+
+
+def fill(stage: Stage) -> None:
+    """From now on the server refuses whatever takes memory."""
+    stage.client.config_set("maxmemory", 1)
+
+
+def make_room(stage: Stage, mib: int = 0) -> None:
+    """Takes the limit away, or leaves so many MiB until it."""
+    used = stage.client.info("memory")["used_memory"]
+    stage.client.config_set("maxmemory", used + mib * MIB if mib else 0)
+
+
+def made_up_embeddings(batch: int) -> Float32:
+    """[FACES, 512], the same for the same batch."""
+    return np.random.default_rng(batch).random((FACES, 512), np.float32)
+
+
+def made_up_block(batch: int, path: str = "a.jpg") -> bytes:
+    """One image with many faces."""
+    faces = [[0.0, 0.0, 9.0, 9.0, 1.0]] * FACES
+    return Block(
+        batch=batch, attempt=1, worker="w", started_ms=0, ended_ms=1, commit_ms=0,
+        images=[ImageRecord(path=path, outcome=Outcome.OK, faces=faces)], embeddings=made_up_embeddings(batch),
+    ).pack()  # fmt: skip
+
+
+def do_batches(stage: Stage, record: JobRecord, job: Job, batches: range) -> None:
+    """Adds batches and does them."""
+    producer = record.attach_producer(job.uid)
+    for batch in batches:
+        send = record.add_batch(job.uid, producer, batch, [f"{batch}.jpg"])
+        assert isinstance(record.take(job.uid, batch, send, "h", 5), Lease)
+        assert record.commit(job.uid, batch, made_up_block(batch, f"{batch}.jpg"), {"ok": 1}, FACES) == "stored"
+
+
+def test_what_adds_is_refused_whole_and_the_rest_works(stage: Stage) -> None:
+    """Leases, elections, signs of life, orders to end: small, and needed to make room again."""
+    record, job = make_job(stage)
+    producer = record.attach_producer(job.uid)
+    for batch in range(3):
+        record.add_batch(job.uid, producer, batch, ["a.jpg"])
+    assert record.take(job.uid, 1, 2, "h", 5) == Lease(attempt=1, losses=0)
+    assert record.commit(job.uid, 1, made_up_block(1), {"ok": 1}, FACES) == "stored"
+    assert record.take(job.uid, 2, 3, "h", 5) == Lease(attempt=1, losses=0)
+    reconciler = Reconciler(make_celery(stage.settings), stage.client, stage.settings, "w")
+    fill(stage)
+    before = stage.client.hgetall(f"{PREFIX}job:j")
+    with pytest.raises(redis.OutOfMemoryError):
+        record.add_batch(job.uid, producer, 3, ["b.jpg"])
+    with pytest.raises(redis.OutOfMemoryError):
+        record.commit(job.uid, 2, made_up_block(2), {"ok": 1}, FACES)
+    message = EmbedBatch(version=1, job="j", uid=job.uid, batch=0, send=1, images=["a.jpg"])
+    with pytest.raises(redis.OutOfMemoryError):
+        send_batch(make_celery(stage.settings), stage.settings, message)
+    assert stage.client.hgetall(f"{PREFIX}job:j") == before
+    assert record.open_batches() == 2
+    Sampler("w").sample(stage.client)
+    announce(stage.client, "w", ["embed"], 1, 5, {})
+    assert [worker.name for worker in living_workers(stage.client)] == ["w"]
+    assert record.take(job.uid, 0, 1, "h", 5) == Lease(attempt=1, losses=0)
+    assert record.renew(0, "h", 5)
+    record.hand_back(job.uid, 0, "h", "no weights")
+    assert record.load().refusal == "no weights"
+    assert record.find_lost("embed") == {0: "1"}
+    assert record.resend(job.uid, 0, "1") == (4, ["a.jpg"])
+    assert record.agree_on_runtime(job.uid, RUNTIME)
+    assert not record.seal(job.uid, producer)
+    reconciler.step()
+    assert record.load().block_bytes == 0  # the block of batch 1 is in the spool
+    assert record.claim_aggregation("h", 5)
+    assert record.renew_aggregation("h", 5)
+    assert record.finish(job, "h", 60, {}) == "finished"
+    cancel_job(stage.client, "j", stage.settings)
+    assert stage.client.hget(f"{PREFIX}job:j", "state") == b"cancelled"
+
+
+def test_a_spooled_job_is_read_from_both_places(stage: Stage) -> None:
+    """Every block once; a rolled-back server and a crash in between change nothing; while somebody aggregates nothing moves."""
+    record, job = make_job(stage)
+    do_batches(stage, record, job, range(5))
+    size = len(made_up_block(0, "0.jpg"))
+    assert record.load().block_bytes == 5 * size
+    assert move_blocks(stage.client, job, stage.results, 1) == 5 * size  # a portion is never less than it all
+    do_batches(stage, record, job, range(5, 8))
+    job = record.load()
+    assert (job.block_bytes, job.spool_host) == (3 * size, socket.gethostname())
+    assert job.spool_bytes == spool_path(job, stage.results).stat().st_size
+    with spool_path(job, stage.results).open("ab") as file:
+        file.write(b"a frame that nobody counted")
+    blocks = [made_up_block(batch, f"{batch}.jpg") for batch in range(8)]
+    assert list(read_blocks(stage.client, job, stage.results)) == blocks
+    assert record.claim_aggregation("h", 5)
+    assert move_blocks(stage.client, job, stage.results, size) == 0
+    assert not record.count_spooled(job.uid, job.spool_bytes, job.spool_bytes + 1, "here", [6])
+    record.release_aggregation(job.uid, "h")
+    assert move_blocks(stage.client, job, stage.results, size) == 3 * size
+    assert list(read_blocks(stage.client, record.load(), stage.results)) == blocks
+    stage.client.zadd(f"{PREFIX}job:j:stored", {"7": 7})
+    stage.client.set(f"{PREFIX}job:j:block:7", blocks[7])
+    stage.client.hset(f"{PREFIX}job:j", mapping={"spool_bytes": job.spool_bytes, "block_bytes": size})
+    assert move_blocks(stage.client, job, stage.results, size) == size
+    with pytest.raises(NotFinished, match="Block 5 of job 'j' is not on the server"):
+        list(read_blocks(stage.client, record.load(), stage.results))
+
+
+def test_a_spool_on_another_machine_is_an_error_that_says_where(stage: Stage, tmp_path: Path) -> None:
+    """For the aggregator; and who would append there leaves the blocks on the server."""
+    record, job = make_job(stage)
+    do_batches(stage, record, job, range(2))
+    move_blocks(stage.client, job, stage.results, 1)
+    stage.client.hset(f"{PREFIX}job:j", "spool_host", "elsewhere")
+    with pytest.raises(
+        ResultsError, match=r"results folder of elsewhere, and not here.*python -m producer aggregate j"
+    ):
+        list(read_blocks(stage.client, record.load(), tmp_path / "other"))
+    with pytest.raises(ResultsError, match="elsewhere"):
+        move_blocks(stage.client, record.load(), tmp_path / "other", 1)
+
+
+def test_only_spools_that_nobody_will_read_are_swept(stage: Stage) -> None:
+    """Old ones of this server whose job is gone; never another server's, never a working job's, never new ones."""
+    paths = {}
+    for name in ("works", "gone", "again", "new", "other"):
+        record, job = make_job(stage, name)
+        do_batches(stage, record, job, range(1))
+        move_blocks(stage.client, job, stage.results, 1)
+        paths[name] = spool_path(job, stage.results)
+        if name != "works":
+            record.delete()
+        if name != "new":
+            os.utime(paths[name], (1, 1))
+        if name == "again":
+            make_job(stage, name)
+    data = bytearray(paths["other"].read_bytes())
+    data[16:48] = b"f" * 32  # the server's name
+    paths["other"].write_bytes(data)
+    os.utime(paths["other"], (1, 1))
+    mine = stage.results / ".photos.12345678.spool.jpg"
+    mine.write_bytes(b"dear")
+    os.utime(mine, (1, 1))
+    sweep_spools(stage.client, stage.results)
+    left = {name for name, path in paths.items() if path.exists()}
+    assert (left, mine.exists()) == ({"works", "new", "other"}, True)
+
+
+def test_blocks_beyond_the_stated_size_are_spooled_and_the_producer_waits_for_that(stage: Stage) -> None:
+    """On a server without a limit too. Who is asked to stop while it waits does so."""
+    settings = stage.settings.model_copy(update={"blocks_in_server_mib": 1})
+    record, job = make_job(stage)
+    do_batches(stage, record, job, range(20))
+    said: list[str] = []
+    with pytest.raises(Stopped):
+        Gate(stage.client, record, settings, said.append, should_stop=lambda: True).wait()
+    assert said == ["2 MiB of results are on the server; enqueuing goes on as the aggregator moves them"]
+    reconciler = Reconciler(make_celery(settings), stage.client, settings, "w")
+    assert reconciler.step()
+    assert record.block_bytes() <= MIB / 2
+    assert not reconciler.step()
+    Gate(stage.client, record, settings, said.append, should_stop=lambda: False).wait()
+    job = record.load()
+    assert list(read_blocks(stage.client, job, stage.results)) == [made_up_block(n, f"{n}.jpg") for n in range(20)]
+
+
+class MadeUpWorker:
+    """Takes messages off the queue, and commits made-up blocks as the real one does."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._client, self._refusals = connect(stage.settings), 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def _work(self) -> None:
+        while not self._stop.is_set():
+            taken = self._client.brpop("embed", 1)
+            if taken is None:
+                continue
+            body = json.loads(base64.b64decode(json.loads(taken[1])["body"]))
+            self._do(parse_message(EmbedBatch, body[1]["message"]))
+
+    def _do(self, message: EmbedBatch) -> None:
+        record = JobRecord(self._client, message.job)
+        if not isinstance(record.take(message.uid, message.batch, message.send, "h", 60), Lease):
+            return
+        block = made_up_block(message.batch, message.images[0])
+        while not self._stop.is_set():
+            try:
+                record.commit(message.uid, message.batch, block, {"ok": 1}, FACES)
+                return
+            except redis.OutOfMemoryError:
+                time.sleep(0.02)
+
+    def stop(self) -> None:
+        """Ends it."""
+        self._stop.set()
+        self._thread.join(10)
+
+
+@contextmanager
+def repeated(step: Callable[[], object]) -> Iterator[None]:
+    """Calls it again and again in a thread."""
+    stop = threading.Event()
+
+    def loop() -> None:
+        while not stop.wait(0.1):
+            step()
+
+    thread = threading.Thread(target=loop, daemon=True)
+    thread.start()
+    yield
+    stop.set()
+    thread.join(10)
+
+
+def test_a_job_of_three_times_the_servers_memory_passes(stage: Stage, tmp_path: Path) -> None:
+    """Real producer, record, reconciler and results; 200 MiB of made-up blocks through 64 MiB."""
+    batches = 1600
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(batches):
+        (folder / f"{number:05}.jpg").touch()
+    stage.client.config_set("maxmemory", "64mb")
+    settings = stage.settings
+    record, job = make_job(stage)
+    job = record.load()
+    object.__setattr__(job.options, "batch_size", 1)
+    reconciler = Reconciler(make_celery(settings), connect(settings), settings, "w")
+    workers = [MadeUpWorker(stage) for _ in range(2)]
+    said: list[str] = []
+    with repeated(reconciler.step):
+        enqueue_images(stage.client, make_celery(settings), job, folder, settings, said.append)
+        wait_until(lambda: record.load().complete, 120, "every batch done")
+        for worker in workers:
+            worker.stop()
+        job = record.load()
+        assert record.claim_aggregation("h", 60)
+        write_results(
+            job, read_blocks(stage.client, job, stage.results), {}, stage.results, resources=dict, threads=1,
+            distances_max_bytes=1,
+            may_publish=lambda: record.holds_aggregation("h"),
+        )  # fmt: skip
+        assert record.finish(job, "h", 60, {}) == "finished"
+        remove_spool(job, stage.results)
+    assert job.spool_bytes + job.block_bytes > 200 * MIB
+    assert stage.client.info("memory")["used_memory_peak"] < 66 * MIB  # each command is checked before it runs
+    written = np.load(stage.results / "j" / "embeddings.npy", mmap_mode="r")
+    assert written.shape == (batches * FACES, 512)
+    for batch in range(batches):
+        np.testing.assert_array_equal(written[batch * FACES : (batch + 1) * FACES], made_up_embeddings(batch))
+    assert [path.name for path in stage.results.iterdir()] == ["j"]
+    assert {key.decode() for key in stage.client.scan_iter(f"{PREFIX}job:*")} == {f"{PREFIX}job:j"}
+
+
+def test_a_real_job_on_a_full_server_waits_and_ends_as_it_should(stage: Stage, sample: Path) -> None:
+    """Full when the worker starts, full while messages come, full when blocks are to be stored, full for the producer."""
+    environment = {"FACEQUEUE_DATA_ROOT": str(sample), "FACEQUEUE_SAMPLE_INTERVAL_S": "0.2"}
+    fill(stage)
+    worker = stage.worker("--concurrency", "1", **environment)
+    make_room(stage)
+    # Messages reach a worker that stands still, and go on in it when the server is full.
+    os.kill(worker.pid, signal.SIGSTOP)
+    first = stage.producer("enqueue", str(sample / "hopper"), "--batch-size", "3", "--job", "first", **environment)
+    assert first.returncode == 0, first.stderr
+    fill(stage)
+    os.kill(worker.pid, signal.SIGCONT)
+    wait_until(lambda: "the server does not take the result" in stage.log("worker.log"), 60, "a block waits for room")
+    enqueuing = stage.spawn(
+        "producer", "enqueue", str(sample), "--wait", "--batch-size", "2", "--job", "second", log="p.log", **environment
+    )
+    wait_until(lambda: "The server is full (maxmemory)" in stage.log("p.log"), 60, "the producer says why it waits")
+    assert JobRecord(stage.client, "second").load().batches == 0
+    make_room(stage, 2)
+    assert enqueuing.wait(90) == 3, stage.log("p.log")
+    assert stage.producer("watch", "first").returncode == 0
+    assert stage.log("p.log").count("The server is full") == 1
+    assert "Traceback" not in stage.log("p.log")
+    make_room(stage)
+    again = stage.producer("enqueue", str(sample), "--wait", "--job", "again", **environment)
+    assert again.returncode == 3, again.stderr
+    assert result_bytes(stage.results / "second") == result_bytes(stage.results / "again")
+    assert worker.poll() is None
+    assert "Traceback" not in stage.log("worker.log")

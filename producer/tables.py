@@ -77,9 +77,18 @@ def workers_table(workers: list[Worker]) -> Table:
         table.add_row(*map(escape, (
             worker.name.partition("@")[0], worker.host, ", ".join(worker.queues), str(worker.processes),
             _figure(figures, "cpu_percent", 0), _figure(figures, "rss_mib", 0), _figure(figures, "images_per_s", 1),
-            _figure(figures, "images_done", 0), _time(worker.started_ms), ", ".join(worker.current) or "-",
+            _figure(figures, "images_done", 0), _time(worker.started_ms) if worker.started_ms else "-", _batches(worker.current),
         )))  # fmt: skip
     return table
+
+
+def _batches(current: list[str]) -> str:
+    """`<job>:<batch>,<batch>`, for each job."""
+    of_job: dict[str, list[str]] = {}
+    for item in current:
+        job, _, batch = item.rpartition(":")
+        of_job.setdefault(job, []).append(batch)
+    return " ".join(f"{job}:{','.join(batches)}" for job, batches in of_job.items()) or "-"
 
 
 def _figure(figures: dict[str, Any], name: str, digits: int) -> str:

@@ -13,7 +13,7 @@ from shared.outcomes import Outcome
 from shared.server import Client
 
 STAGES = ("decode", "detect", "embed")
-BOUNDS = ("0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "30", "+Inf")
+BOUNDS = ("0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "30.0", "+Inf")
 """Upper bounds of the buckets, in seconds."""
 _BOUNDS_S = [float(bound) for bound in BOUNDS]
 

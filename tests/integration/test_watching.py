@@ -18,6 +18,7 @@ from typing import Any
 
 import psutil
 import requests
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from shared.celery_app import make_celery
@@ -179,6 +180,7 @@ def test_metrics_agree_with_the_jobs_and_outlive_them(stage: Stage, sample: Path
         (rss,) = _by_label(done, "facequeue_worker_rss_bytes", "worker").values()
         assert rss > 50 * 2**20 and len(_by_label(done, "facequeue_worker_cpu_percent", "worker")) == 1
         _check_dashboard(done)
+        _check_openmetrics(url)
         worker.terminate()
         worker.wait(30)
         assert stage.producer("jobs", "--prune").returncode == 0
@@ -201,6 +203,14 @@ def _check_stages(samples: Samples, results: Path) -> None:
         middle = samples["facequeue_stage_seconds_bucket", (("le", "0.05"), label)]
         # The table is rounded to a tenth of a millisecond.
         assert sum(ms < 49.9 for ms in spent_ms) <= middle <= sum(ms <= 50.1 for ms in spent_ms)
+
+
+def _check_openmetrics(url: str) -> None:
+    """The stricter format, which Prometheus asks for first."""
+    answer = requests.get(url, timeout=20, headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+    assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
+    families = {family.name for family in openmetrics(answer.text)}
+    assert {"facequeue_images", "facequeue_stage_seconds", "facequeue_jobs"} <= families
 
 
 def _check_dashboard(samples: Samples) -> None:

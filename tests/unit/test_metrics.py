@@ -30,8 +30,8 @@ def test_buckets_are_read_back_as_sums_so_far() -> None:
     """As Prometheus wants them; the last is the number of images."""
     totals = Totals({"embed:0.01": 2, "embed:0.05": 3, "embed:+Inf": 1, "embed:us": 1_500_000})
     assert dict(totals.buckets("embed")) == {
-        "0.005": 0, "0.01": 2, "0.025": 2, "0.05": 5, "0.1": 5, "0.25": 5, "0.5": 5, "1": 5, "2.5": 5, "5": 5, "10": 5,
-        "30": 5, "+Inf": 6,
+        "0.005": 0, "0.01": 2, "0.025": 2, "0.05": 5, "0.1": 5, "0.25": 5, "0.5": 5, "1.0": 5, "2.5": 5, "5.0": 5, "10.0": 5,
+        "30.0": 5, "+Inf": 6,
     }  # fmt: skip
     assert totals.seconds("embed") == 1.5
 

@@ -24,6 +24,7 @@ def main() -> None:
             ["scaling.py", humans, "--copies", 4, "--batch-size", 8, 16, 32, "--loop"],
         ),
         ("Memory over 3,000 images", ["scaling.py", humans, lfw / "images", "--copies", 2, "--runs", "1x1"]),
+        ("What a worker's samples cost", ["sampler.py", humans]),
         ("Accuracy on pairs", ["pairs.py", lfw / "images", pairs, "--margin", 32, "--mirror"]),
     ]
     parts = [

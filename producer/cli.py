@@ -11,7 +11,7 @@ from shared.contract import KNOWN_WEIGHTS, Contract, FacePolicy, own_weights_nam
 from shared.errors import ExitCode, WrongUsage
 from shared.settings import Settings, get_settings
 
-# Chosen by accuracy on 1,000 pairs of LFW: docs/accuracy.md holds the table.
+# Chosen by accuracy on 1,000 pairs of LFW: docs/architecture.md holds the table.
 DEFAULT_MARGIN_PX = 32
 
 cli = typer.Typer(
@@ -329,16 +329,14 @@ def groups(job: JobName, threshold: Threshold = None, as_csv: AsCsv = False, res
 
 
 @cli.command()
-def workers() -> None:
-    """List the workers that are alive."""
-    from producer.tables import print_workers
-    from shared.server import explain_server_errors
-    from shared.worker_registry import living_workers
+def workers(
+    once: Annotated[bool, typer.Option("--once", help="One look, also on a terminal.")] = False,
+) -> None:
+    """Show the workers that are alive, and what they do; on a terminal until Ctrl-C."""
+    from producer.live import show_workers
 
     settings = get_settings()
-    client = _connect(settings)
-    with explain_server_errors(settings):
-        print_workers(living_workers(client))
+    show_workers(_connect(settings), settings, once=once)
 
 
 @cli.command()
@@ -390,6 +388,20 @@ def flower(
     settings = get_settings()
     _connect(settings)
     serve(settings, address, port or settings.flower_port)
+
+
+@cli.command()
+def metrics(
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port.", show_default="FACEQUEUE_METRICS_PORT")
+    ] = None,
+    address: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+) -> None:
+    """Serve metrics of queue, jobs and workers for Prometheus."""
+    from producer.exporter import serve_metrics
+
+    settings = get_settings()
+    serve_metrics(settings, address, port or settings.metrics_port)
 
 
 _INTERRUPTED = 130  # what typer makes of a KeyboardInterrupt

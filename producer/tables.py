@@ -1,6 +1,7 @@
 """Jobs, workers and dead letters as tables."""
 
 from datetime import datetime
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,6 +14,7 @@ from shared.worker_registry import Worker
 
 _PIPE_WIDTH = 10_000
 _BODY_BEGINNING = 120
+NO_WORKERS = "No workers. `python -m worker` starts one."
 
 
 def _time(ms: int) -> str:
@@ -63,17 +65,38 @@ def print_job(job: Job) -> None:
 
 def print_workers(workers: list[Worker]) -> None:
     """One line a worker."""
-    if not workers:
-        print("No workers. `python -m worker` starts one.")
-        return
-    table = new_table("worker", "queues", "processes", "CPU %", "RSS MiB")
+    if workers:
+        print_table(workers_table(workers))
+    else:
+        print(NO_WORKERS)
+
+
+def workers_table(workers: list[Worker]) -> Table:
+    """One row a worker: what it serves, takes, does and has done."""
+    table = new_table(
+        "worker", "host", "queues", "processes", "CPU %", "RSS MiB", "images/s", "images done", "since", "batches"
+    )
     for worker in workers:
-        resources = worker.resources
-        table.add_row(
-            escape(worker.name), escape(", ".join(worker.queues)), str(worker.processes), str(resources.get("cpu_percent", "")),
-            str(resources.get("rss_mib", "")),
-        )  # fmt: skip
-    print_table(table)
+        figures = worker.resources
+        table.add_row(*map(escape, (
+            worker.name.partition("@")[0], worker.host, ", ".join(worker.queues), str(worker.processes),
+            _figure(figures, "cpu_percent", 0), _figure(figures, "rss_mib", 0), _figure(figures, "images_per_s", 1),
+            _figure(figures, "images_done", 0), _time(worker.started_ms) if worker.started_ms else "-", _batches(worker.current),
+        )))  # fmt: skip
+    return table
+
+
+def _batches(current: list[str]) -> str:
+    """`<job>:<batch>,<batch>`, for each job."""
+    of_job: dict[str, list[str]] = {}
+    for item in current:
+        job, _, batch = item.rpartition(":")
+        of_job.setdefault(job, []).append(batch)
+    return " ".join(f"{job}:{','.join(batches)}" for job, batches in of_job.items()) or "-"
+
+
+def _figure(figures: dict[str, Any], name: str, digits: int) -> str:
+    return f"{figures[name]:.{digits}f}" if name in figures else "-"
 
 
 def print_dead_letters(letters: list[DeadLetter]) -> None:

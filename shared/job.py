@@ -6,7 +6,7 @@ Batches are done by being removed from `open`; whatever stays in it is not done,
 
 import json
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,6 +20,8 @@ from shared.server import Client, insist
 
 PREFIX = "facequeue:"
 REGISTRY = f"{PREFIX}jobs"
+METRICS = f"{PREFIX}metrics"
+"""Totals over all jobs (`shared.metrics`)."""
 RECORD_VERSION = "1"
 _WHILE_UNFINISHED = (
     "open", "leases", "holders", "batches", "attempts", "stored", "losses", "alone", "deaths", "verdicts",
@@ -263,6 +265,11 @@ class JobRecord:
         """Of the finished blocks that are on the server."""
         return int(self._client.hget(self._key, "block_bytes") or 0)
 
+    def batches_in_flight(self) -> int:
+        """How many batches are in the hands of a worker."""
+        now_s, micros = self._client.time()
+        return int(self._client.zcount(self._part("leases"), f"({now_s * 1000 + micros // 1000}", "+inf"))
+
     # The worker's side
 
     def agree_on_runtime(self, uid: str, runtime: Runtime) -> dict[str, str]:
@@ -315,13 +322,30 @@ class JobRecord:
         if self.give_back(batch, holder):
             self._change(uid, "refusal", reason)
 
-    def commit(self, uid: str, batch: int, block: bytes, outcomes: dict[str, int], faces: int) -> str:
-        """Stores a block once: `stored`, `last`, or `done`, `unknown`, `cancelled` where it was not wanted."""
-        parts = ["", "open", "leases", "holders", "batches", "attempts", f"block:{batch}", "stored", "losses"]
+    def commit(
+        self, uid: str, batch: int, block: bytes, outcomes: dict[str, int], faces: int, totals: Mapping[str, int] = {}
+    ) -> str:
+        """Stores a block once: `stored`, `last`, or `done`, `unknown`, `cancelled` where it was not wanted.
+
+        `totals` is what it adds to those over all jobs.
+        """
+        parts = [
+            "",
+            "open",
+            "leases",
+            "holders",
+            "batches",
+            "attempts",
+            f"block:{batch}",
+            "stored",
+            "losses",
+            f"={METRICS}",
+        ]
         counters: list[Any] = ["images_done", sum(outcomes.values()), "faces", faces]
         for outcome, amount in outcomes.items():
             counters += [f"outcome:{outcome}", amount]
-        answer: str = self._run("commit", parts, uid, batch, block, *counters)
+        added = [item for pair in totals.items() for item in pair]
+        answer: str = self._run("commit", parts, uid, batch, block, len(counters), *counters, *added)
         return answer
 
     # The aggregator's side

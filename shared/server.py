@@ -18,7 +18,9 @@ Client = Any
 """A `redis.Redis`: its own types mix answers of text and bytes, waited for or not."""
 
 
-def connect(settings: Settings, *, read_timeout_s: float = 30.0) -> Client:
+def connect(
+    settings: Settings, *, read_timeout_s: float = 30.0, connect_timeout_s: float = 5.0, retries: int = 3
+) -> Client:
     """A client of the server; nothing is sent yet."""
     url = settings.server_url
     if url.startswith("redis+socket://"):  # kombu's spelling; redis-py's is unix://
@@ -27,10 +29,10 @@ def connect(settings: Settings, *, read_timeout_s: float = 30.0) -> Client:
         url,
         # redis-py 8 reads with a timeout of 5 s by default, which cuts off its own blocking calls.
         socket_timeout=read_timeout_s,
-        socket_connect_timeout=5.0,
+        socket_connect_timeout=connect_timeout_s,
         health_check_interval=25,
         # Bridges a restart's closed connections; longer waits are the callers', who say what they wait for.
-        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),
+        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), retries),
     )
 
 

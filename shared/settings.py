@@ -99,6 +99,16 @@ class Settings(BaseSettings):
         Path | None, Field(description="Workers write a cProfile file each there; `run --profile` sets it.")
     ] = None
     sample_interval_s: Annotated[float, Field(gt=0, description="Between two samples of CPU and memory.")] = 1.0
+    log_dir: Annotated[
+        Path | None,
+        Field(
+            description="Where each worker writes its samples, `<worker>.csv`; without it, `workers` in "
+            "`FACEQUEUE_STATE_DIR`; `none`: nowhere."
+        ),
+    ] = None
+    log_max_mib: Annotated[
+        float, Field(gt=0, description="A file of samples this large becomes `<worker>.csv.1`, and another begins.")
+    ] = 16.0
     distances_max_gib: Annotated[
         float, Field(gt=0, description="`--distances auto` leaves out a larger distance matrix.")
     ] = 16.0
@@ -106,6 +116,8 @@ class Settings(BaseSettings):
     flower_port: Annotated[int, Field(ge=1, le=65535, description="Loopback port of Flower.")] = 5555
     flower_user: Annotated[str, Field(description="Flower's user, where it has a password.")] = "facequeue"
     flower_password: Annotated[str | None, Field(description="Flower asks for it when it is set.")] = None
+
+    metrics_port: Annotated[int, Field(ge=1, le=65535, description="Loopback port of the metrics.")] = 9808
 
     @field_validator("redis_url")
     @classmethod
@@ -122,6 +134,13 @@ class Settings(BaseSettings):
     def server_url(self) -> str:
         """REDIS_URL, or the address of the compose file's server."""
         return self.redis_url or f"redis://:{quote(self.redis_password, safe='')}@127.0.0.1:{self.redis_port}/0"
+
+    @property
+    def sample_log_dir(self) -> Path | None:
+        """Where workers write their samples; None: nowhere."""
+        if self.log_dir is None:
+            return self.state_dir / "workers"
+        return None if self.log_dir == Path("none") else self.log_dir
 
     @property
     def embed_queue(self) -> str:

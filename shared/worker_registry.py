@@ -1,7 +1,7 @@
 """Which workers are alive: each main process says so every few seconds."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from shared.job import PREFIX
@@ -18,15 +18,17 @@ class Worker:
     queues: list[str]
     processes: int
     resources: dict[str, Any]
+    """Sums over its processes (`worker.resources`), empty at the very start."""
+    host: str = ""
+    started_ms: int = 0
+    current: list[str] = field(default_factory=list)
+    """`<job>:<batch>` of the batches that it works on."""
 
 
-def announce(
-    client: Client, name: str, queues: list[str], processes: int, lease_s: float, resources: dict[str, Any]
-) -> None:
+def announce(client: Client, worker: Worker, lease_s: float) -> None:
     """Says that this worker lives; forgotten after `lease_s` without another word."""
-    body = json.dumps({"queues": queues, "processes": processes, "resources": resources})
-    insist(client, "SADD", _WORKERS, name)
-    insist(client, "SET", f"{PREFIX}worker:{name}", body, "PX", int(lease_s * 1000))
+    insist(client, "SADD", _WORKERS, worker.name)
+    insist(client, "SET", f"{PREFIX}worker:{worker.name}", json.dumps(asdict(worker)), "PX", int(lease_s * 1000))
 
 
 def withdraw(client: Client, name: str) -> None:
@@ -44,7 +46,12 @@ def living_workers(client: Client, queue: str | None = None) -> list[Worker]:
         if body is None:
             client.srem(_WORKERS, name)
             continue
-        worker = Worker(name=name, **json.loads(body))
+        # A worker of another version may say more.
+        said = {key: value for key, value in json.loads(body).items() if key in _FIELDS}
+        worker = Worker(**said | {"name": name})
         if queue is None or queue in worker.queues:
             found.append(worker)
     return found
+
+
+_FIELDS = {part.name for part in fields(Worker)}

@@ -9,6 +9,7 @@ from shared.celery_app import make_celery
 from shared.contract import KNOWN_WEIGHTS
 from shared.logs import log_to_stderr
 from shared.settings import get_settings
+from worker.loaded import note_loaded
 from worker.transport import use_guarded_transport
 from worker.upkeep import Upkeep
 
@@ -59,3 +60,4 @@ def _after_the_fork(**_: Any) -> None:
         settings = get_settings()
         name = settings.preload_weights
         models.load_networks(name, KNOWN_WEIGHTS[name], settings, models.thread_count(settings, _processes))
+        note_loaded()

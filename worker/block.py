@@ -33,6 +33,11 @@ class ImageRecord:
     recalled: bool = False
     """Whether the result was known from an earlier file of the same bytes, under the same contract."""
 
+    @property
+    def spent_ms(self) -> dict[str, float]:
+        """By stage."""
+        return {"decode": self.decode_ms, "detect": self.detect_ms, "embed": self.embed_ms}
+
 
 @dataclass(kw_only=True)
 class Block:

@@ -1,4 +1,5 @@
-"""What a worker's main process does when a child died with a batch: it counts the loss in the job record and sends the batch again.
+"""What a worker's main process does when a child is done with a batch (it counts the images), or died with it: it counts
+the loss in the job record and sends the batch again.
 
 Only here is a loss counted. When the worker itself, the server or the machine goes, nobody is left to count, and no
 image is suspected; the reconciler then sends the batch again.
@@ -7,7 +8,7 @@ image is suspected; the reconciler then sends the batch again.
 import re
 import signal
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 
 import redis
 from billiard.einfo import ExceptionWithTraceback
@@ -25,12 +26,27 @@ from shared.messages import EmbedBatch, parse_message
 from shared.outcomes import Outcome
 from shared.server import Client, connect
 from shared.settings import get_settings
+from worker.progress import PROGRESS, images_stored
 
 _log = get_logger("lost_process")
 
 
 class BatchRequest(Request):  # type: ignore[misc]
     """A batch as the main process sees it."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Celery derives a class for each task, whose own `on_success` does not ask this one's: it is wrapped."""
+        super().__init_subclass__(**options)
+        theirs = cls.on_success
+
+        def on_success(self: Self, failed__retval__runtime: Any, **kwargs: Any) -> None:
+            theirs(self, failed__retval__runtime, **kwargs)
+            failed, answer, _ = failed__retval__runtime
+            images = 0 if failed else images_stored(answer, self.kwargs.get("message"))
+            if images:
+                PROGRESS.add(self.worker_pid, images)
+
+        cls.on_success = on_success
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
         """Called when the task raised, or its process died."""

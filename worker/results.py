@@ -23,12 +23,9 @@ from worker.block import DIMENSIONS
 from worker.distances import write_distances
 from worker.profiling import copy_profiles
 from worker.rows import DIGEST_COLUMNS, FACE_COLUMNS, IMAGE_COLUMNS, Row, carry_over, merged_rows, rows_of_blocks
+from worker.sample_log import SAMPLE_COLUMNS
 from worker.tally import Tally, utc
 
-RESOURCE_COLUMNS = (
-    "time", "pid", "role", "cpu_percent", "rss_mib", "threads", "read_mib", "written_mib", "machine_cpu_percent",
-    "machine_memory_percent",
-)  # fmt: skip
 _SPARE_BYTES = 16 * 2**20  # tables, summary and resource logs, beside the arrays
 _BYTES_AN_IMAGE = 300  # of images.csv and faces.csv
 
@@ -209,7 +206,7 @@ def _write_resources(resources: dict[str, list[dict[str, str]]], folder: Path) -
     folder.mkdir()
     for worker, samples in resources.items():
         with (folder / f"{worker}.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, RESOURCE_COLUMNS, extrasaction="ignore", lineterminator="\n")
+            writer = csv.DictWriter(file, SAMPLE_COLUMNS, extrasaction="ignore", lineterminator="\n")
             writer.writeheader()
             writer.writerows(samples)
 

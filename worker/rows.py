@@ -65,7 +65,7 @@ def rows_of_blocks(blocks: Iterable[bytes], prefix: str) -> Iterator[Row]:
         origin = Origin(block.worker, block.started_ms, block.ended_ms, block.commit_ms)
         embeddings = block.embeddings
         for image in block.images:
-            spent = {"decode": image.decode_ms, "detect": image.detect_ms, "embed": image.embed_ms}
+            spent = image.spent_ms
             yield Row(
                 path=image.path, shown=printable(image.path.removeprefix(prefix)), outcome=image.outcome, error=image.error,
                 digest=image.digest, recalled=image.recalled, spent_ms=spent, origin=origin,

@@ -17,6 +17,7 @@ from shared.errors import BadMessage, ContractError, FaceQueueError, WeightsErro
 from shared.job import Job, JobRecord
 from shared.logs import get_logger
 from shared.messages import AGGREGATE_TASK, EMBED_TASK, Aggregate, EmbedBatch, parse_message
+from shared.metrics import count_batch
 from shared.server import Client, connect
 from shared.settings import get_settings
 from worker import models
@@ -108,8 +109,9 @@ def embed_batch(self: Task, message: Any = None, **unknown: Any) -> str:
         embeddings=np.concatenate([result.embeddings for result in results]),
     )  # fmt: skip
     outcomes, faces = block.count_outcomes(), len(block.embeddings)
+    totals = count_batch(outcomes, faces, (image.spent_ms for image in block.images))
     packing = time.perf_counter()
-    answer = _patiently(lambda: record.commit(batch.uid, batch.batch, block.pack(), outcomes, faces))
+    answer = _patiently(lambda: record.commit(batch.uid, batch.batch, block.pack(), outcomes, faces, totals))
     _commit_ms = (time.perf_counter() - packing) * 1000
     if answer == "last":
         last = Aggregate(version=1, job=batch.job, uid=batch.uid)

@@ -4,7 +4,9 @@ One thread each, in the main process, so that a task which hangs in a library ca
 a batch whose child has died.
 """
 
+import socket
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,13 +18,16 @@ from shared.job import JobRecord
 from shared.logs import get_logger
 from shared.messages import AGGREGATE_TASK, EMBED_TASK
 from shared.server import connect
-from shared.settings import get_settings
-from shared.worker_registry import announce, withdraw
+from shared.settings import Settings, get_settings
+from shared.worker_registry import Worker, announce, withdraw
+from worker.progress import work_in_hand
 from worker.reconcile import Reconciler
 from worker.resources import Sampler
+from worker.sample_log import SampleLog
 
 _log = get_logger("upkeep")
 _HURRY_S = 0.5
+_SEND_PAUSE_S = 0.2
 
 
 class Upkeep(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -42,15 +47,19 @@ class Upkeep(bootsteps.StartStopStep):  # type: ignore[misc]
         client = connect(settings)
         name = str(parent.hostname)
         queues = list(parent.app.amqp.queues.consume_from)
-        self._sampler = Sampler(name)
-        sampler = self._sampler
+        sampler = _make_sampler(parent, name, queues, settings)
+        self._sampler = sampler
+        host, started_ms = socket.gethostname(), int(time.time() * 1000)
 
         def keep_leases() -> None:
-            announce(client, name, queues, parent.concurrency, settings.lease_s, sampler.latest())
+            current = [f"{job}:{batch}" for job, batch in sorted(work_in_hand().values())]
+            me = Worker(name, queues, parent.concurrency, sampler.latest(), host, started_ms, current)
+            announce(client, me, settings.lease_s)
             _renew_leases(client, settings.lease_s)
 
         self._every(settings.lease_s / 5, keep_leases)
-        self._every(settings.sample_interval_s, lambda: sampler.sample(client))
+        self._every(settings.sample_interval_s, sampler.sample)
+        self._every(_SEND_PAUSE_S, lambda: sampler.send(client))
         if settings.aggregate_queue in queues:
             self._reconciler = Reconciler(parent.app, client, settings, name)
             self._every(settings.lease_s / 5, self._reconciler.step)
@@ -96,6 +105,17 @@ class Upkeep(bootsteps.StartStopStep):  # type: ignore[misc]
                 self._stop.wait(min(interval_s, _HURRY_S) if hurry else interval_s)
 
         threading.Thread(target=loop, daemon=True, name=f"upkeep-{getattr(step, '__name__', 'step')}").start()
+
+
+def _make_sampler(parent: Any, name: str, queues: list[str], settings: Settings) -> Sampler:
+    from worker.models import runtime
+
+    serves = {}
+    if settings.embed_queue in queues:
+        serves = {"weights": str(settings.preload_weights), **runtime(settings).as_dict()}
+    folder = settings.sample_log_dir
+    log = SampleLog(folder, name, settings.log_max_mib * 2**20) if folder is not None else None
+    return Sampler(name, lambda: parent.pool.info.get("processes", ()), log, serves)
 
 
 def _give_back(client: Any) -> None:

@@ -1,5 +1,6 @@
 -- Stores a batch's block and marks the batch done, once. Returns 'stored', 'last' (of a sealed job), or why not.
--- KEYS: job, open, leases, holders, batches, attempts, block, stored, losses.  ARGV: uid, batch, block, counter, amount, ...
+-- KEYS: job, open, leases, holders, batches, attempts, block, stored, losses, totals over all jobs
+-- ARGV: uid, batch, block, how many of the following are the job's, counter, amount, ...; then those of the totals
 local job = redis.call('HMGET', KEYS[1], 'uid', 'state')
 if job[1] ~= ARGV[1] then return 'unknown' end
 if job[2] == 'cancelled' then return 'cancelled' end
@@ -15,7 +16,10 @@ redis.call('HDEL', KEYS[5], ARGV[2])
 redis.call('HDEL', KEYS[6], ARGV[2])
 redis.call('HDEL', KEYS[9], ARGV[2])
 redis.call('HDEL', KEYS[1], 'refusal')
-for k = 4, #ARGV, 2 do redis.call('HINCRBY', KEYS[1], ARGV[k], ARGV[k + 1]) end
+local totals = 5 + ARGV[4]
+for k = 5, totals - 1, 2 do redis.call('HINCRBY', KEYS[1], ARGV[k], ARGV[k + 1]) end
+-- pcall: whatever is the matter with the totals, the batch is committed.
+for k = totals, #ARGV, 2 do redis.pcall('HINCRBY', KEYS[#KEYS], ARGV[k], ARGV[k + 1]) end
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 redis.call('HSET', KEYS[1], 'updated_ms', now, 'committed_ms', now)

@@ -23,7 +23,7 @@ from shared.job import PREFIX, Job, JobRecord, Lease
 from shared.messages import EmbedBatch, parse_message
 from shared.outcomes import Outcome
 from shared.server import connect
-from shared.worker_registry import announce, living_workers
+from shared.worker_registry import Worker, announce, living_workers
 from tests.conftest import Stage, wait_until
 from tests.integration.test_job_record import RUNTIME, make_job
 from tests.integration.test_run import result_bytes
@@ -93,8 +93,10 @@ def test_what_adds_is_refused_whole_and_the_rest_works(stage: Stage) -> None:
         send_batch(make_celery(stage.settings), stage.settings, message)
     assert stage.client.hgetall(f"{PREFIX}job:j") == before
     assert record.open_batches() == 2
-    Sampler("w").sample(stage.client)
-    announce(stage.client, "w", ["embed"], 1, 5, {})
+    sampler = Sampler("w", list, None, {})
+    sampler.sample()
+    sampler.send(stage.client)
+    announce(stage.client, Worker("w", ["embed"], 1, {}), 5)
     assert [worker.name for worker in living_workers(stage.client)] == ["w"]
     assert record.take(job.uid, 0, 1, "h", 5) == Lease(attempt=1, losses=0)
     assert record.renew(0, "h", 5)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -240,5 +241,12 @@ def test_flower_shows_readable_tasks_and_the_workers_resources(stage: Stage, sam
     tasks = list(dict(get("/api/tasks")).values())  # type: ignore[call-overload]
     embedded = next(task for task in tasks if task["name"] == "facequeue.embed_batch")
     assert embedded["kwargs"] == "job=seen batch=0 images=9"
-    (worker,) = dict(get("/api/workers?refresh=1")).values()  # type: ignore[call-overload]
-    assert worker["stats"]["psutil"]["rss_mib"] > 50
+
+    def stats() -> dict[str, Any]:
+        (worker,) = dict(get("/api/workers?refresh=1") or {"": {}}).values()  # type: ignore[call-overload]
+        return dict(worker.get("stats", {}).get("psutil", {}))
+
+    wait_until(lambda: stats().get("images_done") == 9, 20, "the next sample")
+    figures = stats()
+    assert figures["rss_mib"] > 50
+    assert (figures["models_loaded"], figures["weights"]) == (1, "casia-webface")

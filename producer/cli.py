@@ -158,6 +158,9 @@ def enqueue(
     weights: Weights = "casia-webface",
     distances: Distances = "auto",
     job: Name = None,
+    inline: Annotated[
+        bool, typer.Option("--inline", help="Send the images through the server, to workers without them.")
+    ] = False,
 ) -> None:
     """Put a folder into the queue of a running server."""
     from producer.enqueue import Request, check_folder, enqueue_images, open_job
@@ -168,7 +171,7 @@ def enqueue(
     settings = get_settings()
     request = Request(
         folder=folder, contract=_contract(faces, exact, margin, mirror, weights), batch_size=batch_size or settings.batch_size,
-        distances=distances, job=job, results_dir=None,
+        distances=distances, job=job, results_dir=None, inline=inline,
     )  # fmt: skip
     real = check_folder(folder)
     client = _connect(settings)
@@ -272,11 +275,12 @@ def aggregate(job: JobName) -> None:
 @cli.command()
 def retry(job: JobName) -> None:
     """Try the failed images of a finished job again, into the same results folder."""
-    from producer.enqueue import retry_job
+    from producer.enqueue import folder_of, retry_job
 
     settings = get_settings()
     client = _connect(settings)
-    _enqueue_and_follow(client, retry_job(client, job, settings, _say), None, settings)
+    found = retry_job(client, job, settings, _say)
+    _enqueue_and_follow(client, found, folder_of(found), settings)
 
 
 @cli.command()

@@ -21,6 +21,7 @@ from producer.gate import Gate, Stopped
 from shared.celery_app import make_celery, send_aggregate, send_batch
 from shared.contract import Contract
 from shared.errors import ServerError, WrongUsage
+from shared.inline import pack_image
 from shared.job import Job, JobRecord, Options, job_names, list_jobs
 from shared.messages import Aggregate, EmbedBatch, check_job_name
 from shared.paths import printable
@@ -42,6 +43,8 @@ class Request:
     job: str | None
     results_dir: Path | None
     """Part of the job's identity for `run`, which writes them itself."""
+    inline: bool = False
+    """Whether the images travel through the server."""
     installation: str = ""
     """Tells the `run`s of different machines on one server apart."""
 
@@ -77,7 +80,7 @@ def origin_of(request: Request, folder: Path) -> str:
     """Fingerprint of folder, settings and results folder."""
     parts = [
         request.installation, str(folder), request.contract.as_dict(), request.batch_size, request.distances,
-        str(request.results_dir),
+        str(request.results_dir), *(["inline"] if request.inline else []),
     ]  # fmt: skip
     return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).hexdigest()
 
@@ -96,7 +99,11 @@ def open_job(client: Client, request: Request, settings: Settings, *, go_on: boo
             JobRecord(client, unfinished[-1].name).go_on(unfinished[-1].uid)
             return unfinished[-1], False
     options = Options(
-        folder=folder_in_root(folder, settings.data_root), batch_size=request.batch_size, distances=request.distances
+        # Workers look for images that travel below no folder of theirs.
+        folder="" if request.inline else folder_in_root(folder, settings.data_root),
+        batch_size=request.batch_size,
+        distances=request.distances,
+        inline=request.inline,
     )
     job, new = JobRecord(client, name or new_job_name(folder, client)).create(
         origin=origin,
@@ -141,6 +148,10 @@ def enqueue_images(
     for images in _in_batches(_still_to_enqueue(job, record, folder), job.options.batch_size):
         try:
             gate.wait()
+            if job.options.inline and folder is not None:
+                for path in images:
+                    packed = pack_image(folder, path, settings.max_image_mib * 2**20)
+                    gate.pass_through(partial(record.put_image, job.uid, producer, batch, path, packed))
             send = gate.pass_through(partial(record.add_batch, job.uid, producer, batch, images))
             message = EmbedBatch(version=1, job=job.name, uid=job.uid, batch=batch, send=send, images=images)
             gate.pass_through(partial(send_batch, app, settings, message))
@@ -190,6 +201,18 @@ def retry_job(client: Client, name: str, settings: Settings, say: Callable[[str]
                 raise WrongUsage(f"No image of job '{name}' failed: there is nothing to try again.")
             say(f"Trying {failed} failed images of job {name} again")
         return record.load()
+
+
+def folder_of(job: Job) -> Path | None:
+    """The folder whose images a job sends through the server; None where they do not travel. WrongUsage where it is gone."""
+    if not job.options.inline:
+        return None
+    folder = Path(job.source)
+    if not folder.is_dir():
+        raise WrongUsage(
+            f"The images of job '{job.name}' travel through the server, and their folder {folder} is not here."
+        )
+    return folder
 
 
 def cancel_job(client: Client, name: str, settings: Settings, *, mark_s: int = 60) -> None:

@@ -54,6 +54,8 @@ class Gate:
             return f"{window} batches are waiting for workers; enqueuing goes on as they are done"
         if self._record.block_bytes() > 2 * mib * 2**20:
             return f"{2 * mib} MiB of results are on the server; enqueuing goes on as the aggregator moves them"
+        if self._record.inline_bytes() > self._settings.inline_window_mib * 2**20:
+            return f"{self._settings.inline_window_mib} MiB of images are on the server; enqueuing goes on as they are done"
         # With no batch of its own on the way nothing would get less by waiting: then only the server's refusal counts.
         if open_batches and server_memory(self._client).above(_ROOM_FOR_WORKERS):
             return _FULL

@@ -5,6 +5,7 @@ Batches are done by being removed from `open`; whatever stays in it is not done,
 """
 
 import json
+import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ METRICS = f"{PREFIX}metrics"
 """Totals over all jobs (`shared.metrics`)."""
 RECORD_VERSION = "1"
 _WHILE_UNFINISHED = (
-    "open", "leases", "holders", "batches", "attempts", "stored", "losses", "alone", "deaths", "verdicts",
+    "open", "leases", "holders", "batches", "attempts", "stored", "losses", "alone", "deaths", "verdicts", "inline",
 )  # fmt: skip
 """Parts of the record that a finished job has no use for."""
 LOSSES_TOGETHER = 2
@@ -43,6 +44,8 @@ class Options:
     batch_size: int
     distances: str
     """`full`, `none` or `auto`."""
+    inline: bool = False
+    """Whether the images travel through the server (`shared.inline`)."""
 
 
 @dataclass(frozen=True)
@@ -230,6 +233,20 @@ class JobRecord:
             return answer
         raise NotFinished(self._refusal(answer))
 
+    def put_image(self, uid: str, producer: str, batch: int, path: str, packed: bytes) -> None:
+        """Stores what is at the path of a batch's image, for workers that cannot look themselves."""
+        parts = ["", f"bytes:{batch}", "inline"]
+        if not self._run("inline_put", parts, uid, producer, batch, os.fsencode(path), packed):
+            raise NotFinished(self._refusal("fenced"))
+
+    def inline_bytes(self) -> int:
+        """Of the images that are on the server."""
+        return int(self._client.hget(self._key, "inline_bytes") or 0)
+
+    def inline_key(self, batch: int) -> str:
+        """Where the images of a batch are on the server: a hash by path."""
+        return self._part(f"bytes:{batch}")
+
     def seal(self, uid: str, producer: str) -> bool:
         """Says that no batch will follow. True where all batches are done already."""
         answer = self._run("seal", ["", "open"], uid, producer)
@@ -339,6 +356,8 @@ class JobRecord:
             f"block:{batch}",
             "stored",
             "losses",
+            f"bytes:{batch}",
+            "inline",
             f"={METRICS}",
         ]
         counters: list[Any] = ["images_done", sum(outcomes.values()), "faces", faces]
@@ -398,7 +417,8 @@ class JobRecord:
 
     def _remove_blocks(self, batches: int) -> None:
         for first in range(0, batches, 1000):
-            self._client.unlink(*(self._part(f"block:{n}") for n in range(first, min(batches, first + 1000))))
+            some = range(first, min(batches, first + 1000))
+            self._client.unlink(*(self._part(f"{kind}:{n}") for n in some for kind in ("block", "bytes")))
 
     # The reconciler's side
 
@@ -430,7 +450,7 @@ class JobRecord:
         else:
             self._client.delete(self._key)
         self._client.unlink(*(self._part(part) for part in ("aggregation", "failed", "failed-now", *_WHILE_UNFINISHED)))
-        self._remove_blocks(batches)
+        self._remove_blocks(batches + 1)  # of the last one perhaps only the images were there
         self._client.zrem(REGISTRY, self.name)
 
 

@@ -57,6 +57,9 @@ class Settings(BaseSettings):
             description="Above this, or above 60 % of maxmemory, the aggregator moves finished blocks to the results folder.",
         ),
     ] = 256
+    inline_window_mib: Annotated[
+        int, Field(ge=1, description="`enqueue --inline` waits while this much of its images is on the server.")
+    ] = 128
     max_image_mib: Annotated[int, Field(ge=1, description="Larger files are `too_large`.")] = 100
     max_image_megapixels: Annotated[int, Field(ge=1, description="Images of more pixels are `too_large`.")] = 100
     image_timeout_s: Annotated[

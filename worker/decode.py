@@ -22,7 +22,7 @@ FORMATS = (
     "JPEG", "MPO", "PNG", "GIF", "WEBP", "AVIF", "HEIF", "TIFF", "BMP", "DIB", "JPEG2000", "PPM", "TGA", "PSD", "PCX",
     "SGI", "ICO", "ICNS", "QOI", "DDS",
 )  # fmt: skip
-_SIGNATURE_BYTES = 32
+HEAD_BYTES = 32
 _WHITE = (255, 255, 255, 255)
 _ADDRESS = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>|0x[0-9a-f]{6,}")
 
@@ -69,7 +69,7 @@ def has_image_signature(head: bytes) -> bool:
     """Whether a file that begins with these bytes is of a format that is read."""
     for kind in _openers():
         accept = Image.OPEN[kind][1]
-        if accept is not None and accept(head[:_SIGNATURE_BYTES]) is True:
+        if accept is not None and accept(head[:HEAD_BYTES]) is True:
             return True
     return False
 
@@ -78,20 +78,23 @@ def read_bytes(path: Path, limits: Limits) -> bytes:
     """The whole file, if it looks like an image and is not too large."""
     try:
         with path.open("rb") as file:
-            head = file.read(_SIGNATURE_BYTES)
-            if path.suffix.lower() not in image_extensions() and not has_image_signature(head):
-                raise ImageTrouble(Outcome.SKIPPED, "neither an image extension nor an image signature")
-            size = path.stat().st_size
-            if size > limits.max_bytes:
-                raise ImageTrouble(
-                    Outcome.TOO_LARGE,
-                    f"file of {size / 2**20:.0f} MiB, the limit is {limits.max_bytes / 2**20:.0f} MiB",
-                )
-            if not head:
-                raise ImageTrouble(Outcome.UNREADABLE, "empty file")
+            head = file.read(HEAD_BYTES)
+            check_file(path.name, head, path.stat().st_size, limits)
             return head + file.read()
     except OSError as error:
         raise ImageTrouble(Outcome.UNREADABLE, f"cannot be read: {error.strerror or type(error).__name__}") from None
+
+
+def check_file(name: str, head: bytes, size: int, limits: Limits) -> None:
+    """ImageTrouble where a file, by its name, its first bytes and its size, is none that is decoded."""
+    if Path(name).suffix.lower() not in image_extensions() and not has_image_signature(head):
+        raise ImageTrouble(Outcome.SKIPPED, "neither an image extension nor an image signature")
+    if size > limits.max_bytes:
+        raise ImageTrouble(
+            Outcome.TOO_LARGE, f"file of {size / 2**20:.0f} MiB, the limit is {limits.max_bytes / 2**20:.0f} MiB"
+        )
+    if not head:
+        raise ImageTrouble(Outcome.UNREADABLE, "empty file")
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from worker.decode import ImageTrouble, Limits, decode, read_bytes
 _CROPS_A_PASS = 32
 # In the fast mode a JPEG is decoded no larger than it takes to find its largest face.
 DRAFT_SHORTEST_PX = 600
+UNLISTED_FOLDER = "a folder that cannot be listed; the files in it are not known"
 
 
 class Networks(Detector, Protocol):
@@ -44,11 +45,11 @@ class Result:
 
 def process_images(
     root: Path, paths: Iterable[str], networks: Networks, contract: Contract, limits: Limits,
-    *, recall: Callable[[str], Result | None] = lambda digest: None, step: Callable[[], None] = lambda: None,
+    *, read: Callable[[str], bytes] | None = None, recall: Callable[[str], Result | None] = lambda digest: None, step: Callable[[], None] = lambda: None,
 ) -> list[Result]:  # fmt: skip
     """One result an image, in the same order.
 
-    `recall` may know the result of a file from its digest (under the same contract); `step` is called before each image
+    `read` gives the bytes of a path's file where they are not below `root` on this disk. `recall` may know the result of a file from its digest (under the same contract); `step` is called before each image
     and each pass of the embedder, and may raise to give up.
     """
     results: list[Result] = []
@@ -60,7 +61,7 @@ def process_images(
         results.append(result)
         try:
             started = time.perf_counter()
-            data = _read(resolve_inside(root, path), limits)
+            data = _read(resolve_inside(root, path), limits) if read is None else read(path)
             record.digest = hashlib.blake2b(data, digest_size=16).hexdigest()
             known = recall(record.digest)
             if known is not None:
@@ -84,7 +85,7 @@ def _reason(error: OutsideDataRoot | OSError) -> str:
 
 def _read(path: Path, limits: Limits) -> bytes:
     if path.is_dir():
-        raise ImageTrouble(Outcome.UNREADABLE, "a folder that cannot be listed; the files in it are not known")
+        raise ImageTrouble(Outcome.UNREADABLE, UNLISTED_FOLDER)
     return read_bytes(path, limits)
 
 

@@ -17,10 +17,12 @@ import redis
 from shared.job import LOSSES_TOGETHER, Job, JobRecord, Lease
 from shared.messages import EmbedBatch
 from shared.outcomes import Outcome
+from shared.server import Client
 from shared.settings import get_settings
 from worker.block import DIMENSIONS, ImageRecord
 from worker.cache import ImageCache
 from worker.decode import Limits
+from worker.inline import read_inline
 from worker.memory import give_memory_back
 from worker.pipeline import Networks, Result, process_images
 
@@ -35,10 +37,12 @@ class Run:
     """One attempt at a batch, by one process that holds its lease."""
 
     def __init__(
-        self, job: Job, batch: EmbedBatch, record: JobRecord, holder: str, networks: Networks, cache: ImageCache
+        self, client: Client, job: Job, batch: EmbedBatch, holder: str, networks: Networks, cache: ImageCache
     ) -> None:
-        self._job, self._batch, self._record, self._holder = job, batch, record, holder
+        self._client, self._job, self._batch, self._holder = client, job, batch, holder
+        self._record = JobRecord(client, job.name)
         self._networks, self._cache, self._settings = networks, cache, get_settings()
+        self._limits = Limits(self._settings.max_image_mib * 2**20, self._settings.max_image_megapixels * 10**6)
         self._asked = time.monotonic()
 
     def process(self, lease: Lease) -> list[Result]:
@@ -63,15 +67,14 @@ class Run:
         return results
 
     def _embed(self, paths: list[str]) -> list[Result]:
-        settings = self._settings
-        limits = Limits(settings.max_image_mib * 2**20, settings.max_image_megapixels * 10**6)
         try:
             return process_images(
-                settings.data_root,
+                self._settings.data_root,
                 paths,
                 self._networks,
                 self._job.contract,
-                limits,
+                self._limits,
+                read=self._fetch if self._job.options.inline else None,
                 recall=self._cache.recall,
                 step=self._step,
             )
@@ -79,6 +82,9 @@ class Run:
             # Nobody knows what is left of this process. It ends as the system's own out-of-memory killer would end it.
             os.kill(os.getpid(), signal.SIGKILL)
             raise
+
+    def _fetch(self, path: str) -> bytes:
+        return read_inline(self._client, self._record.inline_key(self._batch.batch), path, self._limits)
 
     def _step(self) -> None:
         signal.setitimer(signal.ITIMER_REAL, self._settings.image_timeout_s)

@@ -100,7 +100,7 @@ def embed_batch(self: Task, message: Any = None, **unknown: Any) -> str:
     cache = _cache(job)
     try:
         with profiled(get_settings().profile_dir):
-            results = Run(job, batch, record, holder, networks, cache).process(lease)
+            results = Run(_client(), job, batch, holder, networks, cache).process(lease)
     except NotWanted as reason:
         return f"not wanted: {reason}"
     block = Block(

@@ -1,5 +1,5 @@
 -- Stores a batch's block and marks the batch done, once. Returns 'stored', 'last' (of a sealed job), or why not.
--- KEYS: job, open, leases, holders, batches, attempts, block, stored, losses, totals over all jobs
+-- KEYS: job, open, leases, holders, batches, attempts, block, stored, losses, the batch's images, their sizes, totals over all jobs
 -- ARGV: uid, batch, block, how many of the following are the job's, counter, amount, ...; then those of the totals
 local job = redis.call('HMGET', KEYS[1], 'uid', 'state')
 if job[1] ~= ARGV[1] then return 'unknown' end
@@ -15,6 +15,12 @@ redis.call('HDEL', KEYS[4], ARGV[2])
 redis.call('HDEL', KEYS[5], ARGV[2])
 redis.call('HDEL', KEYS[6], ARGV[2])
 redis.call('HDEL', KEYS[9], ARGV[2])
+local inline = redis.call('HGET', KEYS[11], ARGV[2])
+if inline then
+  redis.call('UNLINK', KEYS[10])
+  redis.call('HDEL', KEYS[11], ARGV[2])
+  redis.call('HINCRBY', KEYS[1], 'inline_bytes', -inline)
+end
 redis.call('HDEL', KEYS[1], 'refusal')
 local totals = 5 + ARGV[4]
 for k = 5, totals - 1, 2 do redis.call('HINCRBY', KEYS[1], ARGV[k], ARGV[k + 1]) end

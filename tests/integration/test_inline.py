@@ -1,0 +1,53 @@
+"""`enqueue --inline`: workers that see no image on their disk give the same results."""
+
+from pathlib import Path
+
+from shared.job import PREFIX
+from tests.conftest import Stage, wait_until
+from tests.integration.test_run import result_bytes
+
+
+def test_images_through_the_server(stage: Stage, sample: Path, tmp_path: Path) -> None:
+    """The same bytes as from the disk, with every kind of trouble; nothing of the images stays; a window bounds them."""
+    images = tmp_path / "images"
+    images.mkdir()
+    for number, path in enumerate(sorted(path for path in sample.rglob("*") if path.is_file())):
+        (images / f"{number:02}-{path.name}").write_bytes(path.read_bytes())
+    (images / "outside.jpg").symlink_to(sample / "hopper" / "as-is.jpg")
+    (images / "circle.jpg").symlink_to("circle.jpg")
+    (images / "nothing.jpg").symlink_to("gone.jpg")
+    (images / "empty.jpg").touch()
+    with (images / "large.jpg").open("wb") as file:
+        file.truncate(3 * 2**20)
+    limits = {"FACEQUEUE_MAX_IMAGE_MIB": "2", "FACEQUEUE_INLINE_WINDOW_MIB": "1"}
+    root = {"FACEQUEUE_DATA_ROOT": str(tmp_path / "nowhere")} | limits
+    enqueuing = stage.spawn(
+        "producer", "enqueue", str(images), "--inline", "--job", "sent", "--batch-size", "3", log="p.log", **root
+    )
+    wait_until(lambda: "MiB of images are on the server" in stage.log("p.log"), 30, "the window is full")
+    assert enqueuing.poll() is None
+    stage.worker("--concurrency", "1", **root)
+    assert enqueuing.wait(60) == 0, stage.log("p.log")
+    done = stage.producer("watch", "sent")
+    assert done.returncode == 3, done.stderr
+    calm = stage.producer(
+        "run", str(images), "--results", str(stage.results), "--job", "calm", "--workers", "1", **limits
+    )
+    assert calm.returncode == 3, calm.stderr
+    assert result_bytes(stage.results / "sent") == result_bytes(stage.results / "calm")
+    left = {key.decode() for key in stage.client.scan_iter(f"{PREFIX}job:sent*")}
+    assert left == {f"{PREFIX}job:sent", f"{PREFIX}job:sent:failed"}
+    (images / "empty.jpg").write_bytes((sample / "hopper" / "smaller.jpg").read_bytes())
+    again = stage.producer("retry", "sent", **root)
+    assert again.returncode == 3, again.stderr
+    rows = (stage.results / "sent" / "images.csv").read_text()
+    assert ",empty.jpg,ok," in rows
+
+
+def test_a_cancelled_jobs_images_go_too(stage: Stage, sample: Path) -> None:
+    """Nothing of them stays on the server."""
+    done = stage.producer("enqueue", str(sample / "hopper"), "--inline", "--job", "gone", "--batch-size", "4")
+    assert done.returncode == 0, done.stderr
+    assert list(stage.client.scan_iter(f"{PREFIX}job:gone:bytes:*"))
+    assert stage.producer("cancel", "gone").returncode == 0
+    assert {key.decode() for key in stage.client.scan_iter(f"{PREFIX}job:gone*")} == {f"{PREFIX}job:gone"}

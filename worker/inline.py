@@ -1,0 +1,23 @@
+"""Reads images that travel through the server, with the outcomes that reading them from the disk would have had."""
+
+from shared.inline import TooLarge, fetch_image
+from shared.outcomes import Outcome
+from shared.server import Client
+from worker.decode import HEAD_BYTES, ImageTrouble, Limits, check_file
+from worker.pipeline import UNLISTED_FOLDER
+
+
+def read_inline(client: Client, key: str, path: str, limits: Limits) -> bytes:
+    """The bytes of one image; ImageTrouble, OSError or OutsideDataRoot as from the disk."""
+    try:
+        data = fetch_image(client, key, path)
+    except TooLarge as large:
+        check_file(path, large.head, large.size, limits)
+        # Only where this worker's limit is above the producer's.
+        raise ImageTrouble(
+            Outcome.TOO_LARGE, f"file of {large.size / 2**20:.0f} MiB, more than its producer sends"
+        ) from None
+    except IsADirectoryError:
+        raise ImageTrouble(Outcome.UNREADABLE, UNLISTED_FOLDER) from None
+    check_file(path, data[:HEAD_BYTES], len(data), limits)
+    return data

@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 CODE := producer shared worker tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format lock compose-test screenshots bench chaos accuracy clean
+.PHONY: help run test lint format lock audit compose-test screenshots bench chaos accuracy clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -56,6 +56,10 @@ chaos: $(READY) ## Break everything, see that nothing is lost (CHAOS_DATA=a fold
 compose-test: $(READY) ## The whole story of `docker compose up`, on the Docker engine that is there
 	$(BIN)/python tests/compose/story.py
 
+audit: $(READY) ## Look the locked packages up among known vulnerabilities (needs the network)
+	test -x .audit/bin/pip-audit || { $(PYTHON) -m venv .audit && .audit/bin/pip install --quiet pip-audit; }
+	.audit/bin/pip-audit --no-deps --disable-pip --requirement requirements/all.lock
+
 screenshots: $(READY) ## Pictures of Flower and of a report, from a real run (SHOT_DATA=..., SCREENSHOTS=folder; needs chromium-driver)
 	$(BIN)/python -m tests.browser.screenshots "$(SHOT_DATA)" "$(SCREENSHOTS)"
 
@@ -66,4 +70,4 @@ accuracy: $(READY) ## Measure accuracy on labelled pairs: IMAGES=... PAIRS=...
 	$(BIN)/python benchmarks/pairs.py "$(IMAGES)" "$(PAIRS)"
 
 clean: ## Remove the virtual environment and what tools left behind
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info sample
+	rm -rf $(VENV) .audit .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info sample

@@ -13,7 +13,7 @@ from worker.decode import ImageTrouble, Limits, decode, read_bytes
 from worker.pipeline import DRAFT_SHORTEST_PX, Networks
 
 LIMITS = Limits(100 * 2**20, 100 * 10**6)
-_EVERY = {"lfw-view1/images": 5}  # all 1,549 take eight minutes; they are the same too
+_EVERY = {"lfw-view1/images": 5}  # all 1,549 take ten minutes
 
 
 @pytest.mark.data
@@ -41,15 +41,16 @@ def test_every_face_is_facenet_pytorchs(photographs: Path, networks: Networks, f
 @pytest.mark.data
 @pytest.mark.timeout(1200)
 def test_the_fast_mode_finds_the_same_face(photographs: Path, networks: Networks) -> None:
-    """The same largest face (overlap 0.9) on 99.5 % of all photographs, and never none where there is one."""
+    """The same largest face (overlap 0.9) on 99.5 % of the photographs, and never none where there is one."""
     different: list[str] = []
     missed: list[str] = []
     compared = 0
-    for path in sorted(
-        p for folder in ("humans", "scenes", "lfw-view1/images") for p in (photographs / folder).rglob("*")
-    ):
-        if path.is_dir():
-            continue
+    files = [
+        path
+        for folder in ("humans", "scenes", "lfw-view1/images")
+        for path in sorted(p for p in (photographs / folder).rglob("*") if p.is_file())[:: _EVERY.get(folder, 1)]
+    ]
+    for path in files:
         try:
             data = read_bytes(path, LIMITS)
             image, reduced = decode(data, LIMITS).image, decode(data, LIMITS, DRAFT_SHORTEST_PX)
@@ -64,6 +65,6 @@ def test_the_fast_mode_finds_the_same_face(photographs: Path, networks: Networks
         elif len(wanted) and overlap(exact.boxes[wanted[0]], fast.boxes[found[0]] * reduced.reduction) < 0.9:
             different.append(path.name)
     print(f"{compared} images compared, another face or box on {len(different)}: {different}")
-    assert compared > 1600
+    assert compared > 400
     assert not missed
     assert len(different) <= 0.005 * compared

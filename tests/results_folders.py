@@ -11,7 +11,8 @@ import numpy as np
 
 from shared.contract import KNOWN_WEIGHTS, Contract
 from shared.report.distances import Distances, Float32
-from worker.results import FACE_COLUMNS, IMAGE_COLUMNS, RESOURCE_COLUMNS
+from worker.rows import FACE_COLUMNS, IMAGE_COLUMNS
+from worker.sample_log import SAMPLE_COLUMNS
 
 CONTRACT = Contract(
     faces="largest", mode="fast", margin_px=32, weights="casia-webface", weights_sha256=KNOWN_WEIGHTS["casia-webface"]
@@ -58,7 +59,7 @@ def make_results(
     _write(folder / "images.csv", IMAGE_COLUMNS, images)
     (folder / "resources").mkdir()
     for worker, samples in (resources or {}).items():
-        _write(folder / "resources" / f"{worker}.csv", RESOURCE_COLUMNS, samples)
+        _write(folder / "resources" / f"{worker}.csv", SAMPLE_COLUMNS, samples)
     values = {
         "job": folder.name, "source": "/nowhere/photos", "images": len(images), "faces": len(paths), "images_per_s": 12.5,
         "outcomes": {}, "seconds": {"decode": 1.0, "detect": 2.0, "embed": 1.0}, "workers": {}, "contract": CONTRACT.as_dict(),

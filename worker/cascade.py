@@ -20,7 +20,7 @@ CELL_PX, STRIDE_PX = 12, 2  # P-net's receptive field and step
 _OVERLAP_PX = CELL_PX - STRIDE_PX  # input rows that one more strip of P-net needs beside its own
 # P-net runs over strips of about this many pixels: its activations stay in the cache, and memory does not grow with
 # the image. (Measured: 79 ns a pixel at 1 megapixel, 85 in one piece, 107 at 0.03.)
-_STRIP_PIXELS = 500_000
+STRIP_PIXELS = 500_000
 _CHUNK = 64  # boxes that suppression looks at together
 
 
@@ -78,7 +78,7 @@ def propose(sums: UInt32, scale: float, networks: Detector) -> Float32:
     """P-net over one level: float32 [n, 9] x1, y1, x2, y2, probability and four offsets, suppressed within the level."""
     out_height = int((sums.shape[1] - 1) * scale + 1)
     out_width = int((sums.shape[2] - 1) * scale + 1)
-    strip = max(STRIDE_PX, _STRIP_PIXELS // out_width // STRIDE_PX * STRIDE_PX)
+    strip = max(STRIDE_PX, STRIP_PIXELS // out_width // STRIDE_PX * STRIDE_PX)
     threshold = math.log(THRESHOLDS[0] / (1 - THRESHOLDS[0]))
     found = []
     for top in range(0, max(1, out_height - _OVERLAP_PX), strip):

@@ -18,8 +18,7 @@ from shared.errors import ContractError, WeightsError
 from shared.logs import get_logger
 from shared.settings import Settings
 from worker import weights
-from worker.area import Float32
-from worker.cascade import detect_faces
+from worker.cascade import STRIP_PIXELS, detect_faces
 from worker.cores import usable_cores
 from worker.decode import DECODER
 from worker.pipeline import Networks
@@ -118,12 +117,17 @@ def _compile_cache(cache_dir: Path) -> Path | None:
 
 
 def _warm_up(networks: Networks) -> None:
+    """Runs everything once, at the largest shapes that are common: OpenVINO keeps memory for the largest it has seen.
+
+    So a process has its full size from the start, and a machine that is too small for it shows at once.
+    """
     noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3)).astype(np.uint8)
     detect_faces(noise, networks)
-    for size in (24, 48):
-        crops: Float32 = np.zeros((1, 3, size, size), np.float32)
-        (networks.rnet if size == 24 else networks.onet)(crops)
-    networks.embed(np.zeros((1, 3, 160, 160), np.float32))
+    width = 1024
+    networks.pnet(np.zeros((1, 3, STRIP_PIXELS // width, width), np.float32))
+    networks.rnet(np.zeros((128, 3, 24, 24), np.float32))
+    networks.onet(np.zeros((64, 3, 48, 48), np.float32))
+    networks.embed(np.zeros((16, 3, 160, 160), np.float32))
 
 
 def serve_contract(contract: Contract, agreed: dict[str, str], mine: Runtime) -> None:

@@ -40,7 +40,7 @@ def test_strips_change_nothing(sample: Path, networks: Networks, monkeypatch: py
     """P-net in one piece or in narrow strips: the same faces to the float's last digits."""
     pixels = np.asarray(Image.open(sample / "both.jpg").convert("RGB"))
     whole = cascade.detect_faces(pixels, networks)
-    monkeypatch.setattr(cascade, "_STRIP_PIXELS", 20_000)
+    monkeypatch.setattr(cascade, "STRIP_PIXELS", 20_000)
     strips = cascade.detect_faces(pixels, networks)
     np.testing.assert_allclose(strips.boxes, whole.boxes, atol=1e-3)
 

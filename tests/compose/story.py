@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
 import requests
 
+from tests.compose import cluster
 from tests.integration.test_run import result_bytes
 
 ROOT = Path(__file__).parent.parent.parent
@@ -220,6 +221,31 @@ def tell(story: Story) -> None:
         check(b"NOPERM" in flushed.stdout + flushed.stderr, "nobody can empty the server")
 
 
+def tell_of_a_cluster(story: Story) -> None:
+    """Producer and workers in different networks, without a shared disk, over TLS."""
+    with step("two networks, TLS, images through the server: the same bytes"):
+        images, out = story.folder / "pictures", story.folder / "ran"
+        story.producer("sample", str(images), expect=0)
+        try:
+            cluster.play(story.folder, images, story.folder / "far-results")
+        finally:
+            cluster.clear_up(story.folder)
+        story.producer(
+            "run",
+            str(images),
+            "--results",
+            str(out),
+            "--job",
+            "far",
+            expect=3,
+            FACEQUEUE_STATE_DIR=str(story.folder / "st"),
+        )
+        check(
+            result_bytes(out / "far") == result_bytes(story.folder / "far-results" / "far"),
+            "a cluster gives the same bytes",
+        )
+
+
 def main() -> None:
     """Runs the story where an engine answers."""
     if subprocess.run(["docker", "version"], capture_output=True).returncode:
@@ -229,6 +255,7 @@ def main() -> None:
         story = Story(Path(temporary))
         try:
             tell(story)
+            tell_of_a_cluster(story)
         finally:
             subprocess.run(
                 ["docker", "compose", "-p", PROJECT, "down", "--volumes", "--timeout", "10"],

@@ -46,6 +46,12 @@ def _client() -> Client:
     return connect(get_settings())
 
 
+@lru_cache(maxsize=1)
+def _quick_client() -> Client:
+    """For what is asked while an image's time runs: a server that hangs must not look like an image that does."""
+    return connect(get_settings(), read_timeout_s=5.0)
+
+
 def _patiently(call: Callable[[], T]) -> T:
     """Repeats a call while the server is away or full: what was computed is kept until it can be stored."""
     deadline = time.monotonic() + _SERVER_PATIENCE_S
@@ -100,7 +106,7 @@ def embed_batch(self: Task, message: Any = None, **unknown: Any) -> str:
     cache = _cache(job)
     try:
         with profiled(get_settings().profile_dir):
-            results = Run(_client(), job, batch, holder, networks, cache).process(lease)
+            results = Run(_quick_client(), job, batch, holder, networks, cache).process(lease)
     except NotWanted as reason:
         return f"not wanted: {reason}"
     block = Block(
@@ -124,7 +130,7 @@ def embed_batch(self: Task, message: Any = None, **unknown: Any) -> str:
 def _cache(job: Job) -> ImageCache:
     settings = get_settings()
     runtime = models.runtime(settings).as_dict()
-    return ImageCache(_client(), job.contract, runtime, settings.cache_ttl_s, settings.cache_max_mib)
+    return ImageCache(_quick_client(), job.contract, runtime, settings.cache_ttl_s, settings.cache_max_mib)
 
 
 def _networks_for(job: Job, record: JobRecord) -> Any:

@@ -164,7 +164,7 @@ def enqueue_images(
         batch += 1
     if record.seal(job.uid, producer):
         last = Aggregate(version=1, job=job.name, uid=job.uid)
-        with suppress(Stopped):  # the workers notice
+        with suppress(Stopped, OperationalError):  # the workers notice
             gate.pass_through(partial(send_aggregate, app, settings.aggregate_queue, last))
     _wait_for_disk(client)
 
@@ -195,6 +195,7 @@ def retry_job(client: Client, name: str, settings: Settings, say: Callable[[str]
     with explain_server_errors(settings):
         record = JobRecord(client, name)
         job = record.load()
+        folder_of(job)  # before anything is changed
         if not (job.retries and job.state == "enqueuing"):
             failed = record.reopen(job)
             if failed == 0:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import redis
+from kombu.exceptions import OperationalError
 
 from shared.job import JobRecord
 from shared.server import Client, server_memory
@@ -14,6 +15,7 @@ _PAUSE_S = 0.2
 _ROOM_FOR_WORKERS = 0.75
 """Share of maxmemory above which nothing is added: the rest is for results, without which nothing gets less."""
 _FULL = "The server is full (maxmemory); enqueuing goes on as workers make room"
+_AWAY = "The server does not answer; enqueuing goes on when it is back"
 T = TypeVar("T")
 
 
@@ -34,18 +36,26 @@ class Gate:
 
     def wait(self) -> None:
         """Returns when one more batch may be added; Stopped where that is not wanted any more."""
-        while reason := self._reason():
+        while reason := self.pass_through(self._reason):
             self._pause(reason)
         if self._should_stop():
             raise Stopped
 
     def pass_through(self, call: Callable[[], T]) -> T:
-        """Repeats a call until the server has room for it. A call that was refused has changed nothing."""
+        """Repeats a call until the server takes it. It may be away or full for a while; then its error is raised."""
+        since = time.monotonic()
         while True:
             try:
                 return call()
             except redis.OutOfMemoryError:
+                # While batches are open, workers make room sooner or later.
+                if self._record.open_batches() == 0 and time.monotonic() - since > self._settings.worker_timeout_s:
+                    raise
                 self._pause(_FULL)
+            except (redis.ConnectionError, redis.TimeoutError, OperationalError):
+                if time.monotonic() - since > self._settings.worker_timeout_s:
+                    raise
+                self._pause(_AWAY)
 
     def _reason(self) -> str | None:
         window, mib = self._settings.window_batches, self._settings.blocks_in_server_mib
@@ -54,7 +64,7 @@ class Gate:
             return f"{window} batches are waiting for workers; enqueuing goes on as they are done"
         if self._record.block_bytes() > 2 * mib * 2**20:
             return f"{2 * mib} MiB of results are on the server; enqueuing goes on as the aggregator moves them"
-        if self._record.inline_bytes() > self._settings.inline_window_mib * 2**20:
+        if open_batches and self._record.inline_bytes() > self._settings.inline_window_mib * 2**20:
             return f"{self._settings.inline_window_mib} MiB of images are on the server; enqueuing goes on as they are done"
         # With no batch of its own on the way nothing would get less by waiting: then only the server's refusal counts.
         if open_batches and server_memory(self._client).above(_ROOM_FOR_WORKERS):

@@ -28,6 +28,8 @@ _WHILE_UNFINISHED = (
     "open", "leases", "holders", "batches", "attempts", "stored", "losses", "alone", "deaths", "verdicts", "inline",
 )  # fmt: skip
 """Parts of the record that a finished job has no use for."""
+_PARTS = ("aggregation", "failed", "failed-now", *_WHILE_UNFINISHED)
+"""All parts of the record but blocks and images, which are one a batch."""
 LOSSES_TOGETHER = 2
 """After so many lost processes a batch's images run one by one."""
 DEATHS_ALONE = 3
@@ -197,7 +199,7 @@ class JobRecord:
             "queue_prefix": queue_prefix, "batches": 0, "images": 0, "cursor": json.dumps(""), "sends": 0, "taken": 0,
         }  # fmt: skip
         pairs = [item for pair in fields.items() for item in pair]
-        present = self._run("create", ["", "registry"], self.name, uid, *pairs)
+        present = self._run("create", ["", "registry", *_PARTS], self.name, uid, *pairs)
         return self.load(), present == uid
 
     def exists(self) -> bool:
@@ -264,7 +266,7 @@ class JobRecord:
     def reopen(self, job: Job) -> int:
         """Opens a finished job again for its failed images; how many these are."""
         counters = [f"outcome:{outcome}" for outcome in FAILED]
-        answer = self._run("reopen", ["", "failed", "registry"], job.uid, job.name, *counters)
+        answer = self._run("reopen", ["", "failed", "registry"], job.uid, uuid.uuid4().hex, job.name, *counters)
         if isinstance(answer, int):
             return answer
         raise WrongUsage(f"Job '{job.name}' is {answer}: only the failed images of a finished job can be tried again.")
@@ -409,10 +411,12 @@ class JobRecord:
         self._client.unlink(noted)
         rows = [(index, pack_paths([path])) for index, path in failed.items()]
         for first in range(0, len(rows), 1000):
-            self._client.hset(noted, mapping=dict(rows[first : first + 1000]))
+            # Also on a full server: finishing makes room.
+            insist(self._client, "HSET", noted, *(item for row in rows[first : first + 1000] for item in row))
         answer: str = self._run("finish", parts, job.uid, holder, ttl_s)
         if answer == "finished":
             self._remove_blocks(job.batches)
+        self._client.unlink(noted)
         return answer
 
     def _remove_blocks(self, batches: int) -> None:
@@ -443,15 +447,8 @@ class JobRecord:
 
     def delete(self, *, keep_mark_s: int = 0) -> None:
         """Removes every key of the job; `keep_mark_s` keeps the word `cancelled` for those who watch."""
-        batches = int(self._client.hget(self._key, "batches") or 0)
-        if keep_mark_s:
-            insist(self._client, "HSET", self._key, "state", "cancelled")
-            self._client.expire(self._key, keep_mark_s)
-        else:
-            self._client.delete(self._key)
-        self._client.unlink(*(self._part(part) for part in ("aggregation", "failed", "failed-now", *_WHILE_UNFINISHED)))
+        batches = self._run("delete", ["", "registry", *_PARTS], self.name, keep_mark_s)
         self._remove_blocks(batches + 1)  # of the last one perhaps only the images were there
-        self._client.zrem(REGISTRY, self.name)
 
 
 def job_names(client: Client) -> list[str]:

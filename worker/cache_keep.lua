@@ -10,8 +10,8 @@ local kept = 0
 for k = 3, #KEYS do
   local size = #ARGV[k] + 2 * #KEYS[k] + 100  -- what Redis keeps beside the value, about
   if total + size <= tonumber(ARGV[2]) and redis.call('SET', KEYS[k], ARGV[k], 'NX', 'EX', ARGV[1]) then
-    redis.call('ZADD', KEYS[1], now + ARGV[1], size .. ':' .. KEYS[k])
-    total = total + size
+    -- Not added where it had expired and is still in the index: it is counted already.
+    total = total + size * redis.call('ZADD', KEYS[1], now + ARGV[1], size .. ':' .. KEYS[k])
     kept = kept + 1
   end
 end

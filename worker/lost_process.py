@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import redis
 from billiard.einfo import ExceptionWithTraceback
-from billiard.exceptions import WorkerLostError
+from billiard.exceptions import Terminated, WorkerLostError
 from celery import Task
 from celery.exceptions import Ignore, Reject
 from celery.worker import state
@@ -53,9 +53,9 @@ class BatchRequest(Request):  # type: ignore[misc]
         error = exc_info.exception
         error = error.exc if isinstance(error, ExceptionWithTraceback) else error
         super().on_failure(exc_info, send_failed_event, return_ok)
-        if state.should_terminate:
-            return
-        if isinstance(error, WorkerLostError):
+        if state.should_terminate or self._already_cancelled or isinstance(error, Terminated):
+            return  # ended by this worker itself, as it does when it loses the server
+        if isinstance(error, (WorkerLostError, SystemExit)):
             _count(self, verdict_on(str(error), get_settings().image_timeout_s), send_again=True)
         elif not isinstance(error, (Reject, Ignore, redis.RedisError)):
             # Not foreseen, but no reason to lose the neighbours. The reconciler sends it again, a little later.

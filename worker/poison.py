@@ -61,6 +61,7 @@ class Run:
                 continue
             self._record.note_alone(self._batch.batch, self._holder, index)
             results += self._embed([path])
+            _disarm()
             # Kept at once: the next image may take this process with it.
             self._cache.keep(results[-1:])
         self._record.note_alone(self._batch.batch, self._holder, None)
@@ -87,12 +88,13 @@ class Run:
         return read_inline(self._client, self._record.inline_key(self._batch.batch), path, self._limits)
 
     def _step(self) -> None:
-        signal.setitimer(signal.ITIMER_REAL, self._settings.image_timeout_s)
+        _disarm()  # what is asked of the server is not the image's time
         if time.monotonic() - self._asked > _ASK_EVERY_S:
             self._asked = time.monotonic()
             with suppress(redis.RedisError):  # what is computed is kept until the server is back
                 if not self._record.is_wanted(self._job.uid, self._batch.batch, self._holder):
                     raise NotWanted("cancelled, or handed back")
+        signal.setitimer(signal.ITIMER_REAL, self._settings.image_timeout_s)
 
 
 @contextmanager
@@ -102,7 +104,11 @@ def _alarm_off_at_the_end() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        _disarm()
+
+
+def _disarm() -> None:
+    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _convicted(path: str, verdict: str) -> Result:

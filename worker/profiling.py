@@ -8,6 +8,10 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
+from shared.logs import get_logger
+
+_log = get_logger("profiling")
+
 
 @lru_cache(maxsize=1)
 def _profile() -> cProfile.Profile:
@@ -27,10 +31,13 @@ def profiled(folder: Path | None) -> Iterator[None]:
     finally:
         profile.disable()
         # After every batch: a process that is ended has no moment left for it.
-        folder.mkdir(parents=True, exist_ok=True)
-        part = folder / f".{os.getpid()}.part"
-        profile.dump_stats(part)
-        part.replace(folder / f"worker-{os.getpid()}.prof")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            part = folder / f".{os.getpid()}.part"
+            profile.dump_stats(part)
+            part.replace(folder / f"worker-{os.getpid()}.prof")
+        except OSError as error:  # a batch is worth more than its profile
+            _log.warning("no profile in %s: %s", folder, error, extra={"action": "profile_failed"})
 
 
 def copy_profiles(folder: Path | None, target: Path) -> None:

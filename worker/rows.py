@@ -13,7 +13,7 @@ import numpy as np
 from shared.errors import ResultsError
 from shared.paths import printable
 from worker.area import Float32
-from worker.block import Block
+from worker.block import DIMENSIONS, Block
 
 FACE_COLUMNS = ("face", "image", "path", "x1", "y1", "x2", "y2", "probability")
 IMAGE_COLUMNS = (
@@ -80,6 +80,8 @@ def merged_rows(folder: Path, retried: dict[int, str], fresh: Iterator[Row]) -> 
     """The images of a results folder, with those of `retried` (path by index) replaced by `fresh` ones, in order."""
     try:
         embeddings = np.load(folder / "embeddings.npy", mmap_mode="r")
+        if embeddings.shape != (_count_rows(folder / "faces.csv"), DIMENSIONS):
+            raise ValueError("embeddings.npy does not fit faces.csv")
         with (
             (folder / "images.csv").open(newline="", encoding="utf-8") as images_file,
             (folder / "faces.csv").open(newline="", encoding="utf-8") as faces_file,
@@ -103,16 +105,30 @@ def merged_rows(folder: Path, retried: dict[int, str], fresh: Iterator[Row]) -> 
                         figures=[image[column] for column in _FIGURES], boxes=boxes, embeddings=embeddings[face : face + count],
                     )  # fmt: skip
                 face += count
-    except (FileNotFoundError, KeyError, ValueError) as error:
+    except (FileNotFoundError, EOFError, KeyError, ValueError, csv.Error) as error:
         raise ResultsError(
             f"The earlier results in {folder} are not whole ({error}), so failed images cannot be added to them. Cancel the "
             "job and run it again."
         ) from None
 
 
+def _count_rows(path: Path) -> int:
+    with path.open(newline="", encoding="utf-8") as file:
+        return sum(1 for _ in csv.reader(file)) - 1
+
+
 def carry_over(folder: Path, summary: dict[str, Any]) -> dict[str, Any]:
     """The summary of all that was done: speed and workers of the first time, and one entry for each time after it."""
-    before: dict[str, Any] = json.loads((folder / "summary.json").read_text())
+    try:
+        before: dict[str, Any] = dict(json.loads((folder / "summary.json").read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise ResultsError(
+            f"{folder / 'summary.json'} is not whole ({error}). Cancel the job and run it again."
+        ) from None
     again = {name: summary[name] for name in ("started", "ended", "seconds", "workers")}
     kept = {name: before.get(name) for name in ("images_per_s", "seconds", "workers", "started", "ended", "recalled")}
-    return summary | kept | {"retries": [*before.get("retries", []), again]}
+    return (
+        summary
+        | kept
+        | {"retries": [*(entry for entry in before.get("retries", []) if entry["started"] != again["started"]), again]}
+    )

@@ -49,7 +49,7 @@ def _client() -> Client:
 @lru_cache(maxsize=1)
 def _quick_client() -> Client:
     """For what is asked while an image's time runs: a server that hangs must not look like an image that does."""
-    return connect(get_settings(), read_timeout_s=5.0)
+    return connect(get_settings(), read_timeout_s=5.0, connect_timeout_s=2.0, retries=0)
 
 
 def _patiently(call: Callable[[], T]) -> T:
@@ -175,6 +175,13 @@ def aggregate(self: Task, message: Any = None, **unknown: Any) -> str:
     except FaceQueueError as error:
         problem = str(error)
         _log.error("%s", problem, extra={"action": "aggregation_failed"})
+        answer = "failed"
+    except redis.RedisError:
+        raise  # the lease runs out, and the reconciler sees to it that it is done again
+    except Exception as error:
+        # Not foreseen: without a word in the record it would be tried for ever, and whoever follows would wait.
+        problem = f"The results could not be written: {type(error).__name__}: {error}. The aggregator's log has more."
+        _log.exception("job %s: %s", job.name, problem, extra={"action": "aggregation_failed"})
         answer = "failed"
     finally:
         record.release_aggregation(job.uid, holder, problem)

@@ -124,8 +124,9 @@ def _give_back(client: Any) -> None:
     The process at work on one notices before its next image, and stops.
     """
     for request in list(state.active_requests):
-        if request.name == EMBED_TASK:
-            job, batch, _ = request.id.rsplit(":", 2)
+        job, _, rest = request.id.partition(":")
+        batch = rest.partition(":")[0]
+        if request.name == EMBED_TASK and batch.isdecimal():
             JobRecord(client, job).give_back(int(batch), f"{request.hostname}/{request.worker_pid}")
 
 

@@ -1,5 +1,6 @@
 -- Opens a finished job for its failed images. Returns how many there are, or why not.
--- KEYS: job, failed, registry.  ARGV: uid, name, counter of failed images by outcome, ...
+-- The job gets another uid: messages and holders of before are a stranger's then.
+-- KEYS: job, failed, registry.  ARGV: uid, new uid, name, counter of failed images by outcome, ...
 if redis.call('HGET', KEYS[1], 'uid') ~= ARGV[1] then return 'unknown' end
 local state = redis.call('HGET', KEYS[1], 'state')
 if state ~= 'finished' then return state end
@@ -12,7 +13,7 @@ local now = t[1] * 1000 + math.floor(t[2] / 1000)
 redis.call('HINCRBY', KEYS[1], 'images', -failed)
 redis.call('HINCRBY', KEYS[1], 'images_done', -failed)
 redis.call('HINCRBY', KEYS[1], 'retries', 1)
-redis.call('HDEL', KEYS[1], 'started_ms', 'ended_ms', 'problem', unpack(ARGV, 3))
-redis.call('HSET', KEYS[1], 'state', 'enqueuing', 'batches', 0, 'updated_ms', now)
-redis.call('ZADD', KEYS[3], now, ARGV[2])
+redis.call('HDEL', KEYS[1], 'started_ms', 'ended_ms', 'problem', unpack(ARGV, 4))
+redis.call('HSET', KEYS[1], 'uid', ARGV[2], 'state', 'enqueuing', 'batches', 0, 'updated_ms', now)
+redis.call('ZADD', KEYS[3], now, ARGV[3])
 return failed

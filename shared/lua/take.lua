@@ -3,7 +3,9 @@
 local job = redis.call('HMGET', KEYS[1], 'uid', 'state', 'taken')
 if job[1] ~= ARGV[1] then return 'unknown' end
 if job[2] == 'cancelled' then return 'cancelled' end
-if not redis.call('ZSCORE', KEYS[2], ARGV[2]) then return 'done' end
+local send = redis.call('ZSCORE', KEYS[2], ARGV[2])
+if not send then return 'done' end
+if send ~= ARGV[3] then return 'sent again' end
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local deadline = redis.call('ZSCORE', KEYS[3], ARGV[2])

@@ -84,3 +84,56 @@ def test_a_record_of_another_version_hinders_nobody(stage: Stage) -> None:
     assert not stage.client.exists(f"{PREFIX}job:other")
     listed = stage.producer("jobs")
     assert (listed.returncode, "mine" in listed.stdout) == (0, True)
+
+
+def _finish(stage: Stage, record: JobRecord, failed: dict[int, str]) -> Job:
+    producer = record.attach_producer(record.load().uid)
+    uid = record.load().uid
+    send = record.add_batch(uid, producer, 0, ["a.jpg", "b.jpg"])
+    assert record.add_batch(uid, producer, 0, ["a.jpg", "b.jpg"]) == send  # asked again: the answer was lost
+    assert record.take(uid, 0, send, "h", 5) == Lease(attempt=1, losses=0)
+    assert record.commit(uid, 0, b"block", {"ok": 1, "unreadable": 1}, 1) == "stored"
+    record.seal(uid, producer)
+    assert record.claim_aggregation("h", 5)
+    job = record.load()
+    assert record.finish(job, "h", 60, failed) == "finished"
+    return job
+
+
+def test_messages_of_before_a_retry_are_a_strangers(stage: Stage) -> None:
+    """A retry begins with batch 0 again; an old message or a late worker must not pass for it."""
+    record, _ = make_job(stage)
+    before = _finish(stage, record, {1: "b.jpg"})
+    assert record.reopen(record.load()) == 1
+    job = record.load()
+    assert (job.state, job.images, job.images_done, job.retries, job.outcomes) == ("enqueuing", 1, 1, 1, {"ok": 1})
+    producer = record.attach_producer(job.uid)
+    send = record.add_batch(job.uid, producer, 0, ["b.jpg"])
+    assert record.take(before.uid, 0, 1, "late", 5) == "unknown"
+    assert record.commit(before.uid, 0, b"old", {"ok": 2}, 2) == "unknown"
+    assert record.take(job.uid, 0, send, "h", 5) == Lease(attempt=1, losses=0)
+    assert record.failed_images() == {1: "b.jpg"}
+    with pytest.raises(WrongUsage, match="enqueuing"):
+        record.reopen(record.load())
+
+
+def test_a_message_that_was_sent_again_is_not_taken(stage: Stage) -> None:
+    """Only the last sending of a batch counts."""
+    record, job = make_job(stage)
+    producer = record.attach_producer(job.uid)
+    first = record.add_batch(job.uid, producer, 0, ["a.jpg"])
+    again = record.resend(job.uid, 0, str(first))
+    assert again is not None
+    assert record.take(job.uid, 0, first, "h", 5) == "sent again"
+    assert record.take(job.uid, 0, again[0], "h", 5) == Lease(attempt=1, losses=0)
+
+
+def test_a_new_job_of_a_half_cancelled_name_begins_empty(stage: Stage) -> None:
+    """Whatever a cancelling that died had left of the old one is gone."""
+    record, job = make_job(stage)
+    producer = record.attach_producer(job.uid)
+    record.add_batch(job.uid, producer, 0, ["a.jpg"])
+    stage.client.hset(f"{PREFIX}job:j", "state", "cancelled")  # and no more: the process died here
+    record, again = make_job(stage)
+    assert (again.uid != job.uid, again.images, record.open_batches()) == (True, 0, 0)
+    assert {key.decode() for key in stage.client.scan_iter(f"{PREFIX}job:*")} == {f"{PREFIX}job:j"}

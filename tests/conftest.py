@@ -1,6 +1,7 @@
 """Fixtures: the sample folder, the networks, a real server and real workers."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +18,9 @@ from shared.server import connect
 from shared.settings import Settings
 from worker import models
 from worker.pipeline import Networks
+
+# A shell that starts the tests in the background has them, and all they start, ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
 PHOTOGRAPHS = ROOT.parent / "shared" / "data"

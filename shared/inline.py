@@ -10,7 +10,6 @@ from pathlib import Path
 
 from shared.errors import OutsideDataRoot
 from shared.paths import resolve_inside
-from shared.server import Client
 
 HEAD_BYTES = 32
 """As much of a file as it takes to tell whether it is an image."""
@@ -56,9 +55,3 @@ def unpack_image(packed: bytes | None) -> bytes:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     number = int(rest) if kind == _ERROR and rest.isdigit() else errno.EIO
     raise OSError(number, os.strerror(number) if packed else "its bytes are not on the server")
-
-
-def fetch_image(client: Client, key: str, path: str) -> bytes:
-    """The bytes of one image of a batch, from the server; raises as `unpack_image`."""
-    packed: bytes | None = client.hget(key, os.fsencode(path))
-    return unpack_image(packed)

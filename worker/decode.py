@@ -12,6 +12,7 @@ import pillow_heif
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from PIL import __version__ as pillow_version
 
+from shared.inline import HEAD_BYTES
 from shared.outcomes import Outcome
 
 DECODER = f"Pillow {pillow_version}, pillow-heif {pillow_heif.__version__}"
@@ -22,7 +23,6 @@ FORMATS = (
     "JPEG", "MPO", "PNG", "GIF", "WEBP", "AVIF", "HEIF", "TIFF", "BMP", "DIB", "JPEG2000", "PPM", "TGA", "PSD", "PCX",
     "SGI", "ICO", "ICNS", "QOI", "DDS",
 )  # fmt: skip
-HEAD_BYTES = 32
 _WHITE = (255, 255, 255, 255)
 _ADDRESS = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>|0x[0-9a-f]{6,}")
 

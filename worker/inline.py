@@ -1,16 +1,18 @@
 """Reads images that travel through the server, with the outcomes that reading them from the disk would have had."""
 
-from shared.inline import TooLarge, fetch_image
+import os
+
+from shared.inline import HEAD_BYTES, TooLarge, unpack_image
 from shared.outcomes import Outcome
 from shared.server import Client
-from worker.decode import HEAD_BYTES, ImageTrouble, Limits, check_file
+from worker.decode import ImageTrouble, Limits, check_file
 from worker.pipeline import UNLISTED_FOLDER
 
 
 def read_inline(client: Client, key: str, path: str, limits: Limits) -> bytes:
-    """The bytes of one image; ImageTrouble, OSError or OutsideDataRoot as from the disk."""
+    """The bytes of one image of a batch, `key` being the batch's hash on the server; ImageTrouble, OSError or OutsideDataRoot as from the disk."""
     try:
-        data = fetch_image(client, key, path)
+        data = unpack_image(client.hget(key, os.fsencode(path)))
     except TooLarge as large:
         check_file(path, large.head, large.size, limits)
         # Only where this worker's limit is above the producer's.

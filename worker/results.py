@@ -24,6 +24,7 @@ from worker.distances import write_distances
 from worker.profiling import copy_profiles
 from worker.rows import DIGEST_COLUMNS, FACE_COLUMNS, IMAGE_COLUMNS, Row, carry_over, merged_rows, rows_of_blocks
 from worker.sample_log import SAMPLE_COLUMNS
+from worker.sync import sync_to_disk
 from worker.tally import Tally, utc
 
 _SPARE_BYTES = 16 * 2**20  # tables, summary and resource logs, beside the arrays
@@ -243,11 +244,7 @@ def _version(package: str) -> str | None:
 
 def _sync_tree(folder: Path) -> None:
     for path in [*folder.rglob("*"), folder]:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_to_disk(path)
 
 
 def _publish(scratch: Path, target: Path) -> None:
@@ -260,13 +257,5 @@ def _publish(scratch: Path, target: Path) -> None:
             )
         target.rename(aside)
     scratch.rename(target)
-    _sync_directory(target.parent)
+    sync_to_disk(target.parent)
     shutil.rmtree(aside, ignore_errors=True)
-
-
-def _sync_directory(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 from shared.errors import ResultsError
 from shared.paths import printable
+from worker.sync import sync_to_disk
 
 _MAGIC = b"facequeue spool1"
 _HEADER = struct.Struct("<16s32s32s")
@@ -92,7 +93,7 @@ class SpoolWriter:
         self._file.flush()
         os.fsync(self._file.fileno())
         if not counted:
-            _sync_directory(self._path.parent)
+            sync_to_disk(self._path.parent)
         return counted + sum(map(len, frames))
 
 
@@ -133,11 +134,3 @@ def _damaged(path: Path, at: int) -> ResultsError:
         f"The spool {printable(str(path))} is damaged or too short at byte {at}, and finished blocks are only there. Check the "
         "disk, then cancel the job and run it again."
     )
-
-
-def _sync_directory(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

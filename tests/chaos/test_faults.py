@@ -40,6 +40,15 @@ def _watch(stage: Stage, job: str = "j") -> None:
     assert done.returncode == 3, done.stderr + stage.log("worker.log")[-3000:]
 
 
+def _another_takes_over(stage: Stage, images: Path, fault: Fault) -> None:
+    now, before = time.monotonic(), _done(stage)
+    fault.injected += 1
+    _worker(stage, images)
+    wait_until(lambda: _done(stage) > before, 30, "work goes on")
+    fault.went_on(now)
+    _watch(stage)
+
+
 def _holders(stage: Stage) -> list[int]:
     return [int(value.rpartition(b"/")[2]) for value in stage.client.hvals(f"{PREFIX}job:j:holders")]
 
@@ -67,12 +76,7 @@ def test_worker(stage: Stage, images: Path, undisturbed: dict[str, bytes], fault
     _enqueue(stage, images)
     wait_until(lambda: _leased(stage) and _done(stage) >= 2, 60, "batches are in work")
     os.killpg(first.pid, signal.SIGKILL)
-    now, before = time.monotonic(), _done(stage)
-    fault.injected += 1
-    _worker(stage, images)
-    wait_until(lambda: _done(stage) > before, 30, "work goes on")
-    fault.went_on(now)
-    _watch(stage)
+    _another_takes_over(stage, images, fault)
     check_result(stage, "j", undisturbed, fault)
 
 
@@ -220,12 +224,7 @@ def test_retaken(stage: Stage, images: Path, undisturbed: dict[str, bytes], faul
     family = [first, *first.children(recursive=True)]
     for process in family:
         process.suspend()
-    now, before = time.monotonic(), _done(stage)
-    fault.injected += 1
-    _worker(stage, images)
-    wait_until(lambda: _done(stage) > before, 30, "work goes on")
-    fault.went_on(now)
-    _watch(stage)
+    _another_takes_over(stage, images, fault)
     for process in family:
         process.resume()
     time.sleep(2)  # for the late one to do harm, if it would

@@ -91,6 +91,15 @@ class Story:
             )
         return done.stdout
 
+    def same_as_run(self, images: str, results: Path) -> bool:
+        """Whether `run` on the host gives the bytes of a job's results folder, for the same images."""
+        out = self.folder / "ran"
+        self.producer(
+            "run", images, "--results", str(out), "--job", results.name, expect=3,
+            FACEQUEUE_STATE_DIR=str(self.folder / "st"),
+        )  # fmt: skip
+        return result_bytes(out / results.name) == result_bytes(results)
+
     def containers(self, service: str) -> list[dict[str, Any]]:
         """Of one service, running."""
         lines = self.compose("ps", "--format", "json", service).splitlines()
@@ -132,21 +141,7 @@ def tell(story: Story) -> None:
         story.producer("sample", str(data), expect=0)
         story.producer("enqueue", "data/", "--wait", "--job", "first", "--batch-size", "4", expect=3)
     with step("the same folder with `run`, the bytes compared"):
-        out = story.folder / "ran"
-        story.producer(
-            "run",
-            "data/",
-            "--results",
-            str(out),
-            "--job",
-            "first",
-            expect=3,
-            FACEQUEUE_STATE_DIR=str(story.folder / "st"),
-        )
-        check(
-            result_bytes(out / "first") == result_bytes(story.folder / "results" / "first"),
-            "the bytes are those of `run`",
-        )
+        check(story.same_as_run("data/", story.folder / "results" / "first"), "the bytes are those of `run`")
         if os.getuid() == 0:
             check(
                 story.owners("first") == {OWNER},
@@ -178,20 +173,7 @@ def tell(story: Story) -> None:
         story.compose("restart", "redis")
         story.compose("restart", "worker", timeout_s=180)
         story.producer("watch", "second", expect=3)
-        story.producer(
-            "run",
-            "data/",
-            "--results",
-            str(out),
-            "--job",
-            "second",
-            expect=3,
-            FACEQUEUE_STATE_DIR=str(story.folder / "st"),
-        )
-        check(
-            result_bytes(out / "second") == result_bytes(story.folder / "results" / "second"),
-            "nothing lost, nothing double",
-        )
+        check(story.same_as_run("data/", story.folder / "results" / "second"), "nothing lost, nothing double")
     with step("down, up: jobs and results are still there"):
         before = result_bytes(story.folder / "results" / "second")
         story.compose("down", timeout_s=180)
@@ -224,26 +206,13 @@ def tell(story: Story) -> None:
 def tell_of_a_cluster(story: Story) -> None:
     """Producer and workers in different networks, without a shared disk, over TLS."""
     with step("two networks, TLS, images through the server: the same bytes"):
-        images, out = story.folder / "pictures", story.folder / "ran"
+        images = story.folder / "pictures"
         story.producer("sample", str(images), expect=0)
         try:
             cluster.play(story.folder, images, story.folder / "far-results")
         finally:
             cluster.clear_up(story.folder)
-        story.producer(
-            "run",
-            str(images),
-            "--results",
-            str(out),
-            "--job",
-            "far",
-            expect=3,
-            FACEQUEUE_STATE_DIR=str(story.folder / "st"),
-        )
-        check(
-            result_bytes(out / "far") == result_bytes(story.folder / "far-results" / "far"),
-            "a cluster gives the same bytes",
-        )
+        check(story.same_as_run(str(images), story.folder / "far-results" / "far"), "a cluster gives the same bytes")
 
 
 def main() -> None:

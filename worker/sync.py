@@ -1,0 +1,13 @@
+"""Writes to the disk what the system still holds back."""
+
+import os
+from pathlib import Path
+
+
+def sync_to_disk(path: Path) -> None:
+    """Returns when a file's content, or a folder's list of names, is on the disk. OSError as the system says it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import Stage
 from tests.integration.test_run import RESULT_COLUMNS, result_bytes, rows_of
+from worker.pipeline import Networks
 
 _report: list["Fault"] = []
 
@@ -85,8 +86,8 @@ def _set_modes(folder: Path, directories: int, files: int) -> None:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The bytes of an undisturbed run on the sample folder."""
+def undisturbed(sample: Path, networks: Networks, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The bytes of an undisturbed run on the sample folder; `networks` sees to it that they are converted before."""
     stage = Stage(tmp_path_factory.mktemp("undisturbed"))
     try:
         done = stage.producer("run", str(sample), "--results", str(stage.results), "--job", "calm", "--workers", "1")

@@ -5,6 +5,8 @@ BENCH_DATA ?= ../shared/data
 CHAOS_DATA ?= ../shared/data/humans
 SHOT_DATA ?= ../shared/data/humans
 SCREENSHOTS ?= build/screenshots
+# They start workers of their own and wait for much: more than two use more cores than they seem to.
+TEST_PROCESSES ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -31,7 +33,7 @@ endif
 	$(BIN)/python -m producer run "$(DATA)" --results "$(RESULTS)" || test $$? -eq 3
 
 test: $(READY) ## Run every test (no server, no Docker, no network needed)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 lint: $(READY) ## Check style and types
 	$(BIN)/ruff check $(CODE)

@@ -87,7 +87,7 @@ def _connect(settings: Settings) -> Any:
     return client
 
 
-def _follow(client: Any, job: str, settings: Settings, check: Callable[[], None] = lambda: None) -> NoReturn:
+def _follow(client: Any, job: str, settings: Settings, check: Callable[[], bool] = lambda: False) -> NoReturn:
     from producer.follow import describe, exit_code, follow
 
     done = follow(client, job, settings, check)

@@ -249,10 +249,11 @@ class BackgroundProducer:
         """Begins."""
         self._thread.start()
 
-    def check(self) -> None:
-        """Raises what went wrong in the thread."""
+    def check(self) -> bool:
+        """Raises what went wrong in the thread. False: it brings no worker (see `follow`)."""
         if self._error is not None:
             raise self._error
+        return False
 
     def stop(self) -> None:
         """Ends the enqueuing after the batch it is at; the next producer goes on there."""

@@ -41,10 +41,11 @@ def exit_code(job: Job) -> ExitCode:
     return ExitCode.SOME_FAILED if job.failed else ExitCode.FINISHED
 
 
-def follow(client: Client, name: str, settings: Settings, check: Callable[[], None] = lambda: None) -> Job:
+def follow(client: Client, name: str, settings: Settings, check: Callable[[], bool] = lambda: False) -> Job:
     """Returns the finished job. NotFinished when it was cancelled, or when nobody works on it for too long.
 
-    `check` is called all the while and may raise, for those who look after the workers themselves.
+    `check` is called all the while, for those who look after the workers themselves: it may raise, and it says whether a
+    worker is on its way, so that one is not missed that still gets ready (the first on a machine converts the networks).
     """
     record = JobRecord(client, name)
     first = _load(record, settings)
@@ -53,12 +54,12 @@ def follow(client: Client, name: str, settings: Settings, check: Callable[[], No
     view = _TerminalView(first) if sys.stderr.isatty() else _LineView()
     with view:
         while True:
-            check()
+            on_its_way = check()
             now = time.monotonic()
             try:
                 job = _load(record, settings)
                 wanted = "aggregate" if job.complete else "embed"
-                working = bool(living_workers(client, f"{job.queue_prefix}{wanted}"))
+                working = on_its_way or bool(living_workers(client, f"{job.queue_prefix}{wanted}"))
                 lost_server_at = None
             except ServerError:
                 # It may come back; what is done is on its disk.

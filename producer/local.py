@@ -24,6 +24,7 @@ from shared.messages import check_job_name
 from shared.server import connect, explain_server_errors, wait_for_server
 from shared.settings import Settings
 
+_WORKER_START_S = 600.0  # the first on a machine converts the networks and may fetch weights
 _WORKER_STOP_S = 45.0
 _MOST_RESTARTS = 5
 
@@ -88,11 +89,11 @@ def run(
         # Last in, first out: whoever presses Ctrl-C again while all this is ended does not leave half of it behind.
         stack.callback(signal.signal, signal.SIGINT, signal.SIG_IGN)
 
-        def look_after() -> None:
+        def look_after() -> bool:
             if server is not None and server.ensure():
                 say("The server had ended and was started again")
-            crew.ensure(say)
             producer.check()
+            return crew.ensure(say)
 
         job = follow(client, job.name, settings, look_after)
         return job, exit_code(job)
@@ -185,9 +186,11 @@ class _Crew:
             "FACEQUEUE_PROFILE_DIR": str(profiles or ""),
         }
         self._process: subprocess.Popen[bytes] | None = None
+        self._started = 0.0
 
     def start(self) -> None:
         self._starts += 1
+        self._started = time.monotonic()
         command = [
             sys.executable, "-m", "worker", "--concurrency", str(self._processes), "--parent-pid", str(os.getpid()),
         ]  # fmt: skip
@@ -196,10 +199,10 @@ class _Crew:
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=self._environment
             )
 
-    def ensure(self, say: Callable[[str], None]) -> None:
-        """Starts the worker again where it has ended; gives up after some times."""
+    def ensure(self, say: Callable[[str], None]) -> bool:
+        """Starts the worker again where it has ended; gives up after some times. True while it may still get ready."""
         if self._process is None or self._process.poll() is None:
-            return
+            return time.monotonic() - self._started < _WORKER_START_S
         if self._starts > _MOST_RESTARTS:
             raise FaceQueueError(
                 f"The worker ended {self._starts} times. Its log is {self._log}:\n{self._last_lines()}"
@@ -207,6 +210,7 @@ class _Crew:
         say(f"The worker ended (code {self._process.returncode}) and is started again; its log is {self._log}")
         time.sleep(min(5.0, 0.5 * 2**self._starts))
         self.start()
+        return True
 
     def _last_lines(self) -> str:
         return "\n".join(self._log.read_text(errors="replace").strip().splitlines()[-3:])

@@ -406,7 +406,7 @@ class JobRecord:
 
     def finish(self, job: Job, holder: str, ttl_s: int, failed: dict[int, str]) -> str:
         """Marks the job finished, notes its failed images, and removes what only an unfinished job needs."""
-        parts = ["", "aggregation", "failed", "failed-now", *_WHILE_UNFINISHED]
+        parts = ["", "aggregation", "failed", "failed-now", "stored", *_WHILE_UNFINISHED]
         noted = self._part("failed-now")
         self._client.unlink(noted)
         rows = [(index, pack_paths([path])) for index, path in failed.items()]
@@ -414,15 +414,8 @@ class JobRecord:
             # Also on a full server: finishing makes room.
             insist(self._client, "HSET", noted, *(item for row in rows[first : first + 1000] for item in row))
         answer: str = self._run("finish", parts, job.uid, holder, ttl_s)
-        if answer == "finished":
-            self._remove_blocks(job.batches)
         self._client.unlink(noted)
         return answer
-
-    def _remove_blocks(self, batches: int) -> None:
-        for first in range(0, batches, 1000):
-            some = range(first, min(batches, first + 1000))
-            self._client.unlink(*(self._part(f"{kind}:{n}") for n in some for kind in ("block", "bytes")))
 
     # The reconciler's side
 
@@ -447,8 +440,7 @@ class JobRecord:
 
     def delete(self, *, keep_mark_s: int = 0) -> None:
         """Removes every key of the job; `keep_mark_s` keeps the word `cancelled` for those who watch."""
-        batches = self._run("delete", ["", "registry", *_PARTS], self.name, keep_mark_s)
-        self._remove_blocks(batches + 1)  # of the last one perhaps only the images were there
+        self._run("delete", ["", "registry", *_PARTS], self.name, keep_mark_s)
 
 
 def job_names(client: Client) -> list[str]:

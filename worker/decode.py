@@ -24,6 +24,8 @@ FORMATS = (
     "SGI", "ICO", "ICNS", "QOI", "DDS",
 )  # fmt: skip
 _WHITE = (255, 255, 255, 255)
+_ICONS = (b"\0\0\1\0", b"icns")
+"""First bytes of ICO and ICNS, which hold whole PNG or JPEG2000 files: how large those are shows only inside the reader."""
 _ADDRESS = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>|0x[0-9a-f]{6,}")
 
 
@@ -45,10 +47,9 @@ class Limits:
 
 @cache
 def register_formats() -> None:
-    """Loads Pillow's plugins and HEIF. Its own bomb check is off: ours comes first, with figures."""
+    """Loads Pillow's plugins and HEIF."""
     Image.init()
     pillow_heif.register_heif_opener(thumbnails=False)
-    Image.MAX_IMAGE_PIXELS = None
 
 
 @cache
@@ -117,6 +118,8 @@ def decode(data: bytes, limits: Limits, shortest_px: int | None = None) -> Pictu
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        # Pillow's own check refuses above twice this. Elsewhere it is off: ours comes first, with figures.
+        Image.MAX_IMAGE_PIXELS = limits.max_pixels // 2 if data.startswith(_ICONS) else None
         try:
             with Image.open(BytesIO(data), formats=_openers()) as image:
                 width, height = image.size
@@ -135,6 +138,10 @@ def decode(data: bytes, limits: Limits, shortest_px: int | None = None) -> Pictu
                 return Picture(to_rgb(upright), width, height, reduction)
         except ImageTrouble:
             raise
+        except Image.DecompressionBombError:
+            raise ImageTrouble(
+                Outcome.TOO_LARGE, f"an icon with more pixels inside than {limits.max_pixels / 1e6:.0f} megapixels"
+            ) from None
         except UnidentifiedImageError:
             raise ImageTrouble(Outcome.UNREADABLE, "not an image, or damaged beyond recognition") from None
         except MemoryError:

@@ -14,7 +14,7 @@ from tests.conftest import Stage
 from tests.integration.test_run import RESULT_COLUMNS, result_bytes, rows_of
 from worker.pipeline import Networks
 
-_report: list["Fault"] = []
+_lines: list[str] = []
 
 
 @dataclass
@@ -38,23 +38,29 @@ class Fault:
 
 
 @pytest.fixture
-def fault(request: pytest.FixtureRequest) -> Fault:
+def fault(request: pytest.FixtureRequest) -> Iterator[Fault]:
     """This test's line of the table: its name is the first line of its docstring."""
     made = Fault((request.function.__doc__ or request.node.name).strip().splitlines()[0].rstrip("."))
-    _report.append(made)
-    return made
+    yield made
+    if made.injected:
+        request.node.user_properties.append(("fault", made.line()))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Collects the lines, also those of other processes (pytest-xdist)."""
+    if report.when == "teardown":
+        _lines.extend(line for name, line in report.user_properties if name == "fault")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Prints the table."""
-    lines = [line.line() for line in _report if line.injected]
-    if lines:
+    if _lines:
         terminalreporter.section("faults")
         terminalreporter.write_line(
             "| fault | times injected | images lost | computed twice | s until it went on, slowest |"
         )
         terminalreporter.write_line("| --- | --- | --- | --- | --- |")
-        for line in lines:
+        for line in _lines:
             terminalreporter.write_line(line)
 
 

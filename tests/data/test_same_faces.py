@@ -14,6 +14,7 @@ from worker.pipeline import DRAFT_SHORTEST_PX, Networks
 
 LIMITS = Limits(100 * 2**20, 100 * 10**6)
 _EVERY = {"lfw-view1/images": 5}  # all 1,549 take ten minutes
+_EVERY_FAST = {"lfw-view1/images": 3}
 
 
 @pytest.mark.data
@@ -48,7 +49,7 @@ def test_the_fast_mode_finds_the_same_face(photographs: Path, networks: Networks
     files = [
         path
         for folder in ("humans", "scenes", "lfw-view1/images")
-        for path in sorted(p for p in (photographs / folder).rglob("*") if p.is_file())[:: _EVERY.get(folder, 1)]
+        for path in sorted(p for p in (photographs / folder).rglob("*") if p.is_file())[:: _EVERY_FAST.get(folder, 1)]
     ]
     for path in files:
         try:
@@ -65,6 +66,6 @@ def test_the_fast_mode_finds_the_same_face(photographs: Path, networks: Networks
         elif len(wanted) and overlap(exact.boxes[wanted[0]], fast.boxes[found[0]] * reduced.reduction) < 0.9:
             different.append(path.name)
     print(f"{compared} images compared, another face or box on {len(different)}: {different}")
-    assert compared > 400
+    assert compared > 600
     assert not missed
     assert len(different) <= 0.005 * compared

@@ -1,6 +1,7 @@
 """`python -m producer run`: the main job, end to end, with its own server and workers."""
 
 import csv
+import fcntl
 import json
 import os
 import pstats
@@ -121,6 +122,12 @@ def test_a_finished_job_is_not_run_twice_unless_its_results_are_gone(sample: Pat
     assert (tmp_path / "out" / "mine" / "summary.json").is_file()
 
 
+def test_a_worker_that_takes_long_to_get_ready_is_waited_for(sample: Path, tmp_path: Path) -> None:
+    """`run` knows that the worker it started lives; the time limit is for those that nobody starts."""
+    done = _run(tmp_path, sample / "hopper", "--results", "out", "--job", "slow", FACEQUEUE_WORKER_TIMEOUT_S="0.5")
+    assert done.returncode == 0, done.stderr
+
+
 def test_an_interrupted_run_ends_what_it_started_and_goes_on_the_next_time(
     sample: Path, finished: Path, tmp_path: Path
 ) -> None:
@@ -142,8 +149,6 @@ def test_an_interrupted_run_ends_what_it_started_and_goes_on_the_next_time(
         process = subprocess.Popen(arguments, env=_environment(tmp_path), cwd=tmp_path, stdout=log, stderr=log)
     wait_until(lambda: "stored" in _text(tmp_path / "state" / "worker.log"), 60, "a batch is done")
     children = psutil.Process(process.pid).children(recursive=True)
-    second = _run(tmp_path, sample, "--results", "out")
-    assert (second.returncode, "Another `run`" in second.stderr) == (4, True)
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 4
     assert "repeat the command" in _text(tmp_path / "log")
@@ -152,6 +157,17 @@ def test_an_interrupted_run_ends_what_it_started_and_goes_on_the_next_time(
     assert (again.returncode, "Going on with job" in again.stderr) == (3, True)
     (folder,) = (tmp_path / "out").iterdir()
     assert result_bytes(folder) == result_bytes(finished)
+
+
+def test_two_runs_do_not_share_a_data_folder(sample: Path, tmp_path: Path) -> None:
+    """The second says so and changes nothing."""
+    state = tmp_path / "state"
+    state.mkdir()
+    with (state / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        second = _run(tmp_path, sample, "--results", "out")
+    assert (second.returncode, "Another `run`" in second.stderr) == (4, True)
+    assert [path.name for path in state.iterdir()] == ["lock"]
 
 
 def _text(path: Path) -> str:

@@ -1,5 +1,6 @@
 """Any readable file becomes upright RGB; any other becomes a reason."""
 
+import struct
 from io import BytesIO
 from pathlib import Path
 
@@ -82,6 +83,20 @@ def test_too_many_pixels_are_refused_before_decoding() -> None:
     trouble = _trouble(_saved(Image.new("1", (3000, 2000)), "PNG"))
     assert trouble.outcome == Outcome.TOO_LARGE
     assert str(trouble) == "3000 x 2000 pixels, the limit is 4 megapixels"
+
+
+@pytest.mark.parametrize("kind", ["ICO", "ICNS"])
+def test_an_icon_with_a_huge_picture_inside_is_refused(kind: str) -> None:
+    """Its directory says small; the PNG inside, which the reader decodes by itself, is not."""
+    bomb = _saved(Image.new("1", (3000, 2000)), "PNG")
+    if kind == "ICO":
+        data = struct.pack("<HHH4B2H2I", 0, 1, 1, 32, 32, 0, 0, 1, 32, len(bomb), 22) + bomb
+    else:
+        data = b"icns" + struct.pack(">I4sI", 16 + len(bomb), b"ic07", 8 + len(bomb)) + bomb
+    trouble = _trouble(data)
+    assert (trouble.outcome, "icon" in str(trouble)) == (Outcome.TOO_LARGE, True)
+    small = _saved(Image.new("RGB", (128, 128), (200, 30, 30)), kind)
+    assert _pixel(small) == (200, 30, 30)
 
 
 def test_a_truncated_file_is_unreadable() -> None:

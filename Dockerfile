@@ -1,17 +1,22 @@
-# Targets: `base` (producer, aggregator, Flower; no torch) and `worker`.
-FROM python:3.11-slim AS base
+# Targets: `base` (producer, aggregator, Flower; no torch) and `worker`. Packages and networks come before the code: a change of
+# the code rebuilds in seconds.
+FROM python:3.11-slim AS packages
 LABEL org.opencontainers.image.title="facequeue" \
       org.opencontainers.image.description="Face embeddings and a distance matrix from a folder of photographs" \
+      org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="MIT"
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 \
     FACEQUEUE_DATA_ROOT=/data FACEQUEUE_RESULTS_DIR=/results FACEQUEUE_STATE_DIR=/state \
     FACEQUEUE_CACHE_DIR=/var/cache/facequeue
+# Whoever runs a container (FACEQUEUE_UID) can write into /state, where volumes are mounted.
 RUN useradd --uid 10001 --create-home facequeue \
-    && mkdir -p /data /results /state /var/cache/facequeue \
-    && chown facequeue:facequeue /results /state /var/cache/facequeue
+    && install -d -o facequeue -g facequeue /data /results /var/cache/facequeue \
+    && install -d -m 1777 /state /state/workers
 WORKDIR /app
 COPY requirements/base.lock requirements/
 RUN pip install --no-deps --require-hashes -r requirements/base.lock
+
+FROM packages AS base
 COPY docker/aggregator-entrypoint.sh /usr/local/bin/
 COPY shared shared
 COPY producer producer
@@ -19,7 +24,6 @@ COPY worker worker
 USER facequeue
 CMD ["python", "-m", "producer", "--help"]
 
-# The packages come before the code: a change of the code rebuilds in seconds.
 FROM python:3.11-slim AS worker-packages
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 # PyTorch's CPU-only wheels are a third of the size: --build-arg TORCH_INDEX_URL=<their index>
@@ -33,8 +37,20 @@ RUN if [ -n "$TORCH_INDEX_URL" ]; then \
       pip install --no-deps --require-hashes -r requirements/worker.lock; \
     fi
 
-FROM base AS worker
+# Converted and checked now, so that nothing is downloaded or converted at the start. BACKEND: openvino, or torch for a GPU.
+FROM packages AS networks
 COPY --from=worker-packages /usr/local/lib/python3.11/site-packages /usr/local/lib/python3.11/site-packages
-# Converted and checked now, so that nothing is downloaded or converted at the start.
-RUN python -m worker fetch-weights casia-webface
+COPY shared shared
+COPY worker worker
+ARG BACKEND=openvino WEIGHTS=casia-webface
+USER facequeue
+RUN for name in casia-webface $WEIGHTS; do FACEQUEUE_BACKEND=$BACKEND python -m worker fetch-weights "$name" || exit 1; done
+
+FROM packages AS worker
+COPY --from=worker-packages /usr/local/lib/python3.11/site-packages /usr/local/lib/python3.11/site-packages
+COPY --from=networks /var/cache/facequeue /var/cache/facequeue
+COPY shared shared
+COPY producer producer
+COPY worker worker
+USER facequeue
 CMD ["python", "-m", "worker", "--queues", "embed"]

@@ -26,20 +26,26 @@ $(READY): requirements/all.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
+# Shells leave a `~/` after DATA= as it is, and so it stays in quotes, which names with spaces need.
 run: $(READY) ## Do the main job on a sample folder, or on DATA=... (results in RESULTS=results)
 ifeq ($(DATA),sample)
 	$(BIN)/python -m producer sample sample
 endif
-	$(BIN)/python -m producer run "$(DATA)" --results "$(RESULTS)" || test $$? -eq 3
+	$(BIN)/python -m producer run "$(DATA:~/%=$(HOME)/%)" --results "$(RESULTS:~/%=$(HOME)/%)" || test $$? -eq 3
 
 test: $(READY) ## Run every test (no server, no Docker, no network needed)
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
+lint: export REDIS_URL ?= redis://localhost
+lint: export FACEQUEUE_REDIS_PASSWORD ?= only-to-look-at-the-files
 lint: $(READY) ## Check style and types
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
-	@if docker compose version >/dev/null 2>&1; then docker compose config -q; else echo "docker compose is not here: its file was not checked"; fi
+	@if docker compose version >/dev/null 2>&1; then \
+	  docker compose config -q && docker compose -f docker-compose.workers.yml config -q \
+	  && docker compose -f docker-compose.yml -f docker-compose.tls.yml config -q; \
+	else echo "docker compose is not here: its files were not checked"; fi
 
 format: $(READY) ## Format the code
 	$(BIN)/ruff check --fix $(CODE)

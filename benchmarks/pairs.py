@@ -44,7 +44,8 @@ class Pair:
 class Accuracy:
     accuracy: float
     threshold: float
-    true_accepts: float  # share of true pairs accepted at a threshold that accepts one false pair in a thousand
+    # Share of true pairs below a distance that fewer than one false pair in a thousand is below: none of View 1's 500.
+    true_accepts: float
     false_accept_threshold: float
     pairs: int
     missing: int  # images without a face: their pairs count as different

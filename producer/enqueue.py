@@ -25,10 +25,9 @@ from shared.inline import pack_image
 from shared.job import Job, JobRecord, Options, job_names, list_jobs
 from shared.messages import Aggregate, EmbedBatch, check_job_name
 from shared.paths import printable
-from shared.server import Client, explain_server_errors
+from shared.server import Client, explain_server_errors, wait_for_disk
 from shared.settings import Settings
-
-_WAITAOF_MS = 5000
+from shared.waiting import remove_waiting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,31 +141,38 @@ def enqueue_images(
     if job.state != "enqueuing":
         return
     record = JobRecord(client, job.name)
-    producer = record.attach_producer(job.uid)
     gate = Gate(client, record, settings, say, should_stop)
+    try:
+        _add_batches(gate, record, app, job, folder, settings)
+    except Stopped:
+        return
+    except OperationalError as error:
+        raise ServerError(
+            f"The server stopped taking messages ({error}). Everything recorded is kept; repeat the command to go on."
+        ) from None
+    with suppress(redis.ConnectionError, redis.TimeoutError):  # the seal is there, or the next producer makes it
+        wait_for_disk(client)
+
+
+def _add_batches(
+    gate: Gate, record: JobRecord, app: Celery, job: Job, folder: Path | None, settings: Settings
+) -> None:  # fmt: skip
+    producer = gate.pass_through(partial(record.attach_producer, job.uid))
     batch = job.batches
     for images in _in_batches(_still_to_enqueue(job, record, folder), job.options.batch_size):
-        try:
-            gate.wait()
-            if job.options.inline and folder is not None:
-                for path in images:
-                    packed = pack_image(folder, path, settings.max_image_mib * 2**20)
-                    gate.pass_through(partial(record.put_image, job.uid, producer, batch, path, packed))
-            send = gate.pass_through(partial(record.add_batch, job.uid, producer, batch, images))
-            message = EmbedBatch(version=1, job=job.name, uid=job.uid, batch=batch, send=send, images=images)
-            gate.pass_through(partial(send_batch, app, settings, message))
-        except Stopped:
-            return
-        except OperationalError as error:
-            raise ServerError(
-                f"The server stopped taking messages ({error}). Everything recorded is kept; repeat the command to go on."
-            ) from None
+        gate.wait()
+        if job.options.inline and folder is not None:
+            for path in images:
+                packed = pack_image(folder, path, settings.max_image_mib * 2**20)
+                gate.pass_through(partial(record.put_image, job.uid, producer, batch, path, packed))
+        send = gate.pass_through(partial(record.add_batch, job.uid, producer, batch, images))
+        message = EmbedBatch(version=1, job=job.name, uid=job.uid, batch=batch, send=send, images=images)
+        gate.pass_through(partial(send_batch, app, settings, f"{job.queue_prefix}embed", message))
         batch += 1
-    if record.seal(job.uid, producer):
+    if gate.pass_through(partial(record.seal, job.uid, producer)):
         last = Aggregate(version=1, job=job.name, uid=job.uid)
-        with suppress(Stopped, OperationalError):  # the workers notice
-            gate.pass_through(partial(send_aggregate, app, settings.aggregate_queue, last))
-    _wait_for_disk(client)
+        with suppress(OperationalError):  # the workers notice
+            gate.pass_through(partial(send_aggregate, app, f"{job.queue_prefix}aggregate", last))
 
 
 def _still_to_enqueue(job: Job, record: JobRecord, folder: Path | None) -> Iterator[str]:
@@ -182,12 +188,6 @@ def _still_to_enqueue(job: Job, record: JobRecord, folder: Path | None) -> Itera
 def _in_batches(paths: Iterator[str], size: int) -> Iterator[list[str]]:
     while batch := list(islice(paths, size)):
         yield batch
-
-
-def _wait_for_disk(client: Client) -> None:
-    """Returns when the seal is on the server's disk, where the server can tell (Redis 7.2, Valkey) and keeps a log."""
-    with suppress(redis.ResponseError):
-        client.execute_command("WAITAOF", 1, 0, _WAITAOF_MS)
 
 
 def retry_job(client: Client, name: str, settings: Settings, say: Callable[[str], None]) -> Job:
@@ -222,7 +222,10 @@ def cancel_job(client: Client, name: str, settings: Settings, *, mark_s: int = 6
         record = JobRecord(client, name)
         if not record.exists():
             raise WrongUsage(f"No job '{name}' on this server. `python -m producer jobs` lists them.")
+        prefix = record.queue_prefix()
         record.delete(keep_mark_s=mark_s)
+        for queue in ("embed", "aggregate"):
+            remove_waiting(client, f"{prefix}{queue}", name)
 
 
 class BackgroundProducer:

@@ -24,7 +24,7 @@ def serve(settings: Settings, address: str, port: int) -> NoReturn:
             sys.executable, "-m", "celery", "-A", "producer.flower_app", "flower", f"--address={address}",
             f"--port={port}", f"--max-tasks={_MOST_TASKS}", "--persistent=true",
             f"--db={settings.state_dir / 'flower.db'}", "--purge-offline-workers=60",
-            "--tasks-columns=name,kwargs,state,result,received,runtime,worker",
+            "--tasks-columns=name,kwargs,state,result,runtime,worker",
         ],
         environment,
     )  # fmt: skip

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import redis
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -61,11 +62,12 @@ def follow(client: Client, name: str, settings: Settings, check: Callable[[], bo
                 wanted = "aggregate" if job.complete else "embed"
                 working = on_its_way or bool(living_workers(client, f"{job.queue_prefix}{wanted}"))
                 lost_server_at = None
-            except ServerError:
+            except (ServerError, redis.ConnectionError, redis.TimeoutError):
                 # It may come back; what is done is on its disk.
                 lost_server_at = lost_server_at or now
                 if now - lost_server_at > settings.worker_timeout_s:
-                    raise
+                    with explain_server_errors(settings):
+                        raise
                 time.sleep(_POLL_S)
                 continue
             if job.uid != first.uid or job.state == "cancelled":

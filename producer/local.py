@@ -10,10 +10,12 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import redis
 
 from producer.embedded import EmbeddedServer
 from producer.enqueue import BackgroundProducer, Request, check_folder, open_job, origin_of, retry_job
@@ -93,7 +95,7 @@ def run(
             if server is not None and server.ensure():
                 say("The server had ended and was started again")
             producer.check()
-            return crew.ensure(say)
+            return crew.ensure(say, lambda: JobRecord(client, job.name).load().images_done)
 
         job = follow(client, job.name, settings, look_after)
         return job, exit_code(job)
@@ -185,8 +187,11 @@ class _Crew:
             "FACEQUEUE_BATCH_SIZE": str(settings.batch_size),
             "FACEQUEUE_PROFILE_DIR": str(profiles or ""),
         }
+        if profiles is not None:
+            self._environment["FACEQUEUE_CACHE_TTL_S"] = "0"  # else it is a profile of looking up what is known
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
+        self._done, self._vain_starts = 0, 0
 
     def start(self) -> None:
         self._starts += 1
@@ -199,16 +204,24 @@ class _Crew:
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=self._environment
             )
 
-    def ensure(self, say: Callable[[str], None]) -> bool:
-        """Starts the worker again where it has ended; gives up after some times. True while it may still get ready."""
+    def ensure(self, say: Callable[[str], None], images_done: Callable[[], int]) -> bool:
+        """Starts the worker again where it has ended; gives up after some times without an image done in between.
+
+        True while it may still get ready.
+        """
         if self._process is None or self._process.poll() is None:
             return time.monotonic() - self._started < _WORKER_START_S
-        if self._starts > _MOST_RESTARTS:
+        with suppress(redis.RedisError):  # whoever follows the job says so
+            done = images_done()
+            if done > self._done:
+                self._done, self._vain_starts = done, 0
+        self._vain_starts += 1
+        if self._vain_starts > _MOST_RESTARTS:
             raise FaceQueueError(
-                f"The worker ended {self._starts} times. Its log is {self._log}:\n{self._last_lines()}"
+                f"The worker ended {self._vain_starts} times. Its log is {self._log}:\n{self._last_lines()}"
             )
         say(f"The worker ended (code {self._process.returncode}) and is started again; its log is {self._log}")
-        time.sleep(min(5.0, 0.5 * 2**self._starts))
+        time.sleep(min(5.0, 0.5 * 2**self._vain_starts))
         self.start()
         return True
 

@@ -1,5 +1,6 @@
 """Jobs, workers and dead letters as tables."""
 
+import time
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +15,8 @@ from shared.worker_registry import Worker
 
 _PIPE_WIDTH = 10_000
 _BODY_BEGINNING = 120
+_NARROW = 110  # columns of a terminal that a worker's row does not fit into, with everything in it
+_UNITS = ((86400, "d"), (3600, "h"), (60, "m"))
 NO_WORKERS = "No workers. `python -m worker` starts one."
 
 
@@ -31,10 +34,12 @@ def new_table(*columns: str) -> Table:
 
 def print_table(table: Table) -> None:
     """For a terminal's width, or one line a row."""
+    _console().print(table)
+
+
+def _console() -> Console:
     console = Console()
-    if not console.is_terminal:  # one line a row, for `grep` and `cut`
-        console = Console(width=_PIPE_WIDTH)
-    console.print(table)
+    return console if console.is_terminal else Console(width=_PIPE_WIDTH)  # one line a row, for `grep` and `cut`
 
 
 def print_jobs(jobs: list[Job]) -> None:
@@ -72,18 +77,32 @@ def print_workers(workers: list[Worker]) -> None:
 
 
 def workers_table(workers: list[Worker]) -> Table:
-    """One row a worker: what it serves, takes, does and has done."""
-    table = new_table(
-        "worker", "host", "queues", "processes", "CPU %", "RSS MiB", "images/s", "images done", "since", "batches"
-    )
+    """One row a worker: what it serves, takes, does and has done; on a narrow terminal without its queues."""
+    narrow = _console().width < _NARROW
+    heads = ("host", "queues", "processes", "CPU %", "RSS MiB", "images/s", "images done", "since", "batches")
+    short = ("host", "proc", "CPU %", "RSS MiB", "img/s", "images", "since", "batches")
+    table = new_table("worker", *(short if narrow else heads))
     for worker in workers:
         figures = worker.resources
+        queues = () if narrow else (", ".join(worker.queues),)
         table.add_row(*map(escape, (
-            worker.name.partition("@")[0], worker.host, ", ".join(worker.queues), str(worker.processes),
+            worker.name.partition("@")[0], worker.host, *queues, str(worker.processes),
             _figure(figures, "cpu_percent", 0), _figure(figures, "rss_mib", 0), _figure(figures, "images_per_s", 1),
-            _figure(figures, "images_done", 0), _time(worker.started_ms) if worker.started_ms else "-", _batches(worker.current),
+            _figure(figures, "images_done", 0), _since(worker.started_ms), _batches(worker.current),
         )))  # fmt: skip
+    if narrow:
+        # Numbers cut in two cannot be read: names and batches give way.
+        for column in table.columns[2:-1]:
+            column.no_wrap = True
     return table
+
+
+def _since(ms: int | None) -> str:
+    """How long ago, in one unit: a date takes a quarter of a terminal's line."""
+    if not ms:
+        return "-"
+    seconds = max(0.0, time.time() - ms / 1000)
+    return next((f"{seconds / size:.0f}{unit}" for size, unit in _UNITS if seconds >= size), f"{seconds:.0f}s")
 
 
 def _batches(current: list[str]) -> str:
@@ -106,6 +125,6 @@ def print_dead_letters(letters: list[DeadLetter]) -> None:
         return
     table = new_table("time (UTC)", "where", "reason", "body")
     for letter in letters:
-        time = letter.time.removesuffix("+00:00").replace("T", " ")
-        table.add_row(*map(escape, (time, letter.where, letter.reason, letter.body[:_BODY_BEGINNING])))
+        moment = letter.time.removesuffix("+00:00").replace("T", " ")
+        table.add_row(*map(escape, (moment, letter.where, letter.reason, letter.body[:_BODY_BEGINNING])))
     print_table(table)

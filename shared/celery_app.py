@@ -12,6 +12,13 @@ from kombu.exceptions import OperationalError
 from shared.messages import AGGREGATE_TASK, EMBED_TASK, MOST_IMAGES, Aggregate, EmbedBatch
 from shared.settings import Settings
 
+AGAIN = "again"
+"""The header of a message that goes before all others of its queue."""
+
+
+SERVER_PATIENCE_S = 600.0
+"""A worker keeps what it has computed for so long while the server is away or full."""
+
 
 def make_celery(settings: Settings) -> Celery:
     """A Celery application for this server and these queues."""
@@ -56,8 +63,8 @@ def make_celery(settings: Settings) -> Celery:
 
 
 def time_limit_s(images: int, settings: Settings) -> float:
-    """After this long a batch's process is ended."""
-    return 60 + images * settings.image_timeout_s
+    """After this long a batch's process is ended. A server that takes no results for a while is no reason."""
+    return 60 + SERVER_PATIENCE_S + images * settings.image_timeout_s
 
 
 @contextmanager
@@ -72,13 +79,17 @@ def _full_server_is_told() -> Iterator[None]:
 
 
 @_full_server_is_told()
-def send_batch(app: Celery, settings: Settings, message: EmbedBatch) -> None:
-    """Publishes one batch, with arguments that a person can read in Flower."""
+def send_batch(app: Celery, settings: Settings, queue: str, message: EmbedBatch, *, again: bool = False) -> None:
+    """Publishes one batch, with arguments that a person can read in Flower.
+
+    One that was lost goes `again`, before all that wait (in workers: `worker.transport`).
+    """
     app.send_task(
         EMBED_TASK,
         kwargs={"message": message.model_dump()},
         task_id=message.task_id,
-        queue=settings.embed_queue,
+        queue=Queue(queue),  # type: ignore[no-untyped-call]  # a job's may be another than this process serves
+        headers={AGAIN: True} if again else None,
         time_limit=time_limit_s(len(message.images), settings),
         argsrepr="",
         kwargsrepr=message.describe(),
@@ -93,7 +104,7 @@ def send_aggregate(app: Celery, queue: str, message: Aggregate) -> None:
         AGGREGATE_TASK,
         kwargs={"message": message.model_dump()},
         task_id=f"{message.job}:aggregate:{uuid.uuid4().hex[:8]}",
-        queue=queue,
+        queue=Queue(queue),  # type: ignore[no-untyped-call]  # a job's may be another than this process serves
         argsrepr="",
         kwargsrepr=message.describe(),
         retry=False,

@@ -28,8 +28,9 @@ _WHILE_UNFINISHED = (
     "open", "leases", "holders", "batches", "attempts", "stored", "losses", "alone", "deaths", "verdicts", "inline",
 )  # fmt: skip
 """Parts of the record that a finished job has no use for."""
-_PARTS = ("aggregation", "failed", "failed-now", *_WHILE_UNFINISHED)
+_PARTS = ("aggregation", "failed", *_WHILE_UNFINISHED)
 """All parts of the record but blocks and images, which are one a batch."""
+_NOTED_LIFE_S = 3600
 LOSSES_TOGETHER = 2
 """After so many lost processes a batch's images run one by one."""
 DEATHS_ALONE = 3
@@ -196,7 +197,7 @@ class JobRecord:
         fields = {
             "version": RECORD_VERSION, "state": "enqueuing", "origin": origin, "source": source,
             "contract": json.dumps(contract.as_dict()), "options": json.dumps(vars(options)),
-            "queue_prefix": queue_prefix, "batches": 0, "images": 0, "cursor": json.dumps(""), "sends": 0, "taken": 0,
+            "queue_prefix": queue_prefix, "batches": 0, "images": 0, "cursor": json.dumps(""), "sends": 0,
         }  # fmt: skip
         pairs = [item for pair in fields.items() for item in pair]
         present = self._run("create", ["", "registry", *_PARTS], self.name, uid, *pairs)
@@ -205,6 +206,10 @@ class JobRecord:
     def exists(self) -> bool:
         """Whether there is a record of this name, of whatever version."""
         return bool(self._client.exists(self._key))
+
+    def queue_prefix(self) -> str:
+        """Of the queues that its messages are in, of whatever version the record is."""
+        return os.fsdecode(self._client.hget(self._key, "queue_prefix") or b"")
 
     def load(self) -> Job:
         """The job as it stands; WrongUsage where there is none of this name."""
@@ -395,6 +400,10 @@ class JobRecord:
             self._change(uid, "problem", problem)
         self._client.delete(self._part("aggregation"))
 
+    def note_problem(self, uid: str, problem: str) -> None:
+        """Says why there are no results, to those who follow the job; nobody tries again before `go_on`."""
+        self._change(uid, "problem", problem)
+
     def aggregation_claimed(self) -> bool:
         """Whether somebody aggregates this job just now."""
         return bool(self._client.exists(self._part("aggregation")))
@@ -406,13 +415,15 @@ class JobRecord:
 
     def finish(self, job: Job, holder: str, ttl_s: int, failed: dict[int, str]) -> str:
         """Marks the job finished, notes its failed images, and removes what only an unfinished job needs."""
-        parts = ["", "aggregation", "failed", "failed-now", "stored", *_WHILE_UNFINISHED]
-        noted = self._part("failed-now")
-        self._client.unlink(noted)
+        # Of this call alone: an aggregator that comes too late must not take away what another has noted.
+        part = f"failed-now:{uuid.uuid4().hex[:12]}"
+        parts = ["", "aggregation", "failed", part, "stored", *_WHILE_UNFINISHED]
+        noted = self._part(part)
         rows = [(index, pack_paths([path])) for index, path in failed.items()]
         for first in range(0, len(rows), 1000):
             # Also on a full server: finishing makes room.
             insist(self._client, "HSET", noted, *(item for row in rows[first : first + 1000] for item in row))
+            self._client.expire(noted, _NOTED_LIFE_S)
         answer: str = self._run("finish", parts, job.uid, holder, ttl_s)
         self._client.unlink(noted)
         return answer
@@ -428,9 +439,9 @@ class JobRecord:
         parts = ["", "aggregation", "stored", *(f"block:{batch}" for batch in batches)]
         return bool(self._run("spooled", parts, uid, before, now, host, *batches))
 
-    def find_lost(self, queue: str, most: int = 1000) -> dict[int, str]:
-        """Batches whose message is gone, with their send numbers."""
-        found = self._run("lost", ["", "open", "leases", f"={queue}"], most)
+    def find_unleased(self) -> dict[int, str]:
+        """Batches that are not done and in nobody's hands, with their send numbers: they wait in the queue, or are lost."""
+        found = self._run("unleased", ["open", "leases"])
         return {int(batch): send.decode() for batch, send in zip(found[::2], found[1::2], strict=True)}
 
     def resend(self, uid: str, batch: int, send: str) -> tuple[int, list[str]] | None:

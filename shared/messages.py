@@ -45,6 +45,11 @@ class _Message(BaseModel):
     """Tells this job from an earlier one of the same name."""
 
 
+def task_id(job: str, batch: int, send: int | str) -> str:
+    """The id of the task that embeds a batch, for one of its sendings."""
+    return f"{job}:{batch}:{send}"
+
+
 class EmbedBatch(_Message):
     """Embed the faces of some images."""
 
@@ -56,7 +61,7 @@ class EmbedBatch(_Message):
 
     @property
     def task_id(self) -> str:
-        return f"{self.job}:{self.batch}:{self.send}"
+        return task_id(self.job, self.batch, self.send)
 
     def describe(self) -> str:
         """The message as Flower shows it."""

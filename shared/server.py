@@ -36,6 +36,8 @@ def connect(
     )
 
 
+_WAITAOF_MS = 5000
+_LOG_EVERY_S = 2.0
 _INSIST = "redis.call('DEL', KEYS[1]) return redis.call(unpack(ARGV))"
 NOTHING = "facequeue:nothing"
 """A key that is never there."""
@@ -118,3 +120,15 @@ def wait_for_server(settings: Settings, client: Client, say: Callable[[str], Non
             say(f"Waiting for the server at {readable_url(settings)} (up to {settings.server_timeout_s:.0f} s)")
             told = True
         time.sleep(0.25)
+
+
+def wait_for_disk(client: Client) -> None:
+    """Returns when what was written is on the server's disk, where the server can tell (Redis 7.2, Valkey) and keeps a log.
+
+    An older one that keeps a log writes it every second.
+    """
+    try:
+        client.execute_command("WAITAOF", 1, 0, _WAITAOF_MS)
+    except redis.ResponseError as error:
+        if "unknown command" in str(error).lower():
+            time.sleep(_LOG_EVERY_S)

@@ -1,5 +1,6 @@
 """Every setting, read once per process from the environment and from `.env`."""
 
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -32,7 +33,10 @@ class Settings(BaseSettings):
         ),
     ] = None
     redis_password: Annotated[str, Field(description="Password of the compose file's server.")] = "facequeue"  # noqa: S105 - the compose file's default, reachable on loopback only
-    redis_port: Annotated[int, Field(ge=1, le=65535, description="Loopback port of the compose file's server.")] = 6379
+    redis_host: Annotated[str, Field(description="Host of the compose file's server; its containers set it.")] = (
+        "127.0.0.1"
+    )
+    redis_port: Annotated[int, Field(ge=1, le=65535, description="Port of the compose file's server.")] = 6379
     queue_prefix: Annotated[
         str, Field(description="Put before the queues' names, so that several installations can share a server.")
     ] = ""
@@ -42,9 +46,7 @@ class Settings(BaseSettings):
     state_dir: Annotated[Path, Field(description="Data folder of the server that `run` starts, and its logs.")] = (
         user_state_path("facequeue")
     )
-    cache_dir: Annotated[Path, Field(description="Converted weights and compiled models.")] = user_cache_path(
-        "facequeue"
-    )
+    cache_dir: Annotated[Path, Field(description="Downloaded and converted weights.")] = user_cache_path("facequeue")
 
     batch_size: Annotated[int, Field(ge=1, le=1024, description="Images a batch.")] = 16
     window_batches: Annotated[
@@ -74,7 +76,7 @@ class Settings(BaseSettings):
     backend: Annotated[
         Literal["auto", "openvino", "torch"], Field(description="`auto`: OpenVINO on the CPU where it is installed.")
     ] = "auto"
-    device: Annotated[str, Field(description="`cpu` or `cuda`; `cuda` needs the torch backend.")] = "cpu"
+    device: Annotated[str, Field(description="`cpu`, `cuda` or `cuda:1`; `cuda` needs the torch backend.")] = "cpu"
     preload_weights: Annotated[
         Literal["casia-webface", "vggface2"], Field(description="Weights that a worker loads before it takes work.")
     ] = "casia-webface"
@@ -133,10 +135,26 @@ class Settings(BaseSettings):
         _ = parts.port  # ValueError where it is none
         return url.replace("unix://", "redis+socket://", 1)  # kombu's spelling
 
+    @field_validator("device")
+    @classmethod
+    def _check_device(cls, device: str) -> str:
+        if not re.fullmatch(r"cpu|cuda(:[0-9]{1,3})?", device):
+            raise ValueError(
+                f"{device!r} is no device; give cpu, cuda, or cuda:N for one of several GPUs, from cuda:0 up"
+            )
+        return device
+
+    @field_validator("flower_user", "flower_password")
+    @classmethod
+    def _check_flower(cls, value: str | None) -> str | None:
+        if value is not None and "," in value:
+            raise ValueError("it holds a comma, by which Flower separates its users")
+        return value
+
     @property
     def server_url(self) -> str:
         """REDIS_URL, or the address of the compose file's server."""
-        return self.redis_url or f"redis://:{quote(self.redis_password, safe='')}@127.0.0.1:{self.redis_port}/0"
+        return self.redis_url or f"redis://:{quote(self.redis_password, safe='')}@{self.redis_host}:{self.redis_port}/0"
 
     @property
     def sample_log_dir(self) -> Path | None:

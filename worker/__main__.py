@@ -19,9 +19,15 @@ def serve(
     context: typer.Context,
     queues: Annotated[str, typer.Option(help="Queues to serve, of `embed` and `aggregate`.")] = "embed,aggregate",
     concurrency: Annotated[int, typer.Option(help="Processes; 0: the usable cores.", min=0)] = 0,
+    device: Annotated[
+        str | None,
+        typer.Option(help="cpu, cuda or cuda:1; cuda needs the torch backend.", show_default="FACEQUEUE_DEVICE"),
+    ] = None,
     parent_pid: Annotated[int, typer.Option(hidden=True)] = 0,
 ) -> None:
     """Serve the queues until stopped."""
+    if device is not None:
+        os.environ["FACEQUEUE_DEVICE"] = device  # before the settings are read
     if context.invoked_subcommand is not None:
         return
     settings = get_settings()
@@ -32,6 +38,12 @@ def serve(
         raise WrongUsage(f"Unknown queue '{', '.join(unknown)}': there are `embed` and `aggregate`.")
     if parent_pid:
         threading.Thread(target=_end_with, args=(parent_pid,), daemon=True).start()
+
+    # Here, where it ends the command in a line: a process of the pool that cannot start is started again and again.
+    if "embed" in wanted:  # who only aggregates needs neither networks nor what they run on
+        from worker.models import check_device
+
+        check_device(settings)
 
     from worker.app import app
     from worker.cores import usable_cores
@@ -53,7 +65,7 @@ def _end_with(parent_pid: int) -> None:
 
 @cli.command()
 def alive() -> None:
-    """Exit with 0 if a worker on this host has announced itself lately (for health checks)."""
+    """Exit with 0 if a worker on this host has announced itself lately, with its networks loaded (for health checks)."""
     import socket
 
     from shared.server import connect, explain_server_errors
@@ -61,8 +73,11 @@ def alive() -> None:
 
     settings = get_settings()
     with explain_server_errors(settings):
-        names = [worker.name for worker in living_workers(connect(settings, read_timeout_s=5))]
-    raise typer.Exit(0 if any(name.endswith(f"@{socket.gethostname()}") for name in names) else 1)
+        workers = living_workers(connect(settings, read_timeout_s=5))
+    here = [worker for worker in workers if worker.name.endswith(f"@{socket.gethostname()}")]
+    # One that only aggregates needs none.
+    ready = [w for w in here if settings.embed_queue not in w.queues or w.resources.get("models_loaded")]
+    raise typer.Exit(0 if ready else 1)
 
 
 @cli.command("fetch-weights")

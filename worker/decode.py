@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pillow_heif
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 from PIL import __version__ as pillow_version
 
 from shared.inline import HEAD_BYTES
@@ -132,11 +132,12 @@ def decode(data: bytes, limits: Limits, shortest_px: int | None = None) -> Pictu
                     raise ImageTrouble(Outcome.UNREADABLE, f"{width} x {height} pixels")
                 reduction = _draft(image, shortest_px) if shortest_px else 1
                 image.load()
-                upright = _upright(image)
-                if upright.size != image.size:
+                upright, turned = _upright(image)
+                if turned:
                     width, height = height, width
                 return Picture(to_rgb(upright), width, height, reduction)
-        except ImageTrouble:
+        # No fault of the image: another process may have the memory. Who calls counts how often it happens (`poison`).
+        except (ImageTrouble, MemoryError):
             raise
         except Image.DecompressionBombError:
             raise ImageTrouble(
@@ -144,8 +145,6 @@ def decode(data: bytes, limits: Limits, shortest_px: int | None = None) -> Pictu
             ) from None
         except UnidentifiedImageError:
             raise ImageTrouble(Outcome.UNREADABLE, "not an image, or damaged beyond recognition") from None
-        except MemoryError:
-            raise ImageTrouble(Outcome.UNREADABLE, "needs more memory than there is") from None
         # Pillow's plugins raise nearly anything on damaged files; none of it may cost a neighbour.
         except Exception as error:
             raise ImageTrouble(Outcome.UNREADABLE, _in_words(error)) from None
@@ -164,12 +163,16 @@ def _in_words(error: Exception) -> str:
     return f"damaged: {text[0] if text else type(error).__name__}"[:200]
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _upright(image: Image.Image) -> tuple[Image.Image, bool]:
+    """The image as it was seen, and whether its rows have become columns: sizes do not tell, where they are nearly equal."""
     try:
-        return ImageOps.exif_transpose(image)
+        turned = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+        return ImageOps.exif_transpose(image), turned
+    except MemoryError:
+        raise
     # Damaged EXIF says nothing about the pixels, which are fine.
     except Exception:
-        return image
+        return image, False
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

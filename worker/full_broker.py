@@ -12,7 +12,7 @@ from redis.client import Pipeline
 
 from shared.server import NOTHING, insist
 
-_ADDS_A_MESSAGE = "LPUSH"
+_ADDS_A_MESSAGE = ("LPUSH", "RPUSH")
 _REMOVE_NOTHING = f"redis.call('DEL', '{NOTHING}')\n"  # see `insist`
 # Runs "length, command, argument ..., length, ...".
 _REPLAY = (
@@ -62,7 +62,7 @@ class PatientRedis(redis.Redis):
         try:
             return super().execute_command(*arguments, **options)
         except redis.OutOfMemoryError:
-            if arguments[0] == _ADDS_A_MESSAGE:
+            if arguments[0] in _ADDS_A_MESSAGE:
                 raise
             return insist(self, *arguments)
 

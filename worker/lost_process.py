@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import redis
 from billiard.einfo import ExceptionWithTraceback
-from billiard.exceptions import Terminated, WorkerLostError
+from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
 from celery import Task
 from celery.exceptions import Ignore, Reject
 from celery.worker import state
@@ -55,6 +55,8 @@ class BatchRequest(Request):  # type: ignore[misc]
         super().on_failure(exc_info, send_failed_event, return_ok)
         if state.should_terminate or self._already_cancelled or isinstance(error, Terminated):
             return  # ended by this worker itself, as it does when it loses the server
+        if isinstance(error, TimeLimitExceeded):
+            return  # `on_timeout` counts it, and knows the limit
         if isinstance(error, (WorkerLostError, SystemExit)):
             _count(self, verdict_on(str(error), get_settings().image_timeout_s), send_again=True)
         elif not isinstance(error, (Reject, Ignore, redis.RedisError)):
@@ -105,7 +107,9 @@ def _count(request: BatchRequest, verdict: str, *, send_again: bool) -> None:
             return
         _log.warning("%s lost its process (%s)", batch.describe(), verdict, extra={"action": "process_lost"})
         if send_again:
-            send_batch(request.task.app, get_settings(), batch.model_copy(update={"send": answer[0]}))
+            settings = get_settings()
+            again = batch.model_copy(update={"send": answer[0]})
+            send_batch(request.task.app, settings, settings.embed_queue, again, again=True)
     except BadMessage:
         return
     # The main process must live on. The lease runs out, and the reconciler sends the batch again.

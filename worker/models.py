@@ -1,7 +1,6 @@
 """The networks of this process: loaded once, after the fork, warmed up before work is taken."""
 
 import importlib.util
-import os
 import signal
 import subprocess
 import sys
@@ -9,7 +8,6 @@ import time
 from dataclasses import MISSING, fields
 from functools import lru_cache
 from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 
@@ -24,6 +22,7 @@ from worker.decode import DECODER
 from worker.pipeline import Networks
 
 _PREPARE_TIMEOUT_S = 3600.0  # seconds for converting; the rest is for fetching 112 MB over a slow line
+_COUNT_TIMEOUT_S = 50.0  # seconds for importing torch, which is slow from a cold disk
 _log = get_logger("models")
 loads = 0
 """How often this process has loaded networks."""
@@ -47,9 +46,31 @@ def choose_backend(settings: Settings) -> str:
     return f"{name} {version(name).split('+')[0].split('-')[0]}"
 
 
+def check_device(settings: Settings) -> None:
+    """ContractError, with the reason, where the backend or the GPU that is asked for is not here."""
+    choose_backend(settings)
+    if settings.device == "cpu":
+        return
+    # Asked in a process of its own: torch must not have run in a process that forks.
+    command = [sys.executable, "-c", "import torch; print(torch.cuda.device_count())"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_COUNT_TIMEOUT_S)
+        gpus = int(done.stdout.split()[-1])
+    except (subprocess.TimeoutExpired, ValueError, IndexError):
+        gpus = 0
+    wanted = int(settings.device.partition(":")[2] or 0)
+    if wanted >= gpus:
+        found = "no GPU" if gpus == 0 else f"{gpus} GPU(s), counted from 0"
+        raise ContractError(
+            f"The device '{settings.device}' was asked for, and torch finds {found} here. Use --device cpu "
+            "(FACEQUEUE_DEVICE=cpu), or see with `nvidia-smi` whether the driver is there and reaches this container."
+        )
+
+
 def runtime(settings: Settings) -> Runtime:
     """This worker's part of every contract it serves."""
-    return Runtime(backend=choose_backend(settings), device=settings.device, decoder=DECODER)
+    # Which of the GPUs it is makes no difference to a job: cuda and cuda:1 may share one.
+    return Runtime(backend=choose_backend(settings), device=settings.device.partition(":")[0], decoder=DECODER)
 
 
 def are_prepared(name: str, sha256: str, settings: Settings) -> bool:
@@ -93,7 +114,7 @@ def load_networks(name: str, sha256: str, settings: Settings, threads: int) -> N
     if backend.startswith("openvino"):
         from worker.openvino_backend import OpenVinoNetworks
 
-        networks = OpenVinoNetworks(folder, threads, _compile_cache(settings.cache_dir))
+        networks = OpenVinoNetworks(folder, threads)
     else:
         from worker.torch_backend import TorchNetworks
 
@@ -105,15 +126,6 @@ def load_networks(name: str, sha256: str, settings: Settings, threads: int) -> N
         extra={"action": "models_loaded"},
     )  # fmt: skip
     return networks
-
-
-def _compile_cache(cache_dir: Path) -> Path | None:
-    folder = cache_dir / "compiled"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return None
-    return folder if os.access(folder, os.W_OK) else None
 
 
 def _warm_up(networks: Networks) -> None:

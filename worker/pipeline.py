@@ -64,7 +64,8 @@ def process_images(
             data = _read(resolve_inside(root, path), limits) if read is None else read(path)
             record.digest = hashlib.blake2b(data, digest_size=16).hexdigest()
             known = recall(record.digest)
-            if known is not None:
+            # Another worker's limit may have been higher.
+            if known is not None and known.record.width * known.record.height <= limits.max_pixels:
                 result.record = replace(known.record, path=path, digest=record.digest, recalled=True)
                 result.embeddings = known.embeddings
                 continue

@@ -6,6 +6,7 @@ Runs in every worker that consumes the aggregate queue, in one of them at a time
 """
 
 import time
+from collections import Counter
 from typing import Any
 
 import redis
@@ -13,15 +14,17 @@ import redis
 from shared.celery_app import send_aggregate, send_batch
 from shared.job import PREFIX, Job, JobRecord, list_jobs
 from shared.logs import get_logger
-from shared.messages import Aggregate, EmbedBatch
+from shared.messages import Aggregate, EmbedBatch, task_id
 from shared.server import Client, insist
 from shared.settings import Settings
+from shared.waiting import waiting_tasks
 from worker.relief import Relief
 
 _log = get_logger("reconcile")
 Suspect = tuple[str, int, str]
 """Job, batch, send number."""
 Suspects = dict[Suspect, float]
+_MOST_AGGREGATIONS = 5
 _LOCK = f"{PREFIX}reconciler"
 
 
@@ -34,6 +37,7 @@ class Reconciler:
         # What was just popped looks lost until its worker takes it: only what looks so twice, a third of a lease apart,
         # is sent again. Value: when it was first seen so.
         self._suspects: Suspects = {}
+        self._aggregations: Counter[str] = Counter()  # sent again, by job
         self._relief = Relief(client, settings)
 
     def step(self) -> bool:
@@ -51,9 +55,11 @@ class Reconciler:
                 unfinished.append(job)
         hurry = self._relief.step(unfinished)
         suspects: Suspects = {}
+        # Read before the records: what is sent meanwhile looks lost once, what is taken meanwhile is leased or looks so once.
+        waiting = waiting_tasks(self._client, self._settings.embed_queue) if unfinished else set()
         try:
             for job in unfinished:
-                self._send_lost_batches(job, suspects)
+                self._send_lost_batches(job, waiting, suspects)
                 self._send_lost_aggregation(job, suspects)
         except redis.OutOfMemoryError:
             # Nothing is lost by it: what could not be sent looks lost again.
@@ -79,17 +85,17 @@ class Reconciler:
     def _is_past_its_time(self, job: Job) -> bool:
         return time.time() * 1000 - job.updated_ms > self._settings.job_ttl_s * 1000
 
-    def _send_lost_batches(self, job: Job, suspects: Suspects) -> None:
+    def _send_lost_batches(self, job: Job, waiting: set[str], suspects: Suspects) -> None:
         record = JobRecord(self._client, job.name)
-        for batch, send in record.find_lost(self._settings.embed_queue).items():
-            if not self._is_lost((job.uid, batch, send), suspects):
+        for batch, send in record.find_unleased().items():
+            if task_id(job.name, batch, send) in waiting or not self._is_lost((job.uid, batch, send), suspects):
                 continue
             again = record.resend(job.uid, batch, send)
             if again is None:
                 continue
             new_send, paths = again
             message = EmbedBatch(version=1, job=job.name, uid=job.uid, batch=batch, send=new_send, images=paths)
-            send_batch(self._app, self._settings, message)
+            send_batch(self._app, self._settings, self._settings.embed_queue, message, again=True)
             _log.warning("%s was lost and is sent again", message.describe(), extra={"action": "batch_resent"})
 
     def _is_lost(self, key: Suspect, suspects: Suspects) -> bool:
@@ -102,9 +108,19 @@ class Reconciler:
 
     def _send_lost_aggregation(self, job: Job, suspects: Suspects) -> None:
         if job.state != "sealed" or not job.complete or job.problem is not None:
+            del self._aggregations[job.uid]
             return
         queue_is_empty = self._client.llen(self._settings.aggregate_queue) == 0
         claimed = JobRecord(self._client, job.name).aggregation_claimed()
         if queue_is_empty and not claimed and self._is_lost((job.uid, -1, "aggregation"), suspects):
+            if self._aggregations[job.uid] >= _MOST_AGGREGATIONS:
+                problem = (
+                    f"The aggregator died {_MOST_AGGREGATIONS} times while it wrote the results of job '{job.name}'; is "
+                    f"memory short? Its log says more. Then `python -m producer aggregate {job.name}`, or the same `run` again."
+                )
+                _log.error("%s", problem, extra={"action": "aggregation_given_up"})
+                JobRecord(self._client, job.name).note_problem(job.uid, problem)
+                return
+            self._aggregations[job.uid] += 1
             message = Aggregate(version=1, job=job.name, uid=job.uid)
             send_aggregate(self._app, self._settings.aggregate_queue, message)

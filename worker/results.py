@@ -2,9 +2,9 @@
 
 import csv
 import json
-import os
 import re
 import shutil
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +22,17 @@ from worker.area import Float32
 from worker.block import DIMENSIONS
 from worker.distances import write_distances
 from worker.profiling import copy_profiles
-from worker.rows import DIGEST_COLUMNS, FACE_COLUMNS, IMAGE_COLUMNS, Row, carry_over, merged_rows, rows_of_blocks
+from worker.rows import (
+    DIGEST_COLUMNS,
+    FACE_COLUMNS,
+    IMAGE_COLUMNS,
+    Row,
+    carry_over,
+    carry_over_profiles,
+    earlier_samples,
+    merged_rows,
+    rows_of_blocks,
+)
 from worker.sample_log import SAMPLE_COLUMNS
 from worker.sync import sync_to_disk
 from worker.tally import Tally, utc
@@ -58,7 +68,8 @@ def write_results(
     the folder that is there. `may_publish` is asked last, just before the folder takes its name. ResultsError says what stood in the way; nothing
     is left behind then.
     """
-    scratch = results_dir / f".{job.name}.{job.uid[:8]}-{os.getpid()}.making"
+    # Process ids repeat from container to container.
+    scratch = results_dir / f".{job.name}.{job.uid[:8]}-{uuid.uuid4().hex[:12]}.making"
     with _explain(results_dir):
         results_dir.mkdir(parents=True, exist_ok=True)
         _clean_up(job.name, results_dir)
@@ -71,8 +82,12 @@ def write_results(
             if matrix_absent is None:
                 _write_matrix(scratch, tally.faces, threads)
             phases["distances_ended"] = _now()
-            _write_resources(resources(), scratch / "resources")
+            _write_resources(
+                resources(), scratch / "resources", earlier_samples(results_dir / job.name) if retried else {}
+            )
             copy_profiles(profiles, scratch / "profile")
+            if retried:
+                carry_over_profiles(results_dir / job.name, scratch / "profile")
             summary = _summarise(job, tally, matrix_absent, phases)
             if retried:
                 summary = carry_over(results_dir / job.name, summary)
@@ -88,7 +103,7 @@ def write_results(
 
 def _clean_up(name: str, results_dir: Path) -> None:
     """Removes what a killed aggregator of this job left, and puts an older folder back that it had set aside."""
-    leftover = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{8}}-\d+\.making")
+    leftover = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{8}}-[0-9a-f]+\.making")
     for path in results_dir.iterdir():
         if leftover.fullmatch(path.name):
             shutil.rmtree(path, ignore_errors=True)
@@ -203,9 +218,15 @@ def _write_matrix(scratch: Path, faces: int, threads: int) -> None:
         out.flush()
 
 
-def _write_resources(resources: dict[str, list[dict[str, str]]], folder: Path) -> None:
+def _write_resources(
+    resources: dict[str, list[dict[str, str]]], folder: Path, earlier: dict[str, list[dict[str, str]]]
+) -> None:
+    """A file a worker; before its samples those of `earlier` times, since a worker outlives many jobs."""
     folder.mkdir()
-    for worker, samples in resources.items():
+    for worker in sorted({*resources, *earlier}):
+        fresh = resources.get(worker, [])
+        begins = min((sample["time"] for sample in fresh), default="~")  # after every time
+        samples = [sample for sample in earlier.get(worker, []) if (sample.get("time") or "~") < begins] + fresh
         with (folder / f"{worker}.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, SAMPLE_COLUMNS, extrasaction="ignore", lineterminator="\n")
             writer.writeheader()
@@ -249,6 +270,8 @@ def _sync_tree(folder: Path) -> None:
 
 def _publish(scratch: Path, target: Path) -> None:
     aside = _aside(target)
+    if not scratch.is_dir():
+        raise ResultsError(f"The copy of {target.name} was removed while it was written: another aggregator is at it.")
     if target.exists():
         # Only a results folder is ever replaced: anything else under this name is somebody's own, photographs even.
         if not all((target / name).is_file() for name in ("embeddings.npy", "images.csv")):
@@ -256,6 +279,12 @@ def _publish(scratch: Path, target: Path) -> None:
                 f"{target} is there already and is no results folder; it was left alone. Use another name."
             )
         target.rename(aside)
-    scratch.rename(target)
+    try:
+        scratch.rename(target)
+    except OSError:
+        # Another aggregator took this one for dead and removed its copy: what was there is the result then.
+        if aside.is_dir() and not target.exists():
+            aside.rename(target)
+        raise
     sync_to_disk(target.parent)
     shutil.rmtree(aside, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -23,6 +24,7 @@ IMAGE_COLUMNS = (
 DIGEST_COLUMNS = ("image", "blake2b")
 _BOX_COLUMNS = FACE_COLUMNS[3:]
 _FIGURES = IMAGE_COLUMNS[6:]
+_FIRST_TIME = ("images_per_s", "seconds", "workers", "started", "ended", "recalled", "phases")
 
 
 @dataclass(frozen=True)
@@ -125,10 +127,30 @@ def carry_over(folder: Path, summary: dict[str, Any]) -> dict[str, Any]:
         raise ResultsError(
             f"{folder / 'summary.json'} is not whole ({error}). Cancel the job and run it again."
         ) from None
-    again = {name: summary[name] for name in ("started", "ended", "seconds", "workers")}
-    kept = {name: before.get(name) for name in ("images_per_s", "seconds", "workers", "started", "ended", "recalled")}
+    again = {name: summary[name] for name in ("started", "ended", "seconds", "workers", "phases")}
+    kept = {name: before.get(name) for name in _FIRST_TIME}
     return (
         summary
         | kept
         | {"retries": [*(entry for entry in before.get("retries", []) if entry["started"] != again["started"]), again]}
     )
+
+
+def earlier_samples(folder: Path) -> dict[str, list[dict[str, str]]]:
+    """The samples that lie in a results folder, by worker. A file that cannot be read is left out: it is no reason to stop."""
+    found = {}
+    for path in sorted((folder / "resources").glob("*.csv")):
+        try:
+            with path.open(newline="", encoding="utf-8") as file:
+                found[path.stem] = list(csv.DictReader(file))
+        except (OSError, ValueError, csv.Error):
+            continue
+    return found
+
+
+def carry_over_profiles(folder: Path, target: Path) -> None:
+    """Copies a results folder's profiles beside the new ones, which stay where a process has both."""
+    for path in sorted((folder / "profile").glob("*.prof")):
+        if not (target / path.name).exists():
+            target.mkdir(exist_ok=True)
+            shutil.copyfile(path, target / path.name)

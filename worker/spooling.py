@@ -1,6 +1,7 @@
 """Between the server and the spools: moves finished blocks out, reads them back in order, removes what is done with."""
 
 import re
+import shutil
 import socket
 import time
 import uuid
@@ -11,13 +12,15 @@ from pathlib import Path
 from shared.errors import NotFinished, ResultsError
 from shared.job import PREFIX, Job, JobRecord
 from shared.paths import printable
-from shared.server import Client, insist
+from shared.server import Client, insist, wait_for_disk
 from worker.spool import Owner, Spool, read_owner
 
 _PORTION_BYTES = 8 * 2**20  # is in this process's memory at once, and on the disk before it leaves the server
 _MOST_BLOCKS = 256  # that one script removes: the server answers nobody meanwhile
 _BLOCKS_AT_ONCE = 16
 _LEFT_ALONE_S = 300.0
+_SCRATCH_LEFT_ALONE_S = 3600.0
+_SCRATCH_NAME = re.compile(r"\.[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.[0-9a-f]{8}-[0-9a-f]+\.making")
 _SPOOL_NAME = re.compile(r"\.(?P<job>[A-Za-z0-9][A-Za-z0-9._-]{0,99})\.[0-9a-f]{8}\.spool")
 
 
@@ -114,18 +117,31 @@ def _missing(job: Job, path: Path) -> ResultsError:
     )
 
 
-def remove_spool(job: Job, results_dir: Path) -> None:
-    """For a job that is finished."""
+def remove_spool(client: Client, job: Job, results_dir: Path) -> None:
+    """For a job that is finished. A server that loses its last second must not find it unfinished, and the spool gone."""
+    path = spool_path(job, results_dir)
+    if not path.exists():
+        return
+    wait_for_disk(client)
     with suppress(OSError):  # there is none, mostly; what stays is swept later
-        spool_path(job, results_dir).unlink()
+        path.unlink()
 
 
 def sweep_spools(client: Client, results_dir: Path) -> None:
-    """Removes the spools that no unfinished job of this server will read any more, unless they are quite new."""
+    """Removes the spools that no unfinished job of this server will read any more, unless they are quite new.
+
+    Also the copies that nobody has written to for an hour: of aggregators that died, of jobs that are cancelled since.
+    """
     if not results_dir.is_dir():
         return
     server = _server_name(client)
     for path in results_dir.iterdir():
+        if _SCRATCH_NAME.fullmatch(path.name):
+            with suppress(OSError):
+                newest = max(part.stat().st_mtime for part in (path, *path.rglob("*")))
+                if time.time() - newest > _SCRATCH_LEFT_ALONE_S:
+                    shutil.rmtree(path, ignore_errors=True)
+            continue
         found = _SPOOL_NAME.fullmatch(path.name)
         with suppress(OSError):  # being removed by another, or not ours to remove
             if found and time.time() - path.stat().st_mtime > _LEFT_ALONE_S:

@@ -12,7 +12,7 @@ import redis
 from celery import Task
 from celery.exceptions import Ignore, Reject
 
-from shared.celery_app import send_aggregate
+from shared.celery_app import SERVER_PATIENCE_S, send_aggregate
 from shared.errors import BadMessage, ContractError, FaceQueueError, WeightsError, WrongUsage
 from shared.job import Job, JobRecord
 from shared.logs import get_logger
@@ -35,7 +35,6 @@ from worker.results import write_results
 from worker.spooling import read_blocks, remove_spool
 
 _log = get_logger("tasks")
-_SERVER_PATIENCE_S = 600.0
 _HAND_BACK_PAUSE_S = 1.0
 _commit_ms = 0.0  # of this process's last commit
 T = TypeVar("T")
@@ -54,7 +53,7 @@ def _quick_client() -> Client:
 
 def _patiently(call: Callable[[], T]) -> T:
     """Repeats a call while the server is away or full: what was computed is kept until it can be stored."""
-    deadline = time.monotonic() + _SERVER_PATIENCE_S
+    deadline = time.monotonic() + SERVER_PATIENCE_S
     pause_s = 0.2
     while True:
         try:
@@ -171,7 +170,7 @@ def aggregate(self: Task, message: Any = None, **unknown: Any) -> str:
         write_report(settings.results_dir / job.name, settings.data_root / job.options.folder)
         answer = _patiently(lambda: record.finish(job, holder, settings.job_ttl_s, written.failed))
         if answer == "finished":
-            remove_spool(job, settings.results_dir)
+            remove_spool(_client(), job, settings.results_dir)
     except FaceQueueError as error:
         problem = str(error)
         _log.error("%s", problem, extra={"action": "aggregation_failed"})

@@ -7,7 +7,9 @@ from typing import Any
 
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as kombu_redis
+from kombu.utils.json import dumps
 
+from shared.celery_app import AGAIN
 from shared.errors import BadMessage
 from worker.envelope import check_envelope, read_envelope
 from worker.full_broker import PatientChannel
@@ -57,6 +59,14 @@ class Channel(PatientChannel):
             plain = client.response_callbacks.get("BRPOP", lambda answer: answer)
             client.set_response_callback("BRPOP", lambda answer: self._sift(plain(answer)))
         return client
+
+    def _put(self, queue: str, message: Any, **options: Any) -> None:
+        """A lost batch goes to the end that is taken from next: its job has waited for it already."""
+        if not message["headers"].get(AGAIN):
+            super()._put(queue, message, **options)  # type: ignore[no-untyped-call]
+            return
+        with self.conn_or_acquire() as client:
+            client.rpush(queue, dumps(message))  # type: ignore[no-untyped-call]
 
     def _sift(self, answer: Any) -> Any:
         """The answer to a BRPOP; none, as if the queues were empty, where the entry is junk."""

@@ -1,9 +1,12 @@
 """The embedder's weights: found, checked against their SHA-256, converted once, kept in the cache folder."""
 
 import hashlib
+import http.client
 import json
+import re
 import shutil
 import tempfile
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,14 +66,11 @@ def download(url: str, target: Path, sha256: str) -> Path:
     with FileLock(target.with_suffix(".lock")):
         if target.is_file():
             return target
-        have = part.stat().st_size if part.exists() else 0
-        request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                resumed = have > 0 and answer.status == 206
-                with part.open("ab" if resumed else "wb") as file:
-                    shutil.copyfileobj(answer, file)
-        except OSError as error:
+            # Whole already, where the process was ended between its last byte and its new name.
+            if not part.is_file() or file_sha256(part) != sha256:
+                _fetch(url, part)
+        except (OSError, http.client.HTTPException) as error:
             raise WeightsError(
                 f"Downloading {url} failed: {error}. Try again (it goes on where it stopped), or download the file "
                 "by other means and name it in FACEQUEUE_WEIGHTS_PATH."
@@ -81,6 +81,34 @@ def download(url: str, target: Path, sha256: str) -> Path:
             raise WeightsError(f"What {url} sent has the SHA-256 {found} instead of {sha256}; it was thrown away.")
         part.replace(target)
     return target
+
+
+def _fetch(url: str, part: Path) -> None:
+    """The rest of a file into `part`, or all of it; ConnectionError where less came than was announced."""
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            span = re.match(r"bytes (\d+)-\d+/(\d+)$", answer.headers.get("Content-Range", ""))
+            resumed = have > 0 and answer.status == 206 and (span is None or int(span[1]) == have)
+            length = answer.headers.get("Content-Length", "")
+            if resumed and span is not None:
+                whole = int(span[2])
+            else:
+                whole = (int(length) if length.isdecimal() else 0) + (have if resumed else 0)
+            with part.open("ab" if resumed else "wb") as file:
+                shutil.copyfileobj(answer, file)
+    except urllib.error.HTTPError as error:
+        if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or not have:
+            raise
+        # The file has no more bytes than `part`, which is not that file: nothing of it is worth keeping.
+        part.unlink()
+        _fetch(url, part)
+        return
+    # urllib ends quietly when the connection is cut.
+    came = part.stat().st_size
+    if came < whole:
+        raise ConnectionError(f"the connection was cut after {came:,} of {whole:,} bytes")
 
 
 def prepared_folder(name: str, sha256: str, backend: str, settings: Settings) -> Path:

@@ -8,6 +8,8 @@ if state ~= 'sealed' then return state end
 if redis.call('GET', KEYS[2]) ~= ARGV[2] then return 'stale' end
 -- First of all writes, so that a full server takes the rest too.
 for _, batch in ipairs(redis.call('ZRANGE', KEYS[5], 0, -1)) do redis.call('UNLINK', KEYS[1] .. ':block:' .. batch) end
+-- The images of a batch whose producer died before it recorded it, and that was never recorded then.
+redis.call('UNLINK', KEYS[1] .. ':bytes:' .. (redis.call('HGET', KEYS[1], 'batches') or '0'))
 redis.call('UNLINK', KEYS[2], KEYS[3], unpack(KEYS, 5))
 if redis.call('EXISTS', KEYS[4]) == 1 then redis.call('RENAME', KEYS[4], KEYS[3]) end
 local t = redis.call('TIME')

@@ -1,6 +1,6 @@
 -- Leases a batch to one worker process. Returns {attempt, losses}, or why not.
 -- KEYS: job, open, leases, holders, attempts, losses, alone.  ARGV: uid, batch, send, holder, lease in ms
-local job = redis.call('HMGET', KEYS[1], 'uid', 'state', 'taken')
+local job = redis.call('HMGET', KEYS[1], 'uid', 'state')
 if job[1] ~= ARGV[1] then return 'unknown' end
 if job[2] == 'cancelled' then return 'cancelled' end
 local send = redis.call('ZSCORE', KEYS[2], ARGV[2])
@@ -14,6 +14,5 @@ if deadline and tonumber(deadline) > now then return 'leased' end
 redis.call('HDEL', KEYS[7], ARGV[2])
 redis.call('ZADD', KEYS[3], now + ARGV[5], ARGV[2])
 redis.call('HSET', KEYS[4], ARGV[2], ARGV[4])
-if tonumber(ARGV[3]) > tonumber(job[3]) then redis.call('HSET', KEYS[1], 'taken', ARGV[3]) end
 redis.call('HSETNX', KEYS[1], 'started_ms', now)
 return {redis.call('HINCRBY', KEYS[5], ARGV[2], 1), tonumber(redis.call('HGET', KEYS[6], ARGV[2]) or '0')}

@@ -21,7 +21,7 @@ class Duplicates:
     """The first file with some bytes, and the files after it with the same."""
     copied_files: int
     pairs: list[tuple[int, int, float]]
-    """Two faces in files of different bytes, and their distance, at most `NEAR_DUPLICATE`; nearest first."""
+    """Two faces in files of different bytes, and their distance, at most `NEAR_DUPLICATE`; nearest first, copies as one."""
     near_pairs: int
 
 
@@ -35,11 +35,15 @@ def find_duplicates(images: list[ImageFile], faces: list[Face], distances: Dista
     for path, first in first_of.items():
         if first != path:
             copies.setdefault(first, []).append(path)
-    pairs = [
-        (a, b, distance)
-        for a, b, distance in _near_pairs(distances)
-        if first_of.get(faces[a].path) != first_of.get(faces[b].path)
-    ]
+    # A face by the first file with its bytes and by its place there: copies of a file are one, so that no pair comes twice.
+    alike = [(first_of.get(face.path, face.path), tuple(map(round, face.box))) for face in faces]
+    met: set[frozenset[object]] = set()
+    pairs = []
+    for a, b, distance in _near_pairs(distances):
+        same = frozenset((alike[a], alike[b]))
+        if alike[a][0] != alike[b][0] and same not in met:
+            met.add(same)
+            pairs.append((a, b, distance))
     return Duplicates(
         copies=list(copies.items())[:MAX_PAIRS], copied_files=sum(map(len, copies.values())), pairs=pairs[:MAX_PAIRS],
         near_pairs=len(pairs),

@@ -24,6 +24,7 @@ PALETTE = ("#fde725", "#b5de2b", "#6ece58", "#35b779", "#1f9e89", "#26828e", "#3
 _BIN_WIDTH = 0.02
 _MAX_POINTS = 500  # of a curve
 _SHADES = 256
+_LABEL_SHARE = 24.0  # percent of the axis that a phase's name takes on a phone
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,13 @@ class Phase:
     left: float
     """In percent of the axis, as is `width`."""
     width: float
+    starts_s: float
+    """Since the axis's beginning."""
     seconds: float
+    label_left: float
+    """Where its name begins, right of the name before it."""
+    label_late: bool
+    """Whether the name ends at the right edge instead, for want of room."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +142,7 @@ class WorkerCurves:
 
 @dataclass(frozen=True)
 class Timeline:
-    """All workers on one axis of time."""
+    """All workers of one run on one axis of time."""
 
     workers: list[WorkerCurves]
     phases: list[Phase]
@@ -143,8 +150,34 @@ class Timeline:
     seconds: float
 
 
-def timeline(resources: dict[str, list[Sample]], spans: list[tuple[str, str | None, str | None]]) -> Timeline | None:
-    """Curves of every worker; `spans` are the phases, each with its start and end (ISO 8601). None without samples."""
+Span = tuple[str, str | None, str | None]
+"""A phase's name, start and end (ISO 8601)."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """The job's first time, or one of those when its failed images were tried again."""
+
+    title: str
+    """Empty where there is only one."""
+    started: str | None
+    spans: list[Span]
+
+
+def timelines(resources: dict[str, list[Sample]], runs: list[Run]) -> list[tuple[Run, Timeline | None]]:
+    """One for each of `runs` (in order of time): days may lie between two, and those are not drawn."""
+    begins = [_seconds(run.started) if run.started else -math.inf for run in runs]
+    parts: list[dict[str, list[Sample]]] = [{} for _ in runs]
+    for worker, samples in resources.items():
+        for sample in samples:
+            # What was sampled before the first run began, while workers started, is the first run's.
+            at = max((k for k, begin in enumerate(begins) if _seconds(sample.time) >= begin), default=0)
+            parts[at].setdefault(worker, []).append(sample)
+    return [(run, timeline(part, run.spans)) for part, run in zip(parts, runs, strict=True)]
+
+
+def timeline(resources: dict[str, list[Sample]], spans: list[Span]) -> Timeline | None:
+    """Curves of every worker; `spans` are the phases. None without samples."""
     moments = [_seconds(sample.time) for samples in resources.values() for sample in samples]
     if not moments:
         return None
@@ -164,10 +197,21 @@ def timeline(resources: dict[str, list[Sample]], spans: list[tuple[str, str | No
         workers.append(
             WorkerCurves(worker, _curve(at, cpu, cpu_top, "%"), _curve(at, memory, memory_top, ""), len(samples))
         )
-    phases = [
-        Phase(name, 100 * (start - zero) / length, 100 * (end - start) / length, end - start)
-        for name, start, end in known
-    ]
+    phases: list[Phase] = []
+    for name, start, end in known:
+        left = 100 * (start - zero) / length
+        label_left = max(left, phases[-1].label_left + _LABEL_SHARE) if phases else left
+        phases.append(
+            Phase(
+                name,
+                left,
+                100 * (end - start) / length,
+                start - zero,
+                end - start,
+                label_left,
+                label_left > 100 - _LABEL_SHARE,
+            )
+        )
     return Timeline(workers, phases, ticks(length / unit, 6, word), length)
 
 

@@ -12,20 +12,21 @@ from shared.outcomes import FAILED, Outcome
 from shared.report.calibration import NEAR_DUPLICATE
 from shared.report.distances import Distances, Faces, Float32, evenly_spaced
 from shared.report.duplicates import find_duplicates
-from shared.report.figures import histogram, timeline
+from shared.report.figures import Run, Span, histogram, timelines
 from shared.report.groups import MAX_LINKED_FACES, Groups, average_linkage, cut, leaf_order
 from shared.report.page import data_uri
 from shared.report.pairs import matrix_values, neighbour_values
 from shared.report.profile import costly_functions
 from shared.report.results_folder import Face, ImageFile, Results
 from shared.report.thumbnails import Thumbnails
-from shared.report.words import histogram_alt, pictures_note, threshold_note
+from shared.report.words import histogram_alt, no_samples_note, pictures_note, recalled_note, threshold_note
 
 MAX_FACES = MAX_LINKED_FACES
 """On one page; of a larger job as many, spread evenly over it."""
 _MAX_ROWS = 500  # of a table of files
 _MAX_WORKERS = 40  # in the table of workers
 _MAX_CURVES = 16  # workers whose curves are drawn
+_MAX_RUNS = 5  # the first time, and the last ones that failed images were tried again
 _WORDS = {
     Outcome.OK: "at least one face", Outcome.NO_FACE: "no face found", Outcome.SKIPPED: "not an image",
     Outcome.UNREADABLE: "cannot be read", Outcome.TOO_LARGE: "too large", Outcome.TIMEOUT: "took too long",
@@ -94,9 +95,12 @@ def page_values(
     matrix, matrix_data = matrix_values(square, tree, threshold) if len(faces) > 1 else (None, None)
     duplicates = find_duplicates(results.images, shown.faces, shown.distances)
     chart = histogram(square, threshold)
+    runs = timelines(dict(list(results.resources.items())[:_MAX_CURVES]), _runs(summary))
+    shown_runs = runs if len(runs) <= _MAX_RUNS else [runs[0], *runs[1 - _MAX_RUNS :]]
     return {
         "job": results.job, "source": summary.get("source", ""), "started": summary.get("started"), "duration_s": _duration_s(summary),
         "images": len(results.images), "face_count": len(results.faces), "images_per_s": summary.get("images_per_s"),
+        "recalled_note": recalled_note(int(summary.get("recalled") or 0), len(results.images)),
         "outcomes": _outcomes(results.images), "failed": sum(image.outcome in FAILED for image in results.images),
         "stages": _stages(summary), "sampled": len(faces) < len(results.faces),
         "faces": faces, "faces_in_order": [faces[k] for k in leaf_order(tree, len(faces))],
@@ -115,7 +119,8 @@ def page_values(
         ],
         "workers": list(summary.get("workers", {}).items())[:_MAX_WORKERS],
         "more_workers": max(0, len(summary.get("workers", {})) - _MAX_WORKERS),
-        "timeline": timeline(dict(list(results.resources.items())[:_MAX_CURVES]), _spans(summary)),
+        "runs": shown_runs, "more_runs": len(runs) - len(shown_runs),
+        "no_samples": no_samples_note(_duration_s(summary), len(list((results.folder / "resources").glob("*.csv")))),
         "timeline_more": max(0, len(results.resources) - _MAX_CURVES),
         "costly": costly_functions(results.folder / "profile"),
         "contract": sorted(results.contract.items()), "versions": summary.get("versions", {}),
@@ -188,13 +193,18 @@ def _duration_s(summary: dict[str, Any]) -> float | None:
     return (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds()
 
 
-def _spans(summary: dict[str, Any]) -> list[tuple[str, str | None, str | None]]:
-    phases = summary.get("phases") or {}
+def _runs(summary: dict[str, Any]) -> list[Run]:
+    retries = summary.get("retries") or []
+    titles = ["The first time" if retries else "", *("Failed images tried again" for _ in retries)]
     return [
-        (
-            "embedding",
-            phases.get("embedding_started", summary.get("started")),
-            phases.get("embedding_ended", summary.get("ended")),
-        ),
+        Run(title, entry.get("started"), _spans(entry))
+        for title, entry in zip(titles, [summary, *retries], strict=True)
+    ]
+
+
+def _spans(entry: dict[str, Any]) -> list[Span]:
+    phases = entry.get("phases") or {}
+    return [
+        ("embedding", entry.get("started"), entry.get("ended")),
         ("distances", phases.get("distances_started"), phases.get("distances_ended")),
     ]

@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from shared.report.words import counted, duration
+from shared.report.words import counted, duration, phases_in_words
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SCRIPTS = ("theme.js", "faces.js", "matrix.js")
@@ -49,6 +49,7 @@ def _environment() -> Environment:
         "decimals": _decimals,
         "duration": duration,
         "moment": _moment,
+        "phases_in_words": phases_in_words,
     }
     return environment
 

@@ -15,6 +15,8 @@ from tests.browser import browser as chromium
 from tests.browser.browser import PHONE, browser, picture
 from tests.conftest import Stage, wait_until
 
+_WIDE = (1440, 900)  # Flower's table of tasks, with the longer names that hosts have
+
 
 def main() -> None:
     """Runs the job on a stage of its own and takes the pictures."""
@@ -42,7 +44,7 @@ def _take(stage: Stage, images: Path, target: Path) -> None:
     if done.returncode not in (0, 3):
         sys.exit(done.stderr)
     wait_until(lambda: _answers(f"{url}/api/tasks", "aggregate"), 30, "Flower has seen the tasks")
-    with browser() as driver:
+    with browser(_WIDE) as driver:
         driver.get(f"{url}/tasks")
         wait_until(lambda: "job=photographs" in driver.page_source, 30, "the task list")
         picture(driver, target / "flower-tasks.png")
@@ -56,6 +58,7 @@ def _take(stage: Stage, images: Path, target: Path) -> None:
             "css selector", f"[data-bs-target='#{pane.get_attribute('id')}'], [href='#{pane.get_attribute('id')}']"
         ).click()
         wait_until(pane.is_displayed, 10, "the tab with psutil's figures")
+        wait_until(lambda: pane.value_of_css_property("opacity") == "1", 10, "the tab has faded in")
         picture(driver, target / "flower-worker.png")
     report = (stage.results / "photographs" / "report.html").as_uri()
     for dark in (False, True):
@@ -65,7 +68,7 @@ def _take(stage: Stage, images: Path, target: Path) -> None:
             if not dark:
                 matrix = driver.find_element("css selector", "canvas")
                 driver.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", matrix)
-                ActionChains(driver).move_to_element_with_offset(matrix, 60, -90).perform()
+                ActionChains(driver).move_to_element_with_offset(matrix, 60, -90).click().perform()
                 picture(driver, target / "report-heat-map.png")
                 groups = driver.find_element("id", "groups")
                 driver.execute_script("arguments[0].scrollIntoView({behavior: 'instant'})", groups)

@@ -4,10 +4,11 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.conftest import Stage
@@ -101,6 +102,35 @@ def undisturbed(sample: Path, networks: Networks, tmp_path_factory: pytest.TempP
     finally:
         stage.close()
     return result_bytes(stage.results / "calm")
+
+
+def account(stage: Stage, job: str, images: Path, poisoned: Collection[str], fault: Fault) -> None:
+    """No file missing, and the rows and embeddings of all but the poisoned images as an undisturbed run gives them.
+
+    Its worker is an ordinary one, to which the marked files are photographs like others.
+    """
+    done = stage.producer("run", str(images), "--results", str(stage.results), "--job", f"{job}-calm", "--workers", "1")
+    assert done.returncode == 0, done.stderr
+    rows = rows_of(stage.results / job / "images.csv")
+    fault.lost += len(list(images.iterdir())) - len(rows)
+    fault.twice += sum(int(row["attempt"]) > 1 for row in rows)
+    assert fault.lost == 0
+    assert _rows_but(stage.results / job, poisoned) == _rows_but(stage.results / f"{job}-calm", poisoned)
+
+
+def _rows_but(folder: Path, paths: Collection[str]) -> list[tuple[object, ...]]:
+    embeddings = np.load(folder / "embeddings.npy")
+    faces = [
+        (*(value for column, value in row.items() if column not in ("face", "image")), embeddings[k].tobytes())
+        for k, row in enumerate(rows_of(folder / "faces.csv"))
+        if row["path"] not in paths
+    ]
+    images = [
+        tuple(row[column] for column in RESULT_COLUMNS if column != "image")
+        for row in rows_of(folder / "images.csv")
+        if row["path"] not in paths
+    ]
+    return [*faces, *images]
 
 
 def check_result(stage: Stage, job: str, expected: dict[str, bytes], fault: Fault) -> None:

@@ -50,10 +50,9 @@ def _held_sync_tree(folder: Path) -> None:
     _sync_tree(folder)
 
 
-pipeline.decode = _faulty_decode
-results._sync_tree = _held_sync_tree
-
 if __name__ == "__main__":
     from worker.__main__ import main
 
+    pipeline.decode = _faulty_decode
+    results._sync_tree = _held_sync_tree
     main()

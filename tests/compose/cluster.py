@@ -2,11 +2,12 @@
 
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-FRONT, BACK, SERVER, AGGREGATOR, WORKERS = "fq-front", "fq-back", "fq-redis", "fq-aggregator", "fq-workers"
-URL = "rediss://facequeue:s3cret@redis:6379/0?ssl_cert_reqs=required&ssl_ca_certs=/certificates/ca.pem"
+BACK, WORKERS = "fq-back", "fq-workers"
+URL = "rediss://facequeue:{}@redis:6380/0?ssl_cert_reqs=required&ssl_ca_certs=/certificates/ca.pem"
 
 
 def docker(*arguments: str, timeout_s: float = 180, expect: int = 0, **environment: str) -> str:
@@ -23,7 +24,7 @@ def docker(*arguments: str, timeout_s: float = 180, expect: int = 0, **environme
 
 def make_certificates(folder: Path) -> None:
     """A certificate authority, and a certificate for the server's name."""
-    folder.mkdir()
+    folder.mkdir(parents=True, exist_ok=True)
 
     def openssl(*arguments: str) -> None:
         subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True, timeout=60)
@@ -62,40 +63,32 @@ def make_certificates(folder: Path) -> None:
         "-out",
         "redis.pem",
     )
-    for path in folder.iterdir():
-        path.chmod(0o644)  # the server's user reads the key; the certificates live as long as this test
+    (folder / "ca.pem").chmod(0o644)
     folder.chmod(0o755)
 
 
-def play(folder: Path, images: Path, results: Path) -> None:
-    """A job whose producer and workers share only the server, over TLS: the images travel through it."""
-    certificates, empty = folder / "certificates", folder / "empty"
+def play(compose: Callable[..., str], folder: Path, images: Path, password: str) -> None:
+    """A job whose producer and workers share only the server, over TLS: the images travel through it.
+
+    `compose` runs `docker compose` for the server's machine, `password` is its password as it stands in an address.
+    """
+    certificates, empty = folder / "docker" / "certificates", folder / "empty"
     make_certificates(certificates)
     empty.mkdir()
-    results.mkdir()
-    results.chmod(0o777)
-    mounts = ["--volume", f"{certificates}:/certificates:ro", "--env", f"REDIS_URL={URL}"]
-    docker("network", "create", FRONT)
+    compose("stop", "worker")  # the job is the other machine's
+    with (folder / ".env").open("a") as settings:
+        settings.write("COMPOSE_FILE=docker-compose.yml:docker-compose.tls.yml\n")
+    compose("up", "--detach", "--wait", "redis", "aggregator", timeout_s=240)
     docker("network", "create", BACK)
-    docker(
-        "run", "--detach", "--name", SERVER, "--network", FRONT, "--network-alias", "redis", "--volume", f"{certificates}:/certificates:ro",
-        "redis:7-alpine", "redis-server", "--port", "0", "--tls-port", "6379", "--tls-cert-file", "/certificates/redis.pem",
-        "--tls-key-file", "/certificates/redis.key", "--tls-ca-cert-file", "/certificates/ca.pem", "--tls-auth-clients", "no",
-        "--user", "default", "off", "--user", "facequeue", "on", ">s3cret", "~*", "&*", "+@all", "-@admin", "-@dangerous", "+info",
-    )  # fmt: skip
-    docker("network", "connect", "--alias", "redis", BACK, SERVER)
-    docker(
-        "run", "--detach", "--name", AGGREGATOR, "--network", FRONT, *mounts, "--volume", f"{results}:/results", "facequeue",
-        "python", "-m", "worker", "--queues", "aggregate", "--concurrency", "1",
-    )  # fmt: skip
+    docker("network", "connect", "--alias", "redis", BACK, compose("ps", "--quiet", "redis").strip())
     (folder / "networks.yml").write_text(f"networks: {{default: {{external: true, name: {BACK}}}}}\n")
     _workers(
         folder, "up", "--detach", "--wait", "--wait-timeout", "120",
-        REDIS_URL=URL, FACEQUEUE_IMAGES=str(empty), FACEQUEUE_CERTIFICATES=str(certificates),
+        REDIS_URL=URL.format(password), FACEQUEUE_IMAGES=str(empty), FACEQUEUE_CERTIFICATES=str(certificates),
     )  # fmt: skip
-    docker(
-        "run", "--rm", "--network", FRONT, *mounts, "--volume", f"{images}:/elsewhere:ro", "facequeue",
-        "python", "-m", "producer", "enqueue", "/elsewhere", "--inline", "--wait", "--job", "far", "--batch-size", "4",
+    compose(
+        "run", "--rm", "--volume", f"{images}:/elsewhere:ro", "producer", "enqueue", "/elsewhere", "--inline", "--wait",
+        "--job", "far", "--batch-size", "4",
         expect=3,
     )  # fmt: skip
 
@@ -106,11 +99,14 @@ def _workers(folder: Path, *arguments: str, **environment: str) -> None:
 
 
 def clear_up(folder: Path) -> None:
-    """Removes what was started, however far it came."""
+    """Removes what was started, however far it came. The server's machine is the story's to remove."""
     quiet: dict[str, Any] = {"capture_output": True, "timeout": 120}
+    found = subprocess.run(["docker", "ps", "-aq", "--filter", f"name={WORKERS}"], text=True, **quiet).stdout.split()
+    found += subprocess.run(["docker", "ps", "-aq", "--filter", f"network={BACK}"], text=True, **quiet).stdout.split()
     ends = [
-        ["docker", "rm", "--force", *subprocess.run(["docker", "ps", "-aq", "--filter", f"name={WORKERS}"], text=True, **quiet).stdout.split(), SERVER, AGGREGATOR],
-        ["docker", "network", "rm", FRONT, BACK],
-    ]  # fmt: skip
+        ["docker", "rm", "--force", "--volumes", *found],
+        ["docker", "network", "rm", BACK],
+        ["docker", "volume", "rm", f"{WORKERS}_worker-logs"],
+    ]
     for command in ends:
         subprocess.run(command, cwd=folder, **quiet)

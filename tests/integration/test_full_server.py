@@ -90,7 +90,7 @@ def test_what_adds_is_refused_whole_and_the_rest_works(stage: Stage) -> None:
         record.commit(job.uid, 2, made_up_block(2), {"ok": 1}, FACES)
     message = EmbedBatch(version=1, job="j", uid=job.uid, batch=0, send=1, images=["a.jpg"])
     with pytest.raises(redis.OutOfMemoryError):
-        send_batch(make_celery(stage.settings), stage.settings, message)
+        send_batch(make_celery(stage.settings), stage.settings, "embed", message)
     assert stage.client.hgetall(f"{PREFIX}job:j") == before
     assert record.open_batches() == 2
     sampler = Sampler("w", list, None, {})
@@ -102,7 +102,7 @@ def test_what_adds_is_refused_whole_and_the_rest_works(stage: Stage) -> None:
     assert record.renew(0, "h", 5)
     record.hand_back(job.uid, 0, "h", "no weights")
     assert record.load().refusal == "no weights"
-    assert record.find_lost("embed") == {0: "1"}
+    assert record.find_unleased() == {0: "1"}
     assert record.resend(job.uid, 0, "1") == (4, ["a.jpg"])
     assert record.agree_on_runtime(job.uid, RUNTIME)
     assert not record.seal(job.uid, producer)
@@ -281,7 +281,7 @@ def test_a_job_of_three_times_the_servers_memory_passes(stage: Stage, tmp_path: 
             may_publish=lambda: record.holds_aggregation("h"),
         )  # fmt: skip
         assert record.finish(job, "h", 60, {}) == "finished"
-        remove_spool(job, stage.results)
+        remove_spool(stage.client, job, stage.results)
     assert job.spool_bytes + job.block_bytes > 200 * MIB
     assert stage.client.info("memory")["used_memory_peak"] < 66 * MIB  # each command is checked before it runs
     written = np.load(stage.results / "j" / "embeddings.npy", mmap_mode="r")

@@ -12,6 +12,7 @@ import pytest
 import requests
 
 from shared.job import PREFIX, JobRecord
+from tests.chaos.faulty_worker import MARKS, SLOW_S
 from tests.conftest import Stage, wait_until
 from tests.integration.test_run import result_bytes
 
@@ -117,11 +118,14 @@ def test_cancelling_leaves_nothing_behind_and_queued_messages_do_nothing(stage: 
     """The queue still holds the messages; a worker finds them unwanted, also when the name is used again."""
     root = {"FACEQUEUE_DATA_ROOT": str(sample)}
     assert stage.producer("enqueue", str(sample), "--job", "gone", "--batch-size", "4", **root).returncode == 0
+    messages = stage.client.lrange("embed", 0, -1)
     assert stage.producer("cancel", "gone").returncode == 0
+    assert not stage.client.exists("embed")
     assert {key.decode() for key in stage.client.scan_iter(f"{PREFIX}job:*")} == {f"{PREFIX}job:gone"}
     assert 0 < stage.client.ttl(f"{PREFIX}job:gone") <= 60  # only the word for those who watch
     assert stage.producer("watch", "gone").returncode == 4
     assert stage.producer("enqueue", str(sample / "hopper"), "--job", "gone", **root).returncode == 0
+    stage.client.rpush("embed", *messages)  # as workers have them in their hands when a job is cancelled
     stage.worker("--concurrency", "1", **root)
     assert stage.producer("watch", "gone").returncode == 0
     assert "not wanted: unknown" in stage.log("worker.log")
@@ -220,9 +224,13 @@ def test_doctor_examines_everything(stage: Stage, sample: Path) -> None:
     assert "worker-" in stage.producer("workers").stdout
 
 
-def test_flower_shows_readable_tasks_and_the_workers_resources(stage: Stage, sample: Path) -> None:
-    """A real Flower over HTTP."""
-    root = {"FACEQUEUE_DATA_ROOT": str(sample)}
+def test_flower_shows_readable_tasks_and_the_workers_resources(stage: Stage, sample: Path, tmp_path: Path) -> None:
+    """A real Flower over HTTP, while a job runs and after it."""
+    images = tmp_path / "slow"
+    images.mkdir()
+    for number, path in enumerate(sorted((sample / "hopper").iterdir())):
+        (images / path.name).write_bytes(path.read_bytes() + b"%d" % number + MARKS["slow"])
+    root = {"FACEQUEUE_DATA_ROOT": str(images)}
     port = stage.free_port()
     stage.spawn("producer", "flower", "--port", str(port), log="flower.log", **root)
     url = f"http://127.0.0.1:{port}"
@@ -234,13 +242,20 @@ def test_flower_shows_readable_tasks_and_the_workers_resources(stage: Stage, sam
             return None
         return answer.json() if answer.ok else None
 
-    stage.worker("--concurrency", "1", **root)
+    def embedding() -> dict[str, Any]:
+        tasks = dict(get("/api/tasks") or {}).values()  # type: ignore[call-overload]
+        return next((task for task in tasks if task["name"] == "facequeue.embed_batch"), {"state": None})
+
+    stage.spawn("tests.chaos.faulty_worker", "--concurrency", "1", log="worker.log", **root)
     wait_until(lambda: get("/api/workers?refresh=1"), 60, "Flower sees the worker")
-    assert stage.producer("enqueue", str(sample / "hopper"), "--wait", "--job", "seen", **root).returncode == 0
-    wait_until(lambda: "SUCCESS" in json.dumps(get("/api/tasks")), 30, "Flower has seen the task")
-    tasks = list(dict(get("/api/tasks")).values())  # type: ignore[call-overload]
-    embedded = next(task for task in tasks if task["name"] == "facequeue.embed_batch")
-    assert embedded["kwargs"] == "job=seen batch=0 images=9"
+    assert stage.producer("enqueue", str(images), "--job", "seen", **root).returncode == 0
+    wait_until(lambda: embedding()["state"] == "STARTED", 30, "Flower sees the task at work")
+    assert JobRecord(stage.client, "seen").load().images_done == 0
+    assert embedding()["kwargs"] == "job=seen batch=0 images=9"
+    assert stage.producer("watch", "seen").returncode == 0
+    wait_until(lambda: embedding()["state"] == "SUCCESS", 30, "Flower sees its end")
+    assert embedding()["runtime"] > 9 * SLOW_S
+    assert embedding()["result"] == "'last: 9 faces, 9 ok'"
 
     def stats() -> dict[str, Any]:
         (worker,) = dict(get("/api/workers?refresh=1") or {"": {}}).values()  # type: ignore[call-overload]

@@ -24,6 +24,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from shared.celery_app import make_celery
 from shared.job import METRICS, JobRecord
 from shared.outcomes import Outcome
+from shared.worker_registry import Worker, announce
 from tests.conftest import ROOT, Stage, wait_until
 from worker.sample_log import SAMPLE_COLUMNS
 
@@ -293,3 +294,22 @@ def test_a_workers_own_figures_are_those_of_the_system(stage: Stage, sample: Pat
         return bool(abs(_stats(stage)["rss_mib"] / outside - 1) < 0.05)
 
     wait_until(agree, 20, "the figures agree")
+
+
+def test_a_worker_is_alive_when_its_networks_are_loaded(stage: Stage) -> None:
+    """What the containers' health checks ask."""
+
+    def alive() -> int:
+        return stage.spawn("worker", "alive").wait(60)
+
+    assert alive() == 1
+    queues = [stage.settings.embed_queue]
+    announce(stage.client, Worker(f"w@{socket.gethostname()}", queues, 1, {"models_loaded": 0}), 60)
+    assert alive() == 1  # it announces itself before, and whether or not its children can load them
+    process = stage.worker("--concurrency", "1")
+    wait_until(lambda: alive() == 0, 30, "the worker is healthy")
+    process.terminate()
+    process.wait(30)
+    assert alive() == 1
+    stage.worker("--queues", "aggregate", "--concurrency", "1")
+    wait_until(lambda: alive() == 0, 30, "one that only aggregates needs no networks")

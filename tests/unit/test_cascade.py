@@ -81,4 +81,4 @@ def test_threads_do_not_move_a_bit(sample: Path, networks: Networks) -> None:
     folder = weights.prepared_folder(
         "casia-webface", KNOWN_WEIGHTS["casia-webface"], models.choose_backend(settings), settings
     )
-    assert _by_path(sample, PATHS, OpenVinoNetworks(folder, 2, None)) == _by_path(sample, PATHS, networks)
+    assert _by_path(sample, PATHS, OpenVinoNetworks(folder, 2)) == _by_path(sample, PATHS, networks)

@@ -37,6 +37,39 @@ def test_exif_orientation_is_applied() -> None:
     assert decode(_saved(Image.new("RGB", (40, 20)), "JPEG", exif=exif), LIMITS).image.size == (20, 40)
 
 
+@pytest.mark.parametrize(("orientation", "upright"), [(1, (1999, 2000)), (3, (1999, 2000)), (6, (2000, 1999))])
+def test_a_nearly_square_jpeg_keeps_its_sides_apart(orientation: int, upright: tuple[int, int]) -> None:
+    """Decoded at 1/8 it is a square either way: the orientation says which side is the width, not the sizes."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = _saved(Image.new("RGB", (1999, 2000)), "JPEG", exif=exif)
+    for shortest_px in (None, 150):
+        picture = decode(data, LIMITS, shortest_px)
+        assert (picture.width, picture.height) == upright, shortest_px
+
+
+def test_damaged_exif_turns_nothing() -> None:
+    """Neither the pixels nor the sides, whichever part of it is damaged."""
+    whole = Image.Exif()
+    whole[0x0112] = 6
+    for exif in (b"Exif\0\0junk", whole.tobytes()[:-6], b"Exif\0\0II*\0\xff\xff\xff\xff"):
+        picture = decode(_saved(Image.new("RGB", (40, 20)), "JPEG", exif=exif), LIMITS)
+        assert (picture.width, picture.height) == picture.image.size
+
+
+@pytest.mark.parametrize("where", ["PIL.JpegImagePlugin.JpegImageFile.load", "PIL.ImageOps.exif_transpose"])
+def test_want_of_memory_is_no_fault_of_the_image(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is passed on: another process may have the memory, and the image may be fine the next time."""
+    data = _saved(Image.new("RGB", (40, 20)), "JPEG")
+
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(where, fail)
+    with pytest.raises(MemoryError):
+        decode(data, LIMITS)
+
+
 def test_transparency_lies_on_white() -> None:
     """RGBA, grey with alpha, and a palette with a transparent entry."""
     assert _pixel(_saved(Image.new("RGBA", (4, 4), (10, 20, 30, 0)), "PNG")) == (255, 255, 255)

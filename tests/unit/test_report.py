@@ -1,6 +1,7 @@
 """The report: what it says, what it escapes, and that it asks nothing of anyone."""
 
 import base64
+import csv
 import hashlib
 import io
 import json
@@ -20,7 +21,7 @@ from shared.report import model, thumbnails
 from shared.report.build import build_report
 from tests.conftest import ROOT
 from tests.results_folders import CONTRACT, SIZE, Page, make_results, people, read_page
-from worker import decode
+from worker import decode, results, rows
 
 HOSTILE = "<script>alert(1)</script>.jpg"
 
@@ -199,6 +200,88 @@ def test_two_workers_have_their_curves(tmp_path: Path) -> None:
     assert len(page.all("polyline")) == 4 and len(page.all("span", class_="phase second")) == 4
 
 
+def test_what_was_tried_again_has_curves_of_its_own(tmp_path: Path) -> None:
+    """A day later: the first time's curves and phases stay as they were, and the day between is not drawn."""
+    first, again = "2026-01-31T12:00:", "2026-02-01T12:00:"
+    resources = {
+        "one@a": [
+            {"time": f"{day}{second:02d}.000+00:00", "cpu_percent": cpu, "rss_mib": 200}
+            for day, cpu in ((first, 80), (again, 20))
+            for second in range(5)
+        ]
+    }
+    retry = {
+        "started": f"{again}00.000+00:00", "ended": f"{again}03.000+00:00",
+        "phases": {"distances_started": f"{again}03.000+00:00", "distances_ended": f"{again}04.000+00:00"},
+    }  # fmt: skip
+    page = _report(make_results(tmp_path / "j", ["a.jpg"], people(1, 1), resources=resources, retries=[retry]))
+    assert "The first time 2026-01-31 12:00:00 UTC" in page.text
+    assert "Failed images tried again 2026-02-01 12:00:00 UTC" in page.text
+    assert "mean 80 %" in page.text and "mean 20 %" in page.text
+    assert "embedding, 10.0 s" in page.text and "embedding, 3.0 s" in page.text
+    labels = [str(e.attributes["aria-label"]) for e in page.elements if e.attributes.get("role") == "img"]
+    assert any("over 4.0 s" in label and "Distances from 3.0 s to 4.0 s." in label for label in labels)
+
+
+def test_a_retry_keeps_what_was_sampled_and_profiled_before(tmp_path: Path) -> None:
+    """Also of a worker that was there both times; the summary says when which was."""
+    early, late = "2026-01-31T12:00:01.000+00:00", "2026-02-01T12:00:01.000+00:00"
+    before = {worker: [{"time": early, "cpu_percent": "80"}] for worker in ("both@a", "gone@b")}
+    phases = {"distances_started": early, "distances_ended": early}
+    folder = make_results(tmp_path / "j", ["a.jpg"], people(1, 1), resources=before, phases=phases)
+    (folder / "profile").mkdir()
+    for name in ("worker-1.prof", "worker-2.prof"):
+        (folder / "profile" / name).write_text("before")
+    scratch = tmp_path / "scratch"
+    (scratch / "profile").mkdir(parents=True)
+    (scratch / "profile" / "worker-2.prof").write_text("again")
+
+    fresh = {"both@a": [{"time": late, "cpu_percent": "20"}], "new@c": [{"time": late, "cpu_percent": "30"}]}
+    results._write_resources(fresh, scratch / "resources", rows.earlier_samples(folder))
+    rows.carry_over_profiles(folder, scratch / "profile")
+    again = {"started": late, "ended": late, "seconds": {}, "workers": {}, "phases": {"distances_started": late}}
+    summary = rows.carry_over(folder, again)
+
+    found = {
+        path.stem: [(row["time"], row["cpu_percent"]) for row in csv.DictReader(path.open())]
+        for path in (scratch / "resources").iterdir()
+    }
+    assert found == {"both@a": [(early, "80"), (late, "20")], "gone@b": [(early, "80")], "new@c": [(late, "30")]}
+    assert {path.name: path.read_text() for path in (scratch / "profile").iterdir()} == {
+        "worker-1.prof": "before",
+        "worker-2.prof": "again",
+    }
+    assert summary["phases"] == phases and summary["retries"][0]["phases"] == {"distances_started": late}
+
+
+@pytest.mark.parametrize(
+    ("files", "ended", "reason"),
+    [
+        ({}, "02", "the job was shorter than"),
+        ({}, "40", "resources/ is empty"),
+        ({"w@a": [{"time": "yesterday", "cpu_percent": "much"}]}, "02", "none that can be read"),
+    ],
+)
+def test_why_there_are_no_curves(tmp_path: Path, files: dict[str, object], ended: str, reason: str) -> None:
+    """The job's shortness is only said of a short job."""
+    ended = f"2026-01-31T12:00:{ended}.000+00:00"
+    page = _report(make_results(tmp_path / "j", ["a.jpg"], people(1, 1), resources=files, ended=ended))  # type: ignore[arg-type]
+    assert [text for text in ("the job was shorter", "is empty", "can be read.") if text in page.text] == [
+        text for text in ("the job was shorter", "is empty", "can be read.") if text in f"{reason}."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("recalled", "words"),
+    [(2, "All 2 images were known from an earlier job"), (1, "1 of them was known"), (0, None)],
+)
+def test_recalled_images_are_said_beside_the_speed(tmp_path: Path, recalled: int, words: str | None) -> None:
+    """They were not computed, and the speed is none of the networks'."""
+    page = _report(make_results(tmp_path / "j", ["a.jpg", "b.jpg"], people(2, 1), recalled=recalled))
+    assert (words or "12.5 images/s") in page.text
+    assert ("not computed again" in page.text) == bool(words)
+
+
 def test_long_curves_are_thinned() -> None:
     """Hours of samples become some hundred points with the same mean."""
     from shared.report.figures import timeline
@@ -212,13 +295,14 @@ def test_long_curves_are_thinned() -> None:
 
 
 def test_duplicates_are_suspected(tmp_path: Path) -> None:
-    """Copies by their bytes; near faces by their distance, but not again where the bytes are the same."""
+    """Copies by their bytes; near faces by their distance, but no pair a second time with a copy of its file."""
     embeddings = np.concatenate([np.tile(people(1, 1, 1), (3, 1)), people(2, 1, 2)])
     embeddings[2] += 0.001
     folder = make_results(tmp_path / "j", [f"{k}.jpg" for k in range(5)], embeddings, same_as={"1.jpg": "0.jpg"})
     page = _report(folder)
     assert "1 copy of other files" in page.text and "0.jpg is also 1.jpg" in page.text
-    assert [e.attributes["data-pair"] for e in page.all("span", class_="thumbs")] == ["0 2", "1 2"]
+    assert [e.attributes["data-pair"] for e in page.all("span", class_="thumbs")] == ["0 2"]
+    assert "1 pair within" in page.text
 
 
 def test_pictures_are_upright_and_of_the_face(tmp_path: Path) -> None:

@@ -81,6 +81,32 @@ def test_nothing_is_left_of_a_copy_that_may_not_be(tmp_path: Path, trouble: str)
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_a_late_aggregator_does_not_take_the_results_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    """It froze after it was allowed to publish; another took it for dead, removed its copy and published."""
+    _write(_job(3), [_block(3)], tmp_path)
+
+    def another_does_it() -> bool:
+        for copy in tmp_path.glob(".j.*.making"):
+            shutil.rmtree(copy)
+        return True
+
+    def rename(path: Path, target: Path) -> Path:
+        if path.name.endswith(".making"):  # between the look and the renames
+            shutil.rmtree(path)
+        path.replace(target)
+        return target
+
+    if not before:
+        monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(ResultsError):
+        _write(_job(3), [_block(3)], tmp_path, may_publish=another_does_it if before else lambda: True)
+    assert [path.name for path in tmp_path.iterdir()] == ["j"]
+    assert (tmp_path / "j" / "summary.json").is_file()
+
+
 def test_other_jobs_scratch_folders_are_left_alone(tmp_path: Path) -> None:
     """Also of a job whose name begins with this one's; this job's own leftovers go."""
     others = {".j.2.0123abcd-5.making", ".j.making", ".j.0123abcd-5.making.making", ".k.0123abcd-5.making"}

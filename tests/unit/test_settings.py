@@ -1,17 +1,22 @@
 """Settings: what is not right is named in a line."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from shared.celery_app import make_celery
 from shared.errors import WrongUsage
+from shared.server import connect
 from shared.settings import Settings, get_settings
 
 
 @pytest.fixture(autouse=True)
-def _fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     get_settings.cache_clear()
+    yield
+    get_settings.cache_clear()  # what a test set is nothing to the next file's
 
 
 @pytest.mark.parametrize("url", ["http://x", "redis://h:port/0", "localhost:6379", "redis://h:99999"])
@@ -36,10 +41,46 @@ def test_both_spellings_of_a_unix_socket(monkeypatch: pytest.MonkeyPatch) -> Non
     assert Settings().server_url == "redis+socket:///run/redis.sock"
 
 
+@pytest.mark.parametrize(
+    "password", ["p@ss/w#rd", "a%41b", "a?b", "a[b", "pa;b", 'say"hi', "back\\slash", "pa$word", "a b"]
+)
+def test_a_password_may_hold_anything(monkeypatch: pytest.MonkeyPatch, password: str) -> None:
+    """redis-py and kombu both read it out of the address again."""
+    monkeypatch.setenv("FACEQUEUE_REDIS_PASSWORD", password)
+    monkeypatch.setenv("FACEQUEUE_REDIS_HOST", "redis")
+    settings = get_settings()
+    connection = connect(settings).get_connection_kwargs()
+    assert (connection["host"], connection["port"], connection["password"]) == ("redis", 6379, password)
+    broker = make_celery(settings).connection()
+    assert (broker.hostname, broker.password) == ("redis", password)
+
+
+def test_a_password_that_flower_would_cut_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes a comma for the end of a user."""
+    monkeypatch.setenv("FACEQUEUE_FLOWER_PASSWORD", "s3,cret")
+    with pytest.raises(WrongUsage, match="FACEQUEUE_FLOWER_PASSWORD is not right"):
+        get_settings()
+
+
 def test_a_settings_file_in_another_encoding(tmp_path: Path) -> None:
     """Is named."""
     (tmp_path / ".env").write_bytes(b"FACEQUEUE_FLOWER_USER=J\xfcrgen\n")
     with pytest.raises(WrongUsage, match=r"\.env is not UTF-8"):
+        get_settings()
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda", "cuda:1"])
+def test_devices(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+    """The processor, a GPU, or one of several."""
+    monkeypatch.setenv("FACEQUEUE_DEVICE", device)
+    assert get_settings().device == device
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "CUDA", "cuda:-1", "cuda\n"])
+def test_a_device_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+    """With what it may be."""
+    monkeypatch.setenv("FACEQUEUE_DEVICE", device)
+    with pytest.raises(WrongUsage, match=r"FACEQUEUE_DEVICE is not right: .*give cpu, cuda, or cuda:N"):
         get_settings()
 
 

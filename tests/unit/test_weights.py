@@ -3,6 +3,10 @@
 import hashlib
 import http.server
 import json
+import os
+import re
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +20,7 @@ import torch
 from PIL import Image
 
 from shared.contract import KNOWN_WEIGHTS
-from shared.errors import WeightsError
+from shared.errors import ContractError, WeightsError
 from shared.settings import Settings
 from worker import models, weights
 from worker.cascade import detect_faces
@@ -206,9 +210,62 @@ def test_how_a_conversion_failed_is_said(
     assert "\n" not in str(failed.value)
 
 
+def test_networks_are_loaded_once_a_process() -> None:
+    """The same arguments give the same networks; `worker.models.loads` counts the loading."""
+    settings = Settings(_env_file=None)
+    before = models.loads
+    first = models.load_networks(NAME, SHA256, settings, 3)  # a number of threads that no other test asks for
+    assert models.loads == before + 1
+    assert models.load_networks(NAME, SHA256, settings, 3) is first
+    assert models.loads == before + 1
+
+
+def test_embeddings_depend_on_no_file_that_is_not_checked(networks: Networks) -> None:
+    """OpenVINO keeps compiled networks where it is given a CACHE_DIR, and loads damaged ones without a word."""
+    assert not list(Settings(_env_file=None).cache_dir.rglob("*.blob"))
+
+
+def test_a_gpu_that_is_not_there_ends_the_worker_in_a_line() -> None:
+    """At once and not in every process of its pool, again and again."""
+    done = subprocess.run(
+        [sys.executable, "-m", "worker", "--device", "cuda"],
+        capture_output=True, text=True, timeout=60, env=os.environ | {"FACEQUEUE_BACKEND": "torch"},
+    )  # fmt: skip
+    if torch.cuda.is_available():
+        pytest.skip("a GPU is here")
+    assert done.returncode == 1
+    assert re.fullmatch(r"worker: The device 'cuda' was asked for, and torch finds no GPU here\. .*\n", done.stderr)
+
+
+@pytest.mark.parametrize(("device", "found"), [("cuda:1", ""), ("cuda", ""), ("cuda:2", r"2 GPU\(s\), counted from 0")])
+def test_gpus_are_counted_from_0(device: str, found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two, the second is there and the third is not; which one it is makes no other contract."""
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho 2\n")
+    python.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(python))
+    settings = Settings(_env_file=None, backend="torch", device=device)
+    assert models.runtime(settings).device == "cuda"
+    if not found:
+        models.check_device(settings)
+        return
+    with pytest.raises(ContractError, match=found):
+        models.check_device(settings)
+
+
+def test_openvino_and_a_gpu_end_the_worker_in_a_line() -> None:
+    """Before anything is started."""
+    done = subprocess.run(
+        [sys.executable, "-m", "worker", "--device", "cuda:1"],
+        capture_output=True, text=True, timeout=60, env=os.environ | {"FACEQUEUE_BACKEND": "openvino"},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "FACEQUEUE_BACKEND=torch for a GPU" in done.stderr
+
+
 @contextmanager
-def _web_server(body: bytes) -> Iterator[tuple[str, list[str | None]]]:
-    """Serves `body`, ranges too; records the Range headers."""
+def _web_server(body: bytes, cut_after: int | None = None) -> Iterator[tuple[str, list[str | None]]]:
+    """Serves `body`, ranges too, at most `cut_after` bytes of it at a time; records the Range headers."""
     ranges: list[str | None] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -216,10 +273,15 @@ def _web_server(body: bytes) -> Iterator[tuple[str, list[str | None]]]:
             wanted = self.headers.get("Range")
             ranges.append(wanted)
             start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
+            if start >= len(body):
+                self.send_error(416)
+                return
             self.send_response(206 if wanted else 200)
+            if wanted:
+                self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
             self.send_header("Content-Length", str(len(body) - start))
             self.end_headers()
-            self.wfile.write(body[start:])
+            self.wfile.write(body[start:][:cut_after])
 
         def log_message(self, *_: object) -> None:
             pass
@@ -239,6 +301,43 @@ def test_a_download_goes_on_where_it_stopped(tmp_path: Path) -> None:
         weights.download(url, target, hashlib.sha256(body).hexdigest())
     assert target.read_bytes() == body
     assert ranges == ["bytes=1000-"]
+
+
+def test_a_download_that_is_cut_is_kept_and_gone_on_with(tmp_path: Path) -> None:
+    """Each attempt says how far it came; the third has the whole."""
+    body = bytes(range(256)) * 1000
+    target = tmp_path / "vggface2.pt"
+    sha256 = hashlib.sha256(body).hexdigest()
+    with _web_server(body, cut_after=100_000) as (url, ranges):
+        for came in (100_000, 200_000):
+            with pytest.raises(WeightsError, match=f"cut after {came:,} of 256,000 bytes. Try again"):
+                weights.download(url, target, sha256)
+            assert target.with_suffix(".part").read_bytes() == body[:came]
+        weights.download(url, target, sha256)
+    assert target.read_bytes() == body
+    assert ranges == [None, "bytes=100000-", "bytes=200000-"]
+
+
+def test_a_download_that_is_whole_already_is_not_asked_for(tmp_path: Path) -> None:
+    """Its process was ended between the last byte and the new name."""
+    body = b"weights" * 1000
+    target = tmp_path / "vggface2.pt"
+    target.with_suffix(".part").write_bytes(body)
+    with _web_server(body) as (url, ranges):
+        weights.download(url, target, hashlib.sha256(body).hexdigest())
+    assert (target.read_bytes(), ranges) == (body, [])
+    assert not target.with_suffix(".part").exists()
+
+
+@pytest.mark.parametrize("length", [7000, 9000])
+def test_a_part_of_something_else_is_fetched_anew(length: int, tmp_path: Path) -> None:
+    """As long as the file or longer: the server answers 416, since there is nothing to go on with."""
+    body = b"weights" * 1000
+    target = tmp_path / "vggface2.pt"
+    target.with_suffix(".part").write_bytes(b"x" * length)
+    with _web_server(body) as (url, ranges):
+        weights.download(url, target, hashlib.sha256(body).hexdigest())
+    assert (target.read_bytes(), ranges) == (body, [f"bytes={length}-", None])
 
 
 def test_a_download_of_something_else_is_thrown_away(tmp_path: Path) -> None:

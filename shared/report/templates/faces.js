@@ -49,9 +49,12 @@ function showNearest(face, place) {
 if (data.neighbours) {
   const dialog = document.getElementById("face-dialog");
   const inside = dialog.lastElementChild;
+  const title = document.getElementById("face-dialog-title");
   openNearest = (face) => {
     showNearest(face, inside);
+    title.textContent = `Nearest to ${data.names[face]}`;
     if (!dialog.open) dialog.showModal();
+    title.focus(); // the link that had it may be gone, and a screen reader reads what has come
     dialog.scrollTop = 0;
   };
   document.addEventListener("click", (event) => {
@@ -64,19 +67,81 @@ if (data.neighbours) {
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 
   const search = document.getElementById("search");
+  const list = document.getElementById("search-list");
+  const count = document.getElementById("search-count");
   const place = document.getElementById("search-found");
-  document.getElementById("names").append(...data.names.map((name) => element("option", { value: name })));
-  const look = (partly) => {
-    const wanted = search.value.trim().toLowerCase();
-    if (!wanted) return;
-    let face = data.names.findIndex((name) => name.toLowerCase() === wanted);
-    if (face < 0 && partly) face = data.names.findIndex((name) => name.toLowerCase().includes(wanted));
-    if (face >= 0) showNearest(face, place);
-    else if (partly) place.replaceChildren(element("p", { className: "empty" }, "No face of such a file on this page."));
+  const lowered = data.names.map((name) => name.toLowerCase());
+  const mostListed = 50;
+  let waiting; // the timer that looks once the typing pauses
+  let chosen = -1; // of the list, by the arrow keys
+
+  const close = () => {
+    list.hidden = true;
+    chosen = -1;
+    search.setAttribute("aria-expanded", "false");
+    search.removeAttribute("aria-activedescendant");
   };
-  search.addEventListener("input", () => look(false));
-  search.addEventListener("keydown", (event) => { if (event.key === "Enter") look(true); });
-  document.getElementById("search-go").addEventListener("click", () => look(true));
+  const take = (face) => {
+    clearTimeout(waiting);
+    search.value = data.names[face];
+    close();
+    count.textContent = `Nearest to ${data.names[face]}:`;
+    showNearest(face, place);
+  };
+  const option = (face, k) => {
+    const made = element("li", { id: `search-${k}` }, picture(face), element("bdi", {}, data.names[face]));
+    made.setAttribute("role", "option");
+    made.setAttribute("aria-selected", "false");
+    made.addEventListener("pointerdown", (event) => event.preventDefault()); // the input keeps the focus
+    made.addEventListener("click", () => take(face));
+    return made;
+  };
+  let hits = [];
+  const look = () => {
+    clearTimeout(waiting);
+    const wanted = search.value.trim().toLowerCase();
+    hits = wanted ? [...lowered.keys()].filter((face) => lowered[face].includes(wanted)) : [];
+    // The same name first, then those that begin with it; within each kind, the page's order.
+    const rank = (face) => (lowered[face] === wanted ? 0 : lowered[face].startsWith(wanted) ? 1 : 2);
+    hits.sort((a, b) => rank(a) - rank(b) || a - b);
+    close();
+    list.replaceChildren(...hits.slice(0, mostListed).map(option));
+    list.hidden = !hits.length;
+    search.setAttribute("aria-expanded", String(hits.length > 0));
+    const more = hits.length > mostListed ? `: the first ${mostListed}, and ${(hits.length - mostListed).toLocaleString("en")} more` : "";
+    if (!wanted) count.textContent = "";
+    else if (hits.length) count.textContent = `${hits.length.toLocaleString("en")} ${hits.length === 1 ? "face" : "faces"}${more}.`;
+    else count.textContent = "No face of such a file on this page.";
+  };
+  const move = (step) => {
+    if (list.hidden) look();
+    const options = list.children;
+    if (!options.length) return;
+    options[chosen]?.setAttribute("aria-selected", "false");
+    chosen = chosen < 0 && step < 0 ? options.length - 1 : (chosen + step + options.length) % options.length;
+    options[chosen].setAttribute("aria-selected", "true");
+    options[chosen].scrollIntoView({ block: "nearest" });
+    search.setAttribute("aria-activedescendant", options[chosen].id);
+  };
+  // The one that is meant: that of the arrow keys, the only one, or the only one of exactly this name. Else the list asks.
+  const decide = () => {
+    const at = list.hidden ? -1 : chosen;
+    if (at < 0) look();
+    if (at >= 0) take(hits[at]);
+    else if (hits.length === 1 || (hits.length && lowered[hits[0]] === search.value.trim().toLowerCase())) take(hits[0]);
+  };
+  search.addEventListener("input", () => {
+    clearTimeout(waiting);
+    close(); // it is about what was typed before
+    waiting = setTimeout(look, 150);
+  });
+  search.addEventListener("keydown", (event) => {
+    const keys = { ArrowDown: () => move(1), ArrowUp: () => move(-1), Enter: decide, Escape: close };
+    if (!keys[event.key] || event.isComposing || (event.key === "Escape" && list.hidden)) return;
+    event.preventDefault();
+    keys[event.key]();
+  });
+  document.getElementById("search-go").addEventListener("click", decide);
 }
 
 for (const thumbs of document.querySelectorAll("[data-pair]")) {

@@ -1,4 +1,5 @@
-// The heat map: a view into the picture of one pixel a pair, and the pair under the pointer or the arrow keys.
+// The heat map: a view into the picture of one pixel a pair. The mouse previews the pair under it until one is pinned, so that
+// a pair can be looked at and worked with in the panel: every way to the panel leads over other pairs.
 if (data.matrix) {
   const { size, order, unit, squares } = data.matrix;
   const cells = decodeUint16(data.matrix.cells); // above the diagonal, row by row
@@ -9,6 +10,9 @@ if (data.matrix) {
   const smallestView = Math.min(size, 8);
   let view = { x: 0, y: 0, size };
   let row = 0, column = Math.min(1, size - 1);
+  let pinned = false;
+  let drag = null; // where a button or finger went down, and what the view was then
+  const slack = 5; // CSS pixels that a click may move
 
   const distanceAt = (a, b) => {
     if (a === b) return 0;
@@ -36,6 +40,15 @@ if (data.matrix) {
     pen.strokeStyle = "#fff";
     pen.lineWidth = 2 * devicePixelRatio;
     pen.strokeRect(x, y, thick, thick);
+    if (pinned) {
+      const ring = 4 * devicePixelRatio;
+      pen.strokeStyle = "#ff5a36"; // not one of the palette's colours
+      pen.lineWidth = 3 * devicePixelRatio;
+      pen.strokeRect(x - ring, y - ring, thick + 2 * ring, thick + 2 * ring);
+    }
+    // The whole matrix leaves a finger's drag to the page, which scrolls; a part of it is moved itself.
+    canvas.style.touchAction = view.size < size ? "none" : "manipulation";
+    canvas.style.cursor = drag && drag.moved && view.size < size ? "grabbing" : "";
   }
 
   function choose(newRow, newColumn) {
@@ -44,22 +57,62 @@ if (data.matrix) {
     const edge = (at, start) => Math.max(at - view.size + 1, Math.min(at, start));
     view.x = edge(column, view.x);
     view.y = edge(row, view.y);
+    show();
+  }
+
+  function pin(newRow, newColumn) {
+    pinned = true;
+    choose(newRow, newColumn);
+  }
+
+  function unpin() {
+    if (!pinned) return;
+    pinned = false;
+    const inPanel = panel.contains(document.activeElement);
+    show();
+    if (inPanel) canvas.focus({ preventScroll: true }); // the button that had it is gone
+  }
+
+  function show() {
     draw();
     const distance = distanceAt(row, column);
     let words = "";
     if (row === column) words = "the same face";
     else if (data.threshold !== null) words = withinThreshold(distance) ? `within ${data.threshold.toFixed(2)}` : `above ${data.threshold.toFixed(2)}`;
     panel.replaceChildren(
-      element("div", { className: "two" }, faceFigure(order[row]), faceFigure(order[column])),
-      element("div", {}, element("p", { className: "big" }, distance.toFixed(3)), element("p", { className: "quiet small" }, words)),
+      element("div", { className: "two" },
+        faceFigure(order[row], element("span", { className: "side" }, "row")),
+        faceFigure(order[column], element("span", { className: "side" }, "column"))),
+      element("div", {}, element("p", { className: "big" }, distance.toFixed(3)), element("p", { className: "quiet small" }, words), state()),
     );
   }
 
-  function zoom(factor) {
+  function state() {
+    if (!pinned) return element("p", { className: "quiet small" }, "A click or a tap pins this pair.");
+    const button = element("button", { type: "button", id: "unpin" }, "Unpin");
+    button.addEventListener("click", unpin);
+    return element("p", { className: "quiet small" }, "Pinned. ", button);
+  }
+
+  const within = (start) => Math.max(0, Math.min(size - view.size, start));
+
+  // Around the pair where there is a pinned one, else around the middle of what is seen.
+  function zoom(factor, aroundPair = pinned) {
+    const middle = aroundPair ? [column + 0.5, row + 0.5] : [view.x + view.size / 2, view.y + view.size / 2];
     view.size = Math.max(smallestView, Math.min(size, Math.round(view.size * factor)));
-    const start = (at) => Math.max(0, Math.min(size - view.size, Math.round(at - view.size / 2)));
-    view.x = start(column);
-    view.y = start(row);
+    view.x = within(Math.round(middle[0] - view.size / 2));
+    view.y = within(Math.round(middle[1] - view.size / 2));
+    draw();
+  }
+
+  // What is under the pointer stays there.
+  function zoomAt(event, factor) {
+    const box = canvas.getBoundingClientRect();
+    const x = (event.clientX - box.left) / box.width, y = (event.clientY - box.top) / box.height;
+    const [atX, atY] = [view.x + x * view.size, view.y + y * view.size];
+    view.size = Math.max(smallestView, Math.min(size, Math.round(view.size * factor)));
+    view.x = within(atX - x * view.size);
+    view.y = within(atY - y * view.size);
     draw();
   }
 
@@ -70,22 +123,52 @@ if (data.matrix) {
       Math.floor(view.x + ((event.clientX - box.left) / box.width) * view.size),
     ];
   };
-  canvas.addEventListener("pointermove", (event) => {
-    const [a, b] = at(event);
-    if (event.pointerType === "mouse" && (a !== row || b !== column)) choose(a, b);
+  canvas.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0 || !event.isPrimary) return;
+    drag = { clientX: event.clientX, clientY: event.clientY, x: view.x, y: view.y, moved: false };
+    canvas.setPointerCapture(event.pointerId);
   });
-  canvas.addEventListener("pointerdown", (event) => choose(...at(event)));
+  canvas.addEventListener("pointermove", (event) => {
+    if (drag && event.isPrimary) {
+      const right = event.clientX - drag.clientX, down = event.clientY - drag.clientY;
+      drag.moved ||= Math.hypot(right, down) > slack;
+      if (!drag.moved) return;
+      view.x = within(drag.x - (right / canvas.clientWidth) * view.size);
+      view.y = within(drag.y - (down / canvas.clientHeight) * view.size);
+      draw();
+    } else if (event.pointerType === "mouse" && !pinned) {
+      const [a, b] = at(event);
+      if (a !== row || b !== column) choose(a, b);
+    }
+  });
+  canvas.addEventListener("pointerup", (event) => {
+    if (!drag || !event.isPrimary) return;
+    const clicked = !drag.moved;
+    drag = null;
+    if (clicked) pin(...at(event));
+    else draw();
+  });
+  canvas.addEventListener("pointercancel", () => { drag = null; }); // the page scrolls instead
   canvas.addEventListener("dblclick", () => zoom(0.5));
+  canvas.addEventListener("wheel", (event) => {
+    if (!event.ctrlKey && !event.metaKey) return; // the page scrolls; two fingers on a touchpad come as Ctrl
+    event.preventDefault();
+    zoomAt(event, event.deltaY < 0 ? 0.8 : 1.25);
+  }, { passive: false });
   canvas.addEventListener("keydown", (event) => {
     const step = event.shiftKey ? 10 : 1;
     const keys = {
-      ArrowUp: () => choose(row - step, column), ArrowDown: () => choose(row + step, column),
-      ArrowLeft: () => choose(row, column - step), ArrowRight: () => choose(row, column + step),
-      "+": () => zoom(0.5), "=": () => zoom(0.5), "-": () => zoom(2), 0: () => zoom(size), Enter: () => openNearest(order[row]),
+      ArrowUp: () => pin(row - step, column), ArrowDown: () => pin(row + step, column),
+      ArrowLeft: () => pin(row, column - step), ArrowRight: () => pin(row, column + step),
+      "+": () => zoom(0.5, true), "=": () => zoom(0.5, true), "-": () => zoom(2, true), 0: () => zoom(size),
+      Enter: () => openNearest(order[event.shiftKey ? column : row]),
     };
     if (!keys[event.key] || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     keys[event.key]();
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && !event.defaultPrevented && !document.querySelector("dialog[open]")) unpin();
   });
   document.getElementById("zoom-in").addEventListener("click", () => zoom(0.5));
   document.getElementById("zoom-out").addEventListener("click", () => zoom(2));

@@ -273,7 +273,7 @@ def aggregate(job: JobName) -> None:
             raise WrongUsage(f"Job '{job}' is not complete: {found.images_done} of {found.images} images are done.")
         record.go_on(found.uid)
         message = Aggregate(version=1, job=job, uid=found.uid)
-        send_aggregate(make_celery(settings), f"{found.queue_prefix}aggregate", message)
+        send_aggregate(make_celery(settings), found.aggregate_queue, message)
     watch(job)
 
 

@@ -154,9 +154,7 @@ def enqueue_images(
         wait_for_disk(client)
 
 
-def _add_batches(
-    gate: Gate, record: JobRecord, app: Celery, job: Job, folder: Path | None, settings: Settings
-) -> None:  # fmt: skip
+def _add_batches(gate: Gate, record: JobRecord, app: Celery, job: Job, folder: Path | None, settings: Settings) -> None:
     producer = gate.pass_through(partial(record.attach_producer, job.uid))
     batch = job.batches
     for images in _in_batches(_still_to_enqueue(job, record, folder), job.options.batch_size):
@@ -167,12 +165,12 @@ def _add_batches(
                 gate.pass_through(partial(record.put_image, job.uid, producer, batch, path, packed))
         send = gate.pass_through(partial(record.add_batch, job.uid, producer, batch, images))
         message = EmbedBatch(version=1, job=job.name, uid=job.uid, batch=batch, send=send, images=images)
-        gate.pass_through(partial(send_batch, app, settings, f"{job.queue_prefix}embed", message))
+        gate.pass_through(partial(send_batch, app, settings, job.embed_queue, message))
         batch += 1
     if gate.pass_through(partial(record.seal, job.uid, producer)):
         last = Aggregate(version=1, job=job.name, uid=job.uid)
         with suppress(OperationalError):  # the workers notice
-            gate.pass_through(partial(send_aggregate, app, f"{job.queue_prefix}aggregate", last))
+            gate.pass_through(partial(send_aggregate, app, job.aggregate_queue, last))
 
 
 def _still_to_enqueue(job: Job, record: JobRecord, folder: Path | None) -> Iterator[str]:

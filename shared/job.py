@@ -108,6 +108,16 @@ class Job:
         return sum(self.outcomes.get(outcome, 0) for outcome in FAILED)
 
     @property
+    def embed_queue(self) -> str:
+        """Where its batches go, whatever queues this process serves."""
+        return f"{self.queue_prefix}embed"
+
+    @property
+    def aggregate_queue(self) -> str:
+        """Where its aggregation goes."""
+        return f"{self.queue_prefix}aggregate"
+
+    @property
     def complete(self) -> bool:
         """Whether every image is accounted for (the results may still be in the making)."""
         return self.state in ("sealed", "finished") and self.images_done == self.images

@@ -120,7 +120,7 @@ def embed_batch(self: Task, message: Any = None, **unknown: Any) -> str:
     _commit_ms = (time.perf_counter() - packing) * 1000
     if answer == "last":
         last = Aggregate(version=1, job=batch.job, uid=batch.uid)
-        _patiently(lambda: send_aggregate(app, f"{job.queue_prefix}aggregate", last))
+        _patiently(lambda: send_aggregate(app, job.aggregate_queue, last))
     cache.keep(results)
     _log.info("%s %s", batch.describe(), answer, extra={"action": "batch_committed"})
     return f"{answer}: {faces} faces, " + ", ".join(f"{n} {outcome}" for outcome, n in outcomes.items())

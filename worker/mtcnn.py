@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from shared.contract import PIXEL_MEAN, PIXEL_SCALE
 from shared.errors import WeightsError
 from worker.area import Float32
 
@@ -99,8 +100,8 @@ def load_layers(name: Name) -> list[Layer]:
 
 
 def _fold_standardisation(layer: Conv) -> Conv:
-    weight = layer.weight / np.float32(128)
-    bias = layer.bias - np.float32(127.5) * weight.sum(axis=(1, 2, 3), dtype=np.float64)
+    weight = layer.weight / np.float32(PIXEL_SCALE)
+    bias = layer.bias - np.float32(PIXEL_MEAN) * weight.sum(axis=(1, 2, 3), dtype=np.float64)
     return Conv(weight, bias.astype(np.float32))
 
 

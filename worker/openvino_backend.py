@@ -8,6 +8,7 @@ import openvino as ov
 from openvino import opset13 as ops
 from openvino.opset1 import max_pool
 
+from shared.contract import CROP_PX
 from worker.area import Float32
 from worker.mtcnn import NAMES, Conv, Dense, Layer, MaxPool, PReLU, load_layers
 
@@ -24,8 +25,8 @@ def export_networks(embedder: Any, folder: Path) -> None:
     sides = {"pnet": -1, "rnet": 24, "onet": 48}
     for name in NAMES:
         ov.save_model(_build(load_layers(name), sides[name]), folder / f"{name}.xml", compress_to_fp16=False)
-    shape = ov.PartialShape([-1, 3, 160, 160])
-    model = ov.convert_model(embedder, example_input=torch.zeros(2, 3, 160, 160), input=[shape])
+    shape = ov.PartialShape([-1, 3, CROP_PX, CROP_PX])
+    model = ov.convert_model(embedder, example_input=torch.zeros(2, 3, CROP_PX, CROP_PX), input=[shape])
     ov.save_model(model, folder / "embedder.xml", compress_to_fp16=False)
 
 

@@ -9,13 +9,13 @@ from typing import Protocol
 
 import numpy as np
 
-from shared.contract import Contract
+from shared.contract import MIN_FACE_PX, Contract
 from shared.errors import OutsideDataRoot
 from shared.outcomes import Outcome
 from shared.paths import resolve_inside
 from worker.area import Float32
 from worker.block import DIMENSIONS, ImageRecord
-from worker.cascade import MIN_FACE_PX, Detector, detect_faces
+from worker.cascade import Detector, detect_faces
 from worker.coarse_to_fine import detect_largest
 from worker.crop import choose_faces, crop_face
 from worker.decode import ImageTrouble, Limits, decode, read_bytes

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from shared.contract import PIXEL_MEAN, PIXEL_SCALE
 from worker.area import Float32
 from worker.mtcnn import NAMES, Conv, Dense, Layer, MaxPool, PReLU, load_layers
 
@@ -31,7 +32,7 @@ class StandardisedEmbedder(nn.Module):
         self.resnet = resnet
 
     def forward(self, crops: torch.Tensor) -> torch.Tensor:
-        embeddings: torch.Tensor = self.resnet((crops - 127.5) / 128.0)
+        embeddings: torch.Tensor = self.resnet((crops - PIXEL_MEAN) / PIXEL_SCALE)
         return embeddings
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from shared.image_formats import has_image_signature
 from shared.outcomes import Outcome
-from worker.decode import ImageTrouble, Limits, decode, has_image_signature, read_bytes
+from worker.decode import ImageTrouble, Limits, decode, read_bytes
 
 LIMITS = Limits(10 * 2**20, 4 * 10**6)
 

@@ -16,12 +16,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from shared import image_formats
 from shared.errors import ResultsError
 from shared.report import model, thumbnails
 from shared.report.build import build_report
 from tests.conftest import ROOT
 from tests.results_folders import CONTRACT, SIZE, Page, make_results, people, read_page
-from worker import decode, results, rows
+from worker import results, rows
 
 HOSTILE = "<script>alert(1)</script>.jpg"
 
@@ -384,7 +385,7 @@ def test_pictures_are_bounded_in_time_and_room(tmp_path: Path, monkeypatch: pyte
 
 def test_pictures_are_read_from_the_formats_that_workers_read() -> None:
     """The list is there twice, since neither house imports the other."""
-    assert thumbnails.FORMATS == decode.FORMATS
+    assert thumbnails.FORMATS == image_formats.FORMATS
 
 
 def test_another_contract_has_no_groups(tmp_path: Path) -> None:

@@ -154,6 +154,35 @@ def test_relative_links_lead_somewhere(document: Path) -> None:
             assert anchor in _anchors(target), link
 
 
+_ROOMS = ROOT / "worker" / "vision"
+
+
+@pytest.mark.skipif(not _ROOMS.is_dir(), reason="the packages that docs/architecture.md describes are not there yet")
+def test_architecture_lists_every_package() -> None:
+    """Its tree has the packages that are in the source folders, and no other."""
+    tree = (DOCS / "architecture.md").read_text().split("## Packages")[1].split("```")[1]
+    listed, house = set(), ""
+    for line in tree.splitlines():
+        if found := re.match(r"(\w+)/ ", line):
+            house = found[1]
+        elif (found := re.match(r"  (\w+)/ ", line)) and house in ("producer", "shared", "worker"):
+            listed.add(f"{house}/{found[1]}")
+    there = {
+        path.parent.relative_to(ROOT).as_posix()
+        for house in ("producer", "shared", "worker")
+        for path in (ROOT / house).glob("*/__init__.py")
+    }
+    assert listed == there
+
+
+@pytest.mark.skipif(not _ROOMS.is_dir(), reason="the packages that docs/architecture.md describes are not there yet")
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_paths_of_code_exist(document: Path) -> None:
+    """Every `package/module.py` that a document names is there."""
+    for name in re.findall(r"`((?:producer|shared|worker|benchmarks|tests)/[\w/.]+)`", document.read_text()):
+        assert (ROOT / name).exists(), name
+
+
 def test_readme_leads_to_every_document() -> None:
     """Whoever starts at the README reaches each document by links."""
     reached, waiting = set(), [ROOT / "README.md"]

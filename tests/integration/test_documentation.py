@@ -163,7 +163,7 @@ def test_architecture_lists_every_package() -> None:
     tree = (DOCS / "architecture.md").read_text().split("## Packages")[1].split("```")[1]
     listed, house = set(), ""
     for line in tree.splitlines():
-        if found := re.match(r"(\w+)/ ", line):
+        if found := re.match(r"(\w+)/", line):
             house = found[1]
         elif (found := re.match(r"  (\w+)/ ", line)) and house in ("producer", "shared", "worker"):
             listed.add(f"{house}/{found[1]}")

@@ -1,5 +1,6 @@
 """Accuracy on labeled pairs: LFW's file format, and protocols against values computed by hand."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,7 @@ def test_a_damaged_pairs_file_is_refused_with_the_line(tmp_path: Path, lines: li
         read_pairs(IMAGES, _write(tmp_path, *lines))
 
 
-def _folds(pairs: list[list[tuple[object, object, bool]]]) -> tuple[list[list[Pair]], Embeddings]:
+def _folds(pairs: Sequence[Sequence[tuple[object, object, bool]]]) -> tuple[list[list[Pair]], Embeddings]:
     """Pairs of points in the plane, one image a point."""
     embeddings: Embeddings = {}
 

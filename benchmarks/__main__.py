@@ -18,19 +18,19 @@ def main() -> None:
         sys.exit(f"{data} holds no folders humans and lfw-view1. Name the folder that does: make bench BENCH_DATA=...")
     pairs = next(lfw.glob("pairs*.txt"))
     plans: list[tuple[str, list[object]]] = [
-        ("Stages against facenet-pytorch, one core", ["stages.py", humans, "--rounds", 3]),
+        ("Time per stage, compared with facenet-pytorch, one core", ["stages.py", humans, "--rounds", 3]),
         (
-            "Processes, threads, batch sizes; the plain loop",
+            "Processes, threads, batch sizes; the baseline",
             ["scaling.py", humans, "--copies", 4, "--batch-size", 8, 16, 32, "--loop"],
         ),
         ("Memory over 3,000 images", ["scaling.py", humans, lfw / "images", "--copies", 2, "--runs", "1x1"]),
-        ("What a worker's samples cost", ["sampler.py", humans]),
-        ("What one server carries", ["commits.py"]),
+        ("Cost of a worker's resource samples", ["sampler.py", humans]),
+        ("Capacity of one server", ["commits.py"]),
         ("Accuracy on pairs", ["pairs.py", lfw / "images", pairs, "--margin", 32, "--mirror"]),
     ]
     parts = [
         "# Measurements\n",
-        f"Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}. Targets that were not reached say so.\n",
+        f"Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}. The column `met` says which targets were missed.\n",
     ]
     for title, arguments in plans:
         command = [sys.executable, str(HERE / str(arguments[0])), *map(str, arguments[1:])]

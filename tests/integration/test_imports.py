@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from shared.settings import Settings
 from tests.conftest import ROOT
 
 
@@ -67,22 +66,6 @@ def test_houses_keep_to_their_doors() -> None:
         "torch_backend",
     ):
         assert not {n.split(".")[0] for n in _imports(ROOT / "worker" / f"{name}.py")} & {"celery", "redis"}, name
-
-
-def test_readme_lists_every_setting_and_every_command() -> None:
-    """Names and defaults, as the class has them."""
-    readme = (ROOT / "README.md").read_text()
-    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| (.*?) \|", readme, flags=re.M))
-    expected = {("REDIS_URL" if name == "redis_url" else f"FACEQUEUE_{name.upper()}") for name in Settings.model_fields}
-    assert set(rows) == expected
-    for name, field in Settings.model_fields.items():
-        if not isinstance(field.default, Path) and field.default is not None and name != "queue_prefix":
-            assert rows[f"FACEQUEUE_{name.upper()}"] == f"`{field.default}`", name
-    from producer.cli import cli
-
-    for command in cli.registered_commands:
-        name = command.name or command.callback.__name__.replace("_", "-")  # type: ignore[union-attr]
-        assert f"producer {name}" in readme, name
 
 
 def test_nothing_else_reads_the_environment() -> None:

@@ -1,0 +1,200 @@
+"""The documents say what the code does: settings, commands, exit codes, outcomes, columns, links."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from producer.cli import cli as producer_cli
+from shared.errors import ExitCode
+from shared.outcomes import FAILED, Outcome
+from shared.settings import Settings
+from tests.conftest import ROOT
+from worker.__main__ import cli as worker_cli
+from worker.rows import DIGEST_COLUMNS, FACE_COLUMNS, IMAGE_COLUMNS
+
+DOCS = ROOT / "docs"
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")])
+
+
+def _rows(path: Path) -> list[list[str]]:
+    """The cells of every row of every table, without the lines under the headings."""
+    lines = [line for line in path.read_text().splitlines() if line.startswith("| ") and not line.startswith("| ---")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+
+
+def _commands() -> dict[str, Any]:
+    """Every command of both command lines, as it is typed."""
+    producer = typer.main.get_command(producer_cli)
+    worker = typer.main.get_command(worker_cli)
+    return (
+        {f"python -m producer {name}": command for name, command in producer.commands.items()}  # type: ignore[attr-defined]
+        | {"python -m worker": worker}
+        | {f"python -m worker {name}": command for name, command in worker.commands.items()}  # type: ignore[attr-defined]
+    )
+
+
+def _options(command: Any) -> set[str]:
+    return {option for parameter in command.params for option in parameter.opts if option.startswith("-")}
+
+
+def _documented_command(cell: str) -> str:
+    """`python -m producer watch JOB` -> the command without its arguments."""
+    words = cell.strip("`").split()
+    return " ".join(word for word in words if not word.isupper())
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    """docs/settings.md has exactly the settings of the class, and their defaults."""
+    rows = {row[0].strip("`"): row[1] for row in _rows(DOCS / "settings.md") if re.fullmatch(r"`[A-Z_]+`", row[0])}
+    names = {
+        name: "REDIS_URL" if name == "redis_url" else f"FACEQUEUE_{name.upper()}" for name in Settings.model_fields
+    }
+    assert set(rows) == set(names.values())
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.default, Path):
+            if not field.default.is_absolute():  # others are the user's own folders
+                assert rows[names[name]] == f"`{field.default}`", name
+        else:
+            assert rows[names[name]] == ("none" if field.default in (None, "") else f"`{field.default}`"), name
+
+
+def test_every_variable_of_the_env_example_has_an_effect() -> None:
+    """Each is a setting, a variable of a compose file, or Compose's own."""
+    variables = re.findall(r"^# ([A-Z_]+)=", (ROOT / ".env.example").read_text(), flags=re.M)
+    settings = {"REDIS_URL", *(f"FACEQUEUE_{name.upper()}" for name in Settings.model_fields)}
+    compose = "".join(path.read_text() for path in ROOT.glob("docker-compose*.yml"))
+    assert variables
+    for name in variables:
+        assert name in settings | {"COMPOSE_FILE"} or f"${{{name}:" in compose, name
+
+
+def test_every_command_is_documented() -> None:
+    """docs/cli.md has a row for every command of both command lines, and for no other."""
+    documented = [_documented_command(row[0]) for row in _rows(DOCS / "cli.md") if row[0].startswith("`python -m ")]
+    assert sorted(documented) == sorted(_commands())
+
+
+def test_documented_options_exist() -> None:
+    """A command's row in docs/cli.md names only options that the command has."""
+    commands = _commands()
+    for row in _rows(DOCS / "cli.md"):
+        if row[0].startswith("`python -m "):
+            named = set(re.findall(r"(?<![\w-])--?[a-z][a-z0-9-]*", row[1]))
+            assert named <= _options(commands[_documented_command(row[0])]), row[0]
+
+
+def test_options_of_a_job_are_documented_with_their_defaults() -> None:
+    """docs/cli.md lists every option that `run` and `enqueue` share, with the default that both have."""
+    commands = _commands()
+    parameters = {
+        parameter.opts[0]: parameter
+        for parameter in commands["python -m producer run"].params
+        if parameter.opts[0] in _options(commands["python -m producer enqueue"])
+    }
+    rows = {row[0].strip("`"): row[1].strip("`") for row in _rows(DOCS / "cli.md") if row[0].startswith("`--")}
+    assert set(rows) == set(parameters)
+    for option, parameter in parameters.items():
+        if parameter.default is None:  # `--help` says where the value comes from
+            continue
+        expected = "off" if parameter.default is False else str(parameter.default)
+        assert rows[option] == expected, option
+
+
+def test_every_exit_code_is_documented() -> None:
+    """docs/cli.md lists the codes of the command line, and each row says what the code means."""
+    codes = {int(row[0]): row[1] for row in _rows(DOCS / "cli.md") if row[0].isdigit()}
+    assert set(codes) == set(ExitCode)
+    for code, words in (
+        (ExitCode.FINISHED, "Finished"),
+        (ExitCode.WRONG_USAGE, "Wrong usage"),
+        (ExitCode.SOME_FAILED, "some images failed"),
+        (ExitCode.NOT_FINISHED, "Not finished"),
+    ):
+        assert words in codes[code], code
+    for outcome in set(Outcome) - FAILED:
+        assert f"`{outcome}`" in codes[ExitCode.FINISHED], outcome
+
+
+def test_every_outcome_is_documented() -> None:
+    """docs/results.md lists the outcomes, and which of them count as failed."""
+    rows = {row[0].strip("`"): row[-1] for row in _rows(DOCS / "results.md") if row[-1] in ("yes", "no")}
+    assert rows == {outcome.value: "yes" if outcome in FAILED else "no" for outcome in Outcome}
+
+
+@pytest.mark.parametrize(
+    ("table", "columns"),
+    [("faces.csv", FACE_COLUMNS), ("images.csv", IMAGE_COLUMNS), ("digests.csv", DIGEST_COLUMNS)],
+)
+def test_columns_are_documented(table: str, columns: tuple[str, ...]) -> None:
+    """docs/results.md lists the columns of each table in their order."""
+    section = (DOCS / "results.md").read_text().split("## Columns")[1].split("\n## ")[0]
+    row = next(line for line in section.splitlines() if line.startswith(f"| `{table}` |"))
+    assert re.findall(r"`(\w+)`", row.split("|")[2]) == list(columns)
+
+
+def _anchors(path: Path) -> set[str]:
+    """GitHub's anchors of a document's headings."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(), flags=re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_relative_links_lead_somewhere(document: Path) -> None:
+    """Every relative link names a file that is there, and a heading in it."""
+    for link in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
+        if re.match(r"[a-z]+:", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (document.parent / name) if name else document
+        assert target.exists(), link
+        if anchor:
+            assert anchor in _anchors(target), link
+
+
+_ROOMS = ROOT / "worker" / "vision"
+
+
+@pytest.mark.skipif(not _ROOMS.is_dir(), reason="the packages that docs/architecture.md describes are not there yet")
+def test_architecture_lists_every_package() -> None:
+    """Its tree has the packages that are in the source folders, and no other."""
+    tree = (DOCS / "architecture.md").read_text().split("## Packages")[1].split("```")[1]
+    listed, house = set(), ""
+    for line in tree.splitlines():
+        if found := re.match(r"(\w+)/", line):
+            house = found[1]
+        elif (found := re.match(r"  (\w+)/ ", line)) and house in ("producer", "shared", "worker"):
+            listed.add(f"{house}/{found[1]}")
+    there = {
+        path.parent.relative_to(ROOT).as_posix()
+        for house in ("producer", "shared", "worker")
+        for path in (ROOT / house).glob("*/__init__.py")
+    }
+    assert listed == there
+
+
+@pytest.mark.skipif(not _ROOMS.is_dir(), reason="the packages that docs/architecture.md describes are not there yet")
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_paths_of_code_exist(document: Path) -> None:
+    """Every `package/module.py` that a document names is there."""
+    for name in re.findall(r"`((?:producer|shared|worker|benchmarks|tests)/[\w/.]+)`", document.read_text()):
+        assert (ROOT / name).exists(), name
+
+
+def test_readme_leads_to_every_document() -> None:
+    """Whoever starts at the README reaches each document by links."""
+    reached, waiting = set(), [ROOT / "README.md"]
+    while waiting:
+        document = waiting.pop()
+        if document in reached:
+            continue
+        reached.add(document)
+        for link in re.findall(r"\]\(([^)#\s]+)", document.read_text()):
+            target = (document.parent / link).resolve()
+            if target.suffix == ".md":
+                waiting.append(target)
+            elif target.is_dir():
+                waiting += target.glob("*.md")
+    assert set(DOCUMENTS) <= reached

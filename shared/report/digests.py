@@ -3,11 +3,11 @@
 import csv
 import hashlib
 from collections.abc import Container
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 
-def file_digest(file: BinaryIO) -> str:
+def file_digest(file: BufferedReader) -> str:
     """BLAKE2b-128 of an open file's content, in hexadecimal, as `digests.csv` has it."""
     return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 

@@ -18,6 +18,7 @@ from kombu.exceptions import OperationalError
 
 from producer.discover import find_images
 from producer.gate import Gate, Stopped
+from producer.kept_results import refuse_to_replace
 from shared.celery_app import make_celery, send_aggregate, send_batch
 from shared.contract import Contract
 from shared.errors import ServerError, WrongUsage
@@ -104,6 +105,8 @@ def open_job(client: Client, request: Request, settings: Settings, *, go_on: boo
         distances=request.distances,
         inline=request.inline,
     )
+    if name is not None:
+        refuse_to_replace(settings.results_dir, name, origin, printable(str(folder)))
     job, new = JobRecord(client, name or new_job_name(folder, client)).create(
         origin=origin,
         source=printable(str(folder)),
@@ -194,6 +197,7 @@ def retry_job(client: Client, name: str, settings: Settings, say: Callable[[str]
         record = JobRecord(client, name)
         job = record.load()
         folder_of(job)  # before anything is changed
+        refuse_to_replace(settings.results_dir, name, job.origin, job.source)
         if not (job.retries and job.state == "enqueuing"):
             failed = record.reopen(job)
             if failed == 0:

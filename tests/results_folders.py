@@ -1,6 +1,7 @@
 """Results folders made by hand, and pages read back."""
 
 import csv
+import hashlib
 import json
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -11,7 +12,7 @@ import numpy as np
 
 from shared.contract import KNOWN_WEIGHTS, Contract
 from shared.report.distances import Distances, Float32
-from worker.rows import FACE_COLUMNS, IMAGE_COLUMNS
+from worker.rows import DIGEST_COLUMNS, FACE_COLUMNS, IMAGE_COLUMNS
 from worker.sample_log import SAMPLE_COLUMNS
 
 CONTRACT = Contract(
@@ -31,9 +32,13 @@ def people(count: int, each: int, seed: int = 0, spread: float = 0.5) -> Float32
 
 def make_results(
     folder: Path, paths: list[str], embeddings: Float32, *, more: list[dict[str, Any]] | None = None, matrix: bool = True,
-    same_as: dict[str, str] | None = None, resources: dict[str, list[dict[str, Any]]] | None = None, **summary: Any,
+    same_as: dict[str, str] | None = None, resources: dict[str, list[dict[str, Any]]] | None = None,
+    photos: Path | None = None, **summary: Any,
 ) -> Path:  # fmt: skip
-    """A results folder of these faces (a path that comes twice has two); `more` are images without faces."""
+    """A results folder of these faces (a path that comes twice has two); `more` are images without faces.
+
+    The files that are below `photos` are those that were embedded: their digests are recorded.
+    """
     folder.mkdir(parents=True)
     np.save(folder / "embeddings.npy", embeddings)
     if matrix:
@@ -57,6 +62,8 @@ def make_results(
     ] + (more or [])
     _write(folder / "faces.csv", FACE_COLUMNS, faces)
     _write(folder / "images.csv", IMAGE_COLUMNS, images)
+    digests = [{"image": row["image"], "blake2b": _digest(photos, row["path"])} for row in images]
+    _write(folder / "digests.csv", DIGEST_COLUMNS, digests)
     (folder / "resources").mkdir()
     for worker, samples in (resources or {}).items():
         _write(folder / "resources" / f"{worker}.csv", SAMPLE_COLUMNS, samples)
@@ -68,6 +75,12 @@ def make_results(
     }  # fmt: skip
     (folder / "summary.json").write_text(json.dumps(values | summary))
     return folder
+
+
+def _digest(photos: Path | None, path: str) -> str:
+    if photos is None or not (photos / path).is_file():
+        return ""
+    return hashlib.blake2b((photos / path).read_bytes(), digest_size=16).hexdigest()
 
 
 def _write(path: Path, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:

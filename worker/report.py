@@ -4,16 +4,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+from shared.errors import OutsideDataRoot
+from shared.job import Job
 from shared.logs import get_logger
+from shared.paths import printable, resolve_inside
 
 _log = get_logger("report")
 _THUMBNAILS_S, _LIMIT_S = 60, 180
 
 
-def write_report(folder: Path, images: Path) -> None:
+def write_report(job: Job, folder: Path, data_root: Path) -> None:
     """Writes `folder/report.html`; what goes wrong is a log line."""
+    images = _images_folder(job, data_root)
     command = [
-        sys.executable, "-m", "shared.report", str(folder), "--images", str(images), "--thumbnail-seconds", str(_THUMBNAILS_S),
+        sys.executable, "-m", "shared.report", str(folder), "--thumbnail-seconds", str(_THUMBNAILS_S),
+        *(["--images", str(images)] if images is not None else []),
     ]  # fmt: skip
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_LIMIT_S)
@@ -25,3 +30,17 @@ def write_report(folder: Path, images: Path) -> None:
         _log.warning("no report in %s: %s", folder, last, extra={"action": "report_failed"})
     for leftover in folder.glob(".report.html.*"):
         leftover.unlink(missing_ok=True)
+
+
+def _images_folder(job: Job, data_root: Path) -> Path | None:
+    """The folder with the job's images, always inside the data root; None where this machine has none."""
+    if job.options.inline:  # they came from a disk of the producer's; what lies at their paths here is something else
+        return None
+    try:
+        return resolve_inside(data_root, job.options.folder)
+    except (OutsideDataRoot, OSError, ValueError) as error:  # ValueError: a null byte
+        _log.warning(
+            "no pictures in the report of job %s: its folder %s %s", job.name, printable(job.options.folder), error,
+            extra={"action": "report_without_pictures"},
+        )  # fmt: skip
+        return None

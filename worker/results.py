@@ -2,7 +2,6 @@
 
 import csv
 import json
-import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -18,10 +17,11 @@ import numpy as np
 from shared.errors import ResultsError
 from shared.job import Job
 from shared.paths import printable
-from worker.area import Float32
 from worker.block import DIMENSIONS
-from worker.distances import write_distances
+from worker.matrix import plan_matrix, write_matrix
+from worker.new_array import new_array
 from worker.profiling import copy_profiles
+from worker.publish import check_replaceable, clean_up, publish
 from worker.rows import (
     DIGEST_COLUMNS,
     FACE_COLUMNS,
@@ -36,9 +36,6 @@ from worker.rows import (
 from worker.sample_log import SAMPLE_COLUMNS
 from worker.sync import sync_to_disk
 from worker.tally import Tally, utc
-
-_SPARE_BYTES = 16 * 2**20  # tables, summary and resource logs, beside the arrays
-_BYTES_AN_IMAGE = 300  # of images.csv and faces.csv
 
 
 @dataclass(frozen=True)
@@ -72,15 +69,15 @@ def write_results(
     scratch = results_dir / f".{job.name}.{job.uid[:8]}-{uuid.uuid4().hex[:12]}.making"
     with _explain(results_dir):
         results_dir.mkdir(parents=True, exist_ok=True)
-        _clean_up(job.name, results_dir)
-        matrix_absent = _decide_on_matrix(job, results_dir, distances_max_bytes)
+        clean_up(job.name, results_dir)
+        check_replaceable(job, results_dir / job.name)
+        plan = plan_matrix(job, results_dir, distances_max_bytes)
         scratch.mkdir()
     try:
         with _explain(results_dir):
             tally = _write_tables(job, _rows(job, blocks, retried, results_dir), scratch)
             phases = {"distances_started": _now()}
-            if matrix_absent is None:
-                _write_matrix(scratch, tally.faces, threads)
+            matrix_absent = write_matrix(plan, job, scratch, results_dir, threads)
             phases["distances_ended"] = _now()
             _write_resources(
                 resources(), scratch / "resources", earlier_samples(results_dir / job.name) if retried else {}
@@ -95,26 +92,10 @@ def write_results(
             _sync_tree(scratch)
             if not may_publish():
                 raise ResultsError(f"Another aggregator has taken over job '{job.name}'; this copy was thrown away.")
-            _publish(scratch, results_dir / job.name)
+            publish(job, scratch, results_dir / job.name)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return Written(summary, tally.failed)
-
-
-def _clean_up(name: str, results_dir: Path) -> None:
-    """Removes what a killed aggregator of this job left, and puts an older folder back that it had set aside."""
-    leftover = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{8}}-[0-9a-f]+\.making")
-    for path in results_dir.iterdir():
-        if leftover.fullmatch(path.name):
-            shutil.rmtree(path, ignore_errors=True)
-    target, aside = results_dir / name, _aside(results_dir / name)
-    if aside.is_dir() and not target.exists():
-        aside.rename(target)
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def _aside(target: Path) -> Path:
-    return target.parent / f".{target.name}.replaced"
 
 
 @contextmanager
@@ -126,32 +107,6 @@ def _explain(results_dir: Path) -> Iterator[None]:
             f"The results folder {printable(str(results_dir))} cannot be written: {error.strerror or error}. Nothing is "
             "lost: mend that, then `python -m producer aggregate JOB`, or the same `run` again."
         ) from None
-
-
-def _decide_on_matrix(job: Job, results_dir: Path, max_bytes: float) -> str | None:
-    """None where the distance matrix is to be written, else why not; ResultsError where there is no room at all."""
-    rest = job.faces * DIMENSIONS * 4 + job.images * _BYTES_AN_IMAGE + _SPARE_BYTES
-    matrix = job.faces**2 * 4
-    free = shutil.disk_usage(results_dir).free
-    wanted = job.options.distances
-    if wanted == "none":
-        matrix, absent = 0, "not asked for (--distances none)"
-    elif wanted == "auto" and matrix > max_bytes:
-        matrix, absent = 0, f"it would take {_gib(matrix)}, the limit for --distances auto is {_gib(max_bytes)}"
-    elif wanted == "auto" and rest + matrix > free:
-        matrix, absent = 0, f"it would take {_gib(matrix)}, and {_gib(free)} are free in {results_dir}"
-    else:
-        absent = None
-    if rest + matrix > free:
-        raise ResultsError(
-            f"The results of job '{job.name}' take {_gib(rest + matrix)}, and only {_gib(free)} are free in "
-            f"{results_dir}. Make room, then `python -m producer aggregate {job.name}`, or the same `run` again."
-        )
-    return absent
-
-
-def _gib(size: float) -> str:
-    return f"{size / 2**30:.2f} GiB"
 
 
 def _now() -> str:
@@ -166,7 +121,7 @@ def _rows(job: Job, blocks: Iterable[bytes], retried: dict[int, str], results_di
 def _write_tables(job: Job, rows: Iterable[Row], scratch: Path) -> Tally:
     tally = Tally()
     first_of: dict[str, str] = {}
-    embeddings = _new_array(scratch / "embeddings.npy", (job.faces, DIMENSIONS))
+    embeddings = new_array(scratch / "embeddings.npy", (job.faces, DIMENSIONS))
     with (
         _table(scratch / "images.csv", IMAGE_COLUMNS) as images,
         _table(scratch / "faces.csv", FACE_COLUMNS) as faces,
@@ -203,21 +158,6 @@ def _table(path: Path, columns: tuple[str, ...]) -> Iterator[Any]:
         yield writer
 
 
-def _new_array(path: Path, shape: tuple[int, int]) -> Float32:
-    if 0 in shape:  # an empty file cannot be mapped
-        np.save(path, np.empty(shape, np.float32))
-        return np.empty(shape, np.float32)
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-
-
-def _write_matrix(scratch: Path, faces: int, threads: int) -> None:
-    out = _new_array(scratch / "distances.npy", (faces, faces))
-    if faces:
-        write_distances(np.load(scratch / "embeddings.npy", mmap_mode="r"), out, threads)
-    if isinstance(out, np.memmap):
-        out.flush()
-
-
 def _write_resources(
     resources: dict[str, list[dict[str, str]]], folder: Path, earlier: dict[str, list[dict[str, str]]]
 ) -> None:
@@ -239,6 +179,7 @@ def _summarise(job: Job, tally: Tally, matrix_absent: str | None, phases: dict[s
     return {
         "job": job.name,
         "source": printable(job.source),
+        "origin": job.origin,
         "images": tally.images,
         "faces": tally.faces,
         "outcomes": tally.outcomes,
@@ -266,25 +207,3 @@ def _version(package: str) -> str | None:
 def _sync_tree(folder: Path) -> None:
     for path in [*folder.rglob("*"), folder]:
         sync_to_disk(path)
-
-
-def _publish(scratch: Path, target: Path) -> None:
-    aside = _aside(target)
-    if not scratch.is_dir():
-        raise ResultsError(f"The copy of {target.name} was removed while it was written: another aggregator is at it.")
-    if target.exists():
-        # Only a results folder is ever replaced: anything else under this name is somebody's own, photographs even.
-        if not all((target / name).is_file() for name in ("embeddings.npy", "images.csv")):
-            raise ResultsError(
-                f"{target} is there already and is no results folder; it was left alone. Use another name."
-            )
-        target.rename(aside)
-    try:
-        scratch.rename(target)
-    except OSError:
-        # Another aggregator took this one for dead and removed its copy: what was there is the result then.
-        if aside.is_dir() and not target.exists():
-            aside.rename(target)
-        raise
-    sync_to_disk(target.parent)
-    shutil.rmtree(aside, ignore_errors=True)

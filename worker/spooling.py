@@ -20,7 +20,7 @@ _MOST_BLOCKS = 256  # that one script removes: the server answers nobody meanwhi
 _BLOCKS_AT_ONCE = 16
 _LEFT_ALONE_S = 300.0
 _SCRATCH_LEFT_ALONE_S = 3600.0
-_SCRATCH_NAME = re.compile(r"\.[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.[0-9a-f]{8}-[0-9a-f]+\.making")
+_SCRATCH_NAME = re.compile(r"\.(?P<job>[A-Za-z0-9][A-Za-z0-9._-]{0,99})\.(?P<uid>[0-9a-f]{8})-[0-9a-f]+\.making")
 _SPOOL_NAME = re.compile(r"\.(?P<job>[A-Za-z0-9][A-Za-z0-9._-]{0,99})\.[0-9a-f]{8}\.spool")
 
 
@@ -130,16 +130,19 @@ def remove_spool(client: Client, job: Job, results_dir: Path) -> None:
 def sweep_spools(client: Client, results_dir: Path) -> None:
     """Removes the spools that no unfinished job of this server will read any more, unless they are quite new.
 
-    Also the copies that nobody has written to for an hour: of aggregators that died, of jobs that are cancelled since.
+    Also the copies that nobody has written to for an hour, of aggregators that died and of jobs that are cancelled since;
+    never one of a job that is being aggregated, however long a step of that takes.
     """
     if not results_dir.is_dir():
         return
     server = _server_name(client)
     for path in results_dir.iterdir():
-        if _SCRATCH_NAME.fullmatch(path.name):
+        copy = _SCRATCH_NAME.fullmatch(path.name)
+        if copy:
             with suppress(OSError):
                 newest = max(part.stat().st_mtime for part in (path, *path.rglob("*")))
-                if time.time() - newest > _SCRATCH_LEFT_ALONE_S:
+                idle = time.time() - newest > _SCRATCH_LEFT_ALONE_S
+                if idle and not _is_being_aggregated(client, copy["job"], copy["uid"]):
                     shutil.rmtree(path, ignore_errors=True)
             continue
         found = _SPOOL_NAME.fullmatch(path.name)
@@ -153,3 +156,8 @@ def sweep_spools(client: Client, results_dir: Path) -> None:
 def _is_wanted(client: Client, name: str, uid: str) -> bool:
     found, state = client.hmget(f"{PREFIX}job:{name}", "uid", "state")
     return found == uid.encode() and state in (b"enqueuing", b"sealed")
+
+
+def _is_being_aggregated(client: Client, name: str, uid_begins: str) -> bool:
+    found: bytes | None = client.hget(f"{PREFIX}job:{name}", "uid")
+    return bool(found and found.startswith(uid_begins.encode()) and JobRecord(client, name).aggregation_claimed())

@@ -167,7 +167,7 @@ def aggregate(self: Task, message: Any = None, **unknown: Any) -> str:
             distances_max_bytes=settings.distances_max_gib * 2**30,
             may_publish=lambda: _patiently(lambda: record.holds_aggregation(holder)),
         )  # fmt: skip
-        write_report(settings.results_dir / job.name, settings.data_root / job.options.folder)
+        write_report(job, settings.results_dir / job.name, settings.data_root)
         answer = _patiently(lambda: record.finish(job, holder, settings.job_ttl_s, written.failed))
         if answer == "finished":
             remove_spool(_client(), job, settings.results_dir)

@@ -6,6 +6,7 @@ from pathlib import Path
 from shared.errors import ResultsError
 from shared.paths import printable
 from shared.report.calibration import same_person_threshold
+from shared.report.digests import recorded_digests
 from shared.report.model import choose_faces, page_values
 from shared.report.page import render
 from shared.report.results_folder import Results
@@ -26,13 +27,15 @@ def build_report(
     """Writes `folder/report.html`, whole or not at all, and returns its path.
 
     `images` is the folder that the paths in `faces.csv` are relative to; None, or one that is not there, means no pictures.
+    A file gives a picture only where its digest is the one in `digests.csv`.
     `threshold` is the Euclidean distance up to which faces are grouped, by default the one calibrated for the job's contract,
     and none where there is none. ResultsError says what stands in the way.
     """
     results = Results(folder)
     calibrated = same_person_threshold(results.contract)
     shown = choose_faces(results)
-    thumbnails = cut_thumbnails(shown.faces, results.images, images, seconds=thumbnail_seconds)
+    digests = recorded_digests(folder, {face.path for face in shown.faces}) if images is not None else {}
+    thumbnails = cut_thumbnails(shown.faces, results.images, digests, images, seconds=thumbnail_seconds)
     chosen = calibrated if threshold is None else threshold
     page = render(page_values(results, shown, thumbnails, chosen, calibrated is not None))
     target = folder / REPORT

@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 
 from shared.errors import OutsideDataRoot
 from shared.paths import resolve_inside
+from shared.report.digests import file_digest
 from shared.report.results_folder import Face, ImageFile
 
 # What workers read (worker/decode.py), and nothing else: some of Pillow's readers run other programs.
@@ -27,8 +28,6 @@ _SIDE_PX, _SMALL_SIDE_PX = 96, 72
 _MANY_FACES = 1_500  # from here on the small side
 _AROUND = 0.3  # of the box's longer side, added on each side
 _QUALITY = 72
-_EXIF_ORIENTATION = 0x0112
-_QUARTER_TURNS = (5, 6, 7, 8)  # orientations that swap width and height
 _MAX_THREADS = 4  # decoders release the interpreter, and each holds an image in memory
 _WHITE = (255, 255, 255, 255)
 
@@ -47,11 +46,17 @@ class Thumbnails:
 
 
 def cut_thumbnails(
-    faces: list[Face], images: list[ImageFile], root: Path | None, *, seconds: float | None = None
+    faces: list[Face],
+    images: list[ImageFile],
+    digests: dict[str, str],
+    root: Path | None,
+    *,
+    seconds: float | None = None,
 ) -> Thumbnails:
-    """Thumbnails of `faces`, from the images below `root`; none leads out of it.
+    """Thumbnails of `faces`, cut from the images below `root`; none comes from outside it.
 
-    After `seconds` no further image is begun.
+    An image without a digest in `digests` (by path, BLAKE2b-128), or with another one than its file has now, gives no
+    picture. After `seconds` no further image is begun.
     """
     side_px = _SIDE_PX if len(faces) < _MANY_FACES else _SMALL_SIDE_PX
     if root is None or not root.is_dir():
@@ -69,7 +74,7 @@ def cut_thumbnails(
         if deadline is not None and time.monotonic() > deadline:
             return None
         boxes = [faces[index].box for index in faces_of[path]]
-        return _cut(root, path, size_of.get(path, (0, 0)), boxes, side_px)
+        return _cut(root, path, digests.get(path), size_of.get(path, (0, 0)), boxes, side_px)
 
     with ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
         for path, cuts in zip(faces_of, pool.map(cut, faces_of), strict=True):
@@ -103,19 +108,26 @@ def _register_formats() -> None:
 Box = tuple[float, float, float, float]
 
 
-def _cut(root: Path, path: str, size: tuple[int, int], boxes: list[Box], side_px: int) -> list[bytes]:
-    """A JPEG for each box; none at all where the image is not the one of that (upright) size."""
+def _cut(
+    root: Path, path: str, digest: str | None, size: tuple[int, int], boxes: list[Box], side_px: int
+) -> list[bytes]:
+    """A JPEG for each box; none at all where the file is not the one of that digest and (upright) size."""
     try:
         real = resolve_inside(root, path)
-        if not stat.S_ISREG(real.stat().st_mode):  # opening a pipe would wait for ever
+        if digest is None or not stat.S_ISREG(real.stat().st_mode):  # opening a pipe would wait for ever
             return []
-        with Image.open(real, formats=[kind for kind in FORMATS if kind in Image.OPEN]) as image:
-            turned = image.getexif().get(_EXIF_ORIENTATION) in _QUARTER_TURNS
-            if (image.size[::-1] if turned else image.size) != size:
+        with real.open("rb") as file:
+            # One open file for both: what is decoded is what was compared, also where another takes its name meanwhile.
+            if file_digest(file) != digest:
                 return []
-            _reduce(image, boxes, side_px)
-            upright = ImageOps.exif_transpose(image)
-            return [_jpeg(_crop(upright, box, upright.width / size[0]), side_px) for box in boxes]
+            file.seek(0)
+            with Image.open(file, formats=[kind for kind in FORMATS if kind in Image.OPEN]) as image:
+                # Width times height: some of Pillow's readers turn the image already when they open it, some never do.
+                if image.width * image.height != size[0] * size[1]:
+                    return []
+                _reduce(image, boxes, side_px)
+                upright = ImageOps.exif_transpose(image)
+                return [_jpeg(_crop(upright, box, upright.width / size[0]), side_px) for box in boxes]
     except OutsideDataRoot:
         return []
     # Pillow's readers raise nearly anything on damaged files; a report goes without the picture.

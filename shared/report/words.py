@@ -45,7 +45,7 @@ def pictures_note(thumbnails: Thumbnails, job: str) -> str:
     parts = []
     if thumbnails.missing:
         parts.append(
-            f"No picture of {counted(thumbnails.missing, 'face')}: images are not where they were, not what they were, or have "
+            f"No picture of {counted(thumbnails.missing, 'face')}: images are not on this machine, have moved or changed since, or have "
             f"names that cannot be written. `python -m producer report {job} --images DIR` says where they are."
         )
     if thumbnails.left_out:

@@ -27,7 +27,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
     for k, path in enumerate(paths):
         (folder / "images").mkdir(exist_ok=True)
         Image.new("RGB", SIZE, (4 * k, 255 - 4 * k, 128)).save(folder / "images" / path)
-    return build_report(make_results(folder / "party", paths, people(16, 4)), folder / "images").as_uri()
+    return build_report(
+        make_results(folder / "party", paths, people(16, 4), photos=folder / "images"), folder / "images"
+    ).as_uri()
 
 
 @pytest.fixture(scope="module")

@@ -184,6 +184,28 @@ def test_only_spools_that_nobody_will_read_are_swept(stage: Stage) -> None:
     assert (left, mine.exists()) == ({"works", "new", "other"}, True)
 
 
+def test_the_copy_of_an_aggregator_at_work_is_never_swept(stage: Stage) -> None:
+    """However long ago it wrote; those of unclaimed, reopened and unknown jobs go after an hour."""
+    names = ("claimed", "unclaimed", "reopened", "unknown")
+    copies = {}
+    for name in names:
+        record, job = make_job(stage, name)
+        copies[name] = stage.results / f".{name}.{job.uid[:8]}-0123456789ab.making"
+        copies[name].mkdir(parents=True)
+        os.utime(copies[name], (1, 1))
+        if name in ("reopened", "unknown"):
+            record.delete()
+        if name == "reopened":
+            record, _ = make_job(stage, name)
+        if name in ("claimed", "reopened"):
+            assert record.claim_aggregation("h", 60)
+    fresh = stage.results / ".unknown.00000000-0123456789ab.making"
+    fresh.mkdir()
+    sweep_spools(stage.client, stage.results)
+    assert [name for name in names if copies[name].exists()] == ["claimed"]
+    assert fresh.exists()
+
+
 def test_blocks_beyond_the_stated_size_are_spooled_and_the_producer_waits_for_that(stage: Stage) -> None:
     """On a server without a limit too. Who is asked to stop while it waits does so."""
     settings = stage.settings.model_copy(update={"blocks_in_server_mib": 1})

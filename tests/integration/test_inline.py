@@ -1,10 +1,14 @@
 """`enqueue --inline`: workers that see no image on their disk give the same results."""
 
+import shutil
 from pathlib import Path
+
+from PIL import Image
 
 from shared.job import PREFIX
 from tests.conftest import Stage, wait_until
 from tests.integration.test_run import result_bytes
+from tests.results_folders import read_page
 
 
 def test_images_through_the_server(stage: Stage, sample: Path, tmp_path: Path) -> None:
@@ -42,6 +46,30 @@ def test_images_through_the_server(stage: Stage, sample: Path, tmp_path: Path) -
     assert again.returncode == 3, again.stderr
     rows = (stage.results / "sent" / "images.csv").read_text()
     assert ",empty.jpg,ok," in rows
+
+
+def test_the_report_shows_no_file_of_the_aggregators_own(stage: Stage, sample: Path, tmp_path: Path) -> None:
+    """What lies in its data root at an inline job's paths is somebody else's. `report` cuts pictures where the images are."""
+    images, other = tmp_path / "images", tmp_path / "other"
+    for folder in (images, other):
+        folder.mkdir()
+        shutil.copy(sample / "hopper" / "as-is.jpg", folder / "b.jpg")
+    shutil.copy(sample / "hopper" / "darker.jpg", images / "a.jpg")
+    with Image.open(images / "a.jpg") as mine, Image.open(sample / "collins" / "as-is.jpg") as theirs:
+        theirs.resize(mine.size).save(other / "a.jpg")
+    stage.worker("--concurrency", "1", FACEQUEUE_DATA_ROOT=str(other))
+    done = stage.producer("enqueue", str(images), "--inline", "--wait", "--job", "sent")
+    assert done.returncode == 0, done.stderr
+    report = stage.results / "sent" / "report.html"
+    assert "No picture of 2 faces" in read_page(report).text
+    again = stage.producer("report", "sent")
+    assert again.returncode == 0, again.stderr
+    shown = [str(e.attributes["alt"]) for e in read_page(report).all("img")]
+    assert {"Face 0, in a.jpg", "Face 1, in b.jpg"} <= set(shown)
+    moved = stage.producer("report", "sent", "--images", str(other))
+    assert moved.returncode == 0, moved.stderr
+    shown = [str(e.attributes["alt"]) for e in read_page(report).all("img")]
+    assert "Face 0, in a.jpg" not in shown and "Face 1, in b.jpg" in shown
 
 
 def test_a_cancelled_jobs_images_go_too(stage: Stage, sample: Path) -> None:

@@ -171,6 +171,28 @@ def test_results_that_cannot_be_written_are_written_later(stage: Stage, sample: 
     assert (stage.results / "late" / "distances.npy").exists()
 
 
+def test_results_of_another_folder_are_not_replaced(stage: Stage, sample: Path, tmp_path: Path) -> None:
+    """Its job is forgotten: the name is refused before anything is enqueued, and by an aggregator that alone sees the folder."""
+    root = {"FACEQUEUE_DATA_ROOT": str(sample)}
+    stage.worker("--concurrency", "1", **root)
+    assert stage.producer("enqueue", str(sample / "hopper"), "--wait", "--job", "mine", **root).returncode == 0
+    before = {path.name: path.read_bytes() for path in (stage.results / "mine").iterdir() if path.is_file()}
+    assert stage.producer("jobs", "--prune").returncode == 0
+    other = ("enqueue", str(sample / "collins"), "--wait", "--job", "mine")
+    early = stage.producer(*other, **root)
+    assert early.returncode == 2, early.stderr
+    assert str(sample / "hopper") in early.stderr and str(sample / "collins") in early.stderr
+    assert "No job 'mine'" in stage.producer("status", "mine").stderr
+    blind = stage.producer(*other, **root, FACEQUEUE_RESULTS_DIR=str(tmp_path / "elsewhere"))
+    assert (blind.returncode, "Move that folder away" in blind.stderr) == (1, True), blind.stderr
+    assert before == {path.name: path.read_bytes() for path in (stage.results / "mine").iterdir() if path.is_file()}
+    (stage.results / "mine").rename(stage.results / "hopper")
+    again = stage.producer("aggregate", "mine")
+    assert again.returncode == 0, again.stderr
+    assert stage.producer("jobs", "--prune").returncode == 0
+    assert stage.producer(*other, **root).returncode == 0  # the same folder: replaced
+
+
 def test_a_disk_without_room_is_noticed_before(stage: Stage, sample: Path) -> None:
     """The size limit of `auto` leaves the matrix out and says why."""
     root = {"FACEQUEUE_DATA_ROOT": str(sample), "FACEQUEUE_DISTANCES_MAX_GIB": "0.0000001"}

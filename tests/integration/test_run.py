@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import pstats
+import shutil
 import signal
 import subprocess
 import sys
@@ -120,6 +121,19 @@ def test_a_finished_job_is_not_run_twice_unless_its_results_are_gone(sample: Pat
     third = _run(tmp_path, small, "--results", "out", "--job", "mine")
     assert (third.returncode, "computed again" in third.stderr) == (0, True)
     assert (tmp_path / "out" / "mine" / "summary.json").is_file()
+
+
+def test_a_run_does_not_replace_another_folders_results(sample: Path, tmp_path: Path) -> None:
+    """Whose job is forgotten, or is another installation's: refused before any work, both folders named."""
+    first = _run(tmp_path, sample / "hopper", "--results", "out", "--job", "mine", "--workers", 1)
+    assert first.returncode == 0, first.stderr
+    before = result_bytes(tmp_path / "out" / "mine")
+    shutil.rmtree(tmp_path / "state")
+    other = _run(tmp_path, sample / "collins", "--results", "out", "--job", "mine")
+    assert other.returncode == 2, other.stderr
+    assert str(sample / "hopper") in other.stderr and str(sample / "collins") in other.stderr
+    assert "another --job" in other.stderr and not (tmp_path / "state" / "worker.log").exists()
+    assert result_bytes(tmp_path / "out" / "mine") == before
 
 
 def test_a_worker_that_takes_long_to_get_ready_is_waited_for(sample: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from shared import image_formats
 from shared.errors import ResultsError
 from shared.report import model, thumbnails
 from shared.report.build import build_report
+from shared.report.digests import file_digest
 from tests.conftest import ROOT
 from tests.results_folders import CONTRACT, SIZE, Page, make_results, people, read_page
 from worker import results, rows
@@ -31,9 +33,20 @@ def _report(folder: Path, images: Path | None = None, **options: float) -> Page:
     return read_page(build_report(folder, images, **options))
 
 
+def _report_with(tmp_path: Path, paths: list[str], embeddings: np.ndarray, **values: Any) -> Page:
+    """Of a job with these faces, whose images are in `tmp_path/images`."""
+    photos = tmp_path / "images"
+    return _report(make_results(tmp_path / "j", paths, embeddings, photos=photos, **values), photos)
+
+
 def _save(path: Path, size: tuple[int, int] = SIZE, colour: str = "red", **options: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, colour).save(path, **options)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file)
 
 
 def _picture(page: Page, face: int) -> Image.Image | None:
@@ -89,7 +102,7 @@ def test_97_faces(tmp_path: Path) -> None:
 def test_several_faces_of_an_image_are_told_apart(tmp_path: Path) -> None:
     """By their places among the image's faces, each with a picture of its own."""
     _save(tmp_path / "images" / "both.jpg")
-    page = _report(make_results(tmp_path / "j", ["both.jpg", "both.jpg", "c.jpg"], people(1, 3)), tmp_path / "images")
+    page = _report_with(tmp_path, ["both.jpg", "both.jpg", "c.jpg"], people(1, 3))
     assert page.data["names"] == ["both.jpg (1/2)", "both.jpg (2/2)", "c.jpg"]
     assert [e.attributes["alt"] for e in page.all("img")][:2] == [
         "Face 0, 1 of 2 in both.jpg",
@@ -102,7 +115,7 @@ def test_the_same_folder_gives_the_same_page(tmp_path: Path) -> None:
     paths = [f"{k}.jpg" for k in range(12)]
     for path in paths:
         _save(tmp_path / "images" / path)
-    folder = make_results(tmp_path / "j", paths, people(3, 4))
+    folder = make_results(tmp_path / "j", paths, people(3, 4), photos=tmp_path / "images")
     before = {path.name for path in folder.iterdir()}
     first = build_report(folder, tmp_path / "images").read_bytes()
     assert build_report(folder, tmp_path / "images").read_bytes() == first
@@ -174,9 +187,7 @@ def test_every_picture_has_words(tmp_path: Path) -> None:
     resources = {
         "w@host": [{"time": f"2026-01-31T12:00:0{k}.000+00:00", "cpu_percent": 50, "rss_mib": 100} for k in range(3)]
     }
-    page = _report(
-        make_results(tmp_path / "j", ["a.jpg", "b.jpg"], people(1, 2), resources=resources), tmp_path / "images"
-    )
+    page = _report_with(tmp_path, ["a.jpg", "b.jpg"], people(1, 2), resources=resources)
     assert len(page.all("img")) == 2 and all(e.attributes["alt"] for e in page.all("img"))
     labels = [str(e.attributes["aria-label"]) for e in page.elements if e.attributes.get("role") == "img"]
     assert all(labels) and any(label.startswith("Histogram of 1 distance") for label in labels)
@@ -315,7 +326,7 @@ def test_pictures_are_upright_and_of_the_face(tmp_path: Path) -> None:
     exif[0x010E] = "a secret"
     (tmp_path / "images").mkdir()
     upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "images" / "a.jpg", exif=exif, comment=b"a secret")
-    page = _report(make_results(tmp_path / "j", ["a.jpg"], people(1, 1)), tmp_path / "images")
+    page = _report_with(tmp_path, ["a.jpg"], people(1, 1))
     picture = _picture(page, 0)
     assert picture is not None and picture.size == (96, 96) and not picture.getexif()
     assert b"secret" not in base64.b64decode(str(page.all("img")[0].attributes["src"]).split(",")[1])
@@ -330,7 +341,7 @@ def test_large_photographs_are_not_decoded_whole(tmp_path: Path, monkeypatch: py
     faces = [thumbnails.Face("a.jpg", (1000, 1000, 2600, 2600), 1.0), thumbnails.Face("a.jpg", (0, 0, 3000, 3000), 1.0)]
     _save(tmp_path / "a.jpg", (4000, 3200))
     images = [thumbnails.ImageFile("a.jpg", "ok", "", "", 4000, 3200)]
-    found = thumbnails.cut_thumbnails(faces, images, tmp_path)
+    found = thumbnails.cut_thumbnails(faces, images, {"a.jpg": _digest(tmp_path / "a.jpg")}, tmp_path)
     assert [size for size, _ in reduced] == [(500, 400)] * 2 and found.missing == 0
 
 
@@ -345,7 +356,7 @@ def test_pictures_of_every_kind(tmp_path: Path, mode: str) -> None:
     )
     (tmp_path / "images").mkdir()
     image.save(tmp_path / "images" / f"a.{kind}")
-    page = _report(make_results(tmp_path / "j", [f"a.{kind}"], people(1, 1)), tmp_path / "images")
+    page = _report_with(tmp_path, [f"a.{kind}"], people(1, 1))
     assert _picture(page, 0) is not None
 
 
@@ -360,21 +371,62 @@ def test_pictures_that_cannot_be_had_are_missing(tmp_path: Path) -> None:
     os.mkfifo(images / "pipe.jpg")
     Path(os.fsdecode(os.fsencode(images) + b"/\xff.jpg")).write_bytes((images / "good.jpg").read_bytes())
     paths = ["good.jpg", "gone.jpg", "other.jpg", "damaged.jpg", "link.jpg", "pipe.jpg", "../outside.jpg", "\\xff.jpg"]
-    page = _report(make_results(tmp_path / "j", paths, people(8, 1)), images)
+    page = _report(make_results(tmp_path / "j", paths, people(8, 1), photos=images), images)
     assert [_picture(page, face) is not None for face in range(8)] == [True] + [False] * 7
     assert "No picture of 7 faces" in page.text
+
+
+def test_only_the_file_that_was_embedded_gives_a_picture(tmp_path: Path) -> None:
+    """Another person's file of the same path and size gives none, nor one that was changed since, nor one without a digest."""
+    for name in ("same.jpg", "changed.jpg", "unknown.jpg"):
+        _save(tmp_path / "mine" / name)
+        _save(tmp_path / "theirs" / name, colour="blue")
+    folder = make_results(
+        tmp_path / "j", ["same.jpg", "changed.jpg", "unknown.jpg"], people(3, 1), photos=tmp_path / "mine"
+    )
+    with (tmp_path / "mine" / "changed.jpg").open("ab") as file:
+        file.write(b"one byte more")
+    table = (folder / "digests.csv").read_text().splitlines()
+    (folder / "digests.csv").write_text("\n".join([*table[:3], "2,"]) + "\n")
+    page = _report(folder, tmp_path / "mine")
+    assert [_picture(page, face) is not None for face in range(3)] == [True, False, False]
+    assert "No picture of 2 faces" in page.text
+    page = _report(folder, tmp_path / "theirs")
+    assert [_picture(page, face) for face in range(3)] == [None] * 3
+    (folder / "digests.csv").unlink()
+    page = _report(folder, tmp_path / "mine")
+    assert [_picture(page, face) for face in range(3)] == [None] * 3
+
+
+@pytest.mark.parametrize("kind", ["jpg", "tiff", "png"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_turned_images_of_every_kind_have_pictures(tmp_path: Path, kind: str, orientation: int) -> None:
+    """The box is cut from the upright image, also where Pillow turns the image itself when it reads it (TIFF)."""
+    turn = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
+    upright = Image.new("RGB", SIZE, "blue")
+    upright.paste("red", (0, 0, 60, 70))
+    stored = upright.transpose(turn[orientation]) if orientation in turn else upright
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    (tmp_path / "images").mkdir()
+    stored.save(tmp_path / "images" / f"a.{kind}", exif=exif)
+    picture = _picture(_report_with(tmp_path, [f"a.{kind}"], people(1, 1)), 0)
+    assert picture is not None
+    red, _, blue = picture.getpixel((20, 20))  # type: ignore[misc]
+    assert red > 200 and blue < 60
 
 
 def test_pictures_are_bounded_in_time_and_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is left out is counted, and the page is made all the same."""
     for k in range(4):
         _save(tmp_path / "images" / f"{k}.jpg")
-    folder = make_results(tmp_path / "j", [f"{k}.jpg" for k in range(4)], people(4, 1))
+    folder = make_results(tmp_path / "j", [f"{k}.jpg" for k in range(4)], people(4, 1), photos=tmp_path / "images")
     assert "No picture of 4 faces for want" in _report(folder, tmp_path / "images", thumbnail_seconds=-1.0).text
     one = len(
         thumbnails.cut_thumbnails(
             [thumbnails.Face("0.jpg", (10, 10, 50, 60), 1)],
             [thumbnails.ImageFile("0.jpg", "ok", "", "", *SIZE)],
+            {"0.jpg": _digest(tmp_path / "images" / "0.jpg")},
             tmp_path / "images",
         ).jpegs[0]
         or b""
@@ -446,7 +498,8 @@ def test_the_command_of_the_aggregator(tmp_path: Path) -> None:
 def test_the_command_of_the_producer(tmp_path: Path) -> None:
     """Finds the images where the job had them, or where it is told; says when they are not there."""
     _save(tmp_path / "photos" / "a.jpg")
-    make_results(tmp_path / "results" / "j", ["a.jpg", "b.jpg"], people(1, 2), source=str(tmp_path / "photos"))
+    photos = tmp_path / "photos"
+    make_results(tmp_path / "results" / "j", ["a.jpg", "b.jpg"], people(1, 2), photos=photos, source=str(photos))
     command = [sys.executable, "-m", "producer", "report", "j", "--results", str(tmp_path / "results")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     written = tmp_path / "results" / "j" / "report.html"

@@ -1,6 +1,8 @@
 """The results folder: whole or not at all, and room for it is looked for first."""
 
+import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -59,6 +61,67 @@ def test_a_folder_that_is_no_results_folder_is_never_replaced(tmp_path: Path) ->
         _write(_job(3), [_block(3)], tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["j"]
     assert (tmp_path / "j" / "holiday.jpg").read_bytes() == b"dear"
+
+
+def _earlier(folder: Path, **changes: str | None) -> dict[str, bytes]:
+    """Results of three faces under the name of the job, with another summary; what is in the folder."""
+    _write(_job(3), [_block(3)], folder)
+    summary = json.loads((folder / "j" / "summary.json").read_text()) | changes
+    kept = {name: value for name, value in summary.items() if value is not None}
+    (folder / "j" / "summary.json").write_text(json.dumps(kept))
+    return {path.name: path.read_bytes() for path in (folder / "j").iterdir() if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"origin": "p", "source": "/other"}, r"j holds the results of /other, and this job is of images;"),
+        ({"origin": "p"}, "holds results of images with other settings, or from another installation"),
+        ({"origin": None, "source": "/other"}, "holds the results of /other, and this job is of images"),
+        ({}, "summary.json, which says whose results these are, is damaged"),
+    ],
+)
+def test_another_jobs_results_are_never_replaced(tmp_path: Path, changes: dict[str, str | None], message: str) -> None:
+    """They stay, the error names both folders and how to go on, and no work is done before it."""
+    before = _earlier(tmp_path, **changes)
+    if not changes:
+        (tmp_path / "j" / "summary.json").write_bytes(b"{")
+        before["summary.json"] = b"{"
+
+    def no_work() -> Iterator[bytes]:
+        raise AssertionError("the blocks are read")
+        yield b""
+
+    with pytest.raises(ResultsError, match=message + ".*python -m producer aggregate j"):
+        results.write_results(
+            _job(4), no_work(), {}, tmp_path, resources=dict, threads=1, distances_max_bytes=2**30,
+            may_publish=lambda: True,
+        )  # fmt: skip
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "j").iterdir() if path.is_file()}
+    assert [path.name for path in tmp_path.iterdir()] == ["j"]
+
+
+@pytest.mark.parametrize("changes", [{}, {"origin": None}])
+def test_the_same_job_replaces_its_results(tmp_path: Path, changes: dict[str, None]) -> None:
+    """Also those of before summaries had an origin, by their source."""
+    _earlier(tmp_path, **changes)
+    _write(_job(4), [_block(4)], tmp_path)
+    summary = json.loads((tmp_path / "j" / "summary.json").read_text())
+    assert (summary["faces"], summary["origin"], summary["source"]) == (4, "o", "images")
+
+
+def test_results_that_came_meanwhile_are_not_replaced(tmp_path: Path) -> None:
+    """Another server's job of this name was faster: looked at again before the rename."""
+
+    def another_is_faster() -> bool:
+        _earlier(tmp_path / "elsewhere", origin="p", source="/other")
+        (tmp_path / "elsewhere" / "j").rename(tmp_path / "j")
+        return True
+
+    with pytest.raises(ResultsError, match="/other"):
+        _write(_job(4), [_block(4)], tmp_path, may_publish=another_is_faster)
+    assert json.loads((tmp_path / "j" / "summary.json").read_text())["origin"] == "p"
+    assert not list(tmp_path.glob(".j.*"))
 
 
 def test_a_disk_without_room_is_noticed_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,32 @@
+"""Digests of a job's images: they tell whether a file is still the one that was embedded."""
+
+import csv
+import hashlib
+from collections.abc import Container
+from io import BufferedReader
+from pathlib import Path
+
+
+def file_digest(file: BufferedReader) -> str:
+    """BLAKE2b-128 of an open file's content, in hexadecimal, as `digests.csv` has it."""
+    return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def recorded_digests(folder: Path, paths: Container[str]) -> dict[str, str]:
+    """The digests that the results in `folder` record for these images, by path as in `images.csv`.
+
+    Paths without a digest are left out: all of them where `digests.csv` is missing or does not fit `images.csv`.
+    """
+    try:
+        with (
+            (folder / "images.csv").open(newline="", encoding="utf-8") as images,
+            (folder / "digests.csv").open(newline="", encoding="utf-8") as digests,
+        ):
+            rows = zip(csv.DictReader(images), csv.DictReader(digests), strict=True)
+            return {
+                image["path"]: digest["blake2b"]
+                for image, digest in rows
+                if image["path"] in paths and image["image"] == digest["image"] and digest["blake2b"]
+            }
+    except (OSError, ValueError, KeyError, csv.Error):
+        return {}

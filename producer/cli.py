@@ -1,8 +1,10 @@
 """The command line: `python -m producer COMMAND`. Each command decodes its options, calls, and prints."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
@@ -53,7 +55,8 @@ AsCsv = Annotated[bool, typer.Option("--csv", help="CSV on standard output.")]
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    with suppress(OSError):  # the terminal may be closed, and what is being ended is to be ended all the same
+        print(line, file=sys.stderr, flush=True)
 
 
 def _contract(faces: FacePolicy, exact: bool, margin: int, mirror: bool, weights: str) -> Contract:
@@ -414,6 +417,7 @@ def metrics(
 
 
 _INTERRUPTED = 130  # what typer makes of a KeyboardInterrupt
+_PATH_SHOWN = 100
 
 
 def main() -> None:
@@ -432,6 +436,13 @@ def main() -> None:
         code = ExitCode.NOT_FINISHED
     except typer.Abort:
         code = ExitCode.NOT_FINISHED
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        _say(
+            f"producer: A path is too long for this system: {str(error.filename)[:_PATH_SHOWN]}... Give a shorter one."
+        )
+        code = ExitCode.WRONG_USAGE
     except Exception as error:
         code = _click_error(error)
     sys.exit(int(code or 0))

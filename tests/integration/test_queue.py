@@ -232,12 +232,12 @@ def test_flower_shows_readable_tasks_and_the_workers_resources(stage: Stage, sam
         (images / path.name).write_bytes(path.read_bytes() + b"%d" % number + MARKS["slow"])
     root = {"FACEQUEUE_DATA_ROOT": str(images)}
     port = stage.free_port()
-    stage.spawn("producer", "flower", "--port", str(port), log="flower.log", **root)
+    stage.spawn("producer", "flower", "--port", str(port), log="flower.log", **root, FACEQUEUE_FLOWER_PASSWORD="word")
     url = f"http://127.0.0.1:{port}"
 
     def get(path: str) -> object:
         try:
-            answer = requests.get(url + path, timeout=10)
+            answer = requests.get(url + path, auth=("facequeue", "word"), timeout=10)
         except requests.ConnectionError:
             return None
         return answer.json() if answer.ok else None

@@ -171,6 +171,7 @@ def enqueue(
     ] = False,
 ) -> None:
     """Put a folder into the queue of a running server."""
+    from producer.changes import refuse_changes_in_queue
     from producer.enqueue import Request, check_folder, enqueue_images, open_job
     from shared.celery_app import make_celery
     from shared.job import JobRecord
@@ -186,8 +187,9 @@ def enqueue(
     with explain_server_errors(settings):
         opened, new = open_job(client, request, settings, go_on=False)
     if opened.state == "finished":
+        known = refuse_changes_in_queue(opened, real, settings.results_dir.resolve() / opened.name)
         _say(
-            f"Job {opened.name} was finished before. To compute it again: `python -m producer cancel {opened.name}`, "
+            f"Job {opened.name} was finished before; {known}. To compute it again: `python -m producer cancel {opened.name}`, "
             "then enqueue it anew."
         )
     else:

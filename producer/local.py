@@ -17,6 +17,7 @@ from typing import Any
 
 import redis
 
+from producer.changes import refuse_changes
 from producer.embedded import EmbeddedServer
 from producer.enqueue import BackgroundProducer, Request, check_folder, open_job, origin_of, retry_job
 from producer.follow import exit_code, follow
@@ -108,6 +109,7 @@ def _find_job(
         if (results_dir / job.name / "summary.json").is_file():
             if retry and job.failed:
                 return retry_job(client, job.name, settings, say)
+            refuse_changes(job, check_folder(request.folder), results_dir / job.name)
             say(f"Job {job.name} was finished before")
             return job
         say(f"The results of job {job.name} are gone; it is computed again")

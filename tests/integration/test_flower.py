@@ -16,10 +16,10 @@ SEND = "/api/task/send-task/facequeue.aggregate"
 class Flower:
     """A real one, without a password in its settings."""
 
-    def __init__(self, stage: Stage, **environment: str) -> None:
+    def __init__(self, stage: Stage, *arguments: str, **environment: str) -> None:
         port, self._stage = stage.free_port(), stage
         self.process = psutil.Process(
-            stage.spawn("producer", "flower", "--port", str(port), log="flower.log", **environment).pid
+            stage.spawn("producer", "flower", "--port", str(port), *arguments, log="flower.log", **environment).pid
         )
         self.host = f"127.0.0.1:{port}"
         wait_until(lambda: "Flower: http" in stage.log("flower.log"), 60, "Flower serves")
@@ -97,6 +97,7 @@ def test_flower_answers_to_its_own_names_only(shared_flower: Flower, path: str) 
         "evil.example:5555",
         "localhost.evil.example",
         "10.1.2.3",
+        "0.0.0.0:5555",
         "[::2]:5555",
         "a]b",
     ):
@@ -118,9 +119,9 @@ def test_flower_answers_to_its_own_names_only(shared_flower: Flower, path: str) 
 
 @pytest.fixture(scope="module")
 def shared_flower(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flower]:
-    """One for the tests that only send requests."""
+    """One for the tests that only send requests; it listens as in the compose file's container."""
     stage = Stage(tmp_path_factory.mktemp("flower"))
-    yield Flower(stage, FACEQUEUE_FLOWER_HOSTS="flower.example, photos.lan")
+    yield Flower(stage, "--address", "0.0.0.0", FACEQUEUE_FLOWER_HOSTS="flower.example, photos.lan")
     stage.close()
 
 

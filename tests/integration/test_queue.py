@@ -186,6 +186,8 @@ def test_a_disk_without_room_is_noticed_before(stage: Stage, sample: Path) -> No
     [
         (["watch", "nothing"], "No job 'nothing'"), (["cancel", "nothing"], "No job"), (["status", "nothing"], "No job"),
         (["enqueue", "/nowhere"], "There is no folder"), (["enqueue", "."], "not inside the data root"),
+        (["enqueue", "."], "Move or mount the images there"), (["enqueue", "n" * 300], "cannot be read: File name too long"),
+        (["sample", "n" * 300], "too long for this system"), (["run", ".", "--weights", "n" * 300], "too long for this system"),
         (["enqueue", ".", "--job", "a/b"], "cannot name a job"), (["aggregate", "nothing"], "No job"),
     ],
 )  # fmt: skip

@@ -1,8 +1,10 @@
 """The command line: `python -m producer COMMAND`. Each command decodes its options, calls, and prints."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
@@ -53,7 +55,8 @@ AsCsv = Annotated[bool, typer.Option("--csv", help="CSV on standard output.")]
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    with suppress(OSError):  # the terminal may be closed, and what is being ended is to be ended all the same
+        print(line, file=sys.stderr, flush=True)
 
 
 def _contract(faces: FacePolicy, exact: bool, margin: int, mirror: bool, weights: str) -> Contract:
@@ -168,6 +171,7 @@ def enqueue(
     ] = False,
 ) -> None:
     """Put a folder into the queue of a running server."""
+    from producer.changes import refuse_changes_in_queue
     from producer.enqueue import Request, check_folder, enqueue_images, open_job
     from shared.celery_app import make_celery
     from shared.job import JobRecord
@@ -183,8 +187,9 @@ def enqueue(
     with explain_server_errors(settings):
         opened, new = open_job(client, request, settings, go_on=False)
     if opened.state == "finished":
+        known = refuse_changes_in_queue(opened, real, settings.results_dir.resolve() / opened.name)
         _say(
-            f"Job {opened.name} was finished before. To compute it again: `python -m producer cancel {opened.name}`, "
+            f"Job {opened.name} was finished before; {known}. To compute it again: `python -m producer cancel {opened.name}`, "
             "then enqueue it anew."
         )
     else:
@@ -414,6 +419,7 @@ def metrics(
 
 
 _INTERRUPTED = 130  # what typer makes of a KeyboardInterrupt
+_PATH_SHOWN = 100
 
 
 def main() -> None:
@@ -432,6 +438,13 @@ def main() -> None:
         code = ExitCode.NOT_FINISHED
     except typer.Abort:
         code = ExitCode.NOT_FINISHED
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        _say(
+            f"producer: A path is too long for this system: {str(error.filename)[:_PATH_SHOWN]}... Give a shorter one."
+        )
+        code = ExitCode.WRONG_USAGE
     except Exception as error:
         code = _click_error(error)
     sys.exit(int(code or 0))

@@ -4,10 +4,12 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 Key = tuple[tuple[int, bytes], ...]
 _MARKER: Key = ((0, b""),)
 """Key of what stands for a directory that cannot be listed: before all that could be in it."""
+_NOTHING: Key = ()
 
 
 def find_images(folder: Path, after: str = "") -> Iterator[str]:
@@ -15,10 +17,36 @@ def find_images(folder: Path, after: str = "") -> Iterator[str]:
 
     A directory's files come first, then its subdirectories, both sorted by the bytes of their names. At most the names
     of one directory are held, and of those above it the subdirectories still to come. Symbolic links to files count as
-    files, also those that lead nowhere or in a circle; links to directories are not followed. A subdirectory that cannot
-    be listed is yielded itself, with a `/` behind it, so that its files are not missing in silence; `folder` raises OSError.
+    files, also those that lead nowhere or in a circle. A subdirectory that cannot be listed, or that is a symbolic link,
+    is yielded itself with a `/` behind it, in the place of its files, so that they are not missing in silence; `folder`
+    raises OSError.
     """
-    yield from _walk(folder, "", order_key(after) if after else ())
+    here = order_key(after) if after else _MARKER
+    files, below = _list(folder)
+    yield from _behind(files, here[0])
+    pending = [_Level("", below, here)]
+    while pending:
+        level = pending[-1]
+        if not level.subfolders:
+            pending.pop()
+            continue
+        name, linked = level.subfolders.pop()
+        key, path = (1, os.fsencode(name)), f"{level.prefix}{name}/"
+        if key < level.after[0]:
+            continue
+        rest = level.after[1:] if key == level.after[0] else _NOTHING
+        try:
+            files, below = ([], []) if linked else _list(folder / path)
+        except OSError:
+            linked = True
+        if linked:
+            if rest != _MARKER:
+                yield path
+            continue
+        here = rest or _MARKER
+        for file in _behind(files, here[0]):
+            yield path + file
+        pending.append(_Level(path, below, here))
 
 
 def order_key(path: str) -> Key:
@@ -27,45 +55,42 @@ def order_key(path: str) -> Key:
     return (*((1, os.fsencode(part)) for part in directories), (0, os.fsencode(name)))
 
 
-def _list(folder: Path) -> tuple[list[str], list[str]]:
-    """Names of the files and of the directories in a folder."""
+class _Level(NamedTuple):
+    """A directory whose files have been yielded."""
+
+    prefix: str
+    subfolders: list[tuple[str, bool]]
+    """Those still to come, last first: the name, and whether it is a link."""
+    after: Key
+
+
+def _list(folder: Path) -> tuple[list[str], list[tuple[str, bool]]]:
+    """A folder's files, sorted, and its subfolders, sorted backward."""
     files: list[str] = []
-    directories: list[str] = []
+    subfolders: list[tuple[str, bool]] = []
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir(follow_symlinks=False):
-                directories.append(entry.name)
-            elif _counts_as_file(entry):
+            mode = _mode(entry)
+            if stat.S_ISDIR(mode):
+                subfolders.append((entry.name, entry.is_symlink()))
+            elif stat.S_ISREG(mode):
                 files.append(entry.name)
-    return files, directories
+    files.sort(key=os.fsencode)
+    subfolders.sort(key=lambda subfolder: os.fsencode(subfolder[0]), reverse=True)
+    return files, subfolders
 
 
-def _counts_as_file(entry: "os.DirEntry[str]") -> bool:
+def _mode(entry: "os.DirEntry[str]") -> int:
+    """The mode of what a link leads to. What cannot be looked at counts as a file: the worker says why."""
     try:
-        return stat.S_ISREG(entry.stat().st_mode)
-    except OSError:  # a link to nothing or in a circle, a file that is gone: the worker says so
-        return True
+        if entry.is_dir(follow_symlinks=False):
+            return stat.S_IFDIR
+        return entry.stat().st_mode
+    except OSError:  # a link to nothing or in a circle, a file that is gone, a path that is too long
+        return stat.S_IFREG
 
 
-def _walk(folder: Path, prefix: str, after: Key) -> Iterator[str]:
-    try:
-        files, directories = _list(folder)
-    except OSError:
-        if not prefix:
-            raise
-        if after != _MARKER:
-            yield prefix
-        return
-    here, below = after[0] if after else _MARKER[0], after[1:]
-    for name in sorted(files, key=os.fsencode):
-        if (0, os.fsencode(name)) > here:
-            yield prefix + name
-    del files
-    directories.sort(key=os.fsencode, reverse=True)
-    while directories:
-        name = directories.pop()
-        key = (1, os.fsencode(name))
-        if key >= here:
-            yield from _walk(folder / name, f"{prefix}{name}/", below if key == here else ())
+def _behind(files: list[str], after: tuple[int, bytes]) -> Iterator[str]:
+    return (name for name in files if (0, os.fsencode(name)) > after)

@@ -51,11 +51,11 @@ class Request:
 
 def check_folder(folder: Path) -> Path:
     """The folder's real path; WrongUsage where it is none or has no file."""
-    if not folder.exists():
-        raise WrongUsage(f"There is no folder {folder}.")
-    if not folder.is_dir():
-        raise WrongUsage(f"{folder} is not a folder. Give the folder that the images are in.")
     try:
+        if not folder.exists():
+            raise WrongUsage(f"There is no folder {folder}.")
+        if not folder.is_dir():
+            raise WrongUsage(f"{folder} is not a folder. Give the folder that the images are in.")
         first = next(find_images(folder), None)
     except OSError as error:
         raise WrongUsage(f"The folder {error.filename} cannot be read: {error.strerror}.") from None
@@ -69,8 +69,9 @@ def folder_in_root(folder: Path, root: Path) -> str:
     real_root = root.resolve()
     if folder != real_root and real_root not in folder.parents:
         raise WrongUsage(
-            f"{folder} is not inside the data root {real_root}, so workers could not open its images. Move or link the "
-            "images there, set FACEQUEUE_DATA_ROOT (for the workers too), or use `python -m producer run`."
+            f"{folder} is not inside the data root {real_root}, and workers open nothing outside it, not even through a "
+            "symbolic link. Move or mount the images there, set FACEQUEUE_DATA_ROOT (for the workers too), or use "
+            "`python -m producer run`."
         )
     relative = folder.relative_to(real_root).as_posix()
     return "" if relative == "." else relative

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import redis
@@ -141,7 +142,8 @@ class _TerminalView:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        with suppress(OSError):  # the terminal is closed
+            self._progress.stop()
 
     def show(self, job: Job, speed: Speed) -> None:
         total = job.images if job.state != "enqueuing" else None

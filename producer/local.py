@@ -17,6 +17,7 @@ from typing import Any
 
 import redis
 
+from producer.changes import refuse_changes
 from producer.embedded import EmbeddedServer
 from producer.enqueue import BackgroundProducer, Request, check_folder, open_job, origin_of, retry_job
 from producer.follow import exit_code, follow
@@ -29,6 +30,7 @@ from shared.settings import Settings
 _WORKER_START_S = 600.0  # the first on a machine converts the networks and may fetch weights
 _WORKER_STOP_S = 45.0
 _MOST_RESTARTS = 5
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run(
@@ -59,12 +61,12 @@ def run(
     _probe(results_dir)
     with ExitStack() as stack:
         stack.enter_context(_locked(state))
-        stack.enter_context(_sigterm_interrupts())
+        stack.enter_context(_signals_interrupt())
         server = None
         if settings.redis_url is None:
             server = EmbeddedServer(state / "server")
             server.start()
-            stack.callback(server.stop)
+            _end_undisturbed(stack, server.stop)
         url = server.url if server else settings.redis_url
         request = replace(request, installation=_installation(state))
         prefix = f"run-{origin_of(request, folder)[:12]}-"  # of this folder on this machine: never another's batches
@@ -83,13 +85,11 @@ def run(
         if profiles is not None:
             shutil.rmtree(profiles, ignore_errors=True)
         crew = _Crew(settings, workers, state / "worker.log", profiles)
-        stack.callback(crew.stop)
+        _end_undisturbed(stack, crew.stop)
         crew.start()
         producer = BackgroundProducer(client, job, folder, settings, say)
-        stack.callback(producer.stop)
+        _end_undisturbed(stack, producer.stop)
         producer.start()
-        # Last in, first out: whoever presses Ctrl-C again while all this is ended does not leave half of it behind.
-        stack.callback(signal.signal, signal.SIGINT, signal.SIG_IGN)
 
         def look_after() -> bool:
             if server is not None and server.ensure():
@@ -109,6 +109,7 @@ def _find_job(
         if (results_dir / job.name / "summary.json").is_file():
             if retry and job.failed:
                 return retry_job(client, job.name, settings, say)
+            refuse_changes(job, check_folder(request.folder), results_dir / job.name)
             say(f"Job {job.name} was finished before")
             return job
         say(f"The results of job {job.name} are gone; it is computed again")
@@ -159,19 +160,32 @@ def _locked(state: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """SIGTERM ends `run` as Ctrl-C does: in good order."""
+def _signals_interrupt() -> Iterator[None]:
+    """SIGTERM, and SIGHUP from a terminal that is closed, end `run` as Ctrl-C does: in good order."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.getsignal(number) for number in _ENDINGS}
     signal.signal(signal.SIGTERM, interrupt)
+    if before[signal.SIGHUP] is not signal.SIG_IGN:  # as `nohup` has it
+        signal.signal(signal.SIGHUP, interrupt)
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _end_undisturbed(stack: ExitStack, stop: Callable[[], None]) -> None:
+    """Has the stack call `stop`; another Ctrl-C, or the shell's SIGHUP after the terminal's, does not cut it short."""
+    stack.callback(stop)
+    stack.callback(_ignore_endings)  # last in, first out
+
+
+def _ignore_endings() -> None:
+    for number in _ENDINGS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 class _Crew:

@@ -56,5 +56,12 @@ class OutsideDataRoot(FaceQueueError):
     """A path leads out of the data root."""
 
 
+class LinkedFolder(OutsideDataRoot):
+    """A link to a folder, which the walk does not follow."""
+
+    def __init__(self) -> None:
+        super().__init__("a link to a folder, and these are not followed")
+
+
 class ResultsError(FaceQueueError):
     """A results folder cannot be read or written."""

@@ -8,11 +8,11 @@ import errno
 import os
 from pathlib import Path
 
-from shared.errors import OutsideDataRoot
+from shared.errors import LinkedFolder, OutsideDataRoot
 from shared.image_formats import HEAD_BYTES
 from shared.paths import resolve_inside
 
-_FILE, _LARGE, _ERROR, _FOLDER, _OUTSIDE = b"F", b"L", b"E", b"D", b"O"
+_FILE, _LARGE, _ERROR, _FOLDER, _LINKED, _OUTSIDE = b"F", b"L", b"E", b"D", b"S", b"O"
 _SIZE_BYTES = 8
 
 
@@ -35,6 +35,8 @@ def pack_image(root: Path, relative: str, max_bytes: int) -> bytes:
             if size > max_bytes:
                 return _LARGE + size.to_bytes(_SIZE_BYTES, "big") + file.read(HEAD_BYTES)
             return _FILE + file.read()
+    except LinkedFolder:
+        return _LINKED
     except OutsideDataRoot:
         return _OUTSIDE
     except OSError as error:
@@ -42,12 +44,14 @@ def pack_image(root: Path, relative: str, max_bytes: int) -> bytes:
 
 
 def unpack_image(packed: bytes | None) -> bytes:
-    """The file's bytes; else what reading it would have raised: OSError, OutsideDataRoot, or TooLarge."""
+    """The file's bytes; else what reading it would have raised: OSError, OutsideDataRoot, LinkedFolder, or TooLarge."""
     kind, rest = (packed or b"")[:1], (packed or b"")[1:]
     if kind == _FILE:
         return rest
     if kind == _LARGE:
         raise TooLarge(rest[_SIZE_BYTES:], int.from_bytes(rest[:_SIZE_BYTES], "big"))
+    if kind == _LINKED:
+        raise LinkedFolder
     if kind == _OUTSIDE:
         raise OutsideDataRoot("leads out of the data root")
     if kind == _FOLDER:

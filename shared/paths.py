@@ -5,12 +5,18 @@ import os
 import re
 from pathlib import Path
 
-from shared.errors import OutsideDataRoot
+from shared.errors import LinkedFolder, OutsideDataRoot
 
 
 def resolve_inside(root: Path, relative: str) -> Path:
-    """The file's real path, symbolic links resolved; OutsideDataRoot if that is not below `root`, OSError for a circle."""
+    """The file's real path, symbolic links resolved.
+
+    LinkedFolder for a link that the walk left alone (`link/`), OutsideDataRoot for a path that is not below `root`, OSError
+    for a circle.
+    """
     real_root = root.resolve()
+    if relative.endswith("/") and (real_root / relative).is_symlink():
+        raise LinkedFolder
     try:
         real = (real_root / relative).resolve()
     except RuntimeError:  # what pathlib makes of links that lead in a circle

@@ -119,8 +119,14 @@ class Settings(BaseSettings):
     ] = 16.0
 
     flower_port: Annotated[int, Field(ge=1, le=65535, description="Loopback port of Flower.")] = 5555
-    flower_user: Annotated[str, Field(description="Flower's user, where it has a password.")] = "facequeue"
-    flower_password: Annotated[str | None, Field(description="Flower asks for it when it is set.")] = None
+    flower_user: Annotated[str, Field(description="Flower's user.")] = "facequeue"
+    flower_password: Annotated[
+        str | None, Field(description="Flower's password; without it, one is made up and printed at each start.")
+    ] = None
+    flower_hosts: Annotated[
+        str | None,
+        Field(description="Names under which Flower is answered beside loopback's, with commas between them."),
+    ] = None
 
     metrics_port: Annotated[int, Field(ge=1, le=65535, description="Loopback port of the metrics.")] = 9808
 
@@ -151,6 +157,19 @@ class Settings(BaseSettings):
             raise ValueError("it holds a comma, by which Flower separates its users")
         return value
 
+    @field_validator("flower_hosts")
+    @classmethod
+    def _check_hosts(cls, hosts: str | None) -> str | None:
+        for name in _names(hosts):
+            if not re.fullmatch(r"[a-z0-9._-]+|[0-9a-f:.]+", name):
+                raise ValueError(f"{name!r} is no host name; give names alone, without http:// and port")
+        return hosts
+
+    @property
+    def flower_host_names(self) -> list[str]:
+        """The names in `flower_hosts`, in lower case."""
+        return _names(self.flower_hosts)
+
     @property
     def server_url(self) -> str:
         """REDIS_URL, or the address of the compose file's server."""
@@ -170,6 +189,10 @@ class Settings(BaseSettings):
     @property
     def aggregate_queue(self) -> str:
         return f"{self.queue_prefix}aggregate"
+
+
+def _names(hosts: str | None) -> list[str]:
+    return [name for part in (hosts or "").split(",") if (name := part.strip().lower().strip("[]").rstrip("."))]
 
 
 @lru_cache(maxsize=1)

@@ -59,6 +59,15 @@ def photographs() -> Path:
     return PHOTOGRAPHS
 
 
+@pytest.fixture
+def deep(tmp_path: Path) -> Iterator[Path]:
+    """A folder for trees that Python's own recursive removal cannot take down."""
+    folder = tmp_path / "deep"
+    folder.mkdir()
+    yield folder
+    subprocess.run(["rm", "-rf", str(folder)], check=True)
+
+
 def wait_until(condition: Callable[[], object], timeout_s: float = 60.0, what: str = "condition") -> None:
     """Returns as soon as the condition holds; fails after the timeout."""
     deadline = time.monotonic() + timeout_s

@@ -36,9 +36,9 @@ def main() -> None:
 
 def _take(stage: Stage, images: Path, target: Path) -> None:
     root, port = {"FACEQUEUE_DATA_ROOT": str(images)}, stage.free_port()
-    stage.spawn("producer", "flower", "--port", str(port), log="flower.log", **root)
+    stage.spawn("producer", "flower", "--port", str(port), log="flower.log", **root, FACEQUEUE_FLOWER_PASSWORD="word")
     stage.worker("--concurrency", "2", **root)
-    url = f"http://127.0.0.1:{port}"
+    url = f"http://facequeue:word@127.0.0.1:{port}"
     wait_until(lambda: _answers(f"{url}/api/workers?refresh=1", "psutil"), 60, "Flower sees the worker")
     done = stage.producer("enqueue", str(images), "--wait", "--job", "photographs", "--batch-size", "8", **root)
     if done.returncode not in (0, 3):

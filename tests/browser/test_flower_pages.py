@@ -16,9 +16,9 @@ def flower(stage: Stage, sample: Path) -> str:
     """The address of a Flower that has seen a job of the sample folder."""
     root = {"FACEQUEUE_DATA_ROOT": str(sample)}
     port = stage.free_port()
-    stage.spawn("producer", "flower", "--port", str(port), log="flower.log", **root)
+    stage.spawn("producer", "flower", "--port", str(port), log="flower.log", **root, FACEQUEUE_FLOWER_PASSWORD="word")
     stage.worker("--concurrency", "1", **root)
-    url = f"http://127.0.0.1:{port}"
+    url = f"http://facequeue:word@127.0.0.1:{port}"
 
     def answers(path: str, word: str) -> bool:
         try:

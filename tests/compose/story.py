@@ -177,6 +177,11 @@ def tell(story: Story) -> None:
             requests.get(f"http://127.0.0.1:{story.flower_port}/api/tasks", timeout=20).status_code == 401,
             "Flower asks for a password",
         )
+        foreign = {"Host": f"evil.example:{story.flower_port}"}
+        check(
+            requests.get(f"http://127.0.0.1:{story.flower_port}/", headers=foreign, timeout=20).status_code == 403,
+            "Flower does not answer to a foreign name",
+        )
         wait_for(
             lambda: "job=first batch=0 images=4" in story.flower("/api/tasks").text,
             60,

@@ -20,6 +20,7 @@ def test_images_through_the_server(stage: Stage, sample: Path, tmp_path: Path) -
     (images / "outside.jpg").symlink_to(sample / "hopper" / "as-is.jpg")
     (images / "circle.jpg").symlink_to("circle.jpg")
     (images / "nothing.jpg").symlink_to("gone.jpg")
+    (images / "album").symlink_to(sample / "hopper")
     (images / "empty.jpg").touch()
     with (images / "large.jpg").open("wb") as file:
         file.truncate(3 * 2**20)

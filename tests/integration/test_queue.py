@@ -208,6 +208,8 @@ def test_a_disk_without_room_is_noticed_before(stage: Stage, sample: Path) -> No
     [
         (["watch", "nothing"], "No job 'nothing'"), (["cancel", "nothing"], "No job"), (["status", "nothing"], "No job"),
         (["enqueue", "/nowhere"], "There is no folder"), (["enqueue", "."], "not inside the data root"),
+        (["enqueue", "."], "Move or mount the images there"), (["enqueue", "n" * 300], "cannot be read: File name too long"),
+        (["sample", "n" * 300], "too long for this system"), (["run", ".", "--weights", "n" * 300], "too long for this system"),
         (["enqueue", ".", "--job", "a/b"], "cannot name a job"), (["aggregate", "nothing"], "No job"),
     ],
 )  # fmt: skip
@@ -254,12 +256,12 @@ def test_flower_shows_readable_tasks_and_the_workers_resources(stage: Stage, sam
         (images / path.name).write_bytes(path.read_bytes() + b"%d" % number + MARKS["slow"])
     root = {"FACEQUEUE_DATA_ROOT": str(images)}
     port = stage.free_port()
-    stage.spawn("producer", "flower", "--port", str(port), log="flower.log", **root)
+    stage.spawn("producer", "flower", "--port", str(port), log="flower.log", **root, FACEQUEUE_FLOWER_PASSWORD="word")
     url = f"http://127.0.0.1:{port}"
 
     def get(path: str) -> object:
         try:
-            answer = requests.get(url + path, timeout=10)
+            answer = requests.get(url + path, auth=("facequeue", "word"), timeout=10)
         except requests.ConnectionError:
             return None
         return answer.json() if answer.ok else None

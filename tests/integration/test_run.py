@@ -5,11 +5,13 @@ import fcntl
 import json
 import os
 import pstats
+import pty
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ import psutil
 import pytest
 
 from tests.conftest import ROOT, wait_until
+from tests.deep_folders import nest
 
 RESULT_COLUMNS = ("image", "path", "outcome", "error", "faces", "same_as", "width", "height")
 
@@ -318,6 +321,25 @@ def test_odd_names_are_kept_and_foreign_links_are_not_followed(sample: Path, tmp
     assert {row["outcome"] for path, row in rows.items() if path not in ("zlink.jpg", "circle.jpg")} == {"ok"}
 
 
+def test_trees_that_cannot_be_walked_to_the_end_are_accounted_for(sample: Path, deep: Path, tmp_path: Path) -> None:
+    """A linked folder and one whose path is too long have rows with a reason; 1,200 levels are only deep."""
+    nest(deep, "d", 1200)
+    data = (sample / "hopper" / "smaller.jpg").read_bytes()
+    innermost = deep / ("d/" * 1200) / "in.jpg"
+    innermost.write_bytes(data)
+    (deep / "a.jpg").write_bytes(data)
+    nest(deep, "n" * 200, 30)
+    (deep / "out").symlink_to(sample)
+    (deep / "round").symlink_to(deep)
+    done = _run(tmp_path, deep, "--results", "out", "--job", "trees", "--workers", 1)
+    assert done.returncode == 3, done.stderr
+    rows = rows_of(tmp_path / "out" / "trees" / "images.csv")
+    assert [row["path"][:6] for row in rows] == ["a.jpg", "d/d/d/", "nnnnnn", "out/", "round/"]
+    assert [row["outcome"] for row in rows] == ["ok", "ok", "unreadable", "unreadable", "unreadable"]
+    assert rows[2]["error"] == "cannot be read: File name too long"
+    assert rows[3]["error"] == rows[4]["error"] == "a link to a folder, and these are not followed"
+
+
 def test_results_among_the_images_are_refused(sample: Path, tmp_path: Path) -> None:
     """They would be images the next time."""
     done = _run(tmp_path, sample, "--results", sample / "results")
@@ -351,7 +373,71 @@ def test_impatient_interrupts_leave_nothing_running(sample: Path, tmp_path: Path
     assert not list(temporary.iterdir())
 
 
-@pytest.mark.parametrize("bad", ["missing", "empty", "file"])
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_closed_terminal_ends_all_that_was_started(
+    sample: Path, finished: Path, tmp_path: Path, terminal: bool
+) -> None:
+    """SIGHUP alone, and with a terminal that is really gone: server and worker end, and the same command goes on."""
+    command = [
+        sys.executable,
+        "-m",
+        "producer",
+        "run",
+        str(sample),
+        "--results",
+        "out",
+        "--batch-size",
+        "2",
+        "--workers",
+        "1",
+    ]
+    closing = -1
+    if terminal:
+        # A session whose controlling terminal this is, as a terminal emulator has it.
+        pid, closing = pty.fork()
+        if pid == 0:
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
+            os.chdir(tmp_path)
+            os.execve(sys.executable, command, _environment(tmp_path))
+        process = psutil.Process(pid)
+    else:
+        with (tmp_path / "log").open("w") as log:
+            process = psutil.Popen(
+                command, env=_environment(tmp_path), cwd=tmp_path, stdout=log, stderr=log, start_new_session=True,
+                preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+            )  # fmt: skip
+    wait_until(lambda: "stored" in _text(tmp_path / "state" / "worker.log"), 60, "a batch is done")
+    started = [*process.children(recursive=True)]
+    assert len(started) >= 3  # the server, the worker and its process
+    if terminal:
+        os.close(closing)
+    else:
+        process.send_signal(signal.SIGHUP)
+    try:
+        assert process.wait(60) == 4
+        assert not [child for child in started if child.is_running()]
+    finally:
+        for child in started:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+    assert not (tmp_path / "state" / "server" / "server.json").exists()
+    again = _run(tmp_path, sample, "--results", "out", "--batch-size", 2, "--workers", 1)
+    assert (again.returncode, "Going on with job" in again.stderr) == (3, True)
+    (folder,) = (tmp_path / "out").iterdir()
+    assert result_bytes(folder) == result_bytes(finished)
+
+
+def test_nohup_keeps_a_run_alive(sample: Path, tmp_path: Path) -> None:
+    """Whoever has SIGHUP ignored wants the run to outlive the terminal."""
+    command = ["nohup", sys.executable, "-m", "producer", "run", str(sample), "--results", "out", "--batch-size", "2"]
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(command, env=_environment(tmp_path), cwd=tmp_path, stdout=log, stderr=log)
+    wait_until(lambda: "stored" in _text(tmp_path / "state" / "worker.log"), 60, "a batch is done")
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(60) == 3, _text(tmp_path / "log")
+
+
+@pytest.mark.parametrize("bad", ["missing", "empty", "file", pytest.param("long" * 2000, id="long")])
 def test_wrong_folders_are_wrong_usage(tmp_path: Path, bad: str) -> None:
     """A line that says what is wrong, no traceback, no server started."""
     (tmp_path / "empty").mkdir()

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from producer.discover import find_images, order_key
-from shared.errors import OutsideDataRoot
+from shared.errors import LinkedFolder, OutsideDataRoot
 from shared.paths import printable, resolve_inside
+from tests.deep_folders import nest
 
 
 def _make(root: Path, *paths: str) -> None:
@@ -25,12 +26,51 @@ def test_files_come_before_subdirectories_and_both_are_sorted(tmp_path: Path) ->
 
 
 def test_hidden_and_special_files_are_left_out(tmp_path: Path) -> None:
-    """Hidden files and folders, and pipes; a link to a file counts, a link to a folder is not followed."""
+    """Hidden files and folders, pipes, and links to these; a link to a file counts."""
     _make(tmp_path, "a.jpg", ".hidden.jpg", ".cache/b.jpg", "d/c.jpg")
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "link.jpg").symlink_to(tmp_path / "a.jpg")
-    (tmp_path / "loop").symlink_to(tmp_path)
+    (tmp_path / "link-to-pipe.jpg").symlink_to(tmp_path / "pipe.jpg")
     assert list(find_images(tmp_path)) == ["a.jpg", "link.jpg", "d/c.jpg"]
+
+
+def test_a_link_to_a_folder_stands_for_its_files_once(tmp_path: Path) -> None:
+    """Wherever it leads, also in a circle: it is listed, not followed, and the walk goes on before and behind it."""
+    _make(tmp_path, "outside/o.jpg", "root/a.jpg", "root/b/in.jpg", "root/d/in.jpg")
+    root = tmp_path / "root"
+    (root / "c").symlink_to(tmp_path / "outside")
+    (root / "b" / "circle").symlink_to(root)
+    (root / "b" / "inside").symlink_to(root / "d")
+    (root / ".hidden").symlink_to(root / "d")
+    expected = ["a.jpg", "b/in.jpg", "b/circle/", "b/inside/", "c/", "d/in.jpg"]
+    assert list(find_images(root)) == expected
+    assert sorted(expected, key=order_key) == expected
+    for k, path in enumerate(expected):
+        assert list(find_images(root, after=path)) == expected[k + 1 :]
+    for path in ("b/circle/", "b/inside/", "c/"):
+        with pytest.raises(LinkedFolder, match="a link to a folder"):
+            resolve_inside(root, path)
+
+
+def test_folders_are_nested_as_deep_as_they_like(deep: Path) -> None:
+    """1,200 levels, beyond the depth to which Python calls itself; from the middle too."""
+    nest(deep, "d", 1200)
+    _make(deep, "e/x.jpg")
+    expected = ["d/" * 1200 + "in.jpg", "e/x.jpg"]
+    assert list(find_images(deep)) == expected
+    assert list(find_images(deep, after="d/" * 600 + "b.jpg")) == expected
+    assert list(find_images(deep, after=expected[0])) == expected[1:]
+
+
+def test_a_path_longer_than_the_system_takes_is_listed(deep: Path) -> None:
+    """The folder whose path is too long stands for what is in it; its neighbors are found."""
+    nest(deep, "n" * 200, 30)
+    _make(deep, "z/x.jpg")
+    folder, neighbor = find_images(deep)
+    assert neighbor == "z/x.jpg"
+    assert folder.endswith("/") and len(str(deep)) + len(folder) > 4000
+    with pytest.raises(OSError, match="too long"):
+        resolve_inside(deep, folder).stat()
 
 
 def test_the_walk_goes_on_behind_any_path(tmp_path: Path) -> None:

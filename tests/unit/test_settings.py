@@ -62,6 +62,20 @@ def test_a_password_that_flower_would_cut_is_named(monkeypatch: pytest.MonkeyPat
         get_settings()
 
 
+@pytest.mark.parametrize("hosts", ["http://flower.example", "flower.example:5555", "a b", "*"])
+def test_a_name_for_flower_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, hosts: str) -> None:
+    """A scheme or a port would never match."""
+    monkeypatch.setenv("FACEQUEUE_FLOWER_HOSTS", hosts)
+    with pytest.raises(WrongUsage, match="FACEQUEUE_FLOWER_HOSTS is not right"):
+        get_settings()
+
+
+def test_names_for_flower_are_read_in_any_spelling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With spaces, brackets, capitals, a dot at the end."""
+    monkeypatch.setenv("FACEQUEUE_FLOWER_HOSTS", "Flower.Example., [fd00::1] ,10.0.0.1,")
+    assert get_settings().flower_host_names == ["flower.example", "fd00::1", "10.0.0.1"]
+
+
 def test_a_settings_file_in_another_encoding(tmp_path: Path) -> None:
     """Is named."""
     (tmp_path / ".env").write_bytes(b"FACEQUEUE_FLOWER_USER=J\xfcrgen\n")

@@ -1,0 +1,83 @@
+"""Which requests Flower answers: a browser sends it those of every page that its user has open."""
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+from flower.app import Flower
+from tornado.web import RequestHandler
+
+_READS = ("GET", "HEAD", "OPTIONS")
+_OWN_SITE = (None, "same-origin", "none")
+"""Sec-Fetch-Site of an older browser or a program, of Flower's own pages, and of an address that was typed."""
+
+
+class GuardedFlower(Flower):
+    """Flower that refuses foreign names (DNS rebinding) and what pages of other sites ask for, before anything looks at it."""
+
+    def __init__(self, hosts: frozenset[str], **kwargs: Any) -> None:
+        self._hosts = hosts
+        super().__init__(**kwargs)
+
+    def find_handler(self, request: Any, **kwargs: Any) -> Any:
+        """The handler that answers a request."""
+        reason = refusal(request.method, request.headers, request.host, self._hosts)
+        if reason is not None:
+            return self.get_handler_delegate(request, _Refused, {"reason": reason})
+        return super().find_handler(request, **kwargs)
+
+
+class _Refused(RequestHandler):
+    def initialize(self, reason: str) -> None:
+        self._why = reason
+
+    def check_xsrf_cookie(self) -> None:
+        """It is refused anyway."""
+
+    def prepare(self) -> None:
+        self.set_status(403)
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.finish(f"{self._why}\n")
+
+
+def refusal(method: str, headers: Mapping[str, str], host: str, hosts: frozenset[str]) -> str | None:
+    """Why a request is not answered; None where it is. `host` is its Host header, `hosts` are allowed beside loopback."""
+    name = _hostname(host)
+    if name not in hosts and not _is_loopback(name):
+        return f"Flower does not answer to the name {name!r}. FACEQUEUE_FLOWER_HOSTS allows names beside this machine's own."
+    site = headers.get("Sec-Fetch-Site")
+    sources = [headers[header] for header in ("Origin", "Referer") if header in headers]
+    if site in _OWN_SITE and all(_netloc(source) == host.lower() for source in sources):
+        return None
+    if method not in _READS:
+        return "A page of another site may not change anything in Flower."
+    # A link from elsewhere may be followed; a frame could have its user click on what he does not see.
+    if (
+        headers.get("Sec-Fetch-Mode", "navigate") != "navigate"
+        or headers.get("Sec-Fetch-Dest", "document") != "document"
+    ):
+        return "A page of another site may link to Flower, and neither read nor frame it."
+    return None
+
+
+def _hostname(host: str) -> str:
+    try:
+        return (urlsplit(f"//{host}").hostname or "").rstrip(".")
+    except ValueError:
+        return ""
+
+
+def _netloc(address: str) -> str:
+    try:
+        return urlsplit(address).netloc.lower()
+    except ValueError:
+        return ""
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return name == "localhost" or ip_address(name).is_loopback
+    except ValueError:
+        return False

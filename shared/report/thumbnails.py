@@ -5,23 +5,18 @@ import stat
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 from PIL import Image, ImageOps
 
 from shared.errors import OutsideDataRoot
+from shared.image_formats import openers
 from shared.paths import resolve_inside
+from shared.pixels import to_rgb
 from shared.report.digests import file_digest
 from shared.report.results_folder import Face, ImageFile
 
-# What workers read (worker/decode.py), and nothing else: some of Pillow's readers run other programs.
-FORMATS = (
-    "JPEG", "MPO", "PNG", "GIF", "WEBP", "AVIF", "HEIF", "TIFF", "BMP", "DIB", "JPEG2000", "PPM", "TGA", "PSD", "PCX",
-    "SGI", "ICO", "ICNS", "QOI", "DDS",
-)  # fmt: skip
 MAX_TOTAL_BYTES = 14 * 2**20
 """Of all thumbnails of a page: in base64, 19 MiB."""
 _SIDE_PX, _SMALL_SIDE_PX = 96, 72
@@ -29,7 +24,6 @@ _MANY_FACES = 1_500  # from here on the small side
 _AROUND = 0.3  # of the box's longer side, added on each side
 _QUALITY = 72
 _MAX_THREADS = 4  # decoders release the interpreter, and each holds an image in memory
-_WHITE = (255, 255, 255, 255)
 
 
 @dataclass(frozen=True)
@@ -61,7 +55,8 @@ def cut_thumbnails(
     side_px = _SIDE_PX if len(faces) < _MANY_FACES else _SMALL_SIDE_PX
     if root is None or not root.is_dir():
         return Thumbnails([None] * len(faces), side_px, len(faces), 0)
-    _register_formats()
+    # The size is compared with the one that was embedded, before anything is decoded.
+    Image.MAX_IMAGE_PIXELS = None
     size_of = {image.path: (image.width, image.height) for image in images}
     faces_of: dict[str, list[int]] = {}
     for index, face in enumerate(faces):
@@ -96,15 +91,6 @@ def _leave_out(jpegs: list[bytes | None]) -> int:
     return left_out
 
 
-@cache
-def _register_formats() -> None:
-    import pillow_heif
-
-    Image.init()
-    pillow_heif.register_heif_opener(thumbnails=False)
-    Image.MAX_IMAGE_PIXELS = None  # the size is compared with the one that was embedded, before anything is decoded
-
-
 Box = tuple[float, float, float, float]
 
 
@@ -121,12 +107,12 @@ def _cut(
             if file_digest(file) != digest:
                 return []
             file.seek(0)
-            with Image.open(file, formats=[kind for kind in FORMATS if kind in Image.OPEN]) as image:
+            with Image.open(file, formats=openers()) as image:
                 # Width times height: some of Pillow's readers turn the image already when they open it, some never do.
                 if image.width * image.height != size[0] * size[1]:
                     return []
                 _reduce(image, boxes, side_px)
-                upright = ImageOps.exif_transpose(image)
+                upright = to_rgb(ImageOps.exif_transpose(image))
                 return [_jpeg(_crop(upright, box, upright.width / size[0]), side_px) for box in boxes]
     except OutsideDataRoot:
         return []
@@ -152,20 +138,8 @@ def _crop(image: Image.Image, box: Box, scale: float) -> Image.Image:
 
 
 def _jpeg(crop: Image.Image, side_px: int) -> bytes:
-    small = _to_rgb(crop).resize((side_px, side_px), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    small = crop.resize((side_px, side_px), Image.Resampling.LANCZOS, reducing_gap=3.0)
     small.info = {}  # no comment and no place of the original's goes along
     out = BytesIO()
     small.save(out, "JPEG", quality=_QUALITY, optimize=True)
     return out.getvalue()
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        values = np.nan_to_num(np.asarray(image, np.float64))
-        return Image.fromarray((values * (255 / (values.max(initial=0) or 1))).clip(0, 255).astype(np.uint8)).convert(
-            "RGB"
-        )
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, _WHITE), layer).convert("RGB")
-    return image.convert("RGB")

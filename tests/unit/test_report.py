@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared import image_formats
 from shared.errors import ResultsError
 from shared.report import model, thumbnails
 from shared.report.build import build_report
@@ -25,6 +24,7 @@ from shared.report.digests import file_digest
 from tests.conftest import ROOT
 from tests.results_folders import CONTRACT, SIZE, Page, make_results, people, read_page
 from worker import results, rows
+from worker.decode import Limits, decode
 
 HOSTILE = "<script>alert(1)</script>.jpg"
 
@@ -435,9 +435,17 @@ def test_pictures_are_bounded_in_time_and_room(tmp_path: Path, monkeypatch: pyte
     assert "No picture of 2 faces for want" in _report(folder, tmp_path / "images").text
 
 
-def test_pictures_are_read_from_the_formats_that_workers_read() -> None:
-    """The list is there twice, since neither house imports the other."""
-    assert thumbnails.FORMATS == image_formats.FORMATS
+def test_pictures_of_16_bit_images_have_the_brightness_that_the_networks_saw(tmp_path: Path) -> None:
+    """A dark scan stays dark: no stretching of its own in the report."""
+    dark = Image.fromarray(np.full((120, 120), 20 * 257, np.uint16))
+    dark.save(tmp_path / "a.png")
+    faces = [thumbnails.Face("a.png", (20, 20, 100, 100), 1.0)]
+    images = [thumbnails.ImageFile("a.png", "ok", "", "", 120, 120)]
+    (jpeg,) = thumbnails.cut_thumbnails(faces, images, {"a.png": _digest(tmp_path / "a.png")}, tmp_path).jpegs
+    seen = decode((tmp_path / "a.png").read_bytes(), Limits(2**20, 10**6)).image
+    assert jpeg is not None and seen.getpixel((60, 60)) == (20, 20, 20)
+    shown = np.asarray(Image.open(io.BytesIO(jpeg)))
+    assert abs(shown.mean() - 20) < 1
 
 
 def test_another_contract_has_no_groups(tmp_path: Path) -> None:

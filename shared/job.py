@@ -101,6 +101,8 @@ class Job:
     """How much of the spool counts; what follows was written by somebody who did not get to say so."""
     spool_host: str | None = None
     """Where the spool is, for people."""
+    lost_aggregations: int = 0
+    """How often its aggregation was lost and sent again since somebody last asked for the job."""
 
     @property
     def failed(self) -> int:
@@ -167,6 +169,7 @@ class Job:
             block_bytes=int(fields.get("block_bytes", 0)),
             spool_bytes=int(fields.get("spool_bytes", 0)),
             spool_host=fields.get("spool_host"),
+            lost_aggregations=int(fields.get("lost_aggregations", 0)),
         )
 
 
@@ -236,7 +239,7 @@ class JobRecord:
 
     def go_on(self, uid: str) -> None:
         """Says that somebody wants this job: its time begins anew, and results that failed are tried again."""
-        self._change(uid, "problem", "")
+        self._run("go_on", [""], uid)
 
     def _change(self, uid: str, field: str, value: str) -> None:
         """Sets a field, or removes it where the value is empty; does nothing to another job, or to one that is gone."""
@@ -413,6 +416,13 @@ class JobRecord:
     def note_problem(self, uid: str, problem: str) -> None:
         """Says why there are no results, to those who follow the job; nobody tries again before `go_on`."""
         self._change(uid, "problem", problem)
+
+    def count_lost_aggregation(self, uid: str) -> bool:
+        """Counts an aggregation that was lost and sent again; False where the job does not wait for its results any more.
+
+        In the record, as whoever counts may die of what it counts: both are one container mostly.
+        """
+        return bool(self._run("lost_aggregation", [""], uid))
 
     def aggregation_claimed(self) -> bool:
         """Whether somebody aggregates this job just now."""

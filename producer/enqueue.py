@@ -151,7 +151,11 @@ def enqueue_images(
             f"The server stopped taking messages ({error}). Everything recorded is kept; repeat the command to go on."
         ) from None
     with suppress(redis.ConnectionError, redis.TimeoutError):  # the seal is there, or the next producer makes it
-        wait_for_disk(client)
+        if not wait_for_disk(client):
+            say(
+                f"The server does not confirm that job {job.name} is on its disk. Is the disk slow, or `appendfsync no`? If the "
+                "server's machine loses power now, the job may be gone: look with `python -m producer jobs`, and enqueue it again."
+            )
 
 
 def _add_batches(gate: Gate, record: JobRecord, app: Celery, job: Job, folder: Path | None, settings: Settings) -> None:

@@ -52,6 +52,12 @@ def insist(client: Client, *command: Any) -> Any:
     return client.eval(_INSIST, 1, NOTHING, *command)
 
 
+def server_time_ms(client: Client) -> int:
+    """What the server's clock says, ms since 1970: the one that producers and workers on several machines share."""
+    seconds, micros = client.time()
+    return int(seconds) * 1000 + int(micros) // 1000
+
+
 @dataclass(frozen=True)
 class Memory:
     """What the server holds, in bytes."""

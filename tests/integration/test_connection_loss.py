@@ -7,12 +7,12 @@ import psutil
 
 from shared.job import PREFIX, JobRecord
 from shared.waiting import waiting_tasks
-from tests.chaos.faulty_worker import MARKS, SLOW_S
+from tests.chaos.faulty_worker import MARKS
 from tests.conftest import Stage, wait_until
 from worker.block import Block
 
 BATCH = 8
-"""Images: at SLOW_S each they take longer than a lease of the stage, 3 s."""
+"""Images: at half a second each they take longer than a lease of the stage, 3 s."""
 
 
 def _slow_images(folder: Path, sample: Path, images: int) -> Path:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, NoReturn
 import typer
 
 from shared.contract import KNOWN_WEIGHTS, Contract, FacePolicy, own_weights_name
-from shared.errors import ExitCode, WrongUsage
+from shared.errors import ExitCode, NotFinished, WrongUsage
 from shared.settings import Settings, get_settings
 
 # Chosen by accuracy on 1,000 pairs of LFW: docs/architecture.md holds the table.
@@ -169,8 +169,11 @@ def enqueue(
     inline: Annotated[
         bool, typer.Option("--inline", help="Send the images through the server, to workers without them.")
     ] = False,
+    new: Annotated[
+        bool, typer.Option("--new", help="Another job, even where one of this folder is not finished.")
+    ] = False,
 ) -> None:
-    """Put a folder into the queue of a running server."""
+    """Put a folder into the queue of a running server, or go on with its unfinished job."""
     from producer.changes import refuse_changes_in_queue
     from producer.enqueue import Request, check_folder, enqueue_images, open_job
     from shared.celery_app import make_celery
@@ -185,15 +188,20 @@ def enqueue(
     real = check_folder(folder)
     client = _connect(settings)
     with explain_server_errors(settings):
-        opened, new = open_job(client, request, settings, go_on=False)
+        opened, is_new = open_job(client, request, settings, anew=new)
     if opened.state == "finished":
         known = refuse_changes_in_queue(opened, real, settings.results_dir.resolve() / opened.name)
         _say(
             f"Job {opened.name} was finished before; {known}. To compute it again: `python -m producer cancel {opened.name}`, "
             "then enqueue it anew."
         )
+    elif opened.state == "sealed":
+        _say(
+            f"Job {opened.name} of this folder is not finished: its {opened.images} images are in the queue already, without any "
+            "that came later. `--new` makes another job."
+        )
     else:
-        _say(f"{'Job' if new else 'Going on with job'} {opened.name}: {opened.source}")
+        _say(f"{'Job' if is_new else 'Going on with job'} {opened.name}: {opened.source}")
     if wait:
         _enqueue_and_follow(client, opened, real, settings)
     with explain_server_errors(settings):
@@ -214,17 +222,21 @@ def watch(job: JobName) -> None:
 @cli.command()
 def status(job: Annotated[str | None, typer.Argument(help="The job's name; without it, all jobs.")] = None) -> None:
     """Say how far a job is."""
-    from producer.tables import print_job, print_jobs
+    from producer.resume import producer_is_gone
+    from producer.tables import is_abandoned, print_job, print_jobs
     from shared.job import JobRecord, list_jobs
-    from shared.server import explain_server_errors
+    from shared.server import explain_server_errors, server_time_ms
 
     settings = get_settings()
     client = _connect(settings)
     with explain_server_errors(settings):
         if job is None:
-            print_jobs(list_jobs(client, _say))
-        else:
-            print_job(JobRecord(client, job).load())
+            print_jobs(list_jobs(client, _say), server_time_ms(client))
+            return
+        found, now_ms = JobRecord(client, job).load(), server_time_ms(client)
+        print_job(found, now_ms)
+    if is_abandoned(found, now_ms):
+        raise NotFinished(producer_is_gone(found))
 
 
 @cli.command()
@@ -234,7 +246,7 @@ def jobs(
     """List the jobs on the server."""
     from producer.tables import print_jobs
     from shared.job import JobRecord, list_jobs
-    from shared.server import explain_server_errors
+    from shared.server import explain_server_errors, server_time_ms
 
     settings = get_settings()
     client = _connect(settings)
@@ -246,7 +258,7 @@ def jobs(
                     JobRecord(client, job.name).delete()
                     _say(f"Forgotten: {job.name}")
             found = list_jobs(client)
-        print_jobs(found)
+        print_jobs(found, server_time_ms(client))
 
 
 @cli.command()

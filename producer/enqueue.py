@@ -18,6 +18,7 @@ from kombu.exceptions import OperationalError
 
 from producer.discover import find_images
 from producer.gate import Gate, Stopped
+from producer.heartbeat import Heartbeat, attach
 from producer.kept_results import refuse_to_replace
 from shared.celery_app import make_celery, send_aggregate, send_batch
 from shared.contract import Contract
@@ -86,15 +87,16 @@ def origin_of(request: Request, folder: Path) -> str:
     return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
-def open_job(client: Client, request: Request, settings: Settings, *, go_on: bool) -> tuple[Job, bool]:
+def open_job(client: Client, request: Request, settings: Settings, *, anew: bool = False) -> tuple[Job, bool]:
     """The job to enqueue into, and whether it is new.
 
-    `--job NAME` means the job of that name; otherwise, with `go_on`, an unfinished one of the same origin; else a new one.
+    `--job NAME` means the job of that name; otherwise an unfinished one of the same origin, or else a new one. With `anew` it
+    is a new one in any case; WrongUsage where there is one of the name already.
     """
     folder = check_folder(request.folder)
     origin = origin_of(request, folder)
     name = check_job_name(request.job) if request.job else None
-    if name is None and go_on:
+    if name is None and not anew:
         unfinished = [job for job in list_jobs(client) if job.origin == origin and job.state in ("enqueuing", "sealed")]
         if unfinished:
             JobRecord(client, unfinished[-1].name).go_on(unfinished[-1].uid)
@@ -121,6 +123,10 @@ def open_job(client: Client, request: Request, settings: Settings, *, go_on: boo
             + ("." if request.results_dir else f", or `python -m producer cancel {job.name}` first.")
         )
     if not new:
+        if anew:
+            raise WrongUsage(
+                f"Job '{job.name}' is there already, so --new cannot make it. Choose another --job, or none."
+            )
         JobRecord(client, job.name).go_on(job.uid)
     return job, new
 
@@ -135,19 +141,25 @@ def new_job_name(folder: Path, client: Client) -> str:
 
 def enqueue_images(
     client: Client, app: Celery, job: Job, folder: Path | None, settings: Settings, say: Callable[[str], None],
-    should_stop: Callable[[], bool] = lambda: False,
+    should_stop: Callable[[], bool] = lambda: False, *, take_over: bool = False,
 ) -> None:  # fmt: skip
     """Adds the batches that the job has not recorded yet, and seals it.
 
     Going on after a break, the record says what its batches hold; the walk goes on behind the last recorded path. A job
-    that was reopened has its failed images instead of a walk, and needs no folder.
+    that was reopened has its failed images instead of a walk, and needs no folder. WrongUsage where another producer is alive
+    that does this, unless this one is to `take_over` from it.
     """
     if job.state != "enqueuing":
         return
     record = JobRecord(client, job.name)
     gate = Gate(client, record, settings, say, should_stop)
     try:
-        _add_batches(gate, record, app, job, folder, settings)
+        producer = attach(gate, record, job, settings.lease_s, take_over=take_over)
+        with Heartbeat(record, job.uid, producer, settings.lease_s):
+            job = gate.pass_through(record.load)  # again: the one before may have added batches until now
+            if job.state == "sealed":
+                return
+            _add_batches(gate, record, app, job, producer, folder, settings)
     except Stopped:
         return
     except OperationalError as error:
@@ -155,11 +167,16 @@ def enqueue_images(
             f"The server stopped taking messages ({error}). Everything recorded is kept; repeat the command to go on."
         ) from None
     with suppress(redis.ConnectionError, redis.TimeoutError):  # the seal is there, or the next producer makes it
-        wait_for_disk(client)
+        if not wait_for_disk(client):
+            say(
+                f"The server does not confirm that job {job.name} is on its disk. Is the disk slow, or `appendfsync no`? If the "
+                "server's machine loses power now, the job may be gone: look with `python -m producer jobs`, and enqueue it again."
+            )
 
 
-def _add_batches(gate: Gate, record: JobRecord, app: Celery, job: Job, folder: Path | None, settings: Settings) -> None:
-    producer = gate.pass_through(partial(record.attach_producer, job.uid))
+def _add_batches(
+    gate: Gate, record: JobRecord, app: Celery, job: Job, producer: str, folder: Path | None, settings: Settings
+) -> None:
     batch = job.batches
     for images in _in_batches(_still_to_enqueue(job, record, folder), job.options.batch_size):
         gate.wait()
@@ -235,18 +252,20 @@ class BackgroundProducer:
     """Enqueues in a thread, so that the following can begin."""
 
     def __init__(
-        self, client: Client, job: Job, folder: Path | None, settings: Settings, say: Callable[[str], None]
-    ) -> None:
+        self, client: Client, job: Job, folder: Path | None, settings: Settings, say: Callable[[str], None],
+        *, take_over: bool = False,
+    ) -> None:  # fmt: skip
         self._stop = threading.Event()
         self._error: BaseException | None = None
         self._arguments = (client, make_celery(settings), job, folder, settings, say, self._stop.is_set)
+        self._take_over = take_over
         self._thread = threading.Thread(target=self._work, daemon=True, name="producer")
         self._settings = settings
 
     def _work(self) -> None:
         try:
             with explain_server_errors(self._settings):
-                enqueue_images(*self._arguments)
+                enqueue_images(*self._arguments, take_over=self._take_over)
         # Raised again in the main thread, by `check`.
         except BaseException as error:
             self._error = error

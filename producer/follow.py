@@ -10,9 +10,10 @@ import redis
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from producer.resume import producer_is_gone
 from shared.errors import ExitCode, NotFinished, ResultsError, ServerError
 from shared.job import Job, JobRecord
-from shared.server import Client, explain_server_errors
+from shared.server import Client, explain_server_errors, server_time_ms
 from shared.settings import Settings
 from shared.worker_registry import living_workers
 
@@ -44,7 +45,7 @@ def exit_code(job: Job) -> ExitCode:
 
 
 def follow(client: Client, name: str, settings: Settings, check: Callable[[], bool] = lambda: False) -> Job:
-    """Returns the finished job. NotFinished when it was cancelled, or when nobody works on it for too long.
+    """Returns the finished job. NotFinished when it was cancelled, or when nobody works on it or enqueues it for too long.
 
     `check` is called all the while, for those who look after the workers themselves: it may raise, and it says whether a
     worker is on its way, so that one is not missed that still gets ready (the first on a machine converts the networks).
@@ -53,6 +54,7 @@ def follow(client: Client, name: str, settings: Settings, check: Callable[[], bo
     first = _load(record, settings)
     started, last_worker_seen, lost_server_at = time.monotonic(), time.monotonic(), None
     done, last_done = -1, time.monotonic()
+    silent_since: float | None = None
     view = _TerminalView(first) if sys.stderr.isatty() else _LineView()
     with view:
         while True:
@@ -62,10 +64,11 @@ def follow(client: Client, name: str, settings: Settings, check: Callable[[], bo
                 job = _load(record, settings)
                 wanted = "aggregate" if job.complete else "embed"
                 working = on_its_way or bool(living_workers(client, f"{job.queue_prefix}{wanted}"))
+                silent = job.state == "enqueuing" and job.producer_silent_s(server_time_ms(client)) > 0
                 lost_server_at = None
             except (ServerError, redis.ConnectionError, redis.TimeoutError):
                 # It may come back; what is done is on its disk.
-                lost_server_at = lost_server_at or now
+                lost_server_at, silent_since = lost_server_at or now, None
                 if now - lost_server_at > settings.worker_timeout_s:
                     with explain_server_errors(settings):
                         raise
@@ -82,6 +85,10 @@ def follow(client: Client, name: str, settings: Settings, check: Callable[[], bo
                 done, last_done = job.images_done, now
             if job.refusal is not None and now - last_done > settings.worker_timeout_s:
                 raise NotFinished(f"Workers hand the batches of job '{name}' back: {job.refusal}")
+            # Seen so for a while: one that was cut off from the server has yet to say that it lives.
+            silent_since = (silent_since or now) if silent else None
+            if silent_since is not None and now - silent_since > settings.lease_s / 3:
+                raise NotFinished(producer_is_gone(job))
             last_worker_seen = now if working else last_worker_seen
             if now - last_worker_seen > settings.worker_timeout_s:
                 raise NotFinished(

@@ -37,7 +37,7 @@ class Gate:
     def wait(self) -> None:
         """Returns when one more batch may be added; Stopped where that is not wanted any more."""
         while reason := self.pass_through(self._reason):
-            self._pause(reason)
+            self.pause(reason)
         if self._should_stop():
             raise Stopped
 
@@ -51,11 +51,11 @@ class Gate:
                 # While batches are open, workers make room sooner or later.
                 if self._record.open_batches() == 0 and time.monotonic() - since > self._settings.worker_timeout_s:
                     raise
-                self._pause(_FULL)
+                self.pause(_FULL)
             except (redis.ConnectionError, redis.TimeoutError, OperationalError):
                 if time.monotonic() - since > self._settings.worker_timeout_s:
                     raise
-                self._pause(_AWAY)
+                self.pause(_AWAY)
 
     def _reason(self) -> str | None:
         window, mib = self._settings.window_batches, self._settings.blocks_in_server_mib
@@ -71,7 +71,8 @@ class Gate:
             return _FULL
         return None
 
-    def _pause(self, reason: str) -> None:
+    def pause(self, reason: str) -> None:
+        """A short sleep for this reason, which is said once; Stopped where waiting is not wanted any more."""
         if reason not in self._said:
             self._said.add(reason)
             self._say(reason)

@@ -87,7 +87,8 @@ def run(
         crew = _Crew(settings, workers, state / "worker.log", profiles)
         _end_undisturbed(stack, crew.stop)
         crew.start()
-        producer = BackgroundProducer(client, job, folder, settings, say)
+        # The lock says that no other `run` of this machine is alive, so nobody's last lease is waited for.
+        producer = BackgroundProducer(client, job, folder, settings, say, take_over=True)
         _end_undisturbed(stack, producer.stop)
         producer.start()
 
@@ -104,7 +105,7 @@ def run(
 def _find_job(
     client: Any, request: Request, results_dir: Path, settings: Settings, say: Callable[[str], None], retry: bool
 ) -> Job:
-    job, new = open_job(client, request, settings, go_on=True)
+    job, new = open_job(client, request, settings)
     if job.state == "finished":
         if (results_dir / job.name / "summary.json").is_file():
             if retry and job.failed:
@@ -114,7 +115,7 @@ def _find_job(
             return job
         say(f"The results of job {job.name} are gone; it is computed again")
         JobRecord(client, job.name).delete()
-        job, new = open_job(client, request, settings, go_on=True)
+        job, new = open_job(client, request, settings)
     say(f"{'Job' if new else 'Going on with job'} {job.name}: {job.source}")
     return job
 

@@ -13,6 +13,7 @@ from shared.dead_letters import DeadLetter
 from shared.job import Job
 from shared.worker_registry import Worker
 
+_ATTACHES_WITHIN_S = 2.0  # a producer does, when it has made the job
 _PIPE_WIDTH = 10_000
 _BODY_BEGINNING = 120
 _NARROW = 110  # columns of a terminal that a worker's row does not fit into, with everything in it
@@ -42,24 +43,33 @@ def _console() -> Console:
     return console if console.is_terminal else Console(width=_PIPE_WIDTH)  # one line a row, for `grep` and `cut`
 
 
-def print_jobs(jobs: list[Job]) -> None:
-    """One line a job, oldest first."""
+def print_jobs(jobs: list[Job], now_ms: int) -> None:
+    """One line a job, oldest first. `now_ms` is the server's time."""
     if not jobs:
         print("No jobs. `python -m producer enqueue DIR` makes one.")
         return
     table = new_table("job", "state", "created", "progress", "folder")
     for job in jobs:
-        table.add_row(*map(escape, (job.name, job.state, _time(job.created_ms), describe(job), job.source)))
+        table.add_row(*map(escape, (job.name, _state(job, now_ms), _time(job.created_ms), describe(job), job.source)))
     print_table(table)
 
 
-def print_job(job: Job) -> None:
-    """All about one job."""
+def _state(job: Job, now_ms: int) -> str:
+    return f"{job.state}, producer gone" if is_abandoned(job, now_ms) else job.state
+
+
+def is_abandoned(job: Job, now_ms: int) -> bool:
+    """Whether a job still takes batches and nobody is there who adds any. `now_ms` is the server's time."""
+    return job.producer_silent_s(now_ms) > _ATTACHES_WITHIN_S
+
+
+def print_job(job: Job, now_ms: int) -> None:
+    """All about one job. `now_ms` is the server's time."""
     table = new_table("", "")
     table.show_header = False
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in job.outcomes.items()) or "none yet"
     for name, value in (
-        ("job", job.name), ("state", job.state), ("folder", job.source), ("progress", describe(job)),
+        ("job", job.name), ("state", _state(job, now_ms)), ("folder", job.source), ("progress", describe(job)),
         ("outcomes", outcomes), ("batches", str(job.batches)), ("created", _time(job.created_ms)),
         ("last news", _time(job.updated_ms)), ("faces", job.contract.faces), ("weights", job.contract.weights),
         ("margin", f"{job.contract.margin_px} px"), ("problem", job.problem or "none"),

@@ -15,7 +15,7 @@ class ExitCode(IntEnum):
     SOME_FAILED = 3
     """Finished; some images failed, and images.csv lists them."""
     NOT_FINISHED = 4
-    """Interrupted, cancelled, no server, no worker within the stated time."""
+    """Interrupted, cancelled, no server, no worker or no producer within the stated time."""
 
 
 class FaceQueueError(Exception):

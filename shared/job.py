@@ -101,11 +101,25 @@ class Job:
     """How much of the spool counts; what follows was written by somebody who did not get to say so."""
     spool_host: str | None = None
     """Where the spool is, for people."""
+    producer_until_ms: int | None = None
+    """Until when (server time) the producer that adds batches is to be believed alive; None where none has attached yet."""
+    lost_aggregations: int = 0
+    """How often its aggregation was lost and sent again since somebody last asked for the job."""
 
     @property
     def failed(self) -> int:
         """Images that failed so far."""
         return sum(self.outcomes.get(outcome, 0) for outcome in FAILED)
+
+    def producer_silent_s(self, now_ms: int) -> float:
+        """For how long nobody has been adding batches to a job that still takes them; 0 where its producer lives.
+
+        `now_ms` is the server's time. From the end of the producer's lease on; before one attached, from the last news on.
+        """
+        if self.state != "enqueuing":
+            return 0.0
+        until_ms = self.updated_ms if self.producer_until_ms is None else self.producer_until_ms
+        return max(0.0, (now_ms - until_ms) / 1000)
 
     @property
     def embed_queue(self) -> str:
@@ -167,6 +181,8 @@ class Job:
             block_bytes=int(fields.get("block_bytes", 0)),
             spool_bytes=int(fields.get("spool_bytes", 0)),
             spool_host=fields.get("spool_host"),
+            producer_until_ms=int(fields["producer_until_ms"]) if "producer_until_ms" in fields else None,
+            lost_aggregations=int(fields.get("lost_aggregations", 0)),
         )
 
 
@@ -228,15 +244,29 @@ class JobRecord:
             raise WrongUsage(f"No job '{self.name}' on this server. `python -m producer jobs` lists them.")
         return Job.parse(self.name, raw)
 
-    def attach_producer(self, uid: str) -> str:
-        """Makes the caller the only producer of this job; returns the token that its calls need."""
+    def attach_producer(self, uid: str, lease_s: float = 0.0) -> str:
+        """Makes the caller the only producer of this job; returns the token that its calls need.
+
+        For `lease_s` it is believed to be alive, and for as long again with every `heartbeat`. One that is attached already
+        is fenced off: its next call is refused.
+        """
         token = uuid.uuid4().hex
-        self._change(uid, "producer", token)
+        self._run("attach", [""], uid, token, int(lease_s * 1000), 1)
         return token
+
+    def attach_alone(self, uid: str, lease_s: float) -> str | int:
+        """As `attach_producer`, but for a producer that is alive: then until when (server time, ms) that is believed."""
+        token = uuid.uuid4().hex
+        answer = self._run("attach", [""], uid, token, int(lease_s * 1000), 0)
+        return answer if isinstance(answer, int) else token
+
+    def heartbeat(self, uid: str, producer: str, lease_s: float) -> bool:
+        """Says that the producer lives; 0 s: that it leaves. False where it is not wanted any more."""
+        return bool(self._run("heartbeat", [""], uid, producer, int(lease_s * 1000)))
 
     def go_on(self, uid: str) -> None:
         """Says that somebody wants this job: its time begins anew, and results that failed are tried again."""
-        self._change(uid, "problem", "")
+        self._run("go_on", [""], uid)
 
     def _change(self, uid: str, field: str, value: str) -> None:
         """Sets a field, or removes it where the value is empty; does nothing to another job, or to one that is gone."""
@@ -413,6 +443,13 @@ class JobRecord:
     def note_problem(self, uid: str, problem: str) -> None:
         """Says why there are no results, to those who follow the job; nobody tries again before `go_on`."""
         self._change(uid, "problem", problem)
+
+    def count_lost_aggregation(self, uid: str) -> bool:
+        """Counts an aggregation that was lost and sent again; False where the job does not wait for its results any more.
+
+        In the record, as whoever counts may die of what it counts: both are one container mostly.
+        """
+        return bool(self._run("lost_aggregation", [""], uid))
 
     def aggregation_claimed(self) -> bool:
         """Whether somebody aggregates this job just now."""

@@ -38,6 +38,7 @@ def connect(
 
 _WAITAOF_MS = 5000
 _LOG_EVERY_S = 2.0
+_MARK = "facequeue:mark"
 _INSIST = "redis.call('DEL', KEYS[1]) return redis.call(unpack(ARGV))"
 NOTHING = "facequeue:nothing"
 """A key that is never there."""
@@ -49,6 +50,12 @@ def insist(client: Client, *command: Any) -> Any:
     A full server refuses what takes memory, but within a script only as its first write; removing nothing is one.
     """
     return client.eval(_INSIST, 1, NOTHING, *command)
+
+
+def server_time_ms(client: Client) -> int:
+    """What the server's clock says, ms since 1970: the one that producers and workers on several machines share."""
+    seconds, micros = client.time()
+    return int(seconds) * 1000 + int(micros) // 1000
 
 
 @dataclass(frozen=True)
@@ -122,13 +129,19 @@ def wait_for_server(settings: Settings, client: Client, say: Callable[[str], Non
         time.sleep(0.25)
 
 
-def wait_for_disk(client: Client) -> None:
-    """Returns when what was written is on the server's disk, where the server can tell (Redis 7.2, Valkey) and keeps a log.
+def wait_for_disk(client: Client) -> bool:
+    """Waits until all that was written is on the server's disk; False where the server did not confirm that in 5 s.
 
-    An older one that keeps a log writes it every second.
+    True as well where there is nothing to wait for: the server keeps no append-only file. One that cannot tell (before Redis
+    7.2, or not allowed to this user) writes its file every second, and is given two.
     """
+    # The server answers for the connection that asks, and this one may have written nothing yet: others of the pool have. Its
+    # own write comes behind all of them.
+    pipeline = client.pipeline(transaction=False).eval(_INSIST, 1, NOTHING, "SET", _MARK, "", "PX", 1)
     try:
-        client.execute_command("WAITAOF", 1, 0, _WAITAOF_MS)
+        _, (on_disk, _) = pipeline.execute_command("WAITAOF", 1, 0, _WAITAOF_MS).execute()
     except redis.ResponseError as error:
-        if "unknown command" in str(error).lower():
+        if "appendonly is disabled" not in str(error):
             time.sleep(_LOG_EVERY_S)
+        return True
+    return bool(on_disk)

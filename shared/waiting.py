@@ -14,11 +14,22 @@ def waiting_tasks(client: Client, queue: str) -> set[str]:
     return {task_id for _, task_id in _messages(client, queue)}
 
 
+def waiting_aggregations(client: Client, queue: str) -> set[str]:
+    """The names of the jobs whose aggregation waits in a queue."""
+    return {job for job, what, _ in map(_parts, waiting_tasks(client, queue)) if what == "aggregate"}
+
+
 def remove_waiting(client: Client, queue: str, job: str) -> None:
     """Takes the messages of a job out of a queue that perhaps nobody serves any more."""
     for raw, task_id in list(_messages(client, queue)):
         if task_id.startswith(f"{job}:"):
             client.lrem(queue, 1, raw)
+
+
+def _parts(task_id: str) -> tuple[str, str, str]:
+    job, _, rest = task_id.partition(":")
+    what, _, which = rest.partition(":")
+    return job, what, which
 
 
 def _messages(client: Client, queue: str) -> Iterator[tuple[bytes, str]]:

@@ -6,7 +6,6 @@ Runs in every worker that consumes the aggregate queue, in one of them at a time
 """
 
 import time
-from collections import Counter
 from typing import Any
 
 import redis
@@ -17,7 +16,7 @@ from shared.logs import get_logger
 from shared.messages import Aggregate, EmbedBatch, task_id
 from shared.server import Client, insist
 from shared.settings import Settings
-from shared.waiting import waiting_tasks
+from shared.waiting import waiting_aggregations, waiting_tasks
 from worker.relief import Relief
 
 _log = get_logger("reconcile")
@@ -37,7 +36,6 @@ class Reconciler:
         # What was just popped looks lost until its worker takes it: only what looks so twice, a third of a lease apart,
         # is sent again. Value: when it was first seen so.
         self._suspects: Suspects = {}
-        self._aggregations: Counter[str] = Counter()  # sent again, by job
         self._relief = Relief(client, settings)
 
     def step(self) -> bool:
@@ -57,10 +55,14 @@ class Reconciler:
         suspects: Suspects = {}
         # Read before the records: what is sent meanwhile looks lost once, what is taken meanwhile is leased or looks so once.
         waiting = waiting_tasks(self._client, self._settings.embed_queue) if unfinished else set()
+        to_aggregate = [job for job in unfinished if job.state == "sealed" and job.complete and job.problem is None]
+        aggregations = waiting_aggregations(self._client, self._settings.aggregate_queue) if to_aggregate else set()
         try:
             for job in unfinished:
                 self._send_lost_batches(job, waiting, suspects)
-                self._send_lost_aggregation(job, suspects)
+            for job in to_aggregate:
+                if job.name not in aggregations:
+                    self._send_lost_aggregation(job, suspects)
         except redis.OutOfMemoryError:
             # Nothing is lost by it: what could not be sent looks lost again.
             _log.warning("the server is full; lost messages are sent later", extra={"action": "resend_put_off"})
@@ -107,20 +109,20 @@ class Reconciler:
         return False
 
     def _send_lost_aggregation(self, job: Job, suspects: Suspects) -> None:
-        if job.state != "sealed" or not job.complete or job.problem is not None:
-            del self._aggregations[job.uid]
+        record = JobRecord(self._client, job.name)
+        if record.aggregation_claimed() or not self._is_lost((job.uid, -1, "aggregation"), suspects):
             return
-        queue_is_empty = self._client.llen(self._settings.aggregate_queue) == 0
-        claimed = JobRecord(self._client, job.name).aggregation_claimed()
-        if queue_is_empty and not claimed and self._is_lost((job.uid, -1, "aggregation"), suspects):
-            if self._aggregations[job.uid] >= _MOST_AGGREGATIONS:
-                problem = (
-                    f"The aggregator died {_MOST_AGGREGATIONS} times while it wrote the results of job '{job.name}'; is "
-                    f"memory short? Its log says more. Then `python -m producer aggregate {job.name}`, or the same `run` again."
-                )
-                _log.error("%s", problem, extra={"action": "aggregation_given_up"})
-                JobRecord(self._client, job.name).note_problem(job.uid, problem)
-                return
-            self._aggregations[job.uid] += 1
-            message = Aggregate(version=1, job=job.name, uid=job.uid)
-            send_aggregate(self._app, self._settings.aggregate_queue, message)
+        if job.lost_aggregations >= _MOST_AGGREGATIONS:
+            problem = (
+                f"The aggregator died {_MOST_AGGREGATIONS} times while it wrote the results of job '{job.name}'; is "
+                f"memory short? Its log says more. Then `python -m producer aggregate {job.name}`, or the same `run` again."
+            )
+            _log.error("%s", problem, extra={"action": "aggregation_given_up"})
+            record.note_problem(job.uid, problem)
+            return
+        send_aggregate(self._app, self._settings.aggregate_queue, Aggregate(version=1, job=job.name, uid=job.uid))
+        # After the sending, which a full server refuses: what was never sent counts against nobody.
+        record.count_lost_aggregation(job.uid)
+        _log.warning(
+            "the aggregation of job %s was lost and is sent again", job.name, extra={"action": "aggregation_resent"}
+        )

@@ -11,10 +11,12 @@ from pathlib import Path
 
 from shared.errors import NotFinished, ResultsError
 from shared.job import PREFIX, Job, JobRecord
+from shared.logs import get_logger
 from shared.paths import printable
 from shared.server import Client, insist, wait_for_disk
 from worker.spool import Owner, Spool, read_owner
 
+_log = get_logger("spooling")
 _PORTION_BYTES = 8 * 2**20  # is in this process's memory at once, and on the disk before it leaves the server
 _MOST_BLOCKS = 256  # that one script removes: the server answers nobody meanwhile
 _BLOCKS_AT_ONCE = 16
@@ -122,8 +124,13 @@ def remove_spool(client: Client, job: Job, results_dir: Path) -> None:
     path = spool_path(job, results_dir)
     if not path.exists():
         return
-    wait_for_disk(client)
-    with suppress(OSError):  # there is none, mostly; what stays is swept later
+    if not wait_for_disk(client):
+        _log.warning(
+            "the server does not confirm that the end of job %s is on its disk; %s stays for some minutes", job.name, path.name,
+            extra={"action": "spool_kept"},
+        )  # fmt: skip
+        return
+    with suppress(OSError):  # what stays is swept later
         path.unlink()
 
 

@@ -14,7 +14,7 @@ redis.call('UNLINK', KEYS[2], KEYS[3], unpack(KEYS, 5))
 if redis.call('EXISTS', KEYS[4]) == 1 then redis.call('RENAME', KEYS[4], KEYS[3]) end
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-redis.call('HDEL', KEYS[1], 'problem', 'block_bytes', 'spool_bytes', 'spool_host', 'inline_bytes')
+redis.call('HDEL', KEYS[1], 'problem', 'lost_aggregations', 'block_bytes', 'spool_bytes', 'spool_host', 'inline_bytes')
 redis.call('HSET', KEYS[1], 'state', 'finished', 'updated_ms', now, 'ended_ms', now)
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 redis.call('EXPIRE', KEYS[3], ARGV[3])

@@ -13,7 +13,7 @@ local now = t[1] * 1000 + math.floor(t[2] / 1000)
 redis.call('HINCRBY', KEYS[1], 'images', -failed)
 redis.call('HINCRBY', KEYS[1], 'images_done', -failed)
 redis.call('HINCRBY', KEYS[1], 'retries', 1)
-redis.call('HDEL', KEYS[1], 'started_ms', 'ended_ms', 'problem', unpack(ARGV, 4))
+redis.call('HDEL', KEYS[1], 'started_ms', 'ended_ms', 'problem', 'lost_aggregations', unpack(ARGV, 4))
 redis.call('HSET', KEYS[1], 'uid', ARGV[2], 'state', 'enqueuing', 'batches', 0, 'updated_ms', now)
 redis.call('ZADD', KEYS[3], now, ARGV[3])
 return failed

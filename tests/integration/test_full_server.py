@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -285,8 +286,8 @@ def test_a_job_of_three_times_the_servers_memory_passes(stage: Stage, tmp_path: 
     stage.client.config_set("maxmemory", "64mb")
     settings = stage.settings
     record, job = make_job(stage)
+    stage.client.hset(f"{PREFIX}job:j", "options", json.dumps(vars(replace(job.options, batch_size=1))))
     job = record.load()
-    object.__setattr__(job.options, "batch_size", 1)
     reconciler = Reconciler(make_celery(settings), connect(settings), settings, "w")
     workers = [MadeUpWorker(stage) for _ in range(2)]
     said: list[str] = []

@@ -6,12 +6,12 @@ import kombu.transport
 import pytest
 
 from producer.enqueue import cancel_job
-from shared.celery_app import make_celery, send_batch
+from shared.celery_app import make_celery, send_aggregate, send_batch
 from shared.job import Job, JobRecord
-from shared.messages import EmbedBatch, task_id
+from shared.messages import Aggregate, EmbedBatch, task_id
 from shared.settings import Settings
-from shared.waiting import waiting_tasks
-from tests.conftest import Stage
+from shared.waiting import waiting_aggregations, waiting_tasks
+from tests.conftest import Stage, wait_until
 from tests.integration.test_job_record import make_job
 from worker.reconcile import Reconciler
 from worker.transport import use_guarded_transport
@@ -42,8 +42,19 @@ def _enqueue(stage: Stage, name: str, batches: int, *, lost: int | None = None) 
     return record, job
 
 
+def _complete(stage: Stage, name: str) -> tuple[JobRecord, Job]:
+    """A job that waits for its results, and whose aggregation was never sent."""
+    record, job = make_job(stage, name)
+    assert record.seal(job.uid, record.attach_producer(job.uid)) is True
+    return record, job
+
+
+def _reconciler(stage: Stage) -> Reconciler:
+    return Reconciler(make_celery(stage.settings), stage.client, _settings(stage), "w")
+
+
 def _reconcile(stage: Stage, seconds: float) -> None:
-    reconciler = Reconciler(make_celery(stage.settings), stage.client, _settings(stage), "w")
+    reconciler = _reconciler(stage)
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         reconciler.step()
@@ -86,23 +97,66 @@ def test_cancelling_takes_the_messages_along(stage: Stage) -> None:
 
 
 def test_an_aggregator_that_dies_each_time_is_given_up(stage: Stage) -> None:
-    """With a word for whoever follows; `aggregate` begins anew."""
-    record, job = make_job(stage, "a")
-    assert record.seal(job.uid, record.attach_producer(job.uid)) is True
-    deadline = time.monotonic() + 20
-    reconciler = Reconciler(make_celery(stage.settings), stage.client, _settings(stage), "w")
-    while record.load().problem is None and time.monotonic() < deadline:
-        reconciler.step()
+    """It says so to whoever follows, also where each death takes the whole worker; `aggregate` begins anew."""
+    record, job = _complete(stage, "a")
+    for deaths in range(5):
+        reconciler = _reconciler(stage)  # a worker killed for memory comes back remembering nothing
+        wait_until(lambda r=reconciler: r.step() or stage.client.llen("aggregate"), 20, "it is sent again")
+        assert record.load().lost_aggregations == deaths + 1
         stage.client.delete("aggregate")  # as if it were taken by an aggregator that dies
-        time.sleep(LEASE_S / 5)
+    reconciler = _reconciler(stage)
+    wait_until(lambda: reconciler.step() or record.load().problem, 20, "it is given up")
     assert "died 5 times" in str(record.load().problem)
     reconciler.step()
     assert stage.client.llen("aggregate") == 0
     record.go_on(job.uid)
-    for _ in range(10):
-        reconciler.step()
-        time.sleep(LEASE_S / 5)
-    assert stage.client.llen("aggregate") == 1
+    wait_until(lambda: reconciler.step() or stage.client.llen("aggregate"), 20, "it is sent again")
+    assert (record.load().problem, record.load().lost_aggregations) == (None, 1)
+
+
+def test_a_lost_aggregation_is_sent_while_others_wait(stage: Stage) -> None:
+    """Also those of a job whose name begins like its own; one that waits is left alone."""
+    app = make_celery(stage.settings)
+    for name in ("a.b", "ab"):
+        _, other = _complete(stage, name)
+        send_aggregate(app, "aggregate", Aggregate(version=1, job=name, uid=other.uid))
+    _complete(stage, "a")
+    reconciler = _reconciler(stage)
+    wait_until(
+        lambda: reconciler.step() or waiting_aggregations(stage.client, "aggregate") == {"a", "a.b", "ab"},
+        20,
+        "it is sent",
+    )
+    _reconcile(stage, 4 * LEASE_S)
+    assert stage.client.llen("aggregate") == 3  # once is enough
+
+
+def test_lost_aggregations_are_counted_of_this_job_alone(stage: Stage) -> None:
+    """Not of one that was reopened since, nor of one that does not wait for its results; its end forgets them."""
+    record, job = make_job(stage, "a")
+    assert record.count_lost_aggregation(job.uid) is False
+    assert record.seal(job.uid, record.attach_producer(job.uid)) is True
+    assert record.count_lost_aggregation("another") is False
+    assert record.count_lost_aggregation(job.uid) is True
+    record.note_problem(job.uid, "no room")
+    record.go_on("another")
+    assert (record.load().lost_aggregations, record.load().problem) == (1, "no room")
+    assert record.claim_aggregation("h", 5)
+    assert record.finish(job, "h", 60, {0: "a.jpg"}) == "finished"
+    assert record.count_lost_aggregation(job.uid) is False
+    assert record.load().lost_aggregations == 0
+
+
+def test_a_retry_begins_without_lost_aggregations(stage: Stage) -> None:
+    """What happened to the aggregators of before is over."""
+    record, job = _complete(stage, "a")
+    assert record.claim_aggregation("h", 5)
+    assert record.finish(job, "h", 60, {0: "a.jpg"}) == "finished"
+    stage.client.hset(
+        "facequeue:job:a", "lost_aggregations", 5
+    )  # as a reconciler of the version before may have left it
+    assert record.reopen(record.load()) == 1
+    assert record.load().lost_aggregations == 0
 
 
 def test_a_retry_goes_to_the_jobs_own_queue(stage: Stage) -> None:

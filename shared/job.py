@@ -6,6 +6,7 @@ Batches are done by being removed from `open`; whatever stays in it is not done,
 
 import json
 import os
+import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from typing import Any, Self
 
 from shared.contract import Contract, Runtime
 from shared.errors import ContractError, FaceQueueError, NotFinished, WrongUsage
-from shared.messages import pack_paths, unpack_paths
+from shared.messages import UID_PATTERN, check_job_name, pack_paths, unpack_paths
+from shared.options import Options as Options
 from shared.outcomes import FAILED, Outcome
 from shared.server import Client, insist
 
@@ -36,19 +38,6 @@ LOSSES_TOGETHER = 2
 DEATHS_ALONE = 3
 """An image that loses so many processes while it runs alone is given up."""
 _AGGREGATION_LEASE_FACTOR = 2  # files are being written: rather wait a little longer than write them twice
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What the producer asked for beside the contract."""
-
-    folder: str
-    """The folder enqueued, relative to the data root; empty for the data root itself."""
-    batch_size: int
-    distances: str
-    """`full`, `none` or `auto`."""
-    inline: bool = False
-    """Whether the images travel through the server (`shared.inline`)."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +129,10 @@ class Job:
             raise WrongUsage(
                 f"Job '{name}' was made by another version of facequeue; finish or cancel it with that one."
             )
+        # Both become parts of file names.
+        check_job_name(name)
+        if not re.fullmatch(UID_PATTERN, fields["uid"]):
+            raise ValueError("uid: not 32 hexadecimal digits")
         return cls(
             name=name,
             uid=fields["uid"],
@@ -148,7 +141,7 @@ class Job:
             source=fields["source"],
             contract=Contract.from_dict(json.loads(fields["contract"])),
             runtime=json.loads(fields["runtime"]) if "runtime" in fields else None,
-            options=Options(**json.loads(fields["options"])),
+            options=Options.from_dict(json.loads(fields["options"])),
             retries=int(fields.get("retries", 0)),
             queue_prefix=fields["queue_prefix"],
             batches=int(fields["batches"]),

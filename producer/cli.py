@@ -212,6 +212,7 @@ def status(job: Annotated[str | None, typer.Argument(help="The job's name; witho
     from producer.tables import print_job, print_jobs
     from shared.job import JobRecord, list_jobs
     from shared.server import explain_server_errors
+    from shared.worker_registry import living_workers
 
     settings = get_settings()
     client = _connect(settings)
@@ -219,7 +220,10 @@ def status(job: Annotated[str | None, typer.Argument(help="The job's name; witho
         if job is None:
             print_jobs(list_jobs(client, _say))
         else:
-            print_job(JobRecord(client, job).load())
+            record = JobRecord(client, job)
+            alive = {worker.name for worker in living_workers(client)}
+            refusals = {worker: reason for worker, reason in record.refusals().items() if worker in alive}
+            print_job(record.load(), refusals)
 
 
 @cli.command()

@@ -142,15 +142,21 @@ def _warm_up(networks: Networks) -> None:
     networks.embed(np.zeros((16, 3, 160, 160), np.float32))
 
 
-def serve_contract(contract: Contract, agreed: dict[str, str], mine: Runtime) -> None:
-    """ContractError where this worker cannot give the embeddings of this job."""
-    if agreed != mine.as_dict():
+def check_runtime(agreed: dict[str, str], mine: Runtime) -> None:
+    """ContractError where a job was begun with another runtime than this worker's."""
+    here = mine.as_dict()
+    if agreed != here:
+        names = [*here, *sorted(agreed.keys() - here.keys())]
         different = [
-            f"{key}: {agreed.get(key)} there, {value} here"
-            for key, value in mine.as_dict().items()
-            if agreed.get(key) != value
+            f"{name}: {agreed.get(name, 'not stated')} there, {here.get(name, 'not known')} here"
+            for name in names
+            if agreed.get(name) != here.get(name)
         ]
         raise ContractError("the job was begun with another " + "; ".join(different))
+
+
+def check_contract(contract: Contract) -> None:
+    """ContractError where this version cannot give the embeddings of this contract."""
     for field in fields(contract):
         # What a producer can choose has no default, or any value of it can be served; the rest is fixed by this version.
         theirs = getattr(contract, field.name)

@@ -77,6 +77,10 @@ class Settings(BaseSettings):
         Literal["auto", "openvino", "torch"], Field(description="`auto`: OpenVINO on the CPU where it is installed.")
     ] = "auto"
     device: Annotated[str, Field(description="`cpu`, `cuda` or `cuda:1`; `cuda` needs the torch backend.")] = "cpu"
+    cpu_isa: Annotated[
+        Literal["auto", "sse41", "avx", "avx2", "avx512_core"],
+        Field(description="Best instruction set that the networks use; where processors differ, the one all workers have."),
+    ] = "auto"
     preload_weights: Annotated[
         Literal["casia-webface", "vggface2"], Field(description="Weights that a worker loads before it takes work.")
     ] = "casia-webface"

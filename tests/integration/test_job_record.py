@@ -13,7 +13,7 @@ from worker.reconcile import Reconciler
 CONTRACT = Contract(
     faces="largest", mode="fast", margin_px=32, weights="casia-webface", weights_sha256=KNOWN_WEIGHTS["casia-webface"]
 )
-RUNTIME = Runtime(backend="b 1", device="cpu", decoder="d 1")
+RUNTIME = Runtime(backend="b 1", device="cpu", instruction_set="i", decoder="d 1")
 
 
 def make_job(stage: Stage, name: str = "j") -> tuple[JobRecord, Job]:

@@ -160,3 +160,31 @@ def test_a_worker_without_the_weights_does_not_decide_the_runtime(stage: Stage, 
     wait_until(record.refusals, 60, "the worker refuses")
     assert "FACEQUEUE_WEIGHTS_PATH" in next(iter(record.refusals().values()))
     assert record.load().runtime is None
+
+
+def test_processors_of_two_kinds_serve_a_job_under_one_pin(stage: Stage, sample: Path, tmp_path: Path) -> None:
+    """Without the pin the second refuses and names the setting; with it both give the same bytes."""
+    root = {"FACEQUEUE_DATA_ROOT": str(sample)}
+    pinned = root | {"FACEQUEUE_CPU_ISA": "sse41"}
+    stage.worker("--concurrency", "1", **root)
+    assert stage.producer("enqueue", str(sample), "--wait", "--job", "plain", **root).returncode == 3
+    begun = json.loads(stage.client.hget(f"{PREFIX}job:plain", "runtime"))
+    second = stage.worker("--queues", "embed", "--concurrency", "1", **pinned)
+    assert stage.producer("enqueue", str(sample), "--job", "two", "--batch-size", "1", **root).returncode == 0
+    stage.client.hset(f"{PREFIX}job:two", "runtime", json.dumps(begun, sort_keys=True))
+    done = stage.producer("watch", "two")
+    assert done.returncode == 3
+    assert f"instruction_set: {begun['instruction_set']} there, sse41 here" in done.stderr + stage.log("worker.log")
+    assert result_bytes(stage.results / "plain") == result_bytes(stage.results / "two")
+    for worker in stage.processes:
+        worker.terminate()
+    for worker in stage.processes:
+        worker.wait(30)
+    assert second.returncode == 0
+    for job, workers in (("one-pinned", 1), ("two-pinned", 2)):
+        for _ in range(workers):
+            stage.worker("--concurrency", "1", **pinned)
+        assert stage.producer("enqueue", str(sample), "--wait", "--job", job, "--batch-size", "1", **root).returncode == 3
+    assert result_bytes(stage.results / "one-pinned") == result_bytes(stage.results / "two-pinned")
+    summary = json.loads((stage.results / "two-pinned" / "summary.json").read_text())
+    assert summary["contract"]["instruction_set"] == "sse41"

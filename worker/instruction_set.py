@@ -23,7 +23,6 @@ _SETS = {
     "avx512_core_amx": {"amx_tile", "amx_int8", "amx_bf16"},
     "avx512_core_amx_fp16": {"amx_fp16"},
 }
-_VARIABLES = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")  # in the order that oneDNN asks for them
 _TORCH = {"sse41": "default", "avx": "default", "avx2": "avx2", "avx512_core": "avx512"}
 """ATEN_CPU_CAPABILITY, for the kernels that torch brings itself."""
 
@@ -31,7 +30,7 @@ _TORCH = {"sse41": "default", "avx": "default", "avx2": "avx2", "avx512_core": "
 def pin_instruction_set(settings: Settings) -> None:
     """Sets what limits the networks' libraries in this process and its children, before any of them is loaded."""
     if settings.cpu_isa != "auto":
-        os.environ[_VARIABLES[0]] = settings.cpu_isa.upper()
+        os.environ["ONEDNN_MAX_CPU_ISA"] = settings.cpu_isa.upper()
         os.environ["ATEN_CPU_CAPABILITY"] = _TORCH[settings.cpu_isa]
 
 
@@ -51,12 +50,8 @@ def instruction_set(settings: Settings) -> str:
     have = best_set(_processor_flags())
     if have is None:
         return platform.machine().lower()
-    limit = settings.cpu_isa
-    if limit == "auto":
-        limit = next((os.environ[name].lower() for name in _VARIABLES if name in os.environ), "")
     names = list(_SETS)
-    # An unknown name limits nothing, as oneDNN has it.
-    return names[min(names.index(have), names.index(limit))] if limit in names else have
+    return have if settings.cpu_isa == "auto" else names[min(names.index(have), names.index(settings.cpu_isa))]
 
 
 def best_set(flags: frozenset[str]) -> str | None:
@@ -76,5 +71,6 @@ def _processor_flags() -> frozenset[str]:
     except OSError:
         return frozenset()
     return next(
-        (frozenset(line.partition(":")[2].split()) for line in text.splitlines() if line.startswith("flags")), frozenset()
+        (frozenset(line.partition(":")[2].split()) for line in text.splitlines() if line.startswith("flags")),
+        frozenset(),
     )

@@ -99,7 +99,9 @@ def test_a_worker_without_its_mount_leaves_the_job_to_the_others(stage: Stage, s
     )
     assert done.returncode == 3, done.stderr
     assert f"the folder 'images' in its data root {empty} cannot be opened" in done.stderr
-    assert re.search(rf"worker-\S+ does not serve job mixed: .*'images' in its data root {empty}", stage.log("worker.log"))
+    assert re.search(
+        rf"worker-\S+ does not serve job mixed: .*'images' in its data root {empty}", stage.log("worker.log")
+    )
     calm = stage.producer("run", str(images), "--results", str(stage.results), "--job", "calm", "--workers", "1")
     assert calm.returncode == 3
     paths = [(stage.results / job / "images.csv").read_text() for job in ("mixed", "calm")]
@@ -166,12 +168,15 @@ def test_processors_of_two_kinds_serve_a_job_under_one_pin(stage: Stage, sample:
     """Without the pin the second refuses and names the setting; with it both give the same bytes."""
     root = {"FACEQUEUE_DATA_ROOT": str(sample)}
     pinned = root | {"FACEQUEUE_CPU_ISA": "sse41"}
-    stage.worker("--concurrency", "1", **root)
+    first = stage.worker("--concurrency", "1", **root)
     assert stage.producer("enqueue", str(sample), "--wait", "--job", "plain", **root).returncode == 3
     begun = json.loads(stage.client.hget(f"{PREFIX}job:plain", "runtime"))
+    first.send_signal(signal.SIGSTOP)
     second = stage.worker("--queues", "embed", "--concurrency", "1", **pinned)
     assert stage.producer("enqueue", str(sample), "--job", "two", "--batch-size", "1", **root).returncode == 0
     stage.client.hset(f"{PREFIX}job:two", "runtime", json.dumps(begun, sort_keys=True))
+    wait_until(JobRecord(stage.client, "two").refusals, 60, "the second refuses")
+    first.send_signal(signal.SIGCONT)
     done = stage.producer("watch", "two")
     assert done.returncode == 3
     assert f"instruction_set: {begun['instruction_set']} there, sse41 here" in done.stderr + stage.log("worker.log")
@@ -184,7 +189,9 @@ def test_processors_of_two_kinds_serve_a_job_under_one_pin(stage: Stage, sample:
     for job, workers in (("one-pinned", 1), ("two-pinned", 2)):
         for _ in range(workers):
             stage.worker("--concurrency", "1", **pinned)
-        assert stage.producer("enqueue", str(sample), "--wait", "--job", job, "--batch-size", "1", **root).returncode == 3
+        assert (
+            stage.producer("enqueue", str(sample), "--wait", "--job", job, "--batch-size", "1", **root).returncode == 3
+        )
     assert result_bytes(stage.results / "one-pinned") == result_bytes(stage.results / "two-pinned")
     summary = json.loads((stage.results / "two-pinned" / "summary.json").read_text())
     assert summary["contract"]["instruction_set"] == "sse41"

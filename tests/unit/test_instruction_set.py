@@ -26,6 +26,10 @@ NETWORKS = (
 )
 
 
+def _pinned(isa: str) -> Settings:
+    return Settings(_env_file=None).model_copy(update={"cpu_isa": isa})
+
+
 @pytest.fixture
 def processor(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """No limit from outside."""
@@ -48,7 +52,7 @@ def test_a_pin_is_what_stands_in_the_contract(processor: pytest.MonkeyPatch) -> 
     """The setting, else oneDNN's own variable, whichever way it is written."""
     processor.setattr(module, "_processor_flags", lambda: ICE_LAKE)
     assert instruction_set(Settings(_env_file=None)) == "avx512_core_vnni"
-    assert instruction_set(Settings(_env_file=None, cpu_isa="avx2")) == "avx2"
+    assert instruction_set(_pinned("avx2")) == "avx2"
     processor.setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE")
     assert instruction_set(Settings(_env_file=None)) == "avx512_core"
     processor.setenv("ONEDNN_MAX_CPU_ISA", "bogus")
@@ -59,9 +63,9 @@ def test_a_pin_is_what_stands_in_the_contract(processor: pytest.MonkeyPatch) -> 
 def test_more_than_the_processor_has_ends_the_worker_in_a_line(processor: pytest.MonkeyPatch) -> None:
     """Rather than working with less than all others."""
     processor.setattr(module, "_processor_flags", lambda: ZEN3)
-    check_instruction_set(Settings(_env_file=None, cpu_isa="avx2"))
+    check_instruction_set(_pinned("avx2"))
     with pytest.raises(ContractError, match="FACEQUEUE_CPU_ISA is avx512_core, and this processor has avx2 at most"):
-        check_instruction_set(Settings(_env_file=None, cpu_isa="avx512_core"))
+        check_instruction_set(_pinned("avx512_core"))
 
 
 def test_a_pin_moves_the_bits(networks: Networks) -> None:

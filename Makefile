@@ -37,6 +37,7 @@ test: $(READY) ## Run every test (no server, no Docker, no network needed)
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 lint: export REDIS_URL ?= redis://localhost
+lint: export FACEQUEUE_IMAGES ?= /only-to-look-at-the-files
 lint: export FACEQUEUE_REDIS_PASSWORD ?= only-to-look-at-the-files
 lint: $(READY) ## Check style and types
 	$(BIN)/ruff check $(CODE)

@@ -226,6 +226,7 @@ def status(job: Annotated[str | None, typer.Argument(help="The job's name; witho
     from producer.tables import is_abandoned, print_job, print_jobs
     from shared.job import JobRecord, list_jobs
     from shared.server import explain_server_errors, server_time_ms
+    from shared.worker_registry import living_workers
 
     settings = get_settings()
     client = _connect(settings)
@@ -233,8 +234,11 @@ def status(job: Annotated[str | None, typer.Argument(help="The job's name; witho
         if job is None:
             print_jobs(list_jobs(client, _say), server_time_ms(client))
             return
-        found, now_ms = JobRecord(client, job).load(), server_time_ms(client)
-        print_job(found, now_ms)
+        record = JobRecord(client, job)
+        alive = {worker.name for worker in living_workers(client)}
+        refusals = {worker: reason for worker, reason in record.refusals().items() if worker in alive}
+        found, now_ms = record.load(), server_time_ms(client)
+        print_job(found, now_ms, refusals)
     if is_abandoned(found, now_ms):
         raise NotFinished(producer_is_gone(found))
 

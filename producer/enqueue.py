@@ -186,7 +186,8 @@ def _add_batches(
                 gate.pass_through(partial(record.put_image, job.uid, producer, batch, path, packed))
         send = gate.pass_through(partial(record.add_batch, job.uid, producer, batch, images))
         message = EmbedBatch(version=1, job=job.name, uid=job.uid, batch=batch, send=send, images=images)
-        gate.pass_through(partial(send_batch, app, settings, job.embed_queue, message))
+        queue = gate.pass_through(record.embed_queue)  # it may have been diverted meanwhile
+        gate.pass_through(partial(send_batch, app, settings, queue, message))
         batch += 1
     if gate.pass_through(partial(record.seal, job.uid, producer)):
         last = Aggregate(version=1, job=job.name, uid=job.uid)
@@ -242,10 +243,11 @@ def cancel_job(client: Client, name: str, settings: Settings, *, mark_s: int = 6
         record = JobRecord(client, name)
         if not record.exists():
             raise WrongUsage(f"No job '{name}' on this server. `python -m producer jobs` lists them.")
-        prefix = record.queue_prefix()
+        prefix, own = record.queue_prefix(), record.embed_queue()
         record.delete(keep_mark_s=mark_s)
-        for queue in ("embed", "aggregate"):
-            remove_waiting(client, f"{prefix}{queue}", name)
+        for queue in sorted({f"{prefix}embed", f"{prefix}aggregate", own}):
+            remove_waiting(client, queue, name)
+        record.undivert(own)
 
 
 class BackgroundProducer:

@@ -53,7 +53,7 @@ def follow(client: Client, name: str, settings: Settings, check: Callable[[], bo
     record = JobRecord(client, name)
     first = _load(record, settings)
     started, last_worker_seen, lost_server_at = time.monotonic(), time.monotonic(), None
-    done, last_done = -1, time.monotonic()
+    done, last_fit = -1, time.monotonic()
     silent_since: float | None = None
     view = _TerminalView(first) if sys.stderr.isatty() else _LineView()
     with view:
@@ -63,7 +63,9 @@ def follow(client: Client, name: str, settings: Settings, check: Callable[[], bo
             try:
                 job = _load(record, settings)
                 wanted = "aggregate" if job.complete else "embed"
-                working = on_its_way or bool(living_workers(client, f"{job.queue_prefix}{wanted}"))
+                workers = living_workers(client, f"{job.queue_prefix}{wanted}")
+                working = on_its_way or bool(workers)
+                refusals = record.refusals() if job.diverted and not job.complete else {}
                 silent = job.state == "enqueuing" and job.producer_silent_s(server_time_ms(client)) > 0
                 lost_server_at = None
             except (ServerError, redis.ConnectionError, redis.TimeoutError):
@@ -81,10 +83,17 @@ def follow(client: Client, name: str, settings: Settings, check: Callable[[], bo
                 return job
             if job.problem is not None:
                 raise ResultsError(job.problem)
-            if job.images_done != done:
-                done, last_done = job.images_done, now
-            if job.refusal is not None and now - last_done > settings.worker_timeout_s:
-                raise NotFinished(f"Workers hand the batches of job '{name}' back: {job.refusal}")
+            refusing = {worker.name: refusals[worker.name] for worker in workers if worker.name in refusals}
+            for worker, reason in refusing.items():
+                view.note(f"{worker} does not serve job {name}: {reason}")
+            if on_its_way or len(refusing) < len(workers) or not workers or job.images_done != done:
+                done, last_fit = job.images_done, now
+            if now - last_fit > settings.worker_timeout_s:
+                worker, reason = next(iter(refusing.items()))
+                raise NotFinished(
+                    f"No living worker can serve job '{name}'; {worker} says: {reason}. Fix that, or start a worker that can "
+                    f"serve it, then `python -m producer watch {name}`."
+                )
             # Seen so for a while: one that was cut off from the server has yet to say that it lives.
             silent_since = (silent_since or now) if silent else None
             if silent_since is not None and now - silent_since > settings.lease_s / 3:
@@ -121,12 +130,18 @@ class _LineView:
 
     def __init__(self) -> None:
         self._next = 0.0
+        self._noted: set[str] = set()
 
     def __enter__(self) -> "_LineView":
         return self
 
     def __exit__(self, *_: object) -> None:
         pass
+
+    def note(self, line: str) -> None:
+        if line not in self._noted:
+            self._noted.add(line)
+            print(line, file=sys.stderr, flush=True)
 
     def show(self, job: Job, speed: Speed) -> None:
         if time.monotonic() >= self._next or job.state == "finished":
@@ -143,6 +158,7 @@ class _TerminalView:
             console=Console(stderr=True), transient=True,
         )  # fmt: skip
         self._task = self._progress.add_task(job.name, total=None, text="")
+        self._noted: set[str] = set()
 
     def __enter__(self) -> "_TerminalView":
         self._progress.start()
@@ -151,6 +167,11 @@ class _TerminalView:
     def __exit__(self, *_: object) -> None:
         with suppress(OSError):  # the terminal is closed
             self._progress.stop()
+
+    def note(self, line: str) -> None:
+        if line not in self._noted:
+            self._noted.add(line)
+            self._progress.console.print(line, markup=False, highlight=False)
 
     def show(self, job: Job, speed: Speed) -> None:
         total = job.images if job.state != "enqueuing" else None

@@ -56,8 +56,11 @@ class QueueCollector(Collector):
         jobs = list_jobs(self._client)
         unfinished = [job for job in jobs if job.state in ("enqueuing", "sealed")]
         length = GaugeMetricFamily("facequeue_queue_length", "Messages that no worker has taken.", labels=["queue"])
+        # A diverted job's own queue counts as its installation's: a label a job would never end.
+        own = {job.embed_queue: f"{job.queue_prefix}embed" for job in unfinished if job.diverted}
         for queue in self._queues(unfinished):
-            length.add_metric([queue], self._client.llen(queue))
+            names = [queue, *(name for name, counts_as in own.items() if counts_as == queue)]
+            length.add_metric([queue], sum(self._client.llen(name) for name in names))
         yield length
         in_flight = sum(JobRecord(self._client, job.name).batches_in_flight() for job in unfinished)
         yield GaugeMetricFamily("facequeue_batches_in_flight", "Batches in the hands of workers.", value=in_flight)

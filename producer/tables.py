@@ -1,6 +1,7 @@
 """Jobs, workers and dead letters as tables."""
 
 import time
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -50,7 +51,10 @@ def print_jobs(jobs: list[Job], now_ms: int) -> None:
         return
     table = new_table("job", "state", "created", "progress", "folder")
     for job in jobs:
-        table.add_row(*map(escape, (job.name, _state(job, now_ms), _time(job.created_ms), describe(job), job.source)))
+        progress = describe(job)
+        if job.unfinished and job.refusal:
+            progress += f"; refused by a worker: {job.refusal}"
+        table.add_row(*map(escape, (job.name, _state(job, now_ms), _time(job.created_ms), progress, job.source)))
     print_table(table)
 
 
@@ -63,8 +67,8 @@ def is_abandoned(job: Job, now_ms: int) -> bool:
     return job.producer_silent_s(now_ms) > _ATTACHES_WITHIN_S
 
 
-def print_job(job: Job, now_ms: int) -> None:
-    """All about one job. `now_ms` is the server's time."""
+def print_job(job: Job, now_ms: int, refusals: Mapping[str, str] = {}) -> None:
+    """All about one job. `now_ms` is the server's time; `refusals` has the reasons of the workers that do not serve it."""
     table = new_table("", "")
     table.show_header = False
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in job.outcomes.items()) or "none yet"
@@ -73,6 +77,7 @@ def print_job(job: Job, now_ms: int) -> None:
         ("outcomes", outcomes), ("batches", str(job.batches)), ("created", _time(job.created_ms)),
         ("last news", _time(job.updated_ms)), ("faces", job.contract.faces), ("weights", job.contract.weights),
         ("margin", f"{job.contract.margin_px} px"), ("problem", job.problem or "none"),
+        *((("refused by" if k == 0 else ""), f"{worker}: {reason}") for k, (worker, reason) in enumerate(refusals.items())),
     ):  # fmt: skip
         table.add_row(name, escape(value))
     print_table(table)
@@ -91,7 +96,8 @@ def workers_table(workers: list[Worker]) -> Table:
     narrow = _console().width < _NARROW
     heads = ("host", "queues", "processes", "CPU %", "RSS MiB", "images/s", "images done", "since", "batches")
     short = ("host", "proc", "CPU %", "RSS MiB", "img/s", "images", "since", "batches")
-    table = new_table("worker", *(short if narrow else heads))
+    refuse = ("refuses",) if any(worker.refuses for worker in workers) else ()
+    table = new_table("worker", *(short if narrow else heads), *refuse)
     for worker in workers:
         figures = worker.resources
         queues = () if narrow else (", ".join(worker.queues),)
@@ -99,10 +105,11 @@ def workers_table(workers: list[Worker]) -> Table:
             worker.name.partition("@")[0], worker.host, *queues, str(worker.processes),
             _figure(figures, "cpu_percent", 0), _figure(figures, "rss_mib", 0), _figure(figures, "images_per_s", 1),
             _figure(figures, "images_done", 0), _since(worker.started_ms), _batches(worker.current),
+            *(("; ".join(f"{job}: {reason}" for job, reason in sorted(worker.refuses.items())) or "-",) if refuse else ()),
         )))  # fmt: skip
     if narrow:
         # Numbers cut in two cannot be read: names and batches give way.
-        for column in table.columns[2:-1]:
+        for column in table.columns[2 : len(short)]:
             column.no_wrap = True
     return table
 

@@ -108,6 +108,8 @@ class Runtime:
     backend: str
     """`openvino` or `torch`, with its version."""
     device: str
+    instruction_set: str
+    """The vector instructions of the processor (`avx2`, ...), or the GPU's compute capability: they move the last bits."""
     decoder: str
     """Pillow and pillow-heif, with their versions."""
 

@@ -48,6 +48,10 @@ class ContractError(FaceQueueError):
     """This worker cannot produce the embeddings that a job asks for."""
 
 
+class FolderMissing(FaceQueueError):
+    """A job's images are not in this worker's data root, where another worker may have them."""
+
+
 class BadMessage(FaceQueueError):
     """A message in the queue is not one of ours, or not of this version."""
 

@@ -6,6 +6,7 @@ Batches are done by being removed from `open`; whatever stays in it is not done,
 
 import json
 import os
+import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +15,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from shared.contract import Contract, Runtime
+from shared.diversion import DIVERTED, own_queue, parse_refusals, server_ms
 from shared.errors import ContractError, FaceQueueError, NotFinished, WrongUsage
-from shared.messages import pack_paths, unpack_paths
+from shared.messages import UID_PATTERN, check_job_name, pack_paths, unpack_paths
+from shared.options import Options as Options
 from shared.outcomes import FAILED, Outcome
 from shared.server import Client, insist
 
@@ -26,6 +29,7 @@ METRICS = f"{PREFIX}metrics"
 RECORD_VERSION = "1"
 _WHILE_UNFINISHED = (
     "open", "leases", "holders", "batches", "attempts", "stored", "losses", "alone", "deaths", "verdicts", "inline",
+    "refusals",
 )  # fmt: skip
 """Parts of the record that a finished job has no use for."""
 _PARTS = ("aggregation", "failed", *_WHILE_UNFINISHED)
@@ -36,19 +40,6 @@ LOSSES_TOGETHER = 2
 DEATHS_ALONE = 3
 """An image that loses so many processes while it runs alone is given up."""
 _AGGREGATION_LEASE_FACTOR = 2  # files are being written: rather wait a little longer than write them twice
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What the producer asked for beside the contract."""
-
-    folder: str
-    """The folder enqueued, relative to the data root; empty for the data root itself."""
-    batch_size: int
-    distances: str
-    """`full`, `none` or `auto`."""
-    inline: bool = False
-    """Whether the images travel through the server (`shared.inline`)."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +83,7 @@ class Job:
     """The last batch done."""
     ended_ms: int | None
     refusal: str | None
-    """Why a worker handed a batch back, as long as no batch has been done since."""
+    """Why a worker does not serve this job, as long as no batch has been done since."""
     problem: str | None
     """Why the results could not be written, where they could not."""
     block_bytes: int = 0
@@ -105,6 +96,8 @@ class Job:
     """Until when (server time) the producer that adds batches is to be believed alive; None where none has attached yet."""
     lost_aggregations: int = 0
     """How often its aggregation was lost and sent again since somebody last asked for the job."""
+    diverted: bool = False
+    """Whether its messages go to a queue of its own, since some worker cannot serve it (`shared.diversion`)."""
 
     @property
     def failed(self) -> int:
@@ -124,7 +117,12 @@ class Job:
     @property
     def embed_queue(self) -> str:
         """Where its batches go, whatever queues this process serves."""
-        return f"{self.queue_prefix}embed"
+        return own_queue(self.queue_prefix, self.uid) if self.diverted else f"{self.queue_prefix}embed"
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether there is still something to do for it."""
+        return self.state in ("enqueuing", "sealed")
 
     @property
     def aggregate_queue(self) -> str:
@@ -154,6 +152,10 @@ class Job:
             raise WrongUsage(
                 f"Job '{name}' was made by another version of facequeue; finish or cancel it with that one."
             )
+        # Both become parts of file names.
+        check_job_name(name)
+        if not re.fullmatch(UID_PATTERN, fields["uid"]):
+            raise ValueError("uid: not 32 hexadecimal digits")
         return cls(
             name=name,
             uid=fields["uid"],
@@ -162,7 +164,7 @@ class Job:
             source=fields["source"],
             contract=Contract.from_dict(json.loads(fields["contract"])),
             runtime=json.loads(fields["runtime"]) if "runtime" in fields else None,
-            options=Options(**json.loads(fields["options"])),
+            options=Options.from_dict(json.loads(fields["options"])),
             retries=int(fields.get("retries", 0)),
             queue_prefix=fields["queue_prefix"],
             batches=int(fields["batches"]),
@@ -183,6 +185,7 @@ class Job:
             spool_host=fields.get("spool_host"),
             producer_until_ms=int(fields["producer_until_ms"]) if "producer_until_ms" in fields else None,
             lost_aggregations=int(fields.get("lost_aggregations", 0)),
+            diverted=fields.get("diverted") == fields["uid"],  # a retry has another uid, and begins undiverted
         )
 
 
@@ -381,10 +384,51 @@ class JobRecord:
         """Ends a lease before its time; False where it was lost already."""
         return bool(self._run("release", ["leases", "holders"], batch, holder))
 
-    def hand_back(self, uid: str, batch: int, holder: str, reason: str) -> None:
-        """Gives a batch back, and says why to those who follow the job."""
-        if self.give_back(batch, holder):
-            self._change(uid, "refusal", reason)
+    def divert(
+        self, job: Job, batch: int, holder: str, worker: str, reason: str, *,
+        again_s: float = 0, unless_alone: bool = False, others: Sequence[str] = (),
+    ) -> str:  # fmt: skip
+        """Gives a batch back and notes that this worker cannot serve the job, for so long or (0) for good.
+
+        From now on the job's messages belong into `own_queue`. Returns `diverted`; `alone` where none of the `others` may
+        serve it (only asked for with `unless_alone`; nothing is changed then); or `unknown`, `cancelled`, `finished`.
+        """
+        parts = ["", "leases", "holders", "refusals", f"={DIVERTED}"]
+        queue = own_queue(job.queue_prefix, job.uid)
+        answer: str = self._run(
+            "divert", parts, job.uid, batch, holder, worker, reason, int(again_s * 1000), job.name, queue,
+            int(unless_alone), *others,
+        )  # fmt: skip
+        return answer
+
+    def waits_for(self, batch: int, send: int) -> bool:
+        """Whether a batch is not done, and this its last sending."""
+        return bool(self._client.zscore(self._part("open"), str(batch)) == send)
+
+    def refusals(self) -> dict[str, str]:
+        """The reason of each worker that refuses this job, or is about to try again; also of workers that are gone."""
+        found = parse_refusals(self._client.hgetall(self._part("refusals")))
+        return {worker: refusal.reason for worker, refusal in found.items()}
+
+    def refusal_of(self, worker: str) -> str | None:
+        """Why this worker refuses the job just now."""
+        note = self._client.hget(self._part("refusals"), worker)
+        refusal = parse_refusals({b"": note}).get("") if note is not None else None
+        return refusal.reason if refusal and refusal.holds(server_ms(self._client)) else None
+
+    def forget_refusal(self, worker: str) -> None:
+        """The worker may serve the job again."""
+        self._client.hdel(self._part("refusals"), worker)
+
+    def embed_queue(self) -> str:
+        """Where the job's batches go now; also of a record that cannot be read."""
+        prefix, uid, diverted = self._client.hmget(self._key, "queue_prefix", "uid", "diverted")
+        prefix = os.fsdecode(prefix or b"")
+        return own_queue(prefix, os.fsdecode(uid)) if uid and uid == diverted else f"{prefix}embed"
+
+    def undivert(self, queue: str) -> bool:
+        """Forgets that the job was diverted, with what is left in its queue; False while it is unfinished."""
+        return bool(self._run("undivert", ["", f"={DIVERTED}", f"={queue}"], self.name, queue))
 
     def commit(
         self, uid: str, batch: int, block: bytes, outcomes: dict[str, int], faces: int, totals: Mapping[str, int] = {}

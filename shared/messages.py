@@ -7,12 +7,15 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 
 from shared.errors import BadMessage, WrongUsage
+from shared.paths import check_relative
 
 EMBED_TASK = "facequeue.embed_batch"
 AGGREGATE_TASK = "facequeue.aggregate"
 VERSION = 1
 MOST_IMAGES = 1024
 _JOB_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+UID_PATTERN = r"^[0-9a-f]{32}$"
+"""A job's uid: part of the names of files and queues."""
 
 
 def check_job_name(name: str) -> str:
@@ -26,11 +29,9 @@ def check_job_name(name: str) -> str:
 
 def _check_path(value: Any) -> str:
     # Not pydantic's `str`: it refuses surrogates, which stand for the bytes of names that are not UTF-8.
-    if not isinstance(value, str) or not value or "\0" in value:
+    if not value:
         raise ValueError("not a path")
-    if value.startswith("/") or ".." in value.split("/"):
-        raise ValueError("path leads out of the data root")
-    return value
+    return check_relative(value)
 
 
 ImagePath = Annotated[str, PlainValidator(_check_path)]
@@ -41,7 +42,7 @@ class _Message(BaseModel):
 
     version: Literal[1]
     job: Annotated[str, Field(pattern=_JOB_NAME)]
-    uid: Annotated[str, Field(min_length=1, max_length=64)]
+    uid: Annotated[str, Field(pattern=UID_PATTERN)]
     """Tells this job from an earlier one of the same name."""
 
 

@@ -8,6 +8,22 @@ from pathlib import Path
 from shared.errors import LinkedFolder, OutsideDataRoot
 
 
+def check_relative(value: object) -> str:
+    """The value, if it can be a path below a folder; else ValueError says why not. Empty: the folder itself.
+
+    Names that are not UTF-8 pass: their bytes are surrogates, as `os.fsdecode` makes them. Other surrogates stand for no byte.
+    """
+    if not isinstance(value, str) or "\0" in value:
+        raise ValueError("not a path")
+    if value.startswith("/") or ".." in value.split("/"):
+        raise ValueError("path leads out of the data root")
+    try:
+        os.fsencode(value)
+    except UnicodeEncodeError:
+        raise ValueError("path holds a surrogate that no file name can hold") from None
+    return value
+
+
 def resolve_inside(root: Path, relative: str) -> Path:
     """The file's real path, symbolic links resolved.
 

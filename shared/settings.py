@@ -77,6 +77,14 @@ class Settings(BaseSettings):
         Literal["auto", "openvino", "torch"], Field(description="`auto`: OpenVINO on the CPU where it is installed.")
     ] = "auto"
     device: Annotated[str, Field(description="`cpu`, `cuda` or `cuda:1`; `cuda` needs the torch backend.")] = "cpu"
+    cpu_isa: Annotated[
+        Literal["auto", "sse41", "avx", "avx2", "avx512_core"],
+        Field(
+            # oneDNN's own variables have their effect in any case, so they count as the setting.
+            validation_alias=AliasChoices("FACEQUEUE_CPU_ISA", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"),
+            description="Best instruction set that the networks use; where processors differ, the one all workers have.",
+        ),
+    ] = "auto"
     preload_weights: Annotated[
         Literal["casia-webface", "vggface2"], Field(description="Weights that a worker loads before it takes work.")
     ] = "casia-webface"
@@ -140,6 +148,11 @@ class Settings(BaseSettings):
             raise ValueError("it begins with redis://, rediss:// or unix://")
         _ = parts.port  # ValueError where it is none
         return url.replace("unix://", "redis+socket://", 1)  # kombu's spelling
+
+    @field_validator("cpu_isa", mode="before")
+    @classmethod
+    def _lower_isa(cls, isa: object) -> object:
+        return isa.lower() if isinstance(isa, str) else isa
 
     @field_validator("device")
     @classmethod

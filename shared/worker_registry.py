@@ -23,6 +23,8 @@ class Worker:
     started_ms: int = 0
     current: list[str] = field(default_factory=list)
     """`<job>:<batch>` of the batches that it works on."""
+    refuses: dict[str, str] = field(default_factory=dict)
+    """Why it does not serve which jobs."""
 
 
 def announce(client: Client, worker: Worker, lease_s: float) -> None:

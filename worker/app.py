@@ -44,6 +44,7 @@ def _before_the_fork(sender: Any, **_: Any) -> None:
     _processes = int(sender.concurrency or 1)
     if embeds():
         settings = get_settings()
+        models.runtime(settings)  # so that no child has to ask a GPU again
         # Read by OpenMP when a child loads its first library.
         os.environ.setdefault("OMP_NUM_THREADS", str(models.thread_count(settings, _processes)))
         name = settings.preload_weights

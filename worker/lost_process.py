@@ -27,6 +27,7 @@ from shared.outcomes import Outcome
 from shared.server import Client, connect
 from shared.settings import get_settings
 from worker.progress import PROGRESS, images_stored
+from worker.subscriptions import look_now_if_refused
 
 _log = get_logger("lost_process")
 
@@ -42,6 +43,7 @@ class BatchRequest(Request):  # type: ignore[misc]
         def on_success(self: Self, failed__retval__runtime: Any, **kwargs: Any) -> None:
             theirs(self, failed__retval__runtime, **kwargs)
             failed, answer, _ = failed__retval__runtime
+            look_now_if_refused(answer)
             images = 0 if failed else images_stored(answer, self.kwargs.get("message"))
             if images:
                 PROGRESS.add(self.worker_pid, images)
@@ -107,9 +109,8 @@ def _count(request: BatchRequest, verdict: str, *, send_again: bool) -> None:
             return
         _log.warning("%s lost its process (%s)", batch.describe(), verdict, extra={"action": "process_lost"})
         if send_again:
-            settings = get_settings()
             again = batch.model_copy(update={"send": answer[0]})
-            send_batch(request.task.app, settings, settings.embed_queue, again, again=True)
+            send_batch(request.task.app, get_settings(), record.embed_queue(), again, again=True)
     except BadMessage:
         return
     # The main process must live on. The lease runs out, and the reconciler sends the batch again.

@@ -19,10 +19,16 @@ from worker import weights
 from worker.cascade import STRIP_PIXELS, detect_faces
 from worker.cores import usable_cores
 from worker.decode import DECODER
+from worker.instruction_set import check_instruction_set, instruction_set, pin_instruction_set
 from worker.pipeline import Networks
 
 _PREPARE_TIMEOUT_S = 3600.0  # seconds for converting; the rest is for fetching 112 MB over a slow line
 _COUNT_TIMEOUT_S = 50.0  # seconds for importing torch, which is slow from a cold disk
+_GPU_QUESTION = """
+import sys, torch
+count, index = torch.cuda.device_count(), int(sys.argv[1])
+print(count, "sm_%d%d" % torch.cuda.get_device_capability(index) if index < count else "")
+"""
 _log = get_logger("models")
 loads = 0
 """How often this process has loaded networks."""
@@ -50,14 +56,9 @@ def check_device(settings: Settings) -> None:
     """ContractError, with the reason, where the backend or the GPU that is asked for is not here."""
     choose_backend(settings)
     if settings.device == "cpu":
+        check_instruction_set(settings)
         return
-    # Asked in a process of its own: torch must not have run in a process that forks.
-    command = [sys.executable, "-c", "import torch; print(torch.cuda.device_count())"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_COUNT_TIMEOUT_S)
-        gpus = int(done.stdout.split()[-1])
-    except (subprocess.TimeoutExpired, ValueError, IndexError):
-        gpus = 0
+    gpus, _ = _ask_gpu(settings.device)
     wanted = int(settings.device.partition(":")[2] or 0)
     if wanted >= gpus:
         found = "no GPU" if gpus == 0 else f"{gpus} GPU(s), counted from 0"
@@ -67,10 +68,29 @@ def check_device(settings: Settings) -> None:
         )
 
 
+@lru_cache(maxsize=2)
 def runtime(settings: Settings) -> Runtime:
     """This worker's part of every contract it serves."""
-    # Which of the GPUs it is makes no difference to a job: cuda and cuda:1 may share one.
-    return Runtime(backend=choose_backend(settings), device=settings.device.partition(":")[0], decoder=DECODER)
+    # Which of the GPUs it is makes no difference to a job, if it is of the same kind: cuda and cuda:1 may share one.
+    return Runtime(
+        backend=choose_backend(settings),
+        device=settings.device.partition(":")[0],
+        instruction_set=instruction_set(settings) if settings.device == "cpu" else _ask_gpu(settings.device)[1],
+        decoder=DECODER,
+    )
+
+
+def _ask_gpu(device: str) -> tuple[int, str]:
+    """How many GPUs there are, and this one's compute capability (`sm_90`), empty where it is not there."""
+    index = int(device.partition(":")[2] or 0)
+    # Asked in a process of its own: torch must not have run in a process that forks.
+    command = [sys.executable, "-c", _GPU_QUESTION, str(index)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_COUNT_TIMEOUT_S)
+        count, *capability = done.stdout.splitlines()[-1].split()
+        return int(count), capability[0] if capability else ""
+    except (subprocess.TimeoutExpired, ValueError, IndexError):
+        return 0, ""
 
 
 def are_prepared(name: str, sha256: str, settings: Settings) -> bool:
@@ -105,6 +125,7 @@ def load_networks(name: str, sha256: str, settings: Settings, threads: int) -> N
     """The networks with these weights, ready to run; kept for the life of the process."""
     global loads
     started = time.monotonic()
+    pin_instruction_set(settings)
     backend = choose_backend(settings)
     folder = weights.prepared_folder(name, sha256, backend, settings)
     if not weights.is_prepared(folder):
@@ -142,15 +163,21 @@ def _warm_up(networks: Networks) -> None:
     networks.embed(np.zeros((16, 3, CROP_PX, CROP_PX), np.float32))
 
 
-def serve_contract(contract: Contract, agreed: dict[str, str], mine: Runtime) -> None:
-    """ContractError where this worker cannot give the embeddings of this job."""
-    if agreed != mine.as_dict():
+def check_runtime(agreed: dict[str, str], mine: Runtime) -> None:
+    """ContractError where a job was begun with another runtime than this worker's."""
+    here = mine.as_dict()
+    if agreed != here:
+        names = [*here, *sorted(agreed.keys() - here.keys())]
         different = [
-            f"{key}: {agreed.get(key)} there, {value} here"
-            for key, value in mine.as_dict().items()
-            if agreed.get(key) != value
+            f"{name}: {agreed.get(name, 'not stated')} there, {here.get(name, 'not known')} here"
+            for name in names
+            if agreed.get(name) != here.get(name)
         ]
         raise ContractError("the job was begun with another " + "; ".join(different))
+
+
+def check_contract(contract: Contract) -> None:
+    """ContractError where this version cannot give the embeddings of this contract."""
     for field in fields(contract):
         # What a producer can choose has no default, or any value of it can be served; the rest is fixed by this version.
         theirs = getattr(contract, field.name)

@@ -54,7 +54,8 @@ class Reconciler:
         hurry = self._relief.step(unfinished)
         suspects: Suspects = {}
         # Read before the records: what is sent meanwhile looks lost once, what is taken meanwhile is leased or looks so once.
-        waiting = waiting_tasks(self._client, self._settings.embed_queue) if unfinished else set()
+        queues = {self._settings.embed_queue, *(job.embed_queue for job in unfinished)} if unfinished else set()
+        waiting = {task for queue in sorted(queues) for task in waiting_tasks(self._client, queue)}
         to_aggregate = [job for job in unfinished if job.state == "sealed" and job.complete and job.problem is None]
         aggregations = waiting_aggregations(self._client, self._settings.aggregate_queue) if to_aggregate else set()
         try:
@@ -97,7 +98,7 @@ class Reconciler:
                 continue
             new_send, paths = again
             message = EmbedBatch(version=1, job=job.name, uid=job.uid, batch=batch, send=new_send, images=paths)
-            send_batch(self._app, self._settings, self._settings.embed_queue, message, again=True)
+            send_batch(self._app, self._settings, record.embed_queue(), message, again=True)
             _log.warning("%s was lost and is sent again", message.describe(), extra={"action": "batch_resent"})
 
     def _is_lost(self, key: Suspect, suspects: Suspects) -> bool:

@@ -10,14 +10,15 @@ from typing import Any, TypeVar
 import numpy as np
 import redis
 from celery import Task
-from celery.exceptions import Ignore, Reject
+from celery.exceptions import Ignore
 
 from shared.celery_app import SERVER_PATIENCE_S, send_aggregate
-from shared.errors import BadMessage, ContractError, FaceQueueError, WeightsError, WrongUsage
+from shared.errors import BadMessage, ContractError, FaceQueueError, FolderMissing, WeightsError, WrongUsage
 from shared.job import Job, JobRecord
 from shared.logs import get_logger
 from shared.messages import AGGREGATE_TASK, EMBED_TASK, Aggregate, EmbedBatch, parse_message
 from shared.metrics import count_batch
+from shared.outcomes import Outcome
 from shared.server import Client, connect
 from shared.settings import get_settings
 from worker import models
@@ -25,7 +26,10 @@ from worker.app import app, processes
 from worker.block import Block
 from worker.cache import ImageCache
 from worker.cores import usable_cores
+from worker.diversion import Diversion
 from worker.lost_process import BatchTask
+from worker.mount import check_job_folder, find_missing_parent, missing_parent
+from worker.pipeline import Networks, Result
 from worker.poison import NotWanted, Run
 from worker.profiling import profiled
 from worker.refuse import refuse
@@ -35,7 +39,6 @@ from worker.results import write_results
 from worker.spooling import read_blocks, remove_spool
 
 _log = get_logger("tasks")
-_HAND_BACK_PAUSE_S = 1.0
 _commit_ms = 0.0  # of this process's last commit
 T = TypeVar("T")
 
@@ -91,23 +94,27 @@ def embed_batch(self: Task, message: Any = None, **unknown: Any) -> str:
         job = record.load()
     except WrongUsage as error:
         return f"not wanted: {error}"
+    diversion = Diversion(_client(), app, job, batch, str(self.request.hostname), holder)
+    if job.uid == batch.uid and (reason := diversion.known_reason()):
+        return diversion.pass_on(reason)
     started_ms = time.time() * 1000
     lease = record.take(batch.uid, batch.batch, batch.send, holder, get_settings().lease_s)
     if isinstance(lease, str):
         return f"not wanted: {lease}"
     try:
         networks = _networks_for(job, record)
-    except (ContractError, WeightsError) as error:
-        _log.warning("%s handed back: %s", batch.describe(), error, extra={"action": "batch_handed_back"})
-        record.hand_back(batch.uid, batch.batch, holder, str(error))
-        time.sleep(_HAND_BACK_PAUSE_S)
-        raise Reject(str(error), requeue=True) from None
-    cache = _cache(job)
-    try:
+        diversion.forget()
+        cache = _cache(job)
         with profiled(get_settings().profile_dir):
             results = Run(_quick_client(), job, batch, holder, networks, cache).process(lease)
-    except NotWanted as reason:
-        return f"not wanted: {reason}"
+        missing = _missing_folder(job, batch, results)
+    except (ContractError, WeightsError, FolderMissing) as error:
+        return str(diversion.divert(error))
+    except NotWanted as why:
+        return f"not wanted: {why}"
+    # Where no other worker can look, the folder is gone: its images are recorded as unreadable.
+    if missing is not None and (answer := diversion.divert(missing, unless_alone=True)) is not None:
+        return answer
     block = Block(
         batch=batch.batch, attempt=lease.attempt, worker=holder.replace("/", "-"), started_ms=int(started_ms),
         ended_ms=int(time.time() * 1000), commit_ms=_commit_ms, images=[result.record for result in results],
@@ -132,12 +139,32 @@ def _cache(job: Job) -> ImageCache:
     return ImageCache(_quick_client(), job.contract, runtime, settings.cache_ttl_s, settings.cache_max_mib)
 
 
-def _networks_for(job: Job, record: JobRecord) -> Any:
+def _networks_for(job: Job, record: JobRecord) -> Networks:
+    """The networks for a job. Whoever cannot serve it raises before the job's runtime is agreed upon."""
     settings = get_settings()
     mine = models.runtime(settings)
-    models.serve_contract(job.contract, record.agree_on_runtime(job.uid, mine), mine)
+    models.check_contract(job.contract)
+    if job.runtime is not None:
+        models.check_runtime(job.runtime, mine)  # before loading, which may take minutes
+    if not job.options.inline:
+        check_job_folder(settings.data_root, job.options.folder)
     threads = models.thread_count(settings, processes())
-    return models.load_networks(job.contract.weights, job.contract.weights_sha256, settings, threads)
+    networks = models.load_networks(job.contract.weights, job.contract.weights_sha256, settings, threads)
+    agreed = record.agree_on_runtime(job.uid, mine)
+    if not agreed:
+        raise NotWanted("the job is gone")
+    models.check_runtime(agreed, mine)
+    return networks
+
+
+def _missing_folder(job: Job, batch: EmbedBatch, results: list[Result]) -> FolderMissing | None:
+    """Which subfolder is not in this worker's data root, where images could not be read; raises where it is the job's own."""
+    if job.options.inline or not any(result.record.outcome == Outcome.UNREADABLE for result in results):
+        return None
+    root = get_settings().data_root
+    check_job_folder(root, job.options.folder)  # it may have gone while the batch ran
+    parent = find_missing_parent(root, batch.images)
+    return None if parent is None else missing_parent(root, parent)
 
 
 @app.task(bind=True, name=AGGREGATE_TASK, max_retries=0, soft_time_limit=None, time_limit=None)

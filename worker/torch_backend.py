@@ -76,6 +76,9 @@ class TorchNetworks:
     def __init__(self, folder: Path, threads: int, device: str) -> None:
         torch.set_num_threads(threads)
         self._device = torch.device(device)
+        # Its 10 bits of mantissa would cost embeddings three digits, and only on GPUs that have it.
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
         embedder = StandardisedEmbedder(new_resnet())
         state = torch.load(folder / "embedder.pt", map_location="cpu", weights_only=True)
         embedder.load_state_dict(state)

@@ -24,10 +24,12 @@ from worker.progress import work_in_hand
 from worker.reconcile import Reconciler
 from worker.resources import Sampler
 from worker.sample_log import SampleLog
+from worker.subscriptions import LOOK_NOW, Subscriptions, describe
 
 _log = get_logger("upkeep")
 _HURRY_S = 0.5
 _SEND_PAUSE_S = 0.2
+_LOOK_S = 1.0
 
 
 class Upkeep(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -40,6 +42,7 @@ class Upkeep(bootsteps.StartStopStep):  # type: ignore[misc]
         self._stop = threading.Event()
         self._sampler: Sampler | None = None
         self._reconciler: Reconciler | None = None
+        self._subscriptions: Subscriptions | None = None
 
     def start(self, parent: Any) -> None:
         """Called when the worker's pool is up."""
@@ -51,13 +54,20 @@ class Upkeep(bootsteps.StartStopStep):  # type: ignore[misc]
         self._sampler = sampler
         host, started_ms = socket.gethostname(), int(time.time() * 1000)
 
+        subscriptions: Subscriptions | None = None
+        if settings.embed_queue in queues:
+            subscriptions = self._subscriptions = Subscriptions(parent, client, settings.queue_prefix, name)
+
         def keep_leases() -> None:
             current = [f"{job}:{batch}" for job, batch in sorted(work_in_hand().values())]
-            me = Worker(name, queues, parent.concurrency, sampler.latest(), host, started_ms, current)
+            refuses = dict(subscriptions.refused) if subscriptions else {}
+            me = Worker(name, queues, parent.concurrency, sampler.latest(), host, started_ms, current, refuses)
             announce(client, me, settings.lease_s)
             _renew_leases(client, settings.lease_s)
 
         self._every(settings.lease_s / 5, keep_leases)
+        if subscriptions is not None:
+            self._every(_LOOK_S, subscriptions.step, wake=LOOK_NOW)
         self._every(settings.sample_interval_s, sampler.sample)
         self._every(_SEND_PAUSE_S, lambda: sampler.send(client))
         if settings.aggregate_queue in queues:
@@ -89,10 +99,11 @@ class Upkeep(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def info(self, parent: Any) -> dict[str, Any]:
         """Merged into `celery inspect stats`, and so into Flower's page of this worker."""
-        return {"psutil": self._sampler.latest() if self._sampler else {}}
+        refuses = describe(self._subscriptions.refused) if self._subscriptions else []
+        return {"psutil": (self._sampler.latest() if self._sampler else {}) | ({"refuses": refuses} if refuses else {})}
 
-    def _every(self, interval_s: float, step: Callable[[], bool | None]) -> None:
-        """Calls `step` again and again; where it returns True, again very soon."""
+    def _every(self, interval_s: float, step: Callable[[], bool | None], wake: threading.Event | None = None) -> None:
+        """Calls `step` again and again; where it returns True, again very soon, and when `wake` is set, at once."""
 
         def loop() -> None:
             while not self._stop.is_set():
@@ -102,7 +113,7 @@ class Upkeep(bootsteps.StartStopStep):  # type: ignore[misc]
                 # The server may be away for a while; the next round tries again.
                 except Exception as error:
                     _log.warning("%s", error, extra={"action": "upkeep_failed"})
-                self._stop.wait(min(interval_s, _HURRY_S) if hurry else interval_s)
+                (wake or self._stop).wait(min(interval_s, _HURRY_S) if hurry else interval_s)
 
         threading.Thread(target=loop, daemon=True, name=f"upkeep-{getattr(step, '__name__', 'step')}").start()
 

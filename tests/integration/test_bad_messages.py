@@ -24,7 +24,7 @@ from shared.dead_letters import (
 from shared.messages import AGGREGATE_TASK, EMBED_TASK
 from tests.conftest import Stage, wait_until
 
-MESSAGE = {"version": 1, "job": "j", "uid": "u", "batch": 0, "send": 1, "images": ["a.jpg"]}
+MESSAGE = {"version": 1, "job": "j", "uid": "0" * 32, "batch": 0, "send": 1, "images": ["a.jpg"]}
 MEGABYTES = 10 * 2**20
 
 
@@ -85,6 +85,7 @@ def _bad_messages(template: dict[str, Any]) -> list[tuple[bytes, str]]:
         message("images", images=[]), message("images", images=["a.jpg"] * 2000), message("out of the data root", images=["../a.jpg"]),
         message("out of the data root", images=["a/../../b.jpg"]), message("out of the data root", images=["/etc/passwd"]),
         message("not a path", images=["a\0b"]), message("not a path", images=[7]),
+        message("surrogate", images=["a\ud800.jpg"]), message("uid", uid="../" * 10 + "ab"),
         headers("Extra", task=AGGREGATE_TASK),
     ]  # fmt: skip
 

@@ -101,7 +101,7 @@ def test_what_adds_is_refused_whole_and_the_rest_works(stage: Stage) -> None:
     assert [worker.name for worker in living_workers(stage.client)] == ["w"]
     assert record.take(job.uid, 0, 1, "h", 5) == Lease(attempt=1, losses=0)
     assert record.renew(0, "h", 5)
-    record.hand_back(job.uid, 0, "h", "no weights")
+    record.divert(job, 0, "h", "w", "no weights")
     assert record.load().refusal == "no weights"
     assert record.find_unleased() == {0: "1"}
     assert record.resend(job.uid, 0, "1") == (4, ["a.jpg"])

@@ -13,7 +13,7 @@ from worker.reconcile import Reconciler
 CONTRACT = Contract(
     faces="largest", mode="fast", margin_px=32, weights="casia-webface", weights_sha256=KNOWN_WEIGHTS["casia-webface"]
 )
-RUNTIME = Runtime(backend="b 1", device="cpu", decoder="d 1")
+RUNTIME = Runtime(backend="b 1", device="cpu", instruction_set="i", decoder="d 1")
 
 
 def make_job(stage: Stage, name: str = "j") -> tuple[JobRecord, Job]:
@@ -32,7 +32,7 @@ def test_what_is_said_to_a_deleted_job_does_not_revive_it(stage: Stage) -> None:
     assert record.take(job.uid, 0, send, "h", 5) == Lease(attempt=1, losses=0)
     assert record.claim_aggregation("h", 5)
     record.delete()
-    record.hand_back(job.uid, 0, "h", "no weights")
+    record.divert(job, 0, "h", "w", "no weights")
     assert record.agree_on_runtime(job.uid, RUNTIME) == {}
     record.go_on(job.uid)
     record.attach_producer(job.uid)

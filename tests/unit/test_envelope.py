@@ -14,7 +14,7 @@ from shared.messages import EMBED_TASK
 from worker.envelope import check_envelope, check_task_message, read_envelope
 from worker.transport import Transport, use_guarded_transport
 
-MESSAGE = {"version": 1, "job": "j", "uid": "u", "batch": 0, "send": 1, "images": ["a.jpg"]}
+MESSAGE = {"version": 1, "job": "j", "uid": "0" * 32, "batch": 0, "send": 1, "images": ["a.jpg"]}
 HEADERS = {"lang": "py", "task": EMBED_TASK, "id": "j:0:1", "eta": None, "retries": 0, "timelimit": [90.0, None]}
 NO_OPTIONS = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 

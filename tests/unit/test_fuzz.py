@@ -16,7 +16,7 @@ from worker.decode import ImageTrouble, Limits, decode
 
 LIMITS = Limits(2**20, 100_000)
 FUZZ = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
-GOOD = {"version": 1, "job": "j", "uid": "u", "batch": 0, "send": 1, "images": ["a/b.jpg", "c.png"]}
+GOOD = {"version": 1, "job": "j", "uid": "0" * 32, "batch": 0, "send": 1, "images": ["a/b.jpg", "c.png"]}
 
 _texts = st.text(max_size=20) | st.sampled_from(
     ["..", "/", "a/../b", "../", "/etc/passwd", "a\0b", "a//..", "\udcff", "."]

@@ -5,7 +5,7 @@ import pytest
 from shared.errors import BadMessage, WrongUsage
 from shared.messages import EmbedBatch, check_job_name, pack_paths, parse_message, unpack_paths
 
-GOOD = {"version": 1, "job": "photos-1", "uid": "u", "batch": 0, "send": 1, "images": ["a/b.jpg"]}
+GOOD = {"version": 1, "job": "photos-1", "uid": "0" * 32, "batch": 0, "send": 1, "images": ["a/b.jpg"]}
 
 
 def test_a_good_message_passes() -> None:
@@ -20,10 +20,11 @@ def test_a_good_message_passes() -> None:
     [
         {"version": 2}, {"version": "1"}, {"job": "../x"}, {"job": "a/b"}, {"batch": -1}, {"batch": "0"}, {"images": []},
         {"images": ["/etc/passwd"]}, {"images": ["a/../../b"]}, {"images": [7]}, {"images": ["a\0b"]}, {"extra": 1},
+        {"images": ["a\ud800.jpg"]}, {"images": ["\udc7f"]}, {"uid": "../../x"}, {"uid": "A" * 32}, {"uid": "0" * 32 + "\n"},
     ],
 )  # fmt: skip
 def test_a_bad_message_is_refused_in_words(change: dict[str, object]) -> None:
-    """Wrong version, wrong types, unknown fields, paths that climb out."""
+    """Wrong version, wrong types, unknown fields, paths that climb out or name no file, a uid that is none."""
     with pytest.raises(BadMessage):
         parse_message(EmbedBatch, GOOD | change)
 

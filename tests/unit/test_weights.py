@@ -237,15 +237,23 @@ def test_a_gpu_that_is_not_there_ends_the_worker_in_a_line() -> None:
     assert re.fullmatch(r"worker: The device 'cuda' was asked for, and torch finds no GPU here\. .*\n", done.stderr)
 
 
+FAKE_TORCH = """
+class cuda:
+    device_count = staticmethod(lambda: 2)
+    get_device_capability = staticmethod(lambda index: [(8, 0), (9, 0)][index])
+"""
+
+
 @pytest.mark.parametrize(("device", "found"), [("cuda:1", ""), ("cuda", ""), ("cuda:2", r"2 GPU\(s\), counted from 0")])
 def test_gpus_are_counted_from_0(device: str, found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of two, the second is there and the third is not; which one it is makes no other contract."""
-    python = tmp_path / "python"
-    python.write_text("#!/bin/sh\necho 2\n")
-    python.chmod(0o755)
-    monkeypatch.setattr("sys.executable", str(python))
+    """Of two, the second is there and the third is not; which one it is makes no other contract, its compute capability does."""
+    (tmp_path / "torch.py").write_text(FAKE_TORCH)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     settings = Settings(_env_file=None, backend="torch", device=device)
-    assert models.runtime(settings).device == "cuda"
+    models.runtime.cache_clear()
+    runtime = models.runtime(settings)
+    assert runtime.device == "cuda"
+    assert runtime.instruction_set == ({"cuda": "sm_80", "cuda:1": "sm_90"}.get(device, ""))
     if not found:
         models.check_device(settings)
         return

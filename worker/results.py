@@ -5,11 +5,12 @@ import json
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ from worker.tally import Tally, utc
 
 _SPARE_BYTES = 16 * 2**20  # tables, summary and resource logs, beside the arrays
 _BYTES_AN_IMAGE = 300  # of images.csv and faces.csv
+Samples = Mapping[str, Iterable[dict[str, str]]]
+"""By worker, in order."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def write_results(
     retried: dict[int, str],
     results_dir: Path,
     *,
-    resources: Callable[[], dict[str, list[dict[str, str]]]],
+    resources: Callable[[], Samples],
     profiles: Path | None = None,
     threads: int,
     distances_max_bytes: float,
@@ -218,19 +221,22 @@ def _write_matrix(scratch: Path, faces: int, threads: int) -> None:
         out.flush()
 
 
-def _write_resources(
-    resources: dict[str, list[dict[str, str]]], folder: Path, earlier: dict[str, list[dict[str, str]]]
-) -> None:
-    """A file a worker; before its samples those of `earlier` times, since a worker outlives many jobs."""
+def _write_resources(resources: Samples, folder: Path, earlier: Samples) -> None:
+    """A file for each worker that has samples; those of `earlier` times come first, since a worker outlives many jobs."""
     folder.mkdir()
     for worker in sorted({*resources, *earlier}):
-        fresh = resources.get(worker, [])
-        begins = min((sample["time"] for sample in fresh), default="~")  # after every time
-        samples = [sample for sample in earlier.get(worker, []) if (sample.get("time") or "~") < begins] + fresh
-        with (folder / f"{worker}.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, SAMPLE_COLUMNS, extrasaction="ignore", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(samples)
+        fresh = iter(resources.get(worker, ()))
+        first = next(fresh, None)
+        begins = first["time"] if first else "~"  # after every time
+        before = (sample for sample in earlier.get(worker, ()) if (sample.get("time") or "~") < begins)
+        samples = chain(before, [first] if first else [], fresh)
+        one = next(samples, None)
+        if one is not None:
+            with (folder / f"{worker.replace('/', '-')}.csv").open("w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, SAMPLE_COLUMNS, extrasaction="ignore", lineterminator="\n")
+                writer.writeheader()
+                writer.writerow(one)
+                writer.writerows(samples)
 
 
 def _summarise(job: Job, tally: Tally, matrix_absent: str | None, phases: dict[str, str]) -> dict[str, Any]:

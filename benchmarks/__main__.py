@@ -26,6 +26,7 @@ def main() -> None:
         ("Memory over 3,000 images", ["scaling.py", humans, lfw / "images", "--copies", 2, "--runs", "1x1"]),
         ("What a worker's samples cost", ["sampler.py", humans]),
         ("What one server carries", ["commits.py"]),
+        ("What reading results takes", ["results_memory.py"]),
         ("Accuracy on pairs", ["pairs.py", lfw / "images", pairs, "--margin", 32, "--mirror"]),
     ]
     parts = [

@@ -3,6 +3,7 @@
 import os
 import stat
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -14,7 +15,7 @@ from PIL import Image, ImageOps
 
 from shared.errors import OutsideDataRoot
 from shared.paths import resolve_inside
-from shared.report.results_folder import Face, ImageFile
+from shared.report.tables import Face, ImageFile
 
 # What workers read (worker/decode.py), and nothing else: some of Pillow's readers run other programs.
 FORMATS = (
@@ -47,7 +48,7 @@ class Thumbnails:
 
 
 def cut_thumbnails(
-    faces: list[Face], images: list[ImageFile], root: Path | None, *, seconds: float | None = None
+    faces: list[Face], images: Iterable[ImageFile], root: Path | None, *, seconds: float | None = None
 ) -> Thumbnails:
     """Thumbnails of `faces`, from the images below `root`; none leads out of it.
 
@@ -57,10 +58,10 @@ def cut_thumbnails(
     if root is None or not root.is_dir():
         return Thumbnails([None] * len(faces), side_px, len(faces), 0)
     _register_formats()
-    size_of = {image.path: (image.width, image.height) for image in images}
     faces_of: dict[str, list[int]] = {}
     for index, face in enumerate(faces):
         faces_of.setdefault(face.path, []).append(index)
+    size_of = {image.path: (image.width, image.height) for image in images if image.path in faces_of}
     deadline = None if seconds is None else time.monotonic() + seconds
     jpegs: list[bytes | None] = [None] * len(faces)
     late = 0

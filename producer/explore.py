@@ -25,14 +25,14 @@ def show_neighbours(folder: Path, image: str, count: int, *, as_csv: bool) -> No
     faces = find_faces(results, image)
     rows, distances = nearest(results.distances, np.array(faces), count)
     lines = [
-        (face, results.faces[face].path, rank, int(other), results.faces[other].path, f"{distance:.4f}")
+        (face, results.faces.paths[face], rank, int(other), results.faces.paths[other], f"{distance:.4f}")
         for face, others, far in zip(faces, rows, distances, strict=True)
         for rank, (other, distance) in enumerate(zip(others, far, strict=True), start=1)
     ]
     if as_csv:
         _write_csv(("face", "path", "rank", "neighbor", "neighbor_path", "distance"), lines)
         return
-    print(f"{results.faces[faces[0]].path}: {counted(len(faces), 'face')}")
+    print(f"{results.faces.paths[faces[0]]}: {counted(len(faces), 'face')}")
     if not lines:
         print("There is no other face to compare.")
         return
@@ -54,16 +54,16 @@ def show_groups(folder: Path, threshold: float | None, *, as_csv: bool) -> None:
         )
     groups = find_groups(results.distances, chosen)
     if as_csv:
-        lines = [
-            (number, len(faces), face, results.faces[face].path)
+        lines = (
+            (number, len(faces), face, results.faces.paths[face])
             for number, faces in enumerate(groups.members, start=1)
             for face in faces
-        ]
+        )
         _write_csv(("group", "faces", "face", "path"), lines)
     else:
         shown = new_table("group", "faces", "images")
         for number, faces in enumerate(groups.people, start=1):
-            paths = dict.fromkeys(results.faces[face].path for face in faces)
+            paths = dict.fromkeys(results.faces.paths[face] for face in faces)
             shown.add_row(str(number), str(len(faces)), escape(", ".join(paths)))
         if groups.people:
             print_table(shown)

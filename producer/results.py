@@ -1,5 +1,6 @@
 """Finds a job's results, and the faces of an image in them."""
 
+from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def find_faces(results: Results, image: str) -> list[int]:
     WrongUsage says why there are none, or which images it could be.
     """
     wanted = printable(image).removeprefix("./")
-    paths = [row.path for row in results.images]
+    paths = results.images.paths
     found = [path for path in paths if path == wanted] or [path for path in paths if path.endswith(f"/{wanted}")]
     if len(found) > 1:
         raise WrongUsage(f"{len(found)} images end in {wanted}: {_some(found)}. Give more of the path.")
@@ -38,7 +39,7 @@ def find_faces(results: Results, image: str) -> list[int]:
         close = get_close_matches(wanted, paths, _MATCHES) or _named_like(wanted, paths)
         hint = f"Close to it: {_some(close)}." if close else "images.csv lists those that there are."
         raise WrongUsage(f"No image {wanted} in {printable(results.folder.name)}. {hint}")
-    faces = [face for face, row in enumerate(results.faces) if row.path == found[0]]
+    faces = [face for face, path in enumerate(results.faces.paths) if path == found[0]]
     if not faces:
         row = next(row for row in results.images if row.path == found[0])
         reason = f" ({row.error})" if row.error else ""
@@ -46,7 +47,7 @@ def find_faces(results: Results, image: str) -> list[int]:
     return faces
 
 
-def _named_like(wanted: str, paths: list[str]) -> list[str]:
+def _named_like(wanted: str, paths: Iterable[str]) -> list[str]:
     """Paths whose file name is close to the last part of `wanted`, or holds it."""
     name = wanted.rsplit("/", 1)[-1].lower()
     by_name: dict[str, list[str]] = {}

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from shared.outcomes import FAILED
@@ -23,13 +24,18 @@ def print_summary(folder: Path) -> None:
         else f"no distances: {distances['reason']}"
     )
     print(f"  embeddings.npy [{summary['faces']}, 512], {matrix}")
-    failed = [row for row in _rows(folder / "images.csv") if row["outcome"] in FAILED]
-    for row in failed[:_FAILURES_SHOWN]:
+    failed, more = [], 0
+    for row in _rows(folder / "images.csv"):
+        if row["outcome"] in FAILED:
+            failed.append(row)
+            more += len(failed) > _FAILURES_SHOWN
+            del failed[_FAILURES_SHOWN:]
+    for row in failed:
         print(f"  {row['outcome']}: {row['path']} ({row['error']})")
-    if len(failed) > _FAILURES_SHOWN:
-        print(f"  ... and {len(failed) - _FAILURES_SHOWN} more, all in images.csv")
+    if more:
+        print(f"  ... and {more} more, all in images.csv")
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def _rows(path: Path) -> Iterator[dict[str, str]]:
     with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+        yield from csv.DictReader(file)

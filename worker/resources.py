@@ -8,7 +8,6 @@ the kernel has to walk its pages, 3.5 ms for each: it is read at every 30th samp
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -16,17 +15,13 @@ from typing import Any
 import psutil
 import redis
 
-from shared.job import PREFIX
 from shared.logs import get_logger
 from shared.server import Client
 from worker.loaded import count_loaded
 from worker.progress import PROGRESS, work_in_hand
 from worker.sample_log import SampleLog
+from worker.sample_streams import SampleStreams
 
-_STREAMS = f"{PREFIX}resources:"
-_SAMPLES_KEPT = 20_000  # a stream holds some hours of one worker, a few MiB
-_SAMPLES_LIFE_S = 24 * 3600
-_SAMPLES_WAITING = 2_000  # lines, while the server is away
 _WAIT_S = 1.0
 _USS_EVERY = 30  # samples
 MIB = 2**20
@@ -34,7 +29,7 @@ _log = get_logger("resources")
 
 
 class Sampler:
-    """Reads this process and its children: into the worker's log, and into its stream on the server.
+    """Reads this process and its children: into the worker's log, and into its streams on the server.
 
     Reading and sending are steps of two threads, so that the log goes on while the server is away.
     """
@@ -43,12 +38,12 @@ class Sampler:
         self, worker: str, children: Callable[[], Collection[int]], log: SampleLog | None, serves: Mapping[str, str]
     ) -> None:
         """`children` gives the pool's process ids; `serves` is what this worker can serve, for those who look at it."""
-        self._worker, self._children, self._log, self._serves = worker, children, log, serves
+        self._children, self._log, self._serves = children, log, serves
         self._main = psutil.Process()
         self._known = {self._main.pid: self._main}
         self._samples = 0
         self._latest: dict[str, Any] = {}
-        self._waiting: deque[dict[str, str]] = deque(maxlen=_SAMPLES_WAITING)
+        self._streams = SampleStreams(worker)
         self._fresh = threading.Event()
         self._server_away = False
 
@@ -70,7 +65,7 @@ class Sampler:
             "models_loaded": count_loaded(children),
             **self._serves,
         }
-        self._waiting.extend(rows)
+        self._streams.add(rows, time.time())
         self._fresh.set()
         if self._log is not None:
             self._log.write(rows)
@@ -80,21 +75,14 @@ class Sampler:
         if not self._fresh.wait(_WAIT_S):
             return
         self._fresh.clear()
-        rows = list(self._waiting)
         try:
-            with client.pipeline(transaction=False) as pipe:
-                for row in rows:
-                    pipe.xadd(_STREAMS + self._worker, row, maxlen=_SAMPLES_KEPT, approximate=True)
-                pipe.expire(_STREAMS + self._worker, _SAMPLES_LIFE_S)
-                pipe.execute()
+            self._streams.send(client)
         except redis.RedisError as error:
             if not self._server_away:
                 _log.warning("samples wait for the server: %s", error, extra={"action": "samples_wait"})
             self._server_away = True
             return
         self._server_away = False
-        for _ in range(min(len(rows), len(self._waiting))):
-            self._waiting.popleft()
 
     def _read(self, children: Collection[int]) -> list[dict[str, str]]:
         stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -141,15 +129,3 @@ def _if_allowed(read: Callable[[], Any]) -> Any:
         return read()
     except psutil.AccessDenied:
         return None
-
-
-def samples_between(client: Client, started_ms: int) -> dict[str, list[dict[str, str]]]:
-    """Every worker's samples from `started_ms` until now."""
-    found = {}
-    until = int(time.time() * 1000) + 1000
-    for key in client.scan_iter(match=f"{_STREAMS}*"):
-        entries = client.xrange(key, min=str(started_ms), max=str(until))
-        rows = [{name.decode(): value.decode() for name, value in fields.items()} for _, fields in entries]
-        if rows:
-            found[key.decode().removeprefix(_STREAMS)] = rows
-    return found

@@ -4,11 +4,12 @@ import csv
 import json
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,9 @@ from worker.sample_log import SAMPLE_COLUMNS
 from worker.sync import sync_to_disk
 from worker.tally import Tally, utc
 
+Samples = Mapping[str, Iterable[dict[str, str]]]
+"""By worker, in order."""
+
 
 @dataclass(frozen=True)
 class Written:
@@ -53,7 +57,7 @@ def write_results(
     retried: dict[int, str],
     results_dir: Path,
     *,
-    resources: Callable[[], dict[str, list[dict[str, str]]]],
+    resources: Callable[[], Samples],
     profiles: Path | None = None,
     threads: int,
     distances_max_bytes: float,
@@ -158,19 +162,22 @@ def _table(path: Path, columns: tuple[str, ...]) -> Iterator[Any]:
         yield writer
 
 
-def _write_resources(
-    resources: dict[str, list[dict[str, str]]], folder: Path, earlier: dict[str, list[dict[str, str]]]
-) -> None:
-    """A file a worker; before its samples those of `earlier` times, since a worker outlives many jobs."""
+def _write_resources(resources: Samples, folder: Path, earlier: Samples) -> None:
+    """A file for each worker that has samples; those of `earlier` times come first, since a worker outlives many jobs."""
     folder.mkdir()
     for worker in sorted({*resources, *earlier}):
-        fresh = resources.get(worker, [])
-        begins = min((sample["time"] for sample in fresh), default="~")  # after every time
-        samples = [sample for sample in earlier.get(worker, []) if (sample.get("time") or "~") < begins] + fresh
-        with (folder / f"{worker}.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, SAMPLE_COLUMNS, extrasaction="ignore", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(samples)
+        fresh = iter(resources.get(worker, ()))
+        first = next(fresh, None)
+        begins = first["time"] if first else "~"  # after every time
+        before = (sample for sample in earlier.get(worker, ()) if (sample.get("time") or "~") < begins)
+        samples = chain(before, [first] if first else [], fresh)
+        one = next(samples, None)
+        if one is not None:
+            with (folder / f"{worker.replace('/', '-')}.csv").open("w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, SAMPLE_COLUMNS, extrasaction="ignore", lineterminator="\n")
+                writer.writeheader()
+                writer.writerow(one)
+                writer.writerows(samples)
 
 
 def _summarise(job: Job, tally: Tally, matrix_absent: str | None, phases: dict[str, str]) -> dict[str, Any]:

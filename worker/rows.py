@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -136,16 +137,17 @@ def carry_over(folder: Path, summary: dict[str, Any]) -> dict[str, Any]:
     )
 
 
-def earlier_samples(folder: Path) -> dict[str, list[dict[str, str]]]:
-    """The samples that lie in a results folder, by worker. A file that cannot be read is left out: it is no reason to stop."""
-    found = {}
-    for path in sorted((folder / "resources").glob("*.csv")):
-        try:
-            with path.open(newline="", encoding="utf-8") as file:
-                found[path.stem] = list(csv.DictReader(file))
-        except (OSError, ValueError, csv.Error):
-            continue
-    return found
+def earlier_samples(folder: Path) -> dict[str, Iterator[dict[str, str]]]:
+    """The samples that lie in a results folder, by worker, read as they are asked for.
+
+    A file ends where it cannot be read: it is no reason to stop.
+    """
+    return {path.stem: _samples_in(path) for path in sorted((folder / "resources").glob("*.csv"))}
+
+
+def _samples_in(path: Path) -> Iterator[dict[str, str]]:
+    with suppress(OSError, ValueError, csv.Error), path.open(newline="", encoding="utf-8") as file:
+        yield from csv.DictReader(file)
 
 
 def carry_over_profiles(folder: Path, target: Path) -> None:

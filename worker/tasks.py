@@ -34,8 +34,8 @@ from worker.poison import NotWanted, Run
 from worker.profiling import profiled
 from worker.refuse import refuse
 from worker.report import write_report
-from worker.resources import samples_between
 from worker.results import write_results
+from worker.sample_streams import samples_between
 from worker.spooling import read_blocks, remove_spool
 
 _log = get_logger("tasks")

@@ -7,7 +7,7 @@ import numpy as np
 from shared.report.calibration import NEAR_DUPLICATE
 from shared.report.distances import Distances
 from shared.report.neighbours import nearest
-from shared.report.results_folder import Face, ImageFile
+from shared.report.tables import Face, Images
 
 MAX_PAIRS = 100
 _NEAREST = 8
@@ -25,16 +25,22 @@ class Duplicates:
     near_pairs: int
 
 
-def find_duplicates(images: list[ImageFile], faces: list[Face], distances: Distances) -> Duplicates:
+def find_duplicates(images: Images, faces: list[Face], distances: Distances) -> Duplicates:
     """Looks at every file, and at every face's nearest ones: a face with more copies than those has some pairs unlisted.
 
     `distances` are those between `faces`, in the same order.
     """
-    first_of = {image.path: image.same_as or image.path for image in images}
+    shown = {face.path for face in faces}
+    first_of: dict[str, str] = {}  # of copies among the files of `faces`
     copies: dict[str, list[str]] = {}
-    for path, first in first_of.items():
-        if first != path:
-            copies.setdefault(first, []).append(path)
+    copied_files = 0
+    for path, first in zip(images.paths, images.same_as, strict=True):
+        if first and first != path:
+            copied_files += 1
+            if path in shown:
+                first_of[path] = first
+            if first in copies or len(copies) < MAX_PAIRS:
+                copies.setdefault(first, []).append(path)
     # A face by the first file with its bytes and by its place there: copies of a file are one, so that no pair comes twice.
     alike = [(first_of.get(face.path, face.path), tuple(map(round, face.box))) for face in faces]
     met: set[frozenset[object]] = set()
@@ -45,8 +51,7 @@ def find_duplicates(images: list[ImageFile], faces: list[Face], distances: Dista
             met.add(same)
             pairs.append((a, b, distance))
     return Duplicates(
-        copies=list(copies.items())[:MAX_PAIRS], copied_files=sum(map(len, copies.values())), pairs=pairs[:MAX_PAIRS],
-        near_pairs=len(pairs),
+        copies=list(copies.items()), copied_files=copied_files, pairs=pairs[:MAX_PAIRS], near_pairs=len(pairs),
     )  # fmt: skip
 
 

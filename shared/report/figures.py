@@ -16,13 +16,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from shared.report.distances import Float32
+from shared.report.distances import Float32, condensed
 from shared.report.results_folder import Sample
 
 # Matplotlib's viridis (CC0), reversed, at ten places: near is bright on far, which is dark in both themes.
 PALETTE = ("#fde725", "#b5de2b", "#6ece58", "#35b779", "#1f9e89", "#26828e", "#31688e", "#3e4989", "#482878", "#440154")
 _BIN_WIDTH = 0.02
 _MAX_POINTS = 500  # of a curve
+_SHORTEST_S, _WIDEST_S = 1e-3, 60.0  # time that one sample stands for
 _SHADES = 256
 _LABEL_SHARE = 24.0  # percent of the axis that a phase's name takes on a phone
 
@@ -77,7 +78,7 @@ def ticks(top: float, wanted: int, unit: str = "") -> list[Tick]:
 
 def histogram(square: Float32, threshold: float | None) -> Histogram | None:
     """Of the distances between different faces, from all of them [n, n]; None where there are none."""
-    values = square[np.triu_indices(len(square), 1)]
+    values = condensed(square, np.float32)
     if not len(values):
         return None
     top = max(_BIN_WIDTH, math.ceil(float(values.max()) / 0.1 + 1e-6) * 0.1)
@@ -191,11 +192,17 @@ def timeline(resources: dict[str, list[Sample]], spans: list[Span]) -> Timeline 
     memory_top = max(max(sample.rss_mib for samples in resources.values() for sample in samples), 1.0) * 1.1
     workers = []
     for worker, samples in resources.items():
-        at = np.array([_seconds(sample.time) - zero for sample in samples]) / length
+        at_s = np.array([_seconds(sample.time) - zero for sample in samples])
+        at, weights = at_s / length, _time_of_each(at_s)
         cpu = np.array([sample.cpu_percent for sample in samples])
         memory = np.array([sample.rss_mib for sample in samples])
         workers.append(
-            WorkerCurves(worker, _curve(at, cpu, cpu_top, "%"), _curve(at, memory, memory_top, ""), len(samples))
+            WorkerCurves(
+                worker,
+                _curve(at, cpu, cpu_top, "%", weights),
+                _curve(at, memory, memory_top, "", weights),
+                len(samples),
+            )
         )
     phases: list[Phase] = []
     for name, start, end in known:
@@ -219,16 +226,37 @@ def _seconds(moment: str) -> float:
     return datetime.fromisoformat(moment).timestamp()
 
 
-def _curve(at: npt.NDArray[np.float64], values: npt.NDArray[np.float64], top: float, unit: str) -> Curve:
-    """`at` [n]: moments, 0 to 1; `values` [n], 0 to `top`. Long curves become the means of equal parts of the time."""
-    mean, peak = float(values.mean()), float(values.max())
+def _curve(
+    at: npt.NDArray[np.float64],
+    values: npt.NDArray[np.float64],
+    top: float,
+    unit: str,
+    weights: npt.NDArray[np.float64],
+) -> Curve:
+    """`at` [n]: moments, 0 to 1; `values` [n], 0 to `top`; `weights` [n]: the time that each stands for.
+
+    Long curves become the means of equal parts of the time.
+    """
+    mean, peak = float(np.average(values, weights=weights)), float(values.max())
     if len(values) > _MAX_POINTS:
         part = np.minimum((at * _MAX_POINTS).astype(np.intp), _MAX_POINTS - 1)
-        there, part = np.unique(part, return_inverse=True)
-        sizes = np.bincount(part, minlength=len(there))
-        at, values = np.bincount(part, weights=at) / sizes, np.bincount(part, weights=values) / sizes
+        _, part = np.unique(part, return_inverse=True)
+        spans = np.bincount(part, weights=weights)
+        at, values = (np.bincount(part, weights=each * weights) / spans for each in (at, values))
     points = " ".join(f"{1000 * x:.1f},{100 - 100 * y / top:.2f}" for x, y in zip(at, values, strict=True))
     return Curve(points, ticks(top, 3, unit), mean, peak)
+
+
+def _time_of_each(at_s: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Seconds that each of these samples [n] stands for: since the one before, as old samples are thinned.
+
+    Never more than the widest spacing there is: where samples are missing, nothing is known of the time between.
+    """
+    if len(at_s) < 2:
+        return np.ones(len(at_s))
+    gaps = np.diff(at_s)
+    spans: npt.NDArray[np.float64] = np.clip(np.concatenate([gaps[:1], gaps]), _SHORTEST_S, _WIDEST_S)
+    return spans
 
 
 def heat_map(square: Float32, top: float) -> bytes:

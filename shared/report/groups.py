@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from shared.report.distances import Distances, Faces, Float32
+from shared.report.distances import Distances, Faces, Float32, condensed
 from shared.report.neighbours import nearest
 
 MAX_LINKED_FACES = 5_000
@@ -53,9 +53,8 @@ def average_linkage(square: Float32) -> Tree:
     if len(square) < 2:
         return np.empty((0, 4))
     from scipy.cluster.hierarchy import linkage
-    from scipy.spatial.distance import squareform
 
-    tree: Tree = linkage(squareform(square.astype(np.float64), checks=False), method="average")
+    tree: Tree = linkage(condensed(square, np.float64), method="average")
     return tree
 
 

@@ -10,14 +10,15 @@ import numpy as np
 
 from shared.outcomes import FAILED, Outcome
 from shared.report.calibration import NEAR_DUPLICATE
-from shared.report.distances import Distances, Faces, Float32, evenly_spaced
+from shared.report.distances import Distances, Faces, Float32, condensed, evenly_spaced
 from shared.report.duplicates import find_duplicates
 from shared.report.figures import Run, Span, histogram, timelines
 from shared.report.groups import MAX_LINKED_FACES, Groups, average_linkage, cut, leaf_order
 from shared.report.page import data_uri
 from shared.report.pairs import matrix_values, neighbour_values
 from shared.report.profile import costly_functions
-from shared.report.results_folder import Face, ImageFile, Results
+from shared.report.results_folder import Results
+from shared.report.tables import Face, ImageFile, Images
 from shared.report.thumbnails import Thumbnails
 from shared.report.words import histogram_alt, no_samples_note, pictures_note, recalled_note, threshold_note
 
@@ -48,7 +49,7 @@ def choose_faces(results: Results) -> Shown:
     """All faces, or `MAX_FACES` of them."""
     rows = evenly_spaced(len(results.faces), MAX_FACES)
     if len(rows) == len(results.faces):
-        return Shown(rows, results.faces, results.distances)
+        return Shown(rows, list(results.faces), results.distances)
     chosen = np.asarray(results.distances.embeddings[rows])
     return Shown(rows, [results.faces[row] for row in rows], Distances(chosen))
 
@@ -95,13 +96,14 @@ def page_values(
     matrix, matrix_data = matrix_values(square, tree, threshold) if len(faces) > 1 else (None, None)
     duplicates = find_duplicates(results.images, shown.faces, shown.distances)
     chart = histogram(square, threshold)
-    runs = timelines(dict(list(results.resources.items())[:_MAX_CURVES]), _runs(summary))
+    samples, more_workers = results.resources(_MAX_CURVES)
+    runs = timelines(samples, _runs(summary))
     shown_runs = runs if len(runs) <= _MAX_RUNS else [runs[0], *runs[1 - _MAX_RUNS :]]
     return {
         "job": results.job, "source": summary.get("source", ""), "started": summary.get("started"), "duration_s": _duration_s(summary),
         "images": len(results.images), "face_count": len(results.faces), "images_per_s": summary.get("images_per_s"),
         "recalled_note": recalled_note(int(summary.get("recalled") or 0), len(results.images)),
-        "outcomes": _outcomes(results.images), "failed": sum(image.outcome in FAILED for image in results.images),
+        "outcomes": _outcomes(results.images), "failed": sum(outcome in FAILED for outcome in results.images.outcomes),
         "stages": _stages(summary), "sampled": len(faces) < len(results.faces),
         "faces": faces, "faces_in_order": [faces[k] for k in leaf_order(tree, len(faces))],
         "groups": None if groups is None else _group_views(groups, faces, square),
@@ -121,7 +123,7 @@ def page_values(
         "more_workers": max(0, len(summary.get("workers", {})) - _MAX_WORKERS),
         "runs": shown_runs, "more_runs": len(runs) - len(shown_runs),
         "no_samples": no_samples_note(_duration_s(summary), len(list((results.folder / "resources").glob("*.csv")))),
-        "timeline_more": max(0, len(results.resources) - _MAX_CURVES),
+        "timeline_more": more_workers,
         "costly": costly_functions(results.folder / "profile"),
         "contract": sorted(results.contract.items()), "versions": summary.get("versions", {}),
         "data": {
@@ -131,12 +133,15 @@ def page_values(
 
 
 def _face_views(results: Results, shown: Shown, thumbnails: Thumbnails) -> list[FaceView]:
-    faces_of = Counter(face.path for face in results.faces)
-    met: Counter[str] = Counter()
-    places = []  # of each face among those of its image
-    for face in results.faces:
-        met[face.path] += 1
-        places.append(met[face.path])
+    of_image = {face.path for face in shown.faces}
+    faces_of: Counter[str] = Counter()
+    places = {}  # of each shown face among those of its image
+    rows = set(shown.rows.tolist())
+    for row, path in enumerate(results.faces.paths):
+        if path in of_image:
+            faces_of[path] += 1
+            if row in rows:
+                places[row] = faces_of[path]
     views = []
     for index, (row, face, jpeg) in enumerate(zip(shown.rows.tolist(), shown.faces, thumbnails.jpegs, strict=True)):
         place, of = places[row], faces_of[face.path]
@@ -150,7 +155,7 @@ def _face_views(results: Results, shown: Shown, thumbnails: Thumbnails) -> list[
 def _group_views(groups: Groups, faces: list[FaceView], square: Float32) -> dict[str, Any]:
     people = []
     for members in groups.people:
-        inside = square[np.ix_(members, members)][np.triu_indices(len(members), 1)]
+        inside = condensed(square[np.ix_(members, members)], np.float32)
         people.append(GroupView([faces[k] for k in members], float(inside.min()), float(inside.max())))
     return {
         "people": people,
@@ -160,10 +165,8 @@ def _group_views(groups: Groups, faces: list[FaceView], square: Float32) -> dict
     }
 
 
-def _outcomes(images: list[ImageFile]) -> list[dict[str, Any]]:
-    counts: dict[str, int] = {}
-    for image in images:
-        counts[image.outcome] = counts.get(image.outcome, 0) + 1
+def _outcomes(images: Images) -> list[dict[str, Any]]:
+    counts = Counter(images.outcomes)
     names = [name.value for name in Outcome if name in counts] + sorted(set(counts) - set(Outcome))
     words: dict[str, str] = {outcome.value: text for outcome, text in _WORDS.items()}
     return [
@@ -171,10 +174,10 @@ def _outcomes(images: list[ImageFile]) -> list[dict[str, Any]]:
     ]
 
 
-def _files(images: list[ImageFile], title: str, outcomes: Iterable[str]) -> FilesView:
+def _files(images: Images, title: str, outcomes: Iterable[str]) -> FilesView:
     wanted = set(outcomes)
-    rows = [image for image in images if image.outcome in wanted]
-    return FilesView(title, rows[:_MAX_ROWS], max(0, len(rows) - _MAX_ROWS))
+    rows = [k for k, outcome in enumerate(images.outcomes) if outcome in wanted]
+    return FilesView(title, [images[k] for k in rows[:_MAX_ROWS]], max(0, len(rows) - _MAX_ROWS))
 
 
 def _stages(summary: dict[str, Any]) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from shared.report.distances import Distances, Faces, Float32, evenly_spaced
+from shared.report.distances import Distances, Faces, Float32, condensed, evenly_spaced
 from shared.report.figures import PALETTE, heat_map, ticks
 from shared.report.groups import Groups, average_linkage, cut, leaf_order
 from shared.report.neighbours import nearest
@@ -28,7 +28,7 @@ def matrix_values(
         tree = average_linkage(square)
     order = leaf_order(tree, len(square))
     square = square[np.ix_(order, order)]
-    upper = square[np.triu_indices(len(square), 1)]
+    upper = condensed(square, np.float32)
     top = max(0.1, float(np.ceil(upper.max() * 10 - 1e-4)) / 10)
     cells, unit = _as_uint16(upper)
     first = divmod(int(np.argmin(square + np.eye(len(square), dtype=np.float32) * 1e9)), len(square))

@@ -2,8 +2,8 @@
 
 import csv
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,34 +12,12 @@ import numpy as np
 from shared.errors import ResultsError
 from shared.paths import printable
 from shared.report.distances import Distances, Float32
+from shared.report.tables import Face, Faces, ImageFile, Images
+
+_SAMPLE_COLUMNS = ("time", "cpu_percent", "rss_mib")
 
 
-@dataclass(frozen=True)
-class Face:
-    """A row of `faces.csv`: row k describes row k of the arrays."""
-
-    path: str
-    """As printed: relative to the images' folder."""
-    box: tuple[float, float, float, float]
-    """Left, top, right, bottom, in pixels of the upright image."""
-    probability: float
-
-
-@dataclass(frozen=True)
-class ImageFile:
-    """A row of `images.csv`."""
-
-    path: str
-    outcome: str
-    error: str
-    same_as: str
-    """The first file with the same bytes; empty where this is it."""
-    width: int
-    """Of the upright image, in pixels; 0 where it was not decoded."""
-    height: int
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
     """CPU and memory of a worker, all its processes together, at one moment."""
 
@@ -58,8 +36,8 @@ class Results:
         try:
             self.summary: dict[str, Any] = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
             self.job = str(self.summary["job"])
-            self.faces = [_face(row) for row in _rows(folder / "faces.csv")]
-            self.images = [_image(row) for row in _rows(folder / "images.csv")]
+            self.faces = _faces(folder / "faces.csv")
+            self.images = _images(folder / "images.csv")
             embeddings = _array(folder / "embeddings.npy", len(self.faces))
             matrix_file = folder / "distances.npy"
             matrix = _array(matrix_file, len(self.faces)) if matrix_file.exists() else None
@@ -84,34 +62,56 @@ class Results:
         """The job's contract, as `summary.json` has it."""
         return dict(self.summary.get("contract") or {})
 
-    @cached_property
-    def resources(self) -> dict[str, list[Sample]]:
-        """The samples of every worker, in order; a file that cannot be read is left out."""
-        found = {}
+    def resources(self, most: int) -> tuple[dict[str, list[Sample]], int]:
+        """The samples of the first `most` workers, in order, and how many more workers have some.
+
+        A file that cannot be read is left out.
+        """
+        found: dict[str, list[Sample]] = {}
+        more = 0
         for path in sorted((self.folder / "resources").glob("*.csv")):
             try:
-                samples = _samples(path)
-            except (OSError, ValueError, KeyError):
+                if len(found) < most:
+                    if samples := _samples(path):
+                        found[printable(path.stem)] = samples
+                else:
+                    more += any(True for _ in _rows(path, *_SAMPLE_COLUMNS))
+            except (OSError, ValueError):
                 continue
-            if samples:
-                found[printable(path.stem)] = samples
-        return found
+        return found, more
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def _rows(path: Path, *columns: str) -> Iterator[list[str]]:
+    """These columns of the table, row by row; ValueError where it lacks one, or a row has another length."""
     with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+        reader = csv.reader(file)
+        head = next(reader, [])
+        if missing := [column for column in columns if column not in head]:
+            raise ValueError(f"{path.name} has no column {missing[0]}")
+        places = [head.index(column) for column in columns]
+        for row in reader:
+            if row:
+                if len(row) != len(head):
+                    raise ValueError(
+                        f"line {reader.line_num} of {path.name} has {len(row)} fields instead of {len(head)}"
+                    )
+                yield [row[place] for place in places]
 
 
-def _face(row: dict[str, str]) -> Face:
-    box = float(row["x1"]), float(row["y1"]), float(row["x2"]), float(row["y2"])
-    return Face(row["path"], box, float(row["probability"]))
+def _faces(path: Path) -> Faces:
+    faces = Faces()
+    for image, left, top, right, bottom, probability in _rows(path, "path", "x1", "y1", "x2", "y2", "probability"):
+        faces.append(Face(image, (float(left), float(top), float(right), float(bottom)), float(probability)))
+    return faces
 
 
-def _image(row: dict[str, str]) -> ImageFile:
-    return ImageFile(
-        row["path"], row["outcome"], row["error"], row["same_as"], int(row["width"] or 0), int(row["height"] or 0)
-    )
+def _images(path: Path) -> Images:
+    images = Images()
+    for image, outcome, error, same_as, width, height in _rows(
+        path, "path", "outcome", "error", "same_as", "width", "height"
+    ):
+        images.append(ImageFile(image, outcome, error, same_as, int(width or 0), int(height or 0)))
+    return images
 
 
 def _array(path: Path, faces: int) -> Float32:
@@ -125,8 +125,8 @@ def _array(path: Path, faces: int) -> Float32:
 
 def _samples(path: Path) -> list[Sample]:
     sums: dict[str, list[float]] = {}
-    for row in _rows(path):
-        total = sums.setdefault(row["time"], [0.0, 0.0])
-        total[0] += float(row["cpu_percent"])
-        total[1] += float(row["rss_mib"])
+    for time, cpu_percent, rss_mib in _rows(path, *_SAMPLE_COLUMNS):
+        total = sums.setdefault(time, [0.0, 0.0])
+        total[0] += float(cpu_percent)
+        total[1] += float(rss_mib)
     return [Sample(time, cpu, rss) for time, (cpu, rss) in sorted(sums.items())]

@@ -3,6 +3,7 @@
 import os
 import stat
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
@@ -15,7 +16,7 @@ from shared.image_formats import openers
 from shared.paths import resolve_inside
 from shared.pixels import to_rgb
 from shared.report.digests import file_digest
-from shared.report.results_folder import Face, ImageFile
+from shared.report.tables import Face, ImageFile
 
 MAX_TOTAL_BYTES = 14 * 2**20
 """Of all thumbnails of a page: in base64, 19 MiB."""
@@ -41,7 +42,7 @@ class Thumbnails:
 
 def cut_thumbnails(
     faces: list[Face],
-    images: list[ImageFile],
+    images: Iterable[ImageFile],
     digests: dict[str, str],
     root: Path | None,
     *,
@@ -57,10 +58,10 @@ def cut_thumbnails(
         return Thumbnails([None] * len(faces), side_px, len(faces), 0)
     # The size is compared with the one that was embedded, before anything is decoded.
     Image.MAX_IMAGE_PIXELS = None
-    size_of = {image.path: (image.width, image.height) for image in images}
     faces_of: dict[str, list[int]] = {}
     for index, face in enumerate(faces):
         faces_of.setdefault(face.path, []).append(index)
+    size_of = {image.path: (image.width, image.height) for image in images if image.path in faces_of}
     deadline = None if seconds is None else time.monotonic() + seconds
     jpegs: list[bytes | None] = [None] * len(faces)
     late = 0

@@ -27,6 +27,7 @@ from shared.outcomes import Outcome
 from shared.worker_registry import Worker, announce
 from tests.conftest import ROOT, Stage, wait_until
 from worker.sample_log import SAMPLE_COLUMNS
+from worker.sample_streams import samples_between
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 OFTEN = {"FACEQUEUE_SAMPLE_INTERVAL_S": "0.1"}
@@ -118,10 +119,14 @@ def test_the_log_goes_on_when_a_child_is_replaced_and_when_the_server_is_away(st
     stage.server.kill()
     lines = len(_log_rows(stage))
     wait_until(lambda: len(_log_rows(stage)) > lines + 20, 20, "the log goes on")
-    away = _log_rows(stage)[-10]["time"].encode()
+    away = _log_rows(stage)[-10]["time"]
     stage.server.start()
-    (key,) = stage.client.keys("facequeue:resources:*")
-    wait_until(lambda: away in {fields[b"time"] for _, fields in stage.client.xrange(key)}, 30, "it reaches the server")
+
+    def sent() -> set[str]:
+        (rows,) = samples_between(stage.client, 0).values()
+        return {row["time"] for row in rows}
+
+    wait_until(lambda: away in sent(), 30, "it reaches the server")
 
 
 def test_the_log_is_of_bounded_size(stage: Stage, sample: Path) -> None:

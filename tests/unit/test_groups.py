@@ -26,6 +26,7 @@ def _brute_force(embeddings: np.ndarray) -> np.ndarray:
 def test_neighbours_are_those_of_brute_force(matrix: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """With and without distances.npy, and across the borders of blocks."""
     monkeypatch.setattr("shared.report.neighbours.BLOCK_ROWS", 7)
+    monkeypatch.setattr("shared.report.neighbours.BLOCK_COLUMNS", 11)
     monkeypatch.setattr("shared.report.distances.BLOCK_ROWS", 7)
     embeddings = people(10, 5)
     expected = _brute_force(embeddings)
@@ -34,6 +35,21 @@ def test_neighbours_are_those_of_brute_force(matrix: bool, monkeypatch: pytest.M
     np.fill_diagonal(expected, np.inf)
     assert (rows == np.argsort(expected, axis=1, kind="stable")[:, :6]).all()
     assert np.abs(found - np.sort(expected, axis=1)[:, :6]).max() < 1e-6
+
+
+@pytest.mark.parametrize("columns", [1, 3, 1000])
+@pytest.mark.parametrize("count", [1, 4, 7, 29])
+def test_nearest_faces_do_not_depend_on_the_blocks(columns: int, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks that bring nothing nearer, blocks smaller than the answer, faces as near as each other in different blocks."""
+    monkeypatch.setattr("shared.report.neighbours.BLOCK_COLUMNS", columns)
+    embeddings = np.tile(people(10, 1), (3, 1))
+    matrix = Distances(embeddings).among(np.arange(30))
+    some = np.array([17, 0, 29])
+    expected = matrix[some].copy()
+    expected[np.arange(3), some] = np.inf
+    rows, found = nearest(Distances(embeddings, matrix), some, count)
+    assert (rows == np.argsort(expected, axis=1, kind="stable")[:, :count]).all()
+    assert (found == np.sort(expected, axis=1)[:, :count]).all()
 
 
 def test_equally_near_faces_come_in_the_order_of_their_rows() -> None:

@@ -212,6 +212,16 @@ def test_two_workers_have_their_curves(tmp_path: Path) -> None:
     assert len(page.all("polyline")) == 4 and len(page.all("span", class_="phase second")) == 4
 
 
+def test_many_workers_are_counted_and_some_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that cannot be read, or holds nothing, is neither."""
+    monkeypatch.setattr(model, "_MAX_CURVES", 2)
+    row = {"time": "2026-01-31T12:00:01.000+00:00", "cpu_percent": 40, "rss_mib": 200}
+    resources = {f"{name}@a": [row] for name in "bdefg"} | {"c@a": [], "a@a": [row | {"cpu_percent": "much"}]}
+    page = _report(make_results(tmp_path / "j", ["a.jpg"], people(1, 1), resources=resources))
+    assert "b@a" in page.text and "d@a" in page.text and "e@a" not in page.text
+    assert "3 more workers are in resources/" in page.text
+
+
 def test_what_was_tried_again_has_curves_of_its_own(tmp_path: Path) -> None:
     """A day later: the first time's curves and phases stay as they were, and the day between is not drawn."""
     first, again = "2026-01-31T12:00:", "2026-02-01T12:00:"
@@ -304,6 +314,19 @@ def test_long_curves_are_thinned() -> None:
     ]
     found = timeline({"w": samples}, [])
     assert found and len(found.workers[0].cpu.points.split()) <= 500 and abs(found.workers[0].cpu.mean - 49.5) < 0.1
+
+
+def test_thinned_samples_count_for_their_time() -> None:
+    """An hour of a sample a minute and a minute of a sample a second: the mean is that of the time, not of the rows."""
+    from datetime import UTC, datetime
+
+    from shared.report.figures import timeline
+    from shared.report.results_folder import Sample
+
+    moments = [60.0 * k for k in range(60)] + [3541.0 + k for k in range(60)]
+    times = [datetime.fromtimestamp(1.8e9 + moment, UTC).isoformat(timespec="milliseconds") for moment in moments]
+    found = timeline({"w": [Sample(time, 100 if k < 60 else 0, 10) for k, time in enumerate(times)]}, [])
+    assert found and abs(found.workers[0].cpu.mean - 100 * 3600 / 3660) < 0.1
 
 
 def test_duplicates_are_suspected(tmp_path: Path) -> None:

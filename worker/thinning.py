@@ -1,0 +1,67 @@
+"""Samples of many seconds as one: what a worker keeps of its past."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+Row = dict[str, str]
+_MEANS = ("cpu_percent", "machine_cpu_percent")
+_PEAKS = ("rss_mib", "uss_mib", "threads", "machine_memory_percent")
+_WORK = ("job", "batch")
+
+
+@dataclass
+class _Process:
+    last: Row
+    samples: int = 0
+    sums: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_MEANS, 0.0))
+    peaks: Row = field(default_factory=dict)
+    work: Row = field(default_factory=dict)
+
+    def add(self, row: Row) -> None:
+        self.last = row
+        self.samples += 1
+        for name in _MEANS:
+            self.sums[name] += float(row[name] or 0)
+        for name in _PEAKS:
+            if row[name] and (name not in self.peaks or float(row[name]) > float(self.peaks[name])):
+                self.peaks[name] = row[name]
+        if row["job"]:
+            self.work = {name: row[name] for name in _WORK}
+
+    def as_row(self, time: str, moments: int) -> Row:
+        # A process that was not there all the time used nothing then, so that the sum over processes stays right.
+        means = {"cpu_percent": self.sums["cpu_percent"] / moments, "machine_cpu_percent": self.sums["machine_cpu_percent"] / self.samples}  # fmt: skip
+        return (
+            self.last | self.peaks | self.work | {"time": time} | {name: f"{mean:.1f}" for name, mean in means.items()}
+        )
+
+
+class Window:
+    """Gathers the samples of `seconds`, in step with the clock."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._number: int | None = None
+        self._time, self._moments = "", 0
+        self._processes: dict[str, _Process] = {}
+
+    def add(self, rows: Sequence[Row], at_s: float) -> list[Row]:
+        """Takes a sample, one row a process, of the moment `at_s`; returns the rows of the window that this one ends, or none.
+
+        A row has the time of the window's last sample, the mean of the CPU, the peak of memory and threads, the last job and
+        batch in work, and of counters the last value.
+        """
+        number = int(at_s // self._seconds)
+        ended = [] if number == self._number else self._end()
+        self._number = number
+        if rows:
+            self._time = rows[0]["time"]
+            self._moments += 1
+        for row in rows:
+            self._processes.setdefault(row["pid"], _Process(row)).add(row)
+        return ended
+
+    def _end(self) -> list[Row]:
+        rows = [process.as_row(self._time, self._moments) for process in self._processes.values()]
+        self._processes, self._moments = {}, 0
+        return rows

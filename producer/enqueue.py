@@ -21,6 +21,7 @@ from producer.gate import Gate, Stopped
 from shared.celery_app import make_celery, send_aggregate, send_batch
 from shared.contract import Contract
 from shared.errors import ServerError, WrongUsage
+from shared.failed_list import failed_images
 from shared.inline import pack_image
 from shared.job import Job, JobRecord, Options, job_names, list_jobs
 from shared.messages import Aggregate, EmbedBatch, check_job_name
@@ -157,7 +158,7 @@ def enqueue_images(
 def _add_batches(gate: Gate, record: JobRecord, app: Celery, job: Job, folder: Path | None, settings: Settings) -> None:
     producer = gate.pass_through(partial(record.attach_producer, job.uid))
     batch = job.batches
-    for images in _in_batches(_still_to_enqueue(job, record, folder), job.options.batch_size):
+    for images in _in_batches(_still_to_enqueue(job, record, folder, settings), job.options.batch_size):
         gate.wait()
         if job.options.inline and folder is not None:
             for path in images:
@@ -173,10 +174,11 @@ def _add_batches(gate: Gate, record: JobRecord, app: Celery, job: Job, folder: P
             gate.pass_through(partial(send_aggregate, app, job.aggregate_queue, last))
 
 
-def _still_to_enqueue(job: Job, record: JobRecord, folder: Path | None) -> Iterator[str]:
+def _still_to_enqueue(job: Job, record: JobRecord, folder: Path | None, settings: Settings) -> Iterator[str]:
     """Paths relative to the data root, behind those that are in batches already."""
     if job.retries:
-        yield from list(record.failed_images().values())[job.batches * job.options.batch_size :]
+        failed = failed_images(record, job, settings.results_dir)
+        yield from list(failed.values())[job.batches * job.options.batch_size :]
     elif folder is not None:
         prefix = f"{job.options.folder}/" if job.options.folder else ""
         for path in find_images(folder, job.cursor.removeprefix(prefix)):
@@ -194,6 +196,7 @@ def retry_job(client: Client, name: str, settings: Settings, say: Callable[[str]
         record = JobRecord(client, name)
         job = record.load()
         folder_of(job)  # before anything is changed
+        failed_images(record, job, settings.results_dir)
         if not (job.retries and job.state == "enqueuing"):
             failed = record.reopen(job)
             if failed == 0:
@@ -214,16 +217,21 @@ def folder_of(job: Job) -> Path | None:
     return folder
 
 
-def cancel_job(client: Client, name: str, settings: Settings, *, mark_s: int = 60) -> None:
-    """Ends a job: tasks that are still queued find it gone, and nothing of it stays but the word for those who watch."""
+def cancel_job(client: Client, name: str, settings: Settings, *, only: Job | None = None, mark_s: int = 60) -> bool:
+    """Ends a job: tasks that are still queued find it gone, and nothing of it stays but the word for those who watch.
+
+    With `only`, a job that is still as it was read then; False where it is not.
+    """
     with explain_server_errors(settings):
         record = JobRecord(client, name)
         if not record.exists():
             raise WrongUsage(f"No job '{name}' on this server. `python -m producer jobs` lists them.")
         prefix = record.queue_prefix()
-        record.delete(keep_mark_s=mark_s)
+        if not record.delete(only, keep_mark_s=mark_s):
+            return False
         for queue in ("embed", "aggregate"):
             remove_waiting(client, f"{prefix}{queue}", name)
+        return True
 
 
 class BackgroundProducer:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 
 from shared.errors import BadMessage, WrongUsage
+from shared.paths import printable
 
 EMBED_TASK = "facequeue.embed_batch"
 AGGREGATE_TASK = "facequeue.aggregate"
@@ -15,11 +16,16 @@ MOST_IMAGES = 1024
 _JOB_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 
 
+def is_job_name(name: str) -> bool:
+    """Whether this can name a job, its keys on the server and its results folder."""
+    return re.fullmatch(_JOB_NAME, name) is not None
+
+
 def check_job_name(name: str) -> str:
     """The name itself, if it can name a job and its results folder; else WrongUsage."""
-    if not re.fullmatch(_JOB_NAME, name):
+    if not is_job_name(name):
         raise WrongUsage(
-            f"'{name}' cannot name a job: use up to 100 letters, digits, '.', '_' and '-', with a letter or digit first."
+            f"'{printable(name)}' cannot name a job: use up to 100 letters, digits, '.', '_' and '-', with a letter or digit first."
         )
     return name
 

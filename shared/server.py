@@ -51,6 +51,12 @@ def insist(client: Client, *command: Any) -> Any:
     return client.eval(_INSIST, 1, NOTHING, *command)
 
 
+def server_now_ms(client: Client) -> int:
+    """The server's clock, in ms since 1970: the only one that all who change a record share."""
+    seconds, micros = client.time()
+    return int(seconds) * 1000 + int(micros) // 1000
+
+
 @dataclass(frozen=True)
 class Memory:
     """What the server holds, in bytes."""

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from shared.errors import ResultsError
+from shared.failed_list import write_failed_list
 from shared.job import Job
 from shared.paths import printable
 from worker.area import Float32
@@ -78,6 +79,7 @@ def write_results(
     try:
         with _explain(results_dir):
             tally = _write_tables(job, _rows(job, blocks, retried, results_dir), scratch)
+            write_failed_list(scratch, job, tally.failed, results_dir / job.name)
             phases = {"distances_started": _now()}
             if matrix_absent is None:
                 _write_matrix(scratch, tally.faces, threads)

@@ -1,6 +1,7 @@
 """Jobs, workers and dead letters as tables."""
 
 import time
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -42,18 +43,19 @@ def _console() -> Console:
     return console if console.is_terminal else Console(width=_PIPE_WIDTH)  # one line a row, for `grep` and `cut`
 
 
-def print_jobs(jobs: list[Job]) -> None:
-    """One line a job, oldest first."""
+def print_jobs(jobs: list[Job], stalled: Collection[str] = ()) -> None:
+    """One line a job, oldest first; `stalled` are the names of those that have had no news for too long."""
     if not jobs:
         print("No jobs. `python -m producer enqueue DIR` makes one.")
         return
     table = new_table("job", "state", "created", "progress", "folder")
     for job in jobs:
-        table.add_row(*map(escape, (job.name, job.state, _time(job.created_ms), describe(job), job.source)))
+        state = f"{job.state}, stalled" if job.name in stalled else job.state
+        table.add_row(*map(escape, (job.name, state, _time(job.created_ms), describe(job), job.source)))
     print_table(table)
 
 
-def print_job(job: Job) -> None:
+def print_job(job: Job, *, stalled: bool = False) -> None:
     """All about one job."""
     table = new_table("", "")
     table.show_header = False
@@ -62,7 +64,7 @@ def print_job(job: Job) -> None:
         ("job", job.name), ("state", job.state), ("folder", job.source), ("progress", describe(job)),
         ("outcomes", outcomes), ("batches", str(job.batches)), ("created", _time(job.created_ms)),
         ("last news", _time(job.updated_ms)), ("faces", job.contract.faces), ("weights", job.contract.weights),
-        ("margin", f"{job.contract.margin_px} px"), ("problem", job.problem or "none"),
+        ("margin", f"{job.contract.margin_px} px"), ("problem", job.problem or ("stalled: it goes on when workers come" if stalled else "none")),
     ):  # fmt: skip
         table.add_row(name, escape(value))
     print_table(table)

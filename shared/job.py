@@ -502,11 +502,12 @@ class JobRecord:
     def delete(self, only: Job | None = None, *, keep_mark_s: int = 0) -> bool:
         """Removes every key of the job; `keep_mark_s` keeps the word `cancelled` for those who watch.
 
-        With `only`, a job that is still as it was read then: False where it was opened again or had news meanwhile. A removal
+        With `only`, a job that is still as it was read: False where it was opened again, or had news of its work. A removal
         that is cut short is completed by whoever comes next: the reconciler, or who makes or removes a job of this name.
         """
-        expected = ("", "", "") if only is None else (only.uid, only.state, only.updated_ms)
-        return self._delete(keep_mark_s, *expected)
+        if only is None:
+            return self._delete(keep_mark_s, "", "", "")
+        return self._delete(keep_mark_s, only.uid, only.state, only.updated_ms if only.unfinished else "")
 
     def complete_removal(self) -> bool:
         """Removes what is left of a job whose removal was cut short, and nothing of any other."""

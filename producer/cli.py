@@ -222,6 +222,7 @@ def watch(job: JobName) -> None:
 @cli.command()
 def status(job: Annotated[str | None, typer.Argument(help="The job's name; without it, all jobs.")] = None) -> None:
     """Say how far a job is."""
+    from producer.prune import stalled_jobs
     from producer.resume import producer_is_gone
     from producer.tables import is_abandoned, print_job, print_jobs
     from shared.job import JobRecord, list_jobs
@@ -232,13 +233,14 @@ def status(job: Annotated[str | None, typer.Argument(help="The job's name; witho
     client = _connect(settings)
     with explain_server_errors(settings):
         if job is None:
-            print_jobs(list_jobs(client, _say), server_time_ms(client))
+            listed = list_jobs(client, _say)
+            print_jobs(listed, server_time_ms(client), stalled_jobs(client, listed, settings))
             return
         record = JobRecord(client, job)
         alive = {worker.name for worker in living_workers(client)}
         refusals = {worker: reason for worker, reason in record.refusals().items() if worker in alive}
         found, now_ms = record.load(), server_time_ms(client)
-        print_job(found, now_ms, refusals)
+        print_job(found, now_ms, refusals, stalled=bool(stalled_jobs(client, [found], settings)))
     if is_abandoned(found, now_ms):
         raise NotFinished(producer_is_gone(found))
 
@@ -246,23 +248,35 @@ def status(job: Annotated[str | None, typer.Argument(help="The job's name; witho
 @cli.command()
 def jobs(
     prune: Annotated[bool, typer.Option("--prune", help="Forget finished jobs; their results stay.")] = False,
+    stalled_days: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="With --prune: remove unfinished jobs without news for so many days too, and what they did."
+        ),
+    ] = None,
 ) -> None:
     """List the jobs on the server."""
+    from producer.prune import prune_jobs, stalled_jobs
     from producer.tables import print_jobs
-    from shared.job import JobRecord, list_jobs
+    from shared.job import list_jobs
     from shared.server import explain_server_errors, server_time_ms
 
+    if stalled_days is not None and not prune:
+        raise WrongUsage("--stalled-days says what --prune is to remove: give both.")
     settings = get_settings()
     client = _connect(settings)
     with explain_server_errors(settings):
         found = list_jobs(client, _say)
         if prune:
-            for job in found:
-                if job.state == "finished":
-                    JobRecord(client, job.name).delete()
-                    _say(f"Forgotten: {job.name}")
+            prune_jobs(client, found, stalled_days, settings, _say)
             found = list_jobs(client)
-        print_jobs(found, server_time_ms(client))
+        stalled = stalled_jobs(client, found, settings)
+        print_jobs(found, server_time_ms(client), stalled)
+        if stalled:
+            _say(
+                "Stalled jobs keep what they have done and go on when a worker serves them (those of `run`: when it is "
+                "repeated). `python -m producer cancel JOB` or `jobs --prune --stalled-days N` removes them."
+            )
 
 
 @cli.command()

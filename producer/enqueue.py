@@ -23,6 +23,7 @@ from producer.kept_results import refuse_to_replace
 from shared.celery_app import make_celery, send_aggregate, send_batch
 from shared.contract import Contract
 from shared.errors import ServerError, WrongUsage
+from shared.failed_list import failed_images
 from shared.inline import pack_image
 from shared.job import Job, JobRecord, Options, job_names, list_jobs
 from shared.messages import Aggregate, EmbedBatch, check_job_name
@@ -178,7 +179,7 @@ def _add_batches(
     gate: Gate, record: JobRecord, app: Celery, job: Job, producer: str, folder: Path | None, settings: Settings
 ) -> None:
     batch = job.batches
-    for images in _in_batches(_still_to_enqueue(job, record, folder), job.options.batch_size):
+    for images in _in_batches(_still_to_enqueue(job, record, folder, settings), job.options.batch_size):
         gate.wait()
         if job.options.inline and folder is not None:
             for path in images:
@@ -195,10 +196,11 @@ def _add_batches(
             gate.pass_through(partial(send_aggregate, app, job.aggregate_queue, last))
 
 
-def _still_to_enqueue(job: Job, record: JobRecord, folder: Path | None) -> Iterator[str]:
+def _still_to_enqueue(job: Job, record: JobRecord, folder: Path | None, settings: Settings) -> Iterator[str]:
     """Paths relative to the data root, behind those that are in batches already."""
     if job.retries:
-        yield from list(record.failed_images().values())[job.batches * job.options.batch_size :]
+        failed = failed_images(record, job, settings.results_dir)
+        yield from list(failed.values())[job.batches * job.options.batch_size :]
     elif folder is not None:
         prefix = f"{job.options.folder}/" if job.options.folder else ""
         for path in find_images(folder, job.cursor.removeprefix(prefix)):
@@ -217,6 +219,7 @@ def retry_job(client: Client, name: str, settings: Settings, say: Callable[[str]
         job = record.load()
         folder_of(job)  # before anything is changed
         refuse_to_replace(settings.results_dir, name, job.origin, job.source)
+        failed_images(record, job, settings.results_dir)
         if not (job.retries and job.state == "enqueuing"):
             failed = record.reopen(job)
             if failed == 0:
@@ -237,17 +240,22 @@ def folder_of(job: Job) -> Path | None:
     return folder
 
 
-def cancel_job(client: Client, name: str, settings: Settings, *, mark_s: int = 60) -> None:
-    """Ends a job: tasks that are still queued find it gone, and nothing of it stays but the word for those who watch."""
+def cancel_job(client: Client, name: str, settings: Settings, *, only: Job | None = None, mark_s: int = 60) -> bool:
+    """Ends a job: tasks that are still queued find it gone, and nothing of it stays but the word for those who watch.
+
+    With `only`, a job that is still as it was read then; False where it is not.
+    """
     with explain_server_errors(settings):
         record = JobRecord(client, name)
         if not record.exists():
             raise WrongUsage(f"No job '{name}' on this server. `python -m producer jobs` lists them.")
         prefix, own = record.queue_prefix(), record.embed_queue()
-        record.delete(keep_mark_s=mark_s)
+        if not record.delete(only, keep_mark_s=mark_s):
+            return False
         for queue in sorted({f"{prefix}embed", f"{prefix}aggregate", own}):
             remove_waiting(client, queue, name)
         record.undivert(own)
+        return True
 
 
 class BackgroundProducer:

@@ -114,7 +114,7 @@ def _find_job(
             say(f"Job {job.name} was finished before")
             return job
         say(f"The results of job {job.name} are gone; it is computed again")
-        JobRecord(client, job.name).delete()
+        JobRecord(client, job.name).delete(job)
         job, new = open_job(client, request, settings)
     say(f"{'Job' if new else 'Going on with job'} {job.name}: {job.source}")
     return job

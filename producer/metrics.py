@@ -6,9 +6,10 @@ import redis
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from shared.job import Job, JobRecord, list_jobs
+from shared.diversion import all_diverted_queues
 from shared.logs import get_logger
 from shared.metrics import STAGES, Totals
+from shared.registry import Census, count_jobs
 from shared.server import Client
 from shared.settings import Settings
 from shared.worker_registry import Worker, living_workers
@@ -53,25 +54,23 @@ class QueueCollector(Collector):
         yield stages
 
     def _of_queues(self) -> Iterator[Metric]:
-        jobs = list_jobs(self._client)
-        unfinished = [job for job in jobs if job.state in ("enqueuing", "sealed")]
+        jobs = count_jobs(self._client)
         length = GaugeMetricFamily("facequeue_queue_length", "Messages that no worker has taken.", labels=["queue"])
         # A diverted job's own queue counts as its installation's: a label a job would never end.
-        own = {job.embed_queue: f"{job.queue_prefix}embed" for job in unfinished if job.diverted}
-        for queue in self._queues(unfinished):
-            names = [queue, *(name for name, counts_as in own.items() if counts_as == queue)]
+        own = all_diverted_queues(self._client)
+        for queue in self._queues(jobs):
+            names = [queue, *(name for name in own if name.rpartition(".")[0] == queue)]
             length.add_metric([queue], sum(self._client.llen(name) for name in names))
         yield length
-        in_flight = sum(JobRecord(self._client, job.name).batches_in_flight() for job in unfinished)
-        yield GaugeMetricFamily("facequeue_batches_in_flight", "Batches in the hands of workers.", value=in_flight)
+        yield GaugeMetricFamily("facequeue_batches_in_flight", "Batches in the hands of workers.", value=jobs.in_flight)
         states = GaugeMetricFamily("facequeue_jobs", "Jobs on the server, by state.", labels=["state"])
-        for state in dict.fromkeys((*_STATES, *(job.state for job in jobs))):
-            states.add_metric([state], sum(job.state == state for job in jobs))
+        for state in dict.fromkeys((*_STATES, *jobs.by_state)):
+            states.add_metric([state], jobs.by_state.get(state, 0))
         yield states
 
-    def _queues(self, unfinished: list[Job]) -> list[str]:
+    def _queues(self, jobs: Census) -> list[str]:
         """This installation's, and those of whatever else is at work on the server."""
-        prefixes = {self._settings.queue_prefix, *(job.queue_prefix for job in unfinished)}
+        prefixes = {self._settings.queue_prefix, *jobs.prefixes}
         return [f"{prefix}{name}" for prefix in sorted(prefixes) for name in ("embed", "aggregate")]
 
     def _of_workers(self) -> Iterator[Metric]:

@@ -5,6 +5,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from shared.errors import WrongUsage
+from shared.messages import is_job_name
 from shared.paths import printable
 from shared.report.results_folder import Results
 
@@ -13,10 +14,10 @@ _MATCHES = 5
 
 def find_results(job: str, results_dir: Path) -> Path:
     """The job's results folder; WrongUsage names those that are there."""
-    folder = results_dir / job
-    # A job's name is one folder's; anything else would lead out of the results.
-    if folder.parent == results_dir and job not in ("", ".", "..") and (folder / "summary.json").is_file():
-        return folder
+    name = job.rstrip("/")  # as a shell completes the name of a folder
+    # Anything else would lead out of the results.
+    if is_job_name(name) and (results_dir / name / "summary.json").is_file():
+        return results_dir / name
     there = sorted(path.parent.name for path in results_dir.glob("[!.]*/summary.json"))
     where = f"No results of a job '{printable(job)}' in {printable(str(results_dir))}"
     if not there:

@@ -1,7 +1,7 @@
 """Jobs, workers and dead letters as tables."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -44,8 +44,8 @@ def _console() -> Console:
     return console if console.is_terminal else Console(width=_PIPE_WIDTH)  # one line a row, for `grep` and `cut`
 
 
-def print_jobs(jobs: list[Job], now_ms: int) -> None:
-    """One line a job, oldest first. `now_ms` is the server's time."""
+def print_jobs(jobs: list[Job], now_ms: int, stalled: Collection[str] = ()) -> None:
+    """One line a job, oldest first. `now_ms` is the server's time, `stalled` the names of those without news for too long."""
     if not jobs:
         print("No jobs. `python -m producer enqueue DIR` makes one.")
         return
@@ -54,12 +54,24 @@ def print_jobs(jobs: list[Job], now_ms: int) -> None:
         progress = describe(job)
         if job.unfinished and job.refusal:
             progress += f"; refused by a worker: {job.refusal}"
-        table.add_row(*map(escape, (job.name, _state(job, now_ms), _time(job.created_ms), progress, job.source)))
+        table.add_row(
+            *map(
+                escape,
+                (
+                    job.name,
+                    _state(job, now_ms, stalled=job.name in stalled),
+                    _time(job.created_ms),
+                    progress,
+                    job.source,
+                ),
+            )
+        )
     print_table(table)
 
 
-def _state(job: Job, now_ms: int) -> str:
-    return f"{job.state}, producer gone" if is_abandoned(job, now_ms) else job.state
+def _state(job: Job, now_ms: int, *, stalled: bool) -> str:
+    gone = ", producer gone" if is_abandoned(job, now_ms) else ""
+    return f"{job.state}{', stalled' if stalled else ''}{gone}"
 
 
 def is_abandoned(job: Job, now_ms: int) -> bool:
@@ -67,16 +79,16 @@ def is_abandoned(job: Job, now_ms: int) -> bool:
     return job.producer_silent_s(now_ms) > _ATTACHES_WITHIN_S
 
 
-def print_job(job: Job, now_ms: int, refusals: Mapping[str, str] = {}) -> None:
+def print_job(job: Job, now_ms: int, refusals: Mapping[str, str] = {}, *, stalled: bool = False) -> None:
     """All about one job. `now_ms` is the server's time; `refusals` has the reasons of the workers that do not serve it."""
     table = new_table("", "")
     table.show_header = False
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in job.outcomes.items()) or "none yet"
     for name, value in (
-        ("job", job.name), ("state", _state(job, now_ms)), ("folder", job.source), ("progress", describe(job)),
+        ("job", job.name), ("state", _state(job, now_ms, stalled=stalled)), ("folder", job.source), ("progress", describe(job)),
         ("outcomes", outcomes), ("batches", str(job.batches)), ("created", _time(job.created_ms)),
         ("last news", _time(job.updated_ms)), ("faces", job.contract.faces), ("weights", job.contract.weights),
-        ("margin", f"{job.contract.margin_px} px"), ("problem", job.problem or "none"),
+        ("margin", f"{job.contract.margin_px} px"), ("problem", job.problem or ("stalled: it goes on when workers come" if stalled else "none")),
         *((("refused by" if k == 0 else ""), f"{worker}: {reason}") for k, (worker, reason) in enumerate(refusals.items())),
     ):  # fmt: skip
         table.add_row(name, escape(value))

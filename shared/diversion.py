@@ -46,13 +46,12 @@ def parse_refusals(raw: Mapping[bytes, bytes]) -> dict[str, Refusal]:
     return found
 
 
-def server_ms(client: Client) -> int:
-    """The server's clock."""
-    seconds, micros = client.time()
-    return int(seconds) * 1000 + int(micros) // 1000
-
-
 def diverted_queues(client: Client, queue_prefix: str) -> dict[str, str]:
     """The queues of the diverted jobs of an installation, by job."""
     found = {job.decode(): queue.decode() for job, queue in client.hgetall(DIVERTED).items()}
     return {job: queue for job, queue in found.items() if is_own_queue(queue_prefix, queue)}
+
+
+def all_diverted_queues(client: Client) -> list[str]:
+    """The queues of all diverted jobs on this server, whosever they are."""
+    return sorted(queue.decode() for queue in client.hvals(DIVERTED))

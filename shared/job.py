@@ -10,30 +10,36 @@ import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any, Self
 
 from shared.contract import Contract, Runtime
-from shared.diversion import DIVERTED, own_queue, parse_refusals, server_ms
+from shared.diversion import DIVERTED, own_queue, parse_refusals
 from shared.errors import ContractError, FaceQueueError, NotFinished, WrongUsage
+from shared.failed_list import fits_record
 from shared.messages import UID_PATTERN, check_job_name, pack_paths, unpack_paths
 from shared.options import Options as Options
 from shared.outcomes import FAILED, Outcome
-from shared.server import Client, insist
+from shared.scripts import run_script
+from shared.server import Client, insist, server_time_ms
 
 PREFIX = "facequeue:"
 REGISTRY = f"{PREFIX}jobs"
+UNFINISHED = f"{PREFIX}unfinished"
+"""The index of unfinished jobs (`shared.registry`)."""
 METRICS = f"{PREFIX}metrics"
 """Totals over all jobs (`shared.metrics`)."""
 RECORD_VERSION = "1"
 _WHILE_UNFINISHED = (
-    "open", "leases", "holders", "batches", "attempts", "stored", "losses", "alone", "deaths", "verdicts", "inline",
-    "refusals",
+    "open", "leases", "holders", "batches", "attempts", "losses", "alone", "deaths", "verdicts", "refusals",
 )  # fmt: skip
 """Parts of the record that a finished job has no use for."""
+_SWEPT = ("stored", "inline")
+"""They name the batches whose blocks and whose images are on the server, and go with the last of these."""
 _PARTS = ("aggregation", "failed", *_WHILE_UNFINISHED)
-"""All parts of the record but blocks and images, which are one a batch."""
+"""All parts of the record but those, and blocks and images, which are one a batch."""
+_SWEPT_AT_ONCE = 256
+_LOOKED_AT_ONCE = 1000
+"""Most batches that one script removes or looks at: the server answers nobody meanwhile."""
 _NOTED_LIFE_S = 3600
 LOSSES_TOGETHER = 2
 """After so many lost processes a batch's images run one by one."""
@@ -98,6 +104,8 @@ class Job:
     """How often its aggregation was lost and sent again since somebody last asked for the job."""
     diverted: bool = False
     """Whether its messages go to a queue of its own, since some worker cannot serve it (`shared.diversion`)."""
+    failed_listed: int = 0
+    """So many images failed that their paths are not here, but in the results folder (`shared.failed_list`)."""
 
     @property
     def failed(self) -> int:
@@ -120,14 +128,18 @@ class Job:
         return own_queue(self.queue_prefix, self.uid) if self.diverted else f"{self.queue_prefix}embed"
 
     @property
-    def unfinished(self) -> bool:
-        """Whether there is still something to do for it."""
-        return self.state in ("enqueuing", "sealed")
-
-    @property
     def aggregate_queue(self) -> str:
         """Where its aggregation goes."""
         return f"{self.queue_prefix}aggregate"
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether there is work to do, or results to write."""
+        return self.state in ("enqueuing", "sealed")
+
+    def is_stalled(self, now_ms: int, ttl_s: float) -> bool:
+        """Whether there has been no news of unfinished work for so long, by the server's clock (`server_time_ms`)."""
+        return self.unfinished and now_ms - self.updated_ms > ttl_s * 1000
 
     @property
     def complete(self) -> bool:
@@ -186,31 +198,22 @@ class Job:
             producer_until_ms=int(fields["producer_until_ms"]) if "producer_until_ms" in fields else None,
             lost_aggregations=int(fields.get("lost_aggregations", 0)),
             diverted=fields.get("diverted") == fields["uid"],  # a retry has another uid, and begins undiverted
+            failed_listed=int(fields.get("failed_listed", 0)),
         )
 
 
-@cache
-def _script(name: str) -> str:
-    return (Path(__file__).parent / "lua" / f"{name}.lua").read_text()
-
-
 class JobRecord:
-    """The record of one job."""
+    """The record of one job. WrongUsage for a name that none can have: its keys could be those of another job."""
 
     def __init__(self, client: Client, name: str) -> None:
-        self.name = name
+        self.name = check_job_name(name)
         self._client = client
         self._key = f"{PREFIX}job:{name}"
-        self._scripts: dict[str, Any] = {}
 
-    def _run(self, script: str, parts: list[str], *args: Any) -> Any:
-        keys = [
-            REGISTRY if part == "registry" else part if part.startswith("=") else self._part(part) for part in parts
-        ]
-        keys = [key.removeprefix("=") for key in keys]
-        if script not in self._scripts:
-            self._scripts[script] = self._client.register_script(_script(script))
-        answer = self._scripts[script](keys=keys, args=args)
+    def _run(self, script: str, parts: Sequence[str], *args: Any) -> Any:
+        """Runs a script on parts of the record; `=` stands before keys that are no part of it."""
+        keys = [part[1:] if part.startswith("=") else self._part(part) for part in parts]
+        answer = run_script(self._client, script, keys, args)
         return answer.decode() if isinstance(answer, bytes) else answer
 
     def _part(self, part: str) -> str:
@@ -229,8 +232,12 @@ class JobRecord:
             "queue_prefix": queue_prefix, "batches": 0, "images": 0, "cursor": json.dumps(""), "sends": 0,
         }  # fmt: skip
         pairs = [item for pair in fields.items() for item in pair]
-        present = self._run("create", ["", "registry", *_PARTS], self.name, uid, *pairs)
-        return self.load(), present == uid
+        parts = ["", f"={REGISTRY}", f"={UNFINISHED}", *_PARTS, *_SWEPT]
+        while True:
+            present = self._run("create", parts, self.name, uid, f"{queue_prefix}:{self.name}", *pairs)
+            if present != "removing":
+                return self.load(), present == uid
+            self.complete_removal()
 
     def exists(self) -> bool:
         """Whether there is a record of this name, of whatever version."""
@@ -314,13 +321,18 @@ class JobRecord:
     def reopen(self, job: Job) -> int:
         """Opens a finished job again for its failed images; how many these are."""
         counters = [f"outcome:{outcome}" for outcome in FAILED]
-        answer = self._run("reopen", ["", "failed", "registry"], job.uid, uuid.uuid4().hex, job.name, *counters)
+        parts = ["", "failed", f"={REGISTRY}", f"={UNFINISHED}", *_SWEPT]
+        self._sweep(job.uid)  # where the aggregator died over it
+        answer = self._run("reopen", parts, job.uid, uuid.uuid4().hex, job.name, *counters)
         if isinstance(answer, int):
             return answer
         raise WrongUsage(f"Job '{job.name}' is {answer}: only the failed images of a finished job can be tried again.")
 
     def failed_images(self) -> dict[int, str]:
-        """The failed images of the last time the job was finished: path by index, in order."""
+        """The failed images of the last time the job was finished: path by index, in order; none where they did not fit.
+
+        `shared.failed_list.failed_images` finds those too.
+        """
         found = self._client.hgetall(self._part("failed"))
         return {int(index): unpack_paths(found[index])[0] for index in sorted(found, key=int)}
 
@@ -331,11 +343,6 @@ class JobRecord:
     def block_bytes(self) -> int:
         """Of the finished blocks that are on the server."""
         return int(self._client.hget(self._key, "block_bytes") or 0)
-
-    def batches_in_flight(self) -> int:
-        """How many batches are in the hands of a worker."""
-        now_s, micros = self._client.time()
-        return int(self._client.zcount(self._part("leases"), f"({now_s * 1000 + micros // 1000}", "+inf"))
 
     # The worker's side
 
@@ -414,7 +421,7 @@ class JobRecord:
         """Why this worker refuses the job just now."""
         note = self._client.hget(self._part("refusals"), worker)
         refusal = parse_refusals({b"": note}).get("") if note is not None else None
-        return refusal.reason if refusal and refusal.holds(server_ms(self._client)) else None
+        return refusal.reason if refusal and refusal.holds(server_time_ms(self._client)) else None
 
     def forget_refusal(self, worker: str) -> None:
         """The worker may serve the job again."""
@@ -505,19 +512,42 @@ class JobRecord:
         return found
 
     def finish(self, job: Job, holder: str, ttl_s: int, failed: dict[int, str]) -> str:
-        """Marks the job finished, notes its failed images, and removes what only an unfinished job needs."""
+        """Marks the job finished, notes its failed images, and removes what only an unfinished job needs.
+
+        Where so many failed that they do not fit the record, they are only counted.
+        """
         # Of this call alone: an aggregator that comes too late must not take away what another has noted.
         part = f"failed-now:{uuid.uuid4().hex[:12]}"
-        parts = ["", "aggregation", "failed", part, "stored", *_WHILE_UNFINISHED]
-        noted = self._part(part)
-        rows = [(index, pack_paths([path])) for index, path in failed.items()]
+        noted, listed = self._part(part), not fits_record(failed)
+        rows = [] if listed else [(index, pack_paths([path])) for index, path in failed.items()]
         for first in range(0, len(rows), 1000):
             # Also on a full server: finishing makes room.
             insist(self._client, "HSET", noted, *(item for row in rows[first : first + 1000] for item in row))
             self._client.expire(noted, _NOTED_LIFE_S)
-        answer: str = self._run("finish", parts, job.uid, holder, ttl_s)
+        parts = ["", "aggregation", "failed", part, *_WHILE_UNFINISHED]
+        answer: str = self._run("finish", parts, job.uid, holder, len(failed) if listed else 0)
         self._client.unlink(noted)
+        if answer == "finished":
+            self.close(job.uid, ttl_s)
         return answer
+
+    def close(self, uid: str, ttl_s: int) -> None:
+        """Removes the blocks of a finished job, and lets its record expire; also where that was cut short before."""
+        self._sweep(uid)
+        self._run("close", ["", "failed", f"={UNFINISHED}", *_SWEPT], uid, self.name, ttl_s)
+
+    def _sweep(self, uid: str) -> None:
+        """Removes blocks and images of all batches, some at a time, of a finished or cancelled job."""
+        while batches := self._batches_kept():
+            parts = [f"{kind}:{batch}" for kind in ("block", "bytes") for batch in batches]
+            if not self._run("sweep", ["", *_SWEPT, *parts], uid, *batches):
+                return
+
+    def _batches_kept(self) -> list[str]:
+        """Some batches whose block or whose images are on the server."""
+        found = self._client.zrange(self._part("stored"), 0, _SWEPT_AT_ONCE - 1)
+        found = found or self._client.hrandfield(self._part("inline"), _SWEPT_AT_ONCE)
+        return [batch.decode() for batch in found or ()]
 
     # The reconciler's side
 
@@ -532,17 +562,63 @@ class JobRecord:
 
     def find_unleased(self) -> dict[int, str]:
         """Batches that are not done and in nobody's hands, with their send numbers: they wait in the queue, or are lost."""
-        found = self._run("unleased", ["open", "leases"])
-        return {int(batch): send.decode() for batch, send in zip(found[::2], found[1::2], strict=True)}
+        unleased: dict[int, str] = {}
+        after = b"-inf"
+        while after:
+            after, *found = self._run("unleased", ["open", "leases"], after, _LOOKED_AT_ONCE)
+            unleased |= {int(batch): send.decode() for batch, send in zip(found[::2], found[1::2], strict=True)}
+        return unleased
 
     def resend(self, uid: str, batch: int, send: str) -> tuple[int, list[str]] | None:
         """A new send number and the paths of a lost batch; None where it is not lost any more."""
         answer = self._run("resend", ["", "open", "leases", "holders", "batches"], uid, batch, send)
         return (int(answer[0]), unpack_paths(answer[1])) if answer else None
 
-    def delete(self, *, keep_mark_s: int = 0) -> None:
-        """Removes every key of the job; `keep_mark_s` keeps the word `cancelled` for those who watch."""
-        self._run("delete", ["", "registry", *_PARTS], self.name, keep_mark_s)
+    def delete(self, only: Job | None = None, *, keep_mark_s: int = 0) -> bool:
+        """Removes every key of the job; `keep_mark_s` keeps the word `cancelled` for those who watch.
+
+        With `only`, a job that is still as it was read: False where it was opened again, or had news of its work. A removal
+        that is cut short is completed by whoever comes next: the reconciler, or who makes or removes a job of this name.
+        """
+        if only is None:
+            return self._delete(keep_mark_s, "", "", "")
+        return self._delete(keep_mark_s, only.uid, only.state, only.updated_ms if only.unfinished else "")
+
+    def complete_removal(self) -> bool:
+        """Removes what is left of a job whose removal was cut short, and nothing of any other."""
+        uid, keep_s = self._client.hmget(self._key, "uid", "keep_s")
+        return self._delete(int(keep_s or 0), os.fsdecode(uid or b""), "cancelled", "")
+
+    def complete(self, ttl_s: int) -> None:
+        """Completes a removal or a finishing that was cut short."""
+        uid, state = self._client.hmget(self._key, "uid", "state")
+        if state == b"finished":
+            self.close(os.fsdecode(uid or b""), ttl_s)
+        else:
+            self.complete_removal()
+
+    def _delete(self, keep_mark_s: int, *expected: Any) -> bool:
+        everywhere = f"={REGISTRY}"
+        version, batches = self._client.hmget(self._key, "version", "batches")
+        marked, uid = self._run(
+            "begin_delete", ["", everywhere, f"={UNFINISHED}", *_PARTS], self.name, keep_mark_s, *expected
+        )
+        if not marked:
+            return False
+        uid = uid.decode()
+        if version != RECORD_VERSION.encode():  # it may keep no list of what it has
+            self._sweep_range(uid, int(batches) if (batches or b"").isdigit() else 0)
+        answer = "not swept"
+        while answer == "not swept":
+            self._sweep(uid)
+            answer = self._run("end_delete", ["", everywhere, *_SWEPT], self.name, uid)
+        return bool(answer == "deleted")
+
+    def _sweep_range(self, uid: str, batches: int) -> None:
+        for first in range(0, batches + 1, _SWEPT_AT_ONCE):
+            some = range(first, min(batches + 1, first + _SWEPT_AT_ONCE))
+            parts = [f"{kind}:{batch}" for kind in ("block", "bytes") for batch in some]
+            self._run("sweep", ["", *_SWEPT, *parts], uid, *some)
 
 
 def job_names(client: Client) -> list[str]:
@@ -555,14 +631,24 @@ def list_jobs(client: Client, say: Callable[[str], None] = lambda line: None) ->
 
     Records that cannot be read, of another version for example, are left out, and `say` hears of them.
     """
+    return load_jobs(client, job_names(client), say)
+
+
+def load_jobs(client: Client, names: Sequence[str], say: Callable[[str], None] = lambda line: None) -> list[Job]:
+    """The jobs of these names; those without a record are forgotten, those that cannot be read are left out (`say`)."""
     jobs = []
-    for name in job_names(client):
-        raw = client.hgetall(f"{PREFIX}job:{name}")
-        if not raw:
-            client.zrem(REGISTRY, name)
-            continue
-        try:
-            jobs.append(Job.parse(name, raw))
-        except FaceQueueError as error:
-            say(str(error))
+    for first in range(0, len(names), _LOOKED_AT_ONCE):
+        some = names[first : first + _LOOKED_AT_ONCE]
+        with client.pipeline(transaction=False) as pipe:
+            for name in some:
+                pipe.hgetall(f"{PREFIX}job:{name}")
+            records = pipe.execute()
+        for name, raw in zip(some, records, strict=True):
+            if not raw:
+                run_script(client, "forget", [f"{PREFIX}job:{name}", REGISTRY, UNFINISHED], [name, ""])
+                continue
+            try:
+                jobs.append(Job.parse(name, raw))
+            except FaceQueueError as error:
+                say(str(error))
     return jobs

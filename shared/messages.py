@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 
 from shared.errors import BadMessage, WrongUsage
-from shared.paths import check_relative
+from shared.paths import check_relative, printable
 
 EMBED_TASK = "facequeue.embed_batch"
 AGGREGATE_TASK = "facequeue.aggregate"
@@ -18,11 +18,16 @@ UID_PATTERN = r"^[0-9a-f]{32}$"
 """A job's uid: part of the names of files and queues."""
 
 
+def is_job_name(name: str) -> bool:
+    """Whether this can name a job, its keys on the server and its results folder."""
+    return re.fullmatch(_JOB_NAME, name) is not None
+
+
 def check_job_name(name: str) -> str:
     """The name itself, if it can name a job and its results folder; else WrongUsage."""
-    if not re.fullmatch(_JOB_NAME, name):
+    if not is_job_name(name):
         raise WrongUsage(
-            f"'{name}' cannot name a job: use up to 100 letters, digits, '.', '_' and '-', with a letter or digit first."
+            f"'{printable(name)}' cannot name a job: use up to 100 letters, digits, '.', '_' and '-', with a letter or digit first."
         )
     return name
 

@@ -39,17 +39,17 @@ def connect(
 _WAITAOF_MS = 5000
 _LOG_EVERY_S = 2.0
 _MARK = "facequeue:mark"
-_INSIST = "redis.call('DEL', KEYS[1]) return redis.call(unpack(ARGV))"
+_INSIST = "redis.call('DEL', KEYS[1]) return redis.call(ARGV[1], KEYS[2], unpack(ARGV, 2))"
 NOTHING = "facequeue:nothing"
 """A key that is never there."""
 
 
-def insist(client: Client, *command: Any) -> Any:
-    """Runs one small command that a full server must take too: leases, elections, signs of life.
+def insist(client: Client, command: str, key: str, *arguments: Any) -> Any:
+    """Runs one small command on one key, which a full server must take too: leases, elections, signs of life.
 
     A full server refuses what takes memory, but within a script only as its first write; removing nothing is one.
     """
-    return client.eval(_INSIST, 1, NOTHING, *command)
+    return client.eval(_INSIST, 2, NOTHING, key, command, *arguments)
 
 
 def server_time_ms(client: Client) -> int:

@@ -104,7 +104,11 @@ class Settings(BaseSettings):
         float, Field(ge=0, description="A worker that is told to stop hands batches back that take longer than this.")
     ] = 20.0
     job_ttl_s: Annotated[
-        int, Field(ge=60, description="How long the server keeps a job's record after its last news.")
+        int,
+        Field(
+            ge=60,
+            description="How long the server keeps a finished job's record. Unfinished work is kept, and `stalled` after so long without news.",
+        ),
     ] = 7 * 24 * 3600
     server_timeout_s: Annotated[float, Field(gt=0, description="How long commands wait for the server.")] = 10.0
     worker_timeout_s: Annotated[float, Field(gt=0, description="How long waiting goes on with no worker.")] = 30.0

@@ -1,29 +1,28 @@
-"""What waits in a queue: task ids, read from the messages in its list (kombu's JSON, whose body is in base64)."""
+"""What waits in a queue: messages are read and removed on the server, a stretch of the list at a time."""
 
-import re
-from collections.abc import Iterator
+from shared.messages import check_job_name
+from shared.scripts import run_script
+from shared.server import NOTHING, Client
 
-from shared.server import Client
-
-_TASK_ID = re.compile(rb'"id": ?"([!-~]{1,255}?)"')
 _AT_ONCE = 500
+_BYTES_AT_ONCE = 2**20
+"""One script looks at so much: the server answers nobody meanwhile."""
 
 
 def waiting_tasks(client: Client, queue: str) -> set[str]:
     """The task ids of all messages in a queue."""
-    return {task_id for _, task_id in _messages(client, queue)}
+    found: set[str] = set()
+    index = 0
+    # What is sent meanwhile moves the rest to higher indices, what is taken changes none: nothing is passed over.
+    while index >= 0:
+        index, *some = run_script(client, "waiting", [queue], [index, _AT_ONCE, _BYTES_AT_ONCE])
+        found.update(task_id.decode() for task_id in some)
+    return found
 
 
 def waiting_aggregations(client: Client, queue: str) -> set[str]:
     """The names of the jobs whose aggregation waits in a queue."""
     return {job for job, what, _ in map(_parts, waiting_tasks(client, queue)) if what == "aggregate"}
-
-
-def remove_waiting(client: Client, queue: str, job: str) -> None:
-    """Takes the messages of a job out of a queue that perhaps nobody serves any more."""
-    for raw, task_id in list(_messages(client, queue)):
-        if task_id.startswith(f"{job}:"):
-            client.lrem(queue, 1, raw)
 
 
 def _parts(task_id: str) -> tuple[str, str, str]:
@@ -32,8 +31,11 @@ def _parts(task_id: str) -> tuple[str, str, str]:
     return job, what, which
 
 
-def _messages(client: Client, queue: str) -> Iterator[tuple[bytes, str]]:
-    for first in range(0, client.llen(queue), _AT_ONCE):
-        for raw in client.lrange(queue, first, first + _AT_ONCE - 1):
-            for task_id in _TASK_ID.findall(raw):
-                yield raw, task_id.decode()
+def remove_waiting(client: Client, queue: str, job: str) -> int:
+    """Takes the messages of a job out of a queue that perhaps nobody serves any more; how many there were."""
+    check_job_name(job)
+    index, removed = 0, 0
+    while index >= 0:
+        index, gone = run_script(client, "remove_waiting", [queue, NOTHING], [job, index, _AT_ONCE, _BYTES_AT_ONCE])
+        removed += int(gone)
+    return removed

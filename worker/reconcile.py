@@ -1,20 +1,24 @@
-"""Sends again what was lost: batches whose message or worker is gone, aggregations nobody is doing; removes old jobs.
+"""Sends again what was lost: batches whose message or worker is gone, aggregations nobody is doing; removes old records.
 
-First of all it makes room, as sending takes some.
+First of all it makes room, as sending takes some. One step is short however many jobs there are: it looks at some, and the next
+step goes on with the rest.
 
 Runs in every worker that consumes the aggregate queue, in one of them at a time.
 """
 
 import time
+from dataclasses import dataclass, field
 from typing import Any
 
 import redis
 
 from shared.celery_app import send_aggregate, send_batch
-from shared.job import PREFIX, Job, JobRecord, list_jobs
+from shared.diversion import diverted_queues
+from shared.job import PREFIX, Job, JobRecord, load_jobs
 from shared.logs import get_logger
 from shared.messages import Aggregate, EmbedBatch, task_id
-from shared.server import Client, insist
+from shared.registry import forget_missing, some_names, tidy, unfinished_names
+from shared.server import Client, insist, server_time_ms
 from shared.settings import Settings
 from shared.waiting import waiting_aggregations, waiting_tasks
 from worker.relief import Relief
@@ -24,7 +28,27 @@ Suspect = tuple[str, int, str]
 """Job, batch, send number."""
 Suspects = dict[Suspect, float]
 _MOST_AGGREGATIONS = 5
+_STEP_S = 0.05
+_JOBS_AT_ONCE = 50
 _LOCK = f"{PREFIX}reconciler"
+_DAY_MS = 86_400_000
+
+
+@dataclass
+class _Round:
+    """One look at every unfinished job of these queues, in as many steps as it takes."""
+
+    after: str = ""
+    """Where the next step goes on."""
+    waiting: set[str] | None = None
+    """Task ids of the batches in the queues."""
+    aggregations: set[str] | None = None
+    """Jobs whose aggregation is in the queue."""
+    suspects: Suspects = field(default_factory=dict)
+    seen: dict[str, Job] = field(default_factory=dict)
+    """Unfinished jobs by uid."""
+    before: dict[str, Job] = field(default_factory=dict)
+    """Those of the round before: their blocks count too when room is short."""
 
 
 class Reconciler:
@@ -36,40 +60,81 @@ class Reconciler:
         # What was just popped looks lost until its worker takes it: only what looks so twice, a third of a lease apart,
         # is sent again. Value: when it was first seen so.
         self._suspects: Suspects = {}
+        self._round = _Round()
+        self._stalled: set[str] = set()  # jobs that were said to be
+        self._registry_place, self._registry_checked = 0, False
         self._relief = Relief(client, settings)
 
     def step(self) -> bool:
         """One look; True where the next one should follow very soon."""
         if not self._is_elected():
             return False
-        unfinished = []
-        for job in list_jobs(self._client):
-            if job.queue_prefix != self._settings.queue_prefix:
-                continue
-            if self._is_past_its_time(job):
+        self._tidy_registry()
+        return self._look_at_some() or not self._registry_checked
+
+    def _tidy_registry(self) -> None:
+        """Looks at some names of all jobs, of whatever queues: who was to complete what a crash left need not be alive."""
+        names, self._registry_place = some_names(self._client, self._registry_place)
+        self._registry_checked |= self._registry_place == 0
+        for name in tidy(self._client, names):
+            JobRecord(self._client, name).complete(self._settings.job_ttl_s)
+
+    def _look_at_some(self) -> bool:
+        """Goes on with the round through the unfinished jobs for a short time; True where the next step should follow soon."""
+        deadline = time.monotonic() + _STEP_S
+        now_ms, hurry = server_time_ms(self._client), None
+        this, prefix = self._round, self._settings.queue_prefix
+        while True:
+            names, this.after = unfinished_names(self._client, prefix, this.after, _JOBS_AT_ONCE)
+            jobs = load_jobs(self._client, names)
+            for name in {*names} - {job.name for job in jobs}:
+                forget_missing(self._client, prefix, name)
+            jobs = [job for job in jobs if job.unfinished and not self._is_past_its_time(job, now_ms)]
+            this.seen |= {job.uid: job for job in jobs}
+            if hurry is None:
+                hurry = self._relief.step([job for job in (this.before | this.seen).values() if job.block_bytes])
+            # Read before the batches: what is sent meanwhile looks lost once, what is taken meanwhile is leased or looks so once.
+            if jobs and this.waiting is None:
+                this.waiting = self._waiting_batches()
+            to_aggregate = [job for job in jobs if job.state == "sealed" and job.complete and job.problem is None]
+            if to_aggregate and this.aggregations is None:
+                this.aggregations = waiting_aggregations(self._client, self._settings.aggregate_queue)
+            try:
+                for job in jobs:
+                    self._send_lost_batches(job, this.waiting or set(), this.suspects)
+                for job in to_aggregate:
+                    if job.name not in (this.aggregations or set()):
+                        self._send_lost_aggregation(job, this.suspects)
+            except redis.OutOfMemoryError:
+                # Nothing is lost by it: what could not be sent looks lost again.
+                _log.warning("the server is full; lost messages are sent later", extra={"action": "resend_put_off"})
+                this.suspects = self._suspects | this.suspects  # the jobs that had no turn keep their place
+            if not this.after:
+                self._suspects, self._round = this.suspects, _Round(before=this.seen)
+                return hurry
+            if time.monotonic() > deadline:
+                return True
+
+    def _waiting_batches(self) -> set[str]:
+        queues = {self._settings.embed_queue, *diverted_queues(self._client, self._settings.queue_prefix).values()}
+        return {task for queue in sorted(queues) for task in waiting_tasks(self._client, queue)}
+
+    def _is_past_its_time(self, job: Job, now_ms: int) -> bool:
+        """Whether the job was removed. One with work in it never is: it is said to be stalled, and goes on when workers come."""
+        if not job.is_stalled(now_ms, self._settings.job_ttl_s):
+            self._stalled.discard(job.uid)
+            return False
+        if not job.batches:
+            if JobRecord(self._client, job.name).delete(job):
                 _log.info("job %s is past its time and removed", job.name, extra={"action": "job_expired"})
-                JobRecord(self._client, job.name).delete()
-            elif job.state in ("enqueuing", "sealed"):
-                unfinished.append(job)
-        hurry = self._relief.step(unfinished)
-        suspects: Suspects = {}
-        # Read before the records: what is sent meanwhile looks lost once, what is taken meanwhile is leased or looks so once.
-        queues = {self._settings.embed_queue, *(job.embed_queue for job in unfinished)} if unfinished else set()
-        waiting = {task for queue in sorted(queues) for task in waiting_tasks(self._client, queue)}
-        to_aggregate = [job for job in unfinished if job.state == "sealed" and job.complete and job.problem is None]
-        aggregations = waiting_aggregations(self._client, self._settings.aggregate_queue) if to_aggregate else set()
-        try:
-            for job in unfinished:
-                self._send_lost_batches(job, waiting, suspects)
-            for job in to_aggregate:
-                if job.name not in aggregations:
-                    self._send_lost_aggregation(job, suspects)
-        except redis.OutOfMemoryError:
-            # Nothing is lost by it: what could not be sent looks lost again.
-            _log.warning("the server is full; lost messages are sent later", extra={"action": "resend_put_off"})
-            suspects = self._suspects | suspects  # the jobs that had no turn keep their place
-        self._suspects = suspects
-        return hurry
+            return True
+        if job.uid not in self._stalled:
+            self._stalled.add(job.uid)
+            _log.warning(
+                "job %s is stalled: no news for %.1f days. It goes on when workers come; `python -m producer cancel %s` "
+                "removes it.", job.name, (now_ms - job.updated_ms) / _DAY_MS, job.name, extra={"action": "job_stalled"},
+            )  # fmt: skip
+        return False
 
     def resign(self) -> None:
         """Lets another take over at once."""
@@ -84,9 +149,6 @@ class Reconciler:
             self._client.pexpire(self._lock, lease_ms)
             return True
         return False
-
-    def _is_past_its_time(self, job: Job) -> bool:
-        return time.time() * 1000 - job.updated_ms > self._settings.job_ttl_s * 1000
 
     def _send_lost_batches(self, job: Job, waiting: set[str], suspects: Suspects) -> None:
         record = JobRecord(self._client, job.name)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from shared.errors import ResultsError
+from shared.failed_list import write_failed_list
 from shared.job import Job
 from shared.paths import printable
 from worker.block import DIMENSIONS
@@ -80,6 +81,7 @@ def write_results(
     try:
         with _explain(results_dir):
             tally = _write_tables(job, _rows(job, blocks, retried, results_dir), scratch)
+            write_failed_list(scratch, job, tally.failed, results_dir / job.name)
             phases = {"distances_started": _now()}
             matrix_absent = write_matrix(plan, job, scratch, results_dir, threads)
             phases["distances_ended"] = _now()

@@ -14,6 +14,7 @@ from celery.exceptions import Ignore
 
 from shared.celery_app import SERVER_PATIENCE_S, send_aggregate
 from shared.errors import BadMessage, ContractError, FaceQueueError, FolderMissing, WeightsError, WrongUsage
+from shared.failed_list import failed_images
 from shared.job import Job, JobRecord
 from shared.logs import get_logger
 from shared.messages import AGGREGATE_TASK, EMBED_TASK, Aggregate, EmbedBatch, parse_message
@@ -189,7 +190,8 @@ def aggregate(self: Task, message: Any = None, **unknown: Any) -> str:
     try:
         since_ms = job.started_ms or job.created_ms
         written = write_results(
-            job, read_blocks(_client(), job, settings.results_dir), record.failed_images() if job.retries else {}, settings.results_dir,
+            job, read_blocks(_client(), job, settings.results_dir),
+            failed_images(record, job, settings.results_dir) if job.retries else {}, settings.results_dir,
             resources=lambda: samples_between(_client(), since_ms), profiles=settings.profile_dir, threads=usable_cores(),
             distances_max_bytes=settings.distances_max_gib * 2**30,
             may_publish=lambda: _patiently(lambda: record.holds_aggregation(holder)),

@@ -16,7 +16,7 @@ from celery.worker import state
 
 from shared.job import JobRecord
 from shared.logs import get_logger
-from shared.messages import AGGREGATE_TASK, EMBED_TASK
+from shared.messages import AGGREGATE_TASK, EMBED_TASK, is_job_name
 from shared.server import connect
 from shared.settings import Settings, get_settings
 from shared.worker_registry import Worker, announce, withdraw
@@ -137,7 +137,7 @@ def _give_back(client: Any) -> None:
     for request in list(state.active_requests):
         job, _, rest = request.id.partition(":")
         batch = rest.partition(":")[0]
-        if request.name == EMBED_TASK and batch.isdecimal():
+        if request.name == EMBED_TASK and batch.isdecimal() and is_job_name(job):
             JobRecord(client, job).give_back(int(batch), f"{request.hostname}/{request.worker_pid}")
 
 
@@ -146,6 +146,8 @@ def _renew_leases(client: Any, lease_s: float) -> None:
         job, _, rest = request.id.partition(":")
         batch = rest.partition(":")[0]
         holder = f"{request.hostname}/{request.worker_pid}"
+        if not is_job_name(job):
+            continue
         if request.name == EMBED_TASK and batch.isdecimal():  # somebody else's id must not cost the others their leases
             JobRecord(client, job).renew(int(batch), holder, lease_s)
         elif request.name == AGGREGATE_TASK:

@@ -1,10 +1,14 @@
 -- Opens a finished job for its failed images. Returns how many there are, or why not.
 -- The job gets another uid: messages and holders of before are a stranger's then.
--- KEYS: job, failed, registry.  ARGV: uid, new uid, name, counter of failed images by outcome, ...
+-- KEYS: job, failed, registry, unfinished jobs, stored, inline
+-- ARGV: uid, new uid, name, counter of failed images by outcome, ...
 if redis.call('HGET', KEYS[1], 'uid') ~= ARGV[1] then return 'unknown' end
 local state = redis.call('HGET', KEYS[1], 'state')
 if state ~= 'finished' then return state end
+-- Blocks of before must not become those of the images that are tried again.
+if redis.call('EXISTS', KEYS[5], KEYS[6]) > 0 then return 'not swept' end
 local failed = redis.call('HLEN', KEYS[2])
+if failed == 0 then failed = tonumber(redis.call('HGET', KEYS[1], 'failed_listed') or '0') end
 if failed == 0 then return 0 end
 redis.call('PERSIST', KEYS[1])
 redis.call('PERSIST', KEYS[2])
@@ -16,4 +20,5 @@ redis.call('HINCRBY', KEYS[1], 'retries', 1)
 redis.call('HDEL', KEYS[1], 'started_ms', 'ended_ms', 'problem', 'lost_aggregations', unpack(ARGV, 4))
 redis.call('HSET', KEYS[1], 'uid', ARGV[2], 'state', 'enqueuing', 'batches', 0, 'updated_ms', now)
 redis.call('ZADD', KEYS[3], now, ARGV[3])
+redis.call('ZADD', KEYS[4], 0, (redis.call('HGET', KEYS[1], 'queue_prefix') or '') .. ':' .. ARGV[3])
 return failed

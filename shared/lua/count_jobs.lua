@@ -1,0 +1,18 @@
+-- Counts some jobs. Returns {batches in the hands of workers, state, jobs, state, jobs, ...}
+-- KEYS: job, leases, job, leases, ...
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local in_flight, of_state = 0, {}
+for k = 1, #KEYS, 2 do
+  local state = redis.call('HGET', KEYS[k], 'state')
+  if state then of_state[state] = (of_state[state] or 0) + 1 end
+  if state == 'enqueuing' or state == 'sealed' then
+    in_flight = in_flight + redis.call('ZCOUNT', KEYS[k + 1], '(' .. now, '+inf')
+  end
+end
+local found = {in_flight}
+for state, jobs in pairs(of_state) do
+  found[#found + 1] = state
+  found[#found + 1] = jobs
+end
+return found

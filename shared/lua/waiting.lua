@@ -1,0 +1,21 @@
+-- The task ids of some messages in a queue, read where they are: the messages themselves can be hundreds of MiB.
+-- Returns {the index to go on at, or -1 at the end, task id, task id, ...}
+-- KEYS: queue.  ARGV: index to begin at, most messages to look at, most bytes
+local found, first, bytes = {-1}, tonumber(ARGV[1]), 0
+local last = first + ARGV[2]
+while first < last and bytes < tonumber(ARGV[3]) do
+  local some = redis.call('LRANGE', KEYS[1], first, first + 15)
+  if #some == 0 then return found end
+  for _, message in ipairs(some) do
+    bytes = bytes + #message
+    local _, stop = string.find(message, '"id":', 1, true)
+    while stop do
+      local id = string.match(message, '^ ?"([^"]+)"', stop + 1)
+      if id and #id <= 255 and not string.find(id, '[^!-~]') then found[#found + 1] = id end
+      _, stop = string.find(message, '"id":', stop + 1, true)
+    end
+  end
+  first = first + #some
+end
+found[1] = first
+return found

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.home import HOME_GUARD  # before what reads the user's folders when it is imported
+
+# isort: split
 from producer.embedded import EmbeddedServer
 from producer.sample import write_sample
 from shared.contract import KNOWN_WEIGHTS
@@ -33,6 +36,14 @@ def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.getbasetemp()
     folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
     os.environ["FACEQUEUE_CACHE_DIR"] = str(folder / "cache")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_of_the_users_home() -> Iterator[None]:
+    # Also where the code under test has caught the refusal.
+    yield
+    writes, HOME_GUARD.writes = HOME_GUARD.writes, []
+    assert not writes, f"this test {writes[0]}"
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import requests
 
 from shared.job import PREFIX, JobRecord
 from tests.chaos.faulty_worker import MARKS, SLOW_S
-from tests.conftest import Stage, wait_until
+from tests.conftest import ROOT, Stage, wait_until
 from tests.integration.test_run import result_bytes
 
 
@@ -225,11 +225,13 @@ def test_no_server_says_what_to_do(tmp_path: Path, sample: Path) -> None:
     """Exit code 4 after the stated time."""
     environment = os.environ | {
         "REDIS_URL": "redis://127.0.0.1:1/0", "FACEQUEUE_SERVER_TIMEOUT_S": "0.5", "FACEQUEUE_DATA_ROOT": str(sample),
+        "FACEQUEUE_STATE_DIR": str(tmp_path / "state"), "PYTHONPATH": str(ROOT),
     }  # fmt: skip
     for arguments in (["enqueue", str(sample)], ["status"], ["run", str(sample)]):
         done = subprocess.run(
-            [sys.executable, "-m", "producer", *arguments], env=environment, capture_output=True, text=True, timeout=60
-        )
+            [sys.executable, "-m", "producer", *arguments],
+            env=environment, capture_output=True, text=True, timeout=60, cwd=tmp_path,
+        )  # fmt: skip
         assert done.returncode == 4, done.stderr
         assert "No server answers" in done.stderr
         assert "Traceback" not in done.stderr

@@ -1,0 +1,93 @@
+"""Fixtures: one server for all tests of a file, and a fresh job on it for each."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from shared.job import PREFIX, Job, Lease
+from tests.conftest import Stage
+from tests.integration.test_job_record import make_job
+
+LONG_S = 600
+"""A lease that does not run out during a test."""
+
+
+class FreshJob:
+    """A new job with its producer, and short ways into the states that the scripts tell apart."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage, self.client = stage, stage.client
+        self.record, self.job = make_job(stage)
+        self.uid = self.job.uid
+        self.producer = self.record.attach_producer(self.uid)
+
+    def add(self, batch: int = 0, *paths: str) -> int:
+        """Adds a batch; its send number."""
+        return self.record.add_batch(self.uid, self.producer, batch, list(paths or [f"{batch}.jpg"]))
+
+    def take(self, batch: int = 0, send: int = 1, holder: str = "w/1", lease_s: float = LONG_S) -> Lease | str:
+        """Leases a batch, or says why not."""
+        return self.record.take(self.uid, batch, send, holder, lease_s)
+
+    def commit(self, batch: int = 0, block: bytes = b"block") -> str:
+        """Commits a block of one image with one face."""
+        return self.record.commit(self.uid, batch, block, {"ok": 1}, 1)
+
+    def seal(self) -> bool:
+        """Says that no batch will follow."""
+        return self.record.seal(self.uid, self.producer)
+
+    def complete(self, batches: int = 1) -> None:
+        """Adds batches, does them and seals the job."""
+        for batch in range(batches):
+            send = self.add(batch)
+            assert isinstance(self.take(batch, send), Lease)
+            assert self.commit(batch) == "stored"
+        assert self.seal()
+
+    def finish(self, failed: dict[int, str] | None = None, holder: str = "w/9") -> str:
+        """Aggregates and marks the job finished."""
+        assert self.record.claim_aggregation(holder, LONG_S)
+        return self.record.finish(self.load(), holder, LONG_S, failed or {})
+
+    def half_cancelled(self) -> None:
+        """As where the process that cancels died after it had set the state."""
+        self.client.hset(self.key(), "state", "cancelled")
+
+    def run_out(self, batch: int = 0) -> None:
+        """Puts the end of a batch's lease into the past."""
+        assert self.client.zadd(self.key("leases"), {str(batch): 1}, xx=True, ch=True) == 1
+
+    def load(self) -> Job:
+        """The job as it stands."""
+        return self.record.load()
+
+    def key(self, part: str = "") -> str:
+        """A key of the record."""
+        return f"{PREFIX}job:{self.record.name}" + (f":{part}" if part else "")
+
+    def snapshot(self) -> dict[bytes, Any]:
+        """All that is on the server: what is refused changes nothing of it."""
+        reads = {
+            b"string": self.client.get,
+            b"hash": self.client.hgetall,
+            b"zset": lambda key: self.client.zrange(key, 0, -1, withscores=True),
+            b"list": lambda key: self.client.lrange(key, 0, -1),
+        }
+        return {key: reads[self.client.type(key)](key) for key in self.client.scan_iter("*", count=1000)}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """One server for a file's tests."""
+    made = Stage(tmp_path_factory.mktemp("server"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def fresh(server: Stage) -> FreshJob:
+    """A new job on an otherwise empty server."""
+    server.client.flushall()
+    return FreshJob(server)

@@ -56,8 +56,11 @@ def test_only_who_holds_the_claim_finishes(fresh: FreshJob) -> None:
 
 def test_finishing_keeps_the_record_and_the_failed_images_alone(fresh: FreshJob) -> None:
     """Blocks go, and images of a batch whose producer died before it recorded it; the rest has its time to live."""
-    fresh.complete(2)
-    fresh.client.hset(fresh.record.inline_key(2), "2.jpg", b"bytes")
+    for batch in range(2):
+        fresh.take(batch, fresh.add(batch))
+        fresh.commit(batch)
+    fresh.record.put_image(fresh.uid, fresh.producer, 2, "2.jpg", b"bytes")
+    assert fresh.seal()
     assert fresh.finish({1: "1.jpg"}) == "finished"
     left = {key.decode() for key in fresh.client.scan_iter(f"{fresh.key()}*")}
     assert left == {fresh.key(), fresh.key("failed")}

@@ -3,6 +3,7 @@
 import pytest
 
 from shared.job import DEATHS_ALONE, Lease
+from shared.registry import count_jobs
 from tests.integration.conftest import LONG_S, FreshJob
 from tests.integration.test_job_record import RUNTIME, Runtime
 
@@ -132,7 +133,7 @@ def test_only_the_holder_renews(fresh: FreshJob) -> None:
     assert fresh.client.zscore(fresh.key("leases"), "0") - fresh.client.time()[0] * 1000 > 1.5 * LONG_S * 1000
     fresh.commit()
     assert not fresh.record.renew(0, "w/1", LONG_S)
-    assert fresh.record.batches_in_flight() == 0
+    assert not fresh.client.exists(fresh.key("leases"))
 
 
 def test_only_the_holder_gives_back(fresh: FreshJob) -> None:
@@ -140,10 +141,9 @@ def test_only_the_holder_gives_back(fresh: FreshJob) -> None:
     _leased(fresh)
     before = fresh.snapshot()
     assert not fresh.record.give_back(0, "w/2")
-    fresh.record.hand_back(fresh.uid, 0, "w/2", "no weights")
     assert fresh.snapshot() == before
-    fresh.record.hand_back(fresh.uid, 0, "w/1", "no weights")
-    assert (fresh.load().refusal, fresh.record.batches_in_flight()) == ("no weights", 0)
+    assert fresh.record.give_back(0, "w/1")
+    assert not fresh.client.exists(fresh.key("leases"), fresh.key("holders"))
     assert not fresh.record.give_back(0, "w/1")
 
 
@@ -235,7 +235,7 @@ def test_the_first_runtime_stands(fresh: FreshJob) -> None:
     assert fresh.record.agree_on_runtime(OTHER, RUNTIME) == {}
     assert fresh.snapshot() == before
     assert fresh.record.agree_on_runtime(fresh.uid, RUNTIME) == RUNTIME.as_dict()
-    late = Runtime(backend="c 2", device="cuda", decoder="e 2")
+    late = Runtime(backend="c 2", device="cuda", instruction_set="sm_90", decoder="e 2")
     assert fresh.record.agree_on_runtime(fresh.uid, late) == RUNTIME.as_dict()
 
 
@@ -252,7 +252,7 @@ def test_only_what_nobody_holds_is_unleased(fresh: FreshJob) -> None:
     assert fresh.record.find_unleased() == {0: "1"}
     fresh.run_out(2)
     assert fresh.record.find_unleased() == {0: "1", 2: "3"}
-    assert fresh.record.batches_in_flight() == 1
+    assert count_jobs(fresh.client).in_flight == 1
 
 
 def _resend_refused(fresh: FreshJob, *, uid: str = "", send: str = "1") -> None:

@@ -86,7 +86,7 @@ def follow(client: Client, name: str, settings: Settings, check: Callable[[], bo
             refusing = {worker.name: refusals[worker.name] for worker in workers if worker.name in refusals}
             for worker, reason in refusing.items():
                 view.note(f"{worker} does not serve job {name}: {reason}")
-            if on_its_way or len(refusing) < len(workers) or not workers or job.images_done != done:
+            if len(refusing) < len(workers) or not workers or job.images_done != done:
                 done, last_fit = job.images_done, now
             if now - last_fit > settings.worker_timeout_s:
                 worker, reason = next(iter(refusing.items()))

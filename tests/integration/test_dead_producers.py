@@ -12,7 +12,6 @@ import pytest
 
 from producer.resume import command_to_go_on
 from shared.contract import own_weights_name
-from shared.errors import NotFinished
 from shared.job import Job, list_jobs
 from shared.server import server_time_ms
 from tests.conftest import Stage, wait_until
@@ -148,31 +147,6 @@ def test_a_server_that_was_away_makes_no_producer_look_dead(stage: Stage, sample
     wait_until(lambda: _job(stage).producer_until_ms != gone_until, 30, "it says that it lives")
     _outlive_its_lease(stage)
     assert (producer.poll(), watching.poll()) == (None, None), stage.log("watch.log")
-
-
-def test_signs_of_life_are_taken_of_the_attached_producer_alone(stage: Stage) -> None:
-    """Not of one that was fenced off, of another job's, or of a job that takes no more batches."""
-    record, job = make_job(stage)
-    first = record.attach_alone(job.uid, 60)
-    assert isinstance(first, str)
-    until = record.load().producer_until_ms
-    assert record.attach_alone(job.uid, 60) == until
-    assert record.attach_alone("another", 60) != until
-    assert record.heartbeat("another", first, 90) is False
-    assert record.heartbeat(job.uid, "another", 90) is False
-    assert record.load().producer_until_ms == until
-    assert record.heartbeat(job.uid, first, 90) is True
-    assert (record.load().producer_until_ms or 0) > (until or 0)
-    second = record.attach_producer(job.uid, 60)
-    assert record.heartbeat(job.uid, first, 90) is False
-    with pytest.raises(NotFinished, match="taken over"):
-        record.add_batch(job.uid, first, 0, ["a.jpg"])
-    assert record.heartbeat(job.uid, second, 0) is True
-    third = record.attach_alone(job.uid, 60)
-    assert isinstance(third, str)
-    record.seal(job.uid, third)
-    assert record.heartbeat(job.uid, third, 90) is False
-    assert (record.load().producer_until_ms, record.load().producer_silent_s(server_time_ms(stage.client))) == (None, 0)
 
 
 def test_the_command_is_that_of_whoever_made_the_job(stage: Stage) -> None:

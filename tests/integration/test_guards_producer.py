@@ -3,8 +3,10 @@
 import pytest
 
 from shared.errors import NotFinished, WrongUsage
+from shared.server import server_time_ms
+from tests.conftest import Stage
 from tests.integration.conftest import FreshJob
-from tests.integration.test_job_record import CONTRACT, Options
+from tests.integration.test_job_record import CONTRACT, Options, make_job
 
 OTHER = "0" * 32
 """A uid or a token that nobody has."""
@@ -211,3 +213,31 @@ def test_deleting_leaves_nothing_or_the_word_for_a_while(fresh: FreshJob) -> Non
     assert list(fresh.client.scan_iter(f"{fresh.key()}*")) == [fresh.key().encode()]
     fresh.record.delete()
     assert not list(fresh.client.scan_iter(f"{fresh.key()}*"))
+
+
+# attach, heartbeat
+
+
+def test_signs_of_life_are_taken_of_the_attached_producer_alone(stage: Stage) -> None:
+    """Not of one that was fenced off, of another job's, or of a job that takes no more batches."""
+    record, job = make_job(stage)
+    first = record.attach_alone(job.uid, 60)
+    assert isinstance(first, str)
+    until = record.load().producer_until_ms
+    assert record.attach_alone(job.uid, 60) == until
+    assert record.attach_alone("another", 60) != until
+    assert record.heartbeat("another", first, 90) is False
+    assert record.heartbeat(job.uid, "another", 90) is False
+    assert record.load().producer_until_ms == until
+    assert record.heartbeat(job.uid, first, 90) is True
+    assert (record.load().producer_until_ms or 0) > (until or 0)
+    second = record.attach_producer(job.uid, 60)
+    assert record.heartbeat(job.uid, first, 90) is False
+    with pytest.raises(NotFinished, match="taken over"):
+        record.add_batch(job.uid, first, 0, ["a.jpg"])
+    assert record.heartbeat(job.uid, second, 0) is True
+    third = record.attach_alone(job.uid, 60)
+    assert isinstance(third, str)
+    record.seal(job.uid, third)
+    assert record.heartbeat(job.uid, third, 90) is False
+    assert (record.load().producer_until_ms, record.load().producer_silent_s(server_time_ms(stage.client))) == (None, 0)

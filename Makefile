@@ -13,7 +13,7 @@ READY := $(VENV)/.ready
 CODE := producer shared worker tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format lock audit compose-test screenshots bench chaos accuracy clean
+.PHONY: help run test lint format lock audit mutants compose-test screenshots bench chaos accuracy clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -61,6 +61,9 @@ lock: ## Resolve the dependencies anew into requirements/*.lock (needs uv)
 
 chaos: $(READY) ## Break everything, see that nothing is lost (CHAOS_DATA=a folder of photographs, ten minutes)
 	CHAOS_DATA="$(CHAOS_DATA)" $(BIN)/python -m pytest tests/chaos -m "soak or not soak"
+
+mutants: $(READY) ## Change scripts and leasing code in small ways; the fast tests must notice each (MUTANTS=parts of file names)
+	$(BIN)/python -m tests.mutants $(MUTANTS)
 
 compose-test: $(READY) ## The whole story of `docker compose up`, on the Docker engine that is there
 	$(BIN)/python tests/compose/story.py

@@ -73,8 +73,12 @@ def _try_all(chosen: list[Target], tried: list[tuple[Target, Mutant]], jobs: int
 
         with ThreadPoolExecutor(jobs) as pool:
             by_tests = {target.tests: target for target in chosen}
-            list(pool.map(lambda target: with_copy(target, None), by_tests.values()))
-            return list(pool.map(lambda pair: with_copy(*pair), tried))
+            try:
+                list(pool.map(lambda target: with_copy(target, None), by_tests.values()))
+                return list(pool.map(lambda pair: with_copy(*pair), tried))
+            finally:
+                while not copies.empty():
+                    copies.get().close()
 
 
 if __name__ == "__main__":

@@ -9,11 +9,19 @@ from tests.mutants.mutant import Mutant
 from tests.mutants.python import mutants_of_python
 
 _TESTS = Path("tests/integration")
-_RECORD_TESTS = (
-    "test_guards_*.py", "test_reconciler.py", "test_job_record.py", "test_lost_messages.py", "test_removal.py",
-    "test_stalled.py", "test_many_jobs.py",
-)  # fmt: skip
-_REMOVAL = ("begin_delete", "close", "end_delete", "forget", "sweep", "tidy")
+_GUARDS = ("test_guards_*.py", "test_job_record.py")
+_RECORD_TESTS = (*_GUARDS, "test_reconciler.py", "test_lost_messages.py")
+_TESTS_OF = {
+    **dict.fromkeys(
+        ("begin_delete", "close", "end_delete", "forget", "sweep", "tidy", "create"), ("test_removal.py", *_GUARDS)
+    ),
+    **dict.fromkeys(
+        ("count_jobs", "waiting", "remove_waiting", "unleased"), ("test_guards_worker.py", "test_many_jobs.py")
+    ),
+    "add_batch": ("test_guards_producer.py", "test_removal.py"),
+    "lost_aggregation": ("test_reconciler.py", "test_lost_messages.py"),
+}
+"""Tests of scripts that have others than the direct ones of every script, by the script's name."""
 _LEASES = (
     "JobRecord.take", "JobRecord.is_wanted", "JobRecord.note_alone", "JobRecord.lose", "JobRecord.verdicts",
     "JobRecord.renew", "JobRecord.give_back",
@@ -52,19 +60,12 @@ class Target:
         return [str(path.relative_to(root)) for one in self.tests for path in sorted((root / _TESTS).glob(one))]
 
 
-def _first(file: str) -> tuple[str, ...]:
-    return (file, *(one for one in _RECORD_TESTS if one != file))
-
-
 def targets(root: Path) -> list[Target]:
     """Every script of the queue, and the Python of leases, reconciler and aggregation lock."""
     scripts = sorted(path.relative_to(root) for path in (root / "shared" / "lua").glob("*.lua"))
     return [
-        *(Target(path, _first("test_removal.py") if path.stem in _REMOVAL else _RECORD_TESTS) for path in scripts),
-        *(
-            Target(path.relative_to(root), ("test_image_cache.py", *_RECORD_TESTS))
-            for path in sorted((root / "worker").glob("*.lua"))
-        ),
+        *(Target(path, _TESTS_OF.get(path.stem, _GUARDS)) for path in scripts),
+        *(Target(path.relative_to(root), ("test_image_cache.py",)) for path in sorted((root / "worker").glob("*.lua"))),
         Target(Path("shared/job.py"), _RECORD_TESTS, _LEASES),
         Target(Path("worker/reconcile.py"), ("test_reconciler.py", "test_job_record.py", "test_lost_messages.py")),
     ]

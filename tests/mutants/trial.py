@@ -15,8 +15,8 @@ from tests.mutants.targets import Target
 
 _COPIED = ("producer", "shared", "worker", "tests", "benchmarks", "docs", "pyproject.toml", "README.md", ".env.example")
 _TIMEOUT_S = 180.0
-_NOTICED = (1, 2)
-"""pytest's exit codes for a test that failed, and for a module that cannot be imported."""
+_NOTICED = (1, 2, -signal.SIGALRM)
+"""Exit codes: a test that failed, a module that cannot be imported, tests that do not end."""
 
 
 class Copy:
@@ -24,6 +24,7 @@ class Copy:
 
     def __init__(self, root: Path, folder: Path) -> None:
         self.folder, self._runs = folder, 0
+        self._runners: dict[tuple[str, ...], subprocess.Popen[str]] = {}
         folder.mkdir()
         for name in _COPIED:
             if (root / name).is_dir():
@@ -38,7 +39,7 @@ class Copy:
             [sys.executable, "-c", code], env=self._environment(), cwd=self.folder, capture_output=True, text=True
         )
         expected = [self.folder / "shared" / "job.py", self.folder / "worker" / "reconcile.py"]
-        if [Path(line) for line in done.stdout.splitlines()[:2]] != expected:
+        if [Path(line) for line in done.stdout.splitlines()] != expected:
             raise SystemExit(f"The copy in {self.folder} is not what would be tested:\n{done.stdout}{done.stderr}")
         if self._test(target) != 0:
             raise SystemExit(f"The tests fail without any mutant:\n{self._log().read_text()}")
@@ -56,10 +57,37 @@ class Copy:
             return "SURVIVED"
         return "noticed" if code in _NOTICED else f"pytest ended with {code}: {self._log().read_text()[-300:]}"
 
+    def close(self) -> None:
+        """Ends the processes that wait for the next mutant."""
+        for runner in self._runners.values():
+            runner.communicate()
+
     def _test(self, target: Target) -> int:
         """pytest's exit code; one that does not end has noticed."""
         self._runs += 1
         scratch = self.folder / f"run-{self._runs}"  # a server left over from one run is not the next one's
+        try:
+            return self._forked(target, scratch) if target.path.suffix == ".lua" else self._fresh(target, scratch)
+        finally:
+            if any(scratch.glob("**/*.sock")) or (scratch.exists() and any(scratch.glob("**/server.json"))):
+                self._end_servers(scratch)
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _forked(self, target: Target, scratch: Path) -> int:
+        tests = tuple(target.test_files(self.folder))
+        runner = self._runners.get(tests)
+        if runner is None:
+            with self._log().open("a") as log:
+                runner = subprocess.Popen(
+                    [sys.executable, "-m", "tests.mutants.runner", *tests], env=self._environment(), cwd=self.folder,
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, bufsize=1,
+                )  # fmt: skip
+            self._runners[tests] = runner
+        assert runner.stdin is not None and runner.stdout is not None
+        runner.stdin.write(f"{scratch}\n")
+        return int(runner.stdout.readline())
+
+    def _fresh(self, target: Target, scratch: Path) -> int:
         command = [
             sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "--basetemp", str(scratch),
             *target.test_files(self.folder),
@@ -72,19 +100,16 @@ class Copy:
             try:
                 return process.wait(_TIMEOUT_S)
             except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
                 return _NOTICED[0]
-            finally:
-                self._end(process, scratch)
-                shutil.rmtree(scratch, ignore_errors=True)
 
-    def _end(self, process: "subprocess.Popen[bytes]", scratch: Path) -> None:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            for other in psutil.process_iter():  # servers have a session of their own
-                with suppress(psutil.Error):
-                    if any(str(scratch) in argument for argument in other.cmdline()):
-                        other.kill()
+    @staticmethod
+    def _end_servers(scratch: Path) -> None:
+        for other in psutil.process_iter():  # servers have a session of their own
+            with suppress(psutil.Error):
+                if any(str(scratch) in argument for argument in other.cmdline()):
+                    other.kill()
 
     def _log(self) -> Path:
         return self.folder / "pytest.log"

@@ -28,8 +28,8 @@ Suspect = tuple[str, int, str]
 """Job, batch, send number."""
 Suspects = dict[Suspect, float]
 _MOST_AGGREGATIONS = 5
-_STEP_S = 0.05
-_JOBS_AT_ONCE = 50
+_STEP_S = 0.03
+_JOBS_AT_ONCE = 25
 _LOCK = f"{PREFIX}reconciler"
 _DAY_MS = 86_400_000
 

@@ -1,0 +1,179 @@
+"""What many jobs, many batches and long queues cost the server, and those who wait for it.
+
+    python benchmarks/record_scale.py [--jobs 10000] [--batches 1000000] [--messages 100000]
+
+How long scripts took is what the server itself measured (SLOWLOG), by the clock: on a machine that does other work too, the longest is
+one that had to wait for a core. Client and server share this machine's cores.
+"""
+
+import argparse
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from prometheus_client import CollectorRegistry, generate_latest
+
+from benchmarks.machine import describe_machine
+from producer.embedded import EmbeddedServer
+from producer.enqueue import cancel_job
+from producer.metrics import QueueCollector
+from shared.celery_app import make_celery, send_batch
+from shared.contract import KNOWN_WEIGHTS, Contract
+from shared.job import PREFIX, REGISTRY, UNFINISHED, JobRecord, Options
+from shared.messages import EmbedBatch
+from shared.server import connect
+from shared.settings import Settings
+from shared.waiting import waiting_tasks
+from worker.reconcile import Reconciler
+
+WEIGHTS = "casia-webface"
+CONTRACT = Contract(faces="largest", mode="fast", margin_px=32, weights=WEIGHTS, weights_sha256=KNOWN_WEIGHTS[WEIGHTS])
+MOST_MS = 10.0
+STEPS = 20
+
+
+class Bench:
+    """A server, and what was measured on it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings, self.client, self.app = settings, connect(settings), make_celery(settings)
+
+    def make_job(self, name: str) -> JobRecord:
+        """A new job without batches."""
+        record = JobRecord(self.client, name)
+        options = Options(folder="", batch_size=16, distances="auto")
+        record.create(origin=name, source=name, contract=CONTRACT, options=options, queue_prefix="")
+        return record
+
+    def in_portions(self, amount: int) -> Iterator[tuple[Any, range]]:
+        """Pipelines of 10,000 steps each, run as they end."""
+        for first in range(0, amount, 10_000):
+            with self.client.pipeline(transaction=False) as pipe:
+                yield pipe, range(first, min(amount, first + 10_000))
+                pipe.execute()
+
+    def measure(self, what: str, call: Callable[[], object], times: int = 1) -> None:
+        """Prints the slowest of some calls, the longest script meanwhile, and by how much this process has grown."""
+        self.client.config_set("slowlog-log-slower-than", 0)
+        self.client.config_set("slowlog-max-len", 100_000)
+        self.client.slowlog_reset()
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        slowest = 0.0
+        for _ in range(times):
+            started = time.perf_counter()
+            call()
+            slowest = max(slowest, time.perf_counter() - started)
+        scripts = [entry["duration"] for entry in self.client.slowlog_get(100_000) if entry["command"][:4] == b"EVAL"]
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - grown
+        scripts.sort()
+        usual, longest = (scripts[int(share * (len(scripts) - 1))] / 1000 for share in (0.99, 1)) if scripts else (0, 0)
+        missed = " (missed)" if longest > MOST_MS else ""
+        print(
+            f"| {what} | {slowest * 1000:.0f} | {usual:.1f} | {longest:.1f}{missed} | {len(scripts)} | {grown / 1024:.0f} |",
+            flush=True,
+        )
+        self.client.config_set("slowlog-log-slower-than", -1)
+
+    def copy_jobs(self, jobs: int, state: str) -> None:
+        """So many records, each with an open batch whose message waits in no queue."""
+        raw = self.client.hgetall(f"{PREFIX}job:{self.make_job('original').name}")
+        for pipe, numbers in self.in_portions(jobs):
+            for number in numbers:
+                name = f"{state}-{number:07}"
+                pipe.hset(
+                    f"{PREFIX}job:{name}", mapping=raw | {b"uid": f"{number:032x}", b"state": state, b"batches": 1}
+                )
+                pipe.zadd(REGISTRY, {name: number})
+                if state == "sealed":
+                    pipe.zadd(UNFINISHED, {f":{name}": 0})
+                    pipe.zadd(f"{PREFIX}job:{name}:open", {"0": 1})
+
+    def done_batches(self, record: JobRecord, batches: int) -> None:
+        """As if so many batches of a sealed job were done."""
+        key = f"{PREFIX}job:{record.name}"
+        for pipe, numbers in self.in_portions(batches):
+            pipe.mset({f"{key}:block:{batch}": b"x" * 200 for batch in numbers})
+            pipe.zadd(f"{key}:stored", {str(batch): batch for batch in numbers})
+        self.client.hset(key, mapping={"state": "sealed", "batches": batches})
+
+    def scrape(self) -> None:
+        """What Prometheus asks for."""
+        registry = CollectorRegistry()
+        registry.register(QueueCollector(self.client, self.settings))
+        generate_latest(registry)
+
+    def start_over(self) -> None:
+        """An empty server."""
+        self.client.flushall()
+
+
+def jobs_together(bench: Bench, jobs: int) -> None:
+    """Reconciler and metrics."""
+    for state in ("finished", "sealed"):
+        bench.copy_jobs(jobs, state)
+        reconciler = Reconciler(bench.app, bench.client, bench.settings, "w")
+        bench.measure(f"a reconciler's step, {jobs} {state} jobs", reconciler.step, STEPS)
+        bench.measure(f"a scrape of the metrics, {jobs} {state} jobs", bench.scrape, 3)
+        bench.start_over()
+
+
+def one_large_job(bench: Bench, batches: int) -> None:
+    """Removing it, finishing it, removing it when it is finished."""
+    record = bench.make_job("large")
+    bench.done_batches(record, batches)
+    bench.measure(f"removing a job of {batches} blocks", record.delete)
+    record = bench.make_job("large")
+    bench.done_batches(record, batches)
+    record.claim_aggregation("h", 600)
+    job = record.load()
+    bench.measure(f"finishing a job of {batches} blocks", lambda: record.finish(job, "h", 60, {}))
+    bench.measure("removing it then", record.delete)
+    bench.start_over()
+
+
+def long_queue(bench: Bench, messages: int) -> None:
+    """Looking through it, and cancelling a hundredth of it."""
+    bench.make_job("gone")
+    paths = [f"some/folder/of/photographs/photograph-{k:06}.jpg" for k in range(16)]
+    message = EmbedBatch(version=1, job="kept", uid="u", batch=0, send=1, images=paths)
+    for name in ("kept", "gone"):
+        send_batch(bench.app, bench.settings, "embed", message.model_copy(update={"job": name}))
+    gone, kept = bench.client.lrange("embed", 0, -1)
+    for pipe, numbers in bench.in_portions(messages - 2):
+        for number in numbers:
+            pipe.lpush("embed", gone if number % 100 == 0 else kept)
+    bench.measure(f"the task ids of {messages} messages", lambda: waiting_tasks(bench.client, "embed"))
+    bench.measure(f"cancelling {messages // 100} of them", lambda: cancel_job(bench.client, "gone", bench.settings))
+    bench.start_over()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, default=10_000)
+    parser.add_argument("--batches", type=int, default=1_000_000)
+    parser.add_argument("--messages", type=int, default=100_000)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        server = EmbeddedServer(Path(temporary))
+        server.start()
+        try:
+            settings = Settings(_env_file=None, redis_url=server.url, results_dir=Path(temporary) / "results")
+            bench = Bench(settings)
+            print(f"{describe_machine()}; client and server on the same cores\n")
+            print("| what | ms, slowest | 99 % of scripts below, ms | longest, ms | scripts | MiB more in the client |")
+            print("| --- | --- | --- | --- | --- | --- |")
+            jobs_together(bench, arguments.jobs)
+            one_large_job(bench, arguments.batches)
+            long_queue(bench, arguments.messages)
+        finally:
+            server.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,5 +1,6 @@
 """Failed images: few are in the record, many in the results folder, and a retry finds either."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,9 +53,8 @@ def test_a_retry_of_many_failures_reads_the_results_folder(stage: Stage) -> None
     opened = retry_job(stage.client, "j", stage.settings, lambda line: None)
     assert (opened.retries, opened.images) == (1, 0)
     options = replace(opened.options, batch_size=1000)
-    enqueue_images(
-        stage.client, make_celery(stage.settings), replace(opened, options=options), None, stage.settings, print
-    )
+    stage.client.hset(f"{PREFIX}job:j", "options", json.dumps(vars(options)))
+    enqueue_images(stage.client, make_celery(stage.settings), record.load(), None, stage.settings, print)
     stands = record.load()
     assert (stands.batches, stands.images, stands.state) == (11, len(MANY), "sealed")
     folder = stage.results / "j"

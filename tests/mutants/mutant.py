@@ -1,0 +1,37 @@
+"""One small change of one file that the fast tests should notice."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A file with one change."""
+
+    path: Path
+    """Relative to the checkout."""
+    line: int
+    """Where the change is, from 1."""
+    what: str
+    before: str
+    """The line as it is, without its indentation."""
+    after: str
+    """The line as it becomes."""
+    source: str
+    """The whole file with the change."""
+
+    def row(self, verdict: str) -> str:
+        """The mutant in a line of Markdown."""
+        cells = (verdict, f"{self.path}:{self.line}", self.what, f"`{self.before}`", f"`{self.after}`")
+        return f"| {' | '.join(cells)} |"
+
+
+def replaced(path: Path, source: str, start: int, end: int, text: str, what: str) -> Mutant:
+    """The mutant in which `source[start:end]` is another text."""
+    changed = source[:start] + text + source[end:]
+    first = source.rfind("\n", 0, start) + 1
+    tail = source.find("\n", end)
+    tail = len(source) if tail < 0 else tail
+    before = " ".join(source[first:tail].split())
+    after = " ".join(changed[first : tail + len(changed) - len(source)].split())
+    return Mutant(path, source.count("\n", 0, start) + 1, what, before, after, changed)

@@ -1,0 +1,92 @@
+"""Mutants of Python functions: those of Cosmic Ray's operators that change what is decided, and each call left out.
+
+Its operators for numbers and arithmetic on sizes are not among them: waiting a little longer is no mistake that a test could see.
+"""
+
+import ast
+import difflib
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+from cosmic_ray.ast import Visitor, get_ast
+from cosmic_ray.mutating import mutate_code
+from cosmic_ray.plugins import get_operator
+
+from tests.mutants.mutant import Mutant, replaced
+
+_COMPARISONS = (
+    "Eq_NotEq", "NotEq_Eq", "Lt_LtE", "Lt_GtE", "LtE_Lt", "LtE_Gt", "Gt_GtE", "Gt_LtE", "GtE_Gt", "GtE_Lt", "Is_IsNot",
+    "IsNot_Is",
+)  # fmt: skip
+_OPERATORS = (
+    *(f"ReplaceComparisonOperator_{pair}" for pair in _COMPARISONS),
+    *(f"ReplaceBinaryOperator_{pair}" for pair in ("Add_Sub", "Sub_Add", "Mul_Div", "Div_Mul", "BitOr_BitAnd")),
+    "ReplaceUnaryOperator_Delete_Not", "AddNot", "ReplaceTrueWithFalse", "ReplaceFalseWithTrue", "ReplaceAndWithOr",
+    "ReplaceOrWithAnd", "ReplaceBreakWithContinue", "ReplaceContinueWithBreak", "ExceptionReplacer", "ZeroIterationForLoop",
+)  # fmt: skip
+
+
+def mutants_of_python(path: Path, source: str, functions: Collection[str] | None) -> Iterator[Mutant]:
+    """The mutants of these functions (`Class.method`), or of all; LookupError where one of them is not in the file."""
+    tree = ast.parse(source)
+    spans = _spans(tree, functions)
+    for name in _OPERATORS:
+        operator = get_operator(f"core/{name}")()
+        for occurrence, line in enumerate(_places(operator, source)):
+            if any(line in span for span in spans):
+                changed = mutate_code(source, operator, occurrence)
+                if changed is not None and changed != source:
+                    yield _described(path, source, changed, line, name)
+    yield from _without_calls(path, source, tree, spans)
+
+
+def _spans(tree: ast.Module, functions: Collection[str] | None) -> list[range]:
+    found: dict[str, range] = {}
+    for node in tree.body:
+        inner = node.body if isinstance(node, ast.ClassDef) else [node]
+        prefix = f"{node.name}." if isinstance(node, ast.ClassDef) else ""
+        for function in inner:
+            if isinstance(function, ast.FunctionDef):
+                # From the body's first line: a default that changes is no decision.
+                assert function.end_lineno is not None
+                found[prefix + function.name] = range(function.body[0].lineno, function.end_lineno + 1)
+    missing = set(functions or ()) - found.keys()
+    if missing:
+        raise LookupError(f"no such function any more: {', '.join(sorted(missing))}")
+    return [span for name, span in found.items() if functions is None or name in functions]
+
+
+class _Places(Visitor):  # type: ignore[misc]
+    def __init__(self, operator: Any) -> None:
+        self.operator, self.lines = operator, []  # type: ignore[var-annotated]
+
+    def visit(self, node: Any) -> Any:
+        self.lines += [start[0] for start, _ in self.operator.mutation_positions(node)]
+        return node
+
+
+def _places(operator: Any, source: str) -> list[int]:
+    """The line of each occurrence, as `mutate_code` counts them."""
+    places = _Places(operator)
+    places.walk(get_ast(source))
+    return places.lines
+
+
+def _described(path: Path, source: str, changed: str, line: int, name: str) -> Mutant:
+    lines = list(difflib.unified_diff(source.splitlines(), changed.splitlines(), n=0, lineterm=""))[3:]
+    before, after = (" ".join(" ".join(one[1:] for one in lines if one[0] == sign).split()) for sign in "-+")
+    return Mutant(path, line, name, before, after, changed)
+
+
+def _without_calls(path: Path, source: str, tree: ast.Module, spans: list[range]) -> Iterator[Mutant]:
+    starts = [0]
+    for text in source.splitlines(keepends=True):
+        starts.append(starts[-1] + len(text))
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)):
+            continue
+        assert node.end_lineno is not None and node.end_col_offset is not None
+        start, end = starts[node.lineno - 1] + node.col_offset, starts[node.end_lineno - 1] + node.end_col_offset
+        if any(node.lineno in span for span in spans) and not source.startswith("_log.", start):
+            yield replaced(path, source, start, end, "pass", "call left out")

@@ -1,0 +1,62 @@
+"""What is mutated, which tests must notice, and which mutants no test can notice."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.mutants.lua import mutants_of_lua
+from tests.mutants.mutant import Mutant
+from tests.mutants.python import mutants_of_python
+
+_TESTS = Path("tests/integration")
+_RECORD_TESTS = ("test_guards_*.py", "test_reconciler.py", "test_job_record.py", "test_lost_messages.py")
+_LEASES = (
+    "JobRecord.take", "JobRecord.is_wanted", "JobRecord.note_alone", "JobRecord.lose", "JobRecord.verdicts",
+    "JobRecord.renew", "JobRecord.give_back", "JobRecord.hand_back", "JobRecord.batches_in_flight",
+    "JobRecord.claim_aggregation", "JobRecord.renew_aggregation", "JobRecord.holds_aggregation",
+    "JobRecord.release_aggregation", "JobRecord.note_problem", "JobRecord.aggregation_claimed", "JobRecord.finish",
+    "JobRecord.stored", "JobRecord.count_spooled", "JobRecord.find_unleased", "JobRecord.resend",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Target:
+    """A file and the tests that hold it."""
+
+    path: Path
+    tests: tuple[str, ...]
+    """Patterns below tests/integration, the quickest to notice first."""
+    functions: tuple[str, ...] | None = None
+    """Of a Python file; None: all."""
+
+    def mutants(self, root: Path) -> Iterator[Mutant]:
+        """Its mutants, each change once."""
+        source = (root / self.path).read_text()
+        found = (
+            mutants_of_lua(self.path, source)
+            if self.path.suffix == ".lua"
+            else mutants_of_python(self.path, source, self.functions)
+        )
+        seen = {source}
+        for mutant in found:
+            if mutant.source not in seen:
+                seen.add(mutant.source)
+                yield mutant
+
+    def test_files(self, root: Path) -> list[str]:
+        """The tests, relative to the checkout."""
+        return [str(path.relative_to(root)) for one in self.tests for path in sorted((root / _TESTS).glob(one))]
+
+
+def targets(root: Path) -> list[Target]:
+    """Every script of the queue, and the Python of leases, reconciler and aggregation lock."""
+    scripts = sorted(path.relative_to(root) for path in (root / "shared" / "lua").glob("*.lua"))
+    return [
+        *(Target(path, _RECORD_TESTS) for path in scripts),
+        *(
+            Target(path.relative_to(root), ("test_image_cache.py", *_RECORD_TESTS))
+            for path in sorted((root / "worker").glob("*.lua"))
+        ),
+        Target(Path("shared/job.py"), _RECORD_TESTS, _LEASES),
+        Target(Path("worker/reconcile.py"), ("test_reconciler.py", "test_job_record.py", "test_lost_messages.py")),
+    ]

@@ -1,0 +1,99 @@
+"""Runs the fast tests against one mutant, in a copy of the checkout."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from tests.mutants.mutant import Mutant
+from tests.mutants.targets import Target
+
+_COPIED = ("producer", "shared", "worker", "tests", "benchmarks", "docs", "pyproject.toml", "README.md", ".env.example")
+_TIMEOUT_S = 180.0
+_NOTICED = (1, 2)
+"""pytest's exit codes for a test that failed, and for a module that cannot be imported."""
+
+
+class Copy:
+    """A copy of the checkout in which one file at a time is another."""
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        self.folder, self._runs = folder, 0
+        folder.mkdir()
+        for name in _COPIED:
+            if (root / name).is_dir():
+                shutil.copytree(root / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(root / name, folder / name)
+
+    def check(self, target: Target) -> None:
+        """SystemExit where the tests fail without a mutant, or would not run this copy's files."""
+        code = "import shared.job as s, worker.reconcile as w; print(s.__file__); print(w.__file__); print(s._script.__wrapped__('take'))"
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=self._environment(), cwd=self.folder, capture_output=True, text=True
+        )
+        expected = [self.folder / "shared" / "job.py", self.folder / "worker" / "reconcile.py"]
+        if [Path(line) for line in done.stdout.splitlines()[:2]] != expected:
+            raise SystemExit(f"The copy in {self.folder} is not what would be tested:\n{done.stdout}{done.stderr}")
+        if self._test(target) != 0:
+            raise SystemExit(f"The tests fail without any mutant:\n{self._log().read_text()}")
+
+    def verdict(self, target: Target, mutant: Mutant) -> str:
+        """`noticed`, `SURVIVED`, or why neither can be said."""
+        path = self.folder / mutant.path
+        original = path.read_text()
+        path.write_text(mutant.source)
+        try:
+            code = self._test(target)
+        finally:
+            path.write_text(original)
+        if code == 0:
+            return "SURVIVED"
+        return "noticed" if code in _NOTICED else f"pytest ended with {code}: {self._log().read_text()[-300:]}"
+
+    def _test(self, target: Target) -> int:
+        """pytest's exit code; one that does not end has noticed."""
+        self._runs += 1
+        scratch = self.folder / f"run-{self._runs}"  # a server left over from one run is not the next one's
+        command = [
+            sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "--basetemp", str(scratch),
+            *target.test_files(self.folder),
+        ]  # fmt: skip
+        with self._log().open("w") as log:
+            process = subprocess.Popen(
+                command, env=self._environment(), cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
+            try:
+                return process.wait(_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                return _NOTICED[0]
+            finally:
+                self._end(process, scratch)
+                shutil.rmtree(scratch, ignore_errors=True)
+
+    def _end(self, process: "subprocess.Popen[bytes]", scratch: Path) -> None:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            for other in psutil.process_iter():  # servers have a session of their own
+                with suppress(psutil.Error):
+                    if any(str(scratch) in argument for argument in other.cmdline()):
+                        other.kill()
+
+    def _log(self) -> Path:
+        return self.folder / "pytest.log"
+
+    def _environment(self) -> dict[str, str]:
+        # No compiled files: they go by size and second, in which two mutants may be the same.
+        mine = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("TESTS_", "FACEQUEUE_", "PYTEST_"))
+        }
+        return mine | {"PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}

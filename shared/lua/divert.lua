@@ -12,8 +12,8 @@ if ARGV[9] == '1' then
   local left = false
   for k = 10, #ARGV do
     local note = redis.call('HGET', KEYS[4], ARGV[k])
-    local until_ms = note and tonumber(string.match(note, '^%d+'))
-    if not note or (until_ms and until_ms > 0 and until_ms <= now) then left = true end
+    local until_ms = note and tonumber(string.match(note, '^%d+')) or now
+    if until_ms > 0 and until_ms <= now then left = true end
   end
   if not left then return 'alone' end
 end

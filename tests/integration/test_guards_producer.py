@@ -241,3 +241,28 @@ def test_signs_of_life_are_taken_of_the_attached_producer_alone(stage: Stage) ->
     record.seal(job.uid, third)
     assert record.heartbeat(job.uid, third, 90) is False
     assert (record.load().producer_until_ms, record.load().producer_silent_s(server_time_ms(stage.client))) == (None, 0)
+
+
+# add_batch, asked again
+
+
+def _add_refused(fresh: FreshJob, batch: int, *paths: str) -> None:
+    before = fresh.snapshot()
+    with pytest.raises(NotFinished, match="taken over"):
+        fresh.add(batch, *paths)
+    assert fresh.snapshot() == before
+
+
+def test_only_the_last_batch_is_recognized_when_asked_again(fresh: FreshJob) -> None:
+    """With the same images; an earlier number, or other images, is another producer's mistake."""
+    first = fresh.add(0, "a.jpg", "z.jpg")
+    assert fresh.add(0, "a.jpg", "z.jpg") == first
+    _add_refused(fresh, 0, "a.jpg", "y.jpg")  # another cursor
+    _add_refused(fresh, 0, "b.jpg", "z.jpg")  # the same cursor
+    second = fresh.add(1, "z.jpg")
+    assert fresh.add(1, "z.jpg") == second
+    _add_refused(fresh, 0, "a.jpg", "z.jpg")
+    fresh.take(1, second)
+    assert fresh.commit(1) == "stored"
+    assert fresh.add(1, "z.jpg") == second
+    _add_refused(fresh, 1, "y.jpg")

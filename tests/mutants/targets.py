@@ -18,7 +18,7 @@ _TESTS_OF = {
     **dict.fromkeys(
         ("count_jobs", "waiting", "remove_waiting", "unleased"), ("test_guards_worker.py", "test_many_jobs.py")
     ),
-    "add_batch": ("test_guards_producer.py", "test_removal.py"),
+    "add_batch": ("test_guards_producer.py",),
     "lost_aggregation": ("test_reconciler.py", "test_lost_messages.py"),
 }
 """Tests of scripts that have others than the direct ones of every script, by the script's name."""

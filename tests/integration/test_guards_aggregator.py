@@ -185,3 +185,17 @@ def test_failed_images_are_noted_in_order(fresh: FreshJob) -> None:
     failed = {index: f"{index}.jpg" for index in range(2001)}
     assert fresh.finish(failed) == "finished"
     assert list(JobRecord(fresh.client, "j").failed_images().items()) == list(failed.items())
+
+
+# begin_delete
+
+
+def test_a_job_that_only_has_the_name_is_not_removed(fresh: FreshJob) -> None:
+    """One that was made, and has finished, since the other was read."""
+    fresh.complete()
+    assert fresh.finish() == "finished"
+    read = fresh.load()
+    fresh.client.hset(fresh.key(), "uid", "0" * 32)
+    before = fresh.snapshot()
+    assert not fresh.record.delete(read)
+    assert fresh.snapshot() == before

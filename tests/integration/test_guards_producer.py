@@ -266,3 +266,11 @@ def test_only_the_last_batch_is_recognized_when_asked_again(fresh: FreshJob) -> 
     assert fresh.commit(1) == "stored"
     assert fresh.add(1, "z.jpg") == second
     _add_refused(fresh, 1, "y.jpg")
+
+
+def test_a_batch_that_was_resent_meanwhile_is_answered_with_its_new_number(fresh: FreshJob) -> None:
+    """Only the last sending counts: the message that the producer is about to send must be that one."""
+    first = fresh.add(0, "a.jpg")
+    again = fresh.record.resend(fresh.uid, 0, str(first))
+    assert again is not None and again[0] != first
+    assert fresh.add(0, "a.jpg") == again[0]

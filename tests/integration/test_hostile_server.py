@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from shared.dead_letters import DEAD_LETTERS
-from shared.job import PREFIX
+from shared.job import METRICS, PREFIX
+from shared.metrics import Totals
 from shared.worker_registry import Worker, announce, living_workers
 from tests.conftest import Stage
 from tests.samples import sample_row
@@ -66,3 +67,10 @@ def test_samples_under_a_name_that_no_file_can_have_cost_no_results(stage: Stage
         streams.send(stage.client)
     _write_resources(samples_between(stage.client, 0), tmp_path / "resources", {})
     assert [path.name for path in (tmp_path / "resources").iterdir()] == ["w@h.csv"]
+
+
+def test_totals_that_are_no_numbers_do_not_end_a_scrape(stage: Stage) -> None:
+    """The others are counted."""
+    stage.client.hset(METRICS, mapping={"faces": "7", "images:ok": "many", b"\xff": "1", "embed:us": "9" * 5000})
+    totals = Totals.read(stage.client)
+    assert totals.faces == 7 and totals.images()["ok"] == 0 and totals.seconds("embed") == 0

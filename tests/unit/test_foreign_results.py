@@ -1,6 +1,7 @@
 """A results folder of somebody else's: it may be damaged in any way, or made to do harm."""
 
 import json
+import marshal
 import os
 from pathlib import Path
 
@@ -72,3 +73,15 @@ def test_tables_and_arrays_of_another_kind_are_one_line(tmp_path: Path, trouble:
         images.write_text(images.read_text().replace(",100,", f",{10**30},"))
     with pytest.raises(ResultsError, match="does not hold what a results folder holds"):
         build_report(folder, None)
+
+
+def test_a_profile_that_is_none_costs_no_report(tmp_path: Path) -> None:
+    """What cProfile did not write is left out, whatever it is."""
+    folder = _folder(tmp_path)
+    (folder / "profile").mkdir()
+    key = ("f.py", 1, "f")
+    for name, value in enumerate(
+        ([1], {"a": 1}, {key: 1}, {key: ("a", "b", "c", "d", {})}, {key: (1, 1, None, 1.0, {})})
+    ):
+        (folder / "profile" / f"{name}.prof").write_bytes(marshal.dumps(value))
+    assert build_report(folder, None).is_file()

@@ -83,7 +83,8 @@ def clear_dead_letters(client: Client) -> int:
 
 def _read(raw: bytes) -> DeadLetter:
     try:
-        return DeadLetter(**json.loads(raw))
+        values = json.loads(raw)
+        return DeadLetter(**{name: one_line(value, MOST_BODY_CHARACTERS) for name, value in values.items()})
     # Another version's, or written by hand: still worth showing.
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, AttributeError, RecursionError):
         return DeadLetter(time="", where="", reason="", body=one_line(raw, MOST_BODY_CHARACTERS))

@@ -19,6 +19,7 @@ from shared.failed_list import fits_record
 from shared.messages import UID_PATTERN, check_job_name, pack_paths, unpack_paths
 from shared.options import Options as Options
 from shared.outcomes import FAILED, Outcome
+from shared.paths import printable
 from shared.scripts import run_script
 from shared.server import Client, insist, server_time_ms
 
@@ -171,9 +172,9 @@ class Job:
         return cls(
             name=name,
             uid=fields["uid"],
-            state=fields["state"],
+            state=printable(fields["state"]),
             origin=fields["origin"],
-            source=fields["source"],
+            source=printable(fields["source"]),
             contract=Contract.from_dict(json.loads(fields["contract"])),
             runtime=json.loads(fields["runtime"]) if "runtime" in fields else None,
             options=Options.from_dict(json.loads(fields["options"])),
@@ -190,16 +191,21 @@ class Job:
             updated_ms=int(fields["updated_ms"]),
             committed_ms=int(fields["committed_ms"]) if "committed_ms" in fields else None,
             ended_ms=int(fields["ended_ms"]) if "ended_ms" in fields else None,
-            refusal=fields.get("refusal"),
-            problem=fields.get("problem"),
+            refusal=_shown(fields.get("refusal")),
+            problem=_shown(fields.get("problem")),
             block_bytes=int(fields.get("block_bytes", 0)),
             spool_bytes=int(fields.get("spool_bytes", 0)),
-            spool_host=fields.get("spool_host"),
+            spool_host=_shown(fields.get("spool_host")),
             producer_until_ms=int(fields["producer_until_ms"]) if "producer_until_ms" in fields else None,
             lost_aggregations=int(fields.get("lost_aggregations", 0)),
             diverted=fields.get("diverted") == fields["uid"],  # a retry has another uid, and begins undiverted
             failed_listed=int(fields.get("failed_listed", 0)),
         )
+
+
+def _shown(text: str | None) -> str | None:
+    """For a terminal: whoever can write to the server could command it."""
+    return None if text is None else printable(text)
 
 
 class JobRecord:
@@ -415,7 +421,7 @@ class JobRecord:
     def refusals(self) -> dict[str, str]:
         """The reason of each worker that refuses this job, or is about to try again; also of workers that are gone."""
         found = parse_refusals(self._client.hgetall(self._part("refusals")))
-        return {worker: refusal.reason for worker, refusal in found.items()}
+        return {worker: printable(refusal.reason) for worker, refusal in found.items()}
 
     def refusal_of(self, worker: str) -> str | None:
         """Why this worker refuses the job just now."""

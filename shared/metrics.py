@@ -5,6 +5,7 @@ add up without rounding: time is in microseconds. Fields: `images:<outcome>`, `f
 `<stage>:<bound>` for the images whose stage took at most `<bound>` seconds, but longer than the bound before.
 """
 
+import re
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 
@@ -15,6 +16,7 @@ from shared.server import Client
 STAGES = ("decode", "detect", "embed")
 BOUNDS = ("0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "30.0", "+Inf")
 """Upper bounds of the buckets, in seconds."""
+_WHOLE = re.compile(rb"\d{1,19}")
 _BOUNDS_S = [float(bound) for bound in BOUNDS]
 
 
@@ -44,7 +46,9 @@ class Totals:
     @classmethod
     def read(cls, client: Client) -> "Totals":
         """From the server."""
-        return cls({field.decode(): int(amount) for field, amount in client.hgetall(METRICS).items()})
+        found = client.hgetall(METRICS)
+        # What is none of ours must not end the scrape.
+        return cls({field.decode("utf-8", "replace"): int(n) for field, n in found.items() if _WHOLE.fullmatch(n)})
 
     @property
     def faces(self) -> int:

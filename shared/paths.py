@@ -48,5 +48,8 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 def printable(path: str) -> str:
     """The path in one line of valid UTF-8: bytes that are none become `\\xNN`, control characters `\\n`, `\\x1b`, ..."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    try:
+        text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # a surrogate that stands for no byte: JSON can hold it
+        text = path.encode("utf-8", "backslashreplace").decode()
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

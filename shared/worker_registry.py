@@ -1,10 +1,13 @@
 """Which workers are alive: each main process says so every few seconds."""
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from shared.job import PREFIX
+from shared.paths import printable
 from shared.server import Client, insist
 
 _WORKERS = f"{PREFIX}workers"
@@ -17,7 +20,7 @@ class Worker:
     name: str
     queues: list[str]
     processes: int
-    resources: dict[str, Any]
+    resources: dict[str, float]
     """Sums over its processes (`worker.resources`), empty at the very start."""
     host: str = ""
     started_ms: int = 0
@@ -40,20 +43,39 @@ def withdraw(client: Client, name: str) -> None:
 
 
 def living_workers(client: Client, queue: str | None = None) -> list[Worker]:
-    """Workers that have announced themselves lately, optionally those that consume `queue`."""
+    """Workers that have announced themselves lately, optionally those that consume `queue`.
+
+    An announcement that no worker of ours makes is passed over: it must not stop those who ask.
+    """
     found = []
     for raw in sorted(client.smembers(_WORKERS)):
-        name = raw.decode()
-        body = client.get(f"{PREFIX}worker:{name}")
+        body = client.get(f"{PREFIX}worker:".encode() + raw)
         if body is None:
-            client.srem(_WORKERS, name)
+            client.srem(_WORKERS, raw)
             continue
-        # A worker of another version may say more.
-        said = {key: value for key, value in json.loads(body).items() if key in _FIELDS}
-        worker = Worker(**said | {"name": name})
-        if queue is None or queue in worker.queues:
+        worker = _read(raw, body)
+        if worker is not None and (queue is None or queue in worker.queues):
             found.append(worker)
     return found
 
 
-_FIELDS = {part.name for part in fields(Worker)}
+def _read(name: bytes, body: bytes) -> Worker | None:
+    try:
+        said = _WORKER.validate_python(_printable(json.loads(body) | {"name": name.decode()}))
+    except (ValidationError, ValueError, TypeError, RecursionError):
+        return None
+    return said if said.name == name.decode() else None  # one that is not printable is no worker's
+
+
+def _printable(value: Any) -> Any:
+    """The same with every text fit for a terminal."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, list):
+        return [_printable(item) for item in value]
+    if isinstance(value, dict):
+        return {_printable(key): _printable(item) for key, item in value.items()}
+    return value
+
+
+_WORKER = TypeAdapter(Worker)  # passes over what a worker of another version says beside

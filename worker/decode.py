@@ -1,5 +1,6 @@
 """From a file's bytes to upright 8-bit RGB pixels, whatever the format; trouble becomes an `ImageTrouble`."""
 
+import os
 import re
 import warnings
 from dataclasses import dataclass
@@ -42,8 +43,11 @@ def read_bytes(path: Path, limits: Limits) -> bytes:
     try:
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
-            check_file(path.name, head, path.stat().st_size, limits)
-            return head + file.read()
+            check_file(path.name, head, os.fstat(file.fileno()).st_size, limits)
+            data = head + file.read(limits.max_bytes + 1 - len(head))
+            # It may grow while it is read.
+            check_file(path.name, head, len(data), limits)
+            return data
     except OSError as error:
         raise ImageTrouble(Outcome.UNREADABLE, f"cannot be read: {error.strerror or type(error).__name__}") from None
 

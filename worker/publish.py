@@ -19,7 +19,7 @@ def clean_up(name: str, results_dir: Path) -> None:
     target, aside = results_dir / name, _aside(results_dir / name)
     if aside.is_dir() and not target.exists():
         aside.rename(target)
-    shutil.rmtree(aside, ignore_errors=True)
+    _remove(aside)
 
 
 def check_replaceable(job: Job, target: Path) -> None:
@@ -48,7 +48,15 @@ def publish(job: Job, scratch: Path, target: Path) -> None:
             aside.rename(target)
         raise
     sync_to_disk(target.parent)
-    shutil.rmtree(aside, ignore_errors=True)
+    _remove(aside)
+
+
+def _remove(aside: Path) -> None:
+    """A link goes alone: what it leads to is on a disk of somebody's choice. Left behind, it would stop the next time."""
+    if aside.is_symlink():
+        aside.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _aside(target: Path) -> Path:

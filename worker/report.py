@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from shared.errors import OutsideDataRoot
@@ -21,15 +22,18 @@ def write_report(job: Job, folder: Path, data_root: Path) -> None:
         *(["--images", str(images)] if images is not None else []),
     ]  # fmt: skip
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_LIMIT_S)
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=_LIMIT_S
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         _log.warning("no report in %s: %s", folder, error, extra={"action": "report_failed"})
         return
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         _log.warning("no report in %s: %s", folder, last, extra={"action": "report_failed"})
-    for leftover in folder.glob(".report.html.*"):
-        leftover.unlink(missing_ok=True)
+    with suppress(OSError):  # the results are whole by now
+        for leftover in folder.glob(".report.html.*"):
+            leftover.unlink(missing_ok=True)
 
 
 def _images_folder(job: Job, data_root: Path) -> Path | None:

@@ -29,6 +29,7 @@ _FIELD = b"csv"
 _ENTRY_BYTES = 48  # the stream's own, for each entry
 _WAITING = 2_000  # entries of a stream, while the server is away
 _PAGE = 100  # entries that are read at once
+_LONGEST_NAME = 250  # bytes: a file name has 255, with `.csv`
 _MAX_UNPACKED = MIB  # of an entry; a process takes 120 bytes
 _log = get_logger("sample_streams")
 
@@ -91,8 +92,10 @@ def samples_between(client: Client, started_ms: int) -> dict[str, Iterator[Row]]
     seconds, microseconds = client.time()
     until = str(seconds * 1000 + microseconds // 1000)
     keys = [key.decode("utf-8", "replace") for key in client.scan_iter(match=f"{_STREAMS}*", count=1000)]
-    workers = {key.removeprefix(_STREAMS).partition(":")[2] for key in keys} - {""}
-    return {worker: _rows(client, worker, str(started_ms), until) for worker in sorted(workers)}
+    workers = {key.removeprefix(_STREAMS).partition(":")[2] for key in keys}
+    # Others could not name a file: one such key would stand in the way of every job's results.
+    named = sorted(worker for worker in workers if worker.isprintable() and 0 < len(worker.encode()) <= _LONGEST_NAME)
+    return {worker: _rows(client, worker, str(started_ms), until) for worker in named}
 
 
 def _rows(client: Client, worker: str, first: str, until: str) -> Iterator[Row]:

@@ -16,6 +16,7 @@ from filelock import FileLock
 from shared.errors import WeightsError
 from shared.logs import get_logger
 from shared.settings import Settings
+from worker.sync import sync_to_disk
 
 if TYPE_CHECKING:
     import torch
@@ -59,12 +60,12 @@ def find_weights(name: str, sha256: str, settings: Settings) -> Path:
 
 def download(url: str, target: Path, sha256: str) -> Path:
     """Fetches a file, going on where an earlier attempt stopped; kept only if its SHA-256 is right."""
-    if target.is_file():
+    if _is_whole(target, sha256):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_suffix(".part")
     with FileLock(target.with_suffix(".lock")):
-        if target.is_file():
+        if _is_whole(target, sha256):
             return target
         try:
             # Whole already, where the process was ended between its last byte and its new name.
@@ -79,8 +80,19 @@ def download(url: str, target: Path, sha256: str) -> Path:
         if found != sha256:
             part.unlink()
             raise WeightsError(f"What {url} sent has the SHA-256 {found} instead of {sha256}; it was thrown away.")
+        sync_to_disk(part)
         part.replace(target)
     return target
+
+
+def _is_whole(target: Path, sha256: str) -> bool:
+    """Whether the file is there; one that the disk has damaged is fetched again, as the networks are made again."""
+    if not target.is_file():
+        return False
+    whole = file_sha256(target) == sha256
+    if not whole:
+        _log.warning("%s is damaged and is fetched again", target, extra={"action": "weights_damaged"})
+    return whole
 
 
 def _fetch(url: str, part: Path) -> None:

@@ -1,7 +1,10 @@
 """From a results folder to its `report.html`."""
 
 import os
+import secrets
 from pathlib import Path
+
+from jinja2 import TemplateError
 
 from shared.errors import ResultsError
 from shared.paths import printable
@@ -37,12 +40,21 @@ def build_report(
     digests = recorded_digests(folder, {face.path for face in shown.faces}) if images is not None else {}
     thumbnails = cut_thumbnails(shown.faces, results.images, digests, images, seconds=thumbnail_seconds)
     chosen = calibrated if threshold is None else threshold
-    page = render(page_values(results, shown, thumbnails, chosen, calibrated is not None))
+    try:
+        page = render(page_values(results, shown, thumbnails, chosen, calibrated is not None)).encode()
+    # The summary says so much that any of it can be of another kind.
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, TemplateError) as error:
+        raise ResultsError(
+            f"{printable(str(folder))} does not hold what a results folder holds: {printable(str(error))}. Run the job again."
+        ) from None
     target = folder / REPORT
-    scratch = folder / f".{REPORT}.{os.getpid()}"
+    scratch = folder / f".{REPORT}.{os.getpid()}-{secrets.token_hex(8)}"
     try:
         try:
-            scratch.write_text(page, encoding="utf-8")
+            with scratch.open("xb") as file:  # never through a link that somebody has put there
+                file.write(page)
+                file.flush()
+                os.fsync(file.fileno())
             scratch.replace(target)
         finally:
             scratch.unlink(missing_ok=True)

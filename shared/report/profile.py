@@ -26,10 +26,14 @@ def costly_functions(folder: Path) -> list[CostlyFunction]:
     for path in sorted(folder.glob("*.prof")):
         try:
             stats = pstats.Stats(str(path)).stats  # type: ignore[attr-defined]
-        except (OSError, EOFError, ValueError, TypeError):  # no profile, or half of one
+            rows = [
+                (_name(str(file), int(line), str(function)), int(calls), float(own_s), float(total_s))
+                for (file, line, function), (_, calls, own_s, total_s, _) in stats.items()
+            ]
+        except (OSError, EOFError, ValueError, TypeError, AttributeError, OverflowError):  # no profile, or half of one
             continue
-        for (file, line, function), (_, calls, own_s, total_s, _) in stats.items():
-            entry = sums[_name(file, line, function)]
+        for name, calls, own_s, total_s in rows:
+            entry = sums[name]
             entry[0] += calls
             entry[1] += own_s
             entry[2] += total_s

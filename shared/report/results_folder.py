@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,9 @@ class Results:
         self.folder = folder
         try:
             self.summary: dict[str, Any] = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-            self.job = str(self.summary["job"])
+            if not isinstance(self.summary, dict) or not isinstance(self.summary.get("contract") or {}, dict):
+                raise ValueError("summary.json is not that of a job")
+            self.job = printable(str(self.summary["job"]))
             self.faces = _faces(folder / "faces.csv")
             self.images = _images(folder / "images.csv")
             embeddings = _array(folder / "embeddings.npy", len(self.faces))
@@ -50,9 +53,9 @@ class Results:
             raise ResultsError(
                 f"{printable(str(error.filename or folder))} cannot be read: {error.strerror}."
             ) from None
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, csv.Error, OverflowError, RecursionError) as error:
             raise ResultsError(
-                f"{printable(str(folder))} does not hold what a results folder holds: {error}. Run the job again."
+                f"{printable(str(folder))} does not hold what a results folder holds: {printable(str(error))}. Run the job again."
             ) from None
         self.distances = Distances(embeddings, matrix)
         self.has_matrix = matrix is not None
@@ -76,7 +79,7 @@ class Results:
                         found[printable(path.stem)] = samples
                 else:
                     more += any(True for _ in _rows(path, *_SAMPLE_COLUMNS))
-            except (OSError, ValueError):
+            except (OSError, ValueError, csv.Error):
                 continue
         return found, more
 
@@ -101,7 +104,10 @@ def _rows(path: Path, *columns: str) -> Iterator[list[str]]:
 def _faces(path: Path) -> Faces:
     faces = Faces()
     for image, left, top, right, bottom, probability in _rows(path, "path", "x1", "y1", "x2", "y2", "probability"):
-        faces.append(Face(image, (float(left), float(top), float(right), float(bottom)), float(probability)))
+        box = float(left), float(top), float(right), float(bottom)
+        if not all(map(isfinite, box)):
+            raise ValueError(f"a face in {path.name} has no box")
+        faces.append(Face(printable(image), box, float(probability)))
     return faces
 
 
@@ -110,6 +116,8 @@ def _images(path: Path) -> Images:
     for image, outcome, error, same_as, width, height in _rows(
         path, "path", "outcome", "error", "same_as", "width", "height"
     ):
+        # Somebody else's folder may hold what commands a terminal.
+        image, outcome, error, same_as = map(printable, (image, outcome, error, same_as))
         images.append(ImageFile(image, outcome, error, same_as, int(width or 0), int(height or 0)))
     return images
 
@@ -118,6 +126,8 @@ def _array(path: Path, faces: int) -> Float32:
     # An empty file cannot be mapped.
     array: Float32 = np.load(path, mmap_mode="r" if faces else None, allow_pickle=False)
     square = path.name == "distances.npy"
+    if array.dtype.kind != "f":
+        raise ValueError(f"{path.name} holds {array.dtype}, and no distances or embeddings")
     if array.ndim != 2 or len(array) != faces or (square and array.shape[1] != faces):
         raise ValueError(f"{path.name} is {list(array.shape)}, and faces.csv has {faces} faces")
     return array

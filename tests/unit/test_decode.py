@@ -3,6 +3,7 @@
 import struct
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 
 from shared.image_formats import has_image_signature
 from shared.outcomes import Outcome
+from worker import decode as decode_module
 from worker.decode import ImageTrouble, Limits, decode, read_bytes
 
 LIMITS = Limits(10 * 2**20, 4 * 10**6)
@@ -174,3 +176,20 @@ def test_a_jpeg_can_be_decoded_smaller(orientation: int) -> None:
     size, whole = ((301, 201), (1203, 801)) if orientation == 1 else ((201, 301), (801, 1203))
     assert (picture.image.size, (picture.width, picture.height), picture.reduction) == (size, whole, 4)
     assert decode(_saved(Image.new("RGB", (1203, 801)), "PNG"), LIMITS, 150).reduction == 1
+
+
+def test_a_file_that_grows_while_it_is_read_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more of it than the limit is held in memory."""
+    growing = tmp_path / "a.jpg"
+    growing.write_bytes(_saved(Image.new("RGB", (40, 20)), "JPEG"))
+    real = decode_module.check_file
+
+    def check_file(*arguments: Any) -> None:
+        real(*arguments)
+        with growing.open("ab") as file:  # as a download does
+            file.write(bytes(LIMITS.max_bytes))
+
+    monkeypatch.setattr(decode_module, "check_file", check_file)
+    with pytest.raises(ImageTrouble) as caught:
+        read_bytes(growing, LIMITS)
+    assert caught.value.outcome == Outcome.TOO_LARGE

@@ -32,3 +32,12 @@ def test_pictures_come_from_inside_the_data_root(tmp_path: Path, folder: str, in
     page = read_page(results / "report.html")
     assert bool(page.all("img")) == shown
     assert ("No picture of 1 face" in page.text) == (not shown)
+
+
+def test_what_cannot_be_tidied_up_costs_no_job(tmp_path: Path) -> None:
+    """The results are whole before the report is made: a leftover that cannot be removed is no reason to call them failed."""
+    results = make_results(tmp_path / "j", ["a.jpg"], people(1, 1))
+    (results / ".report.html.left").mkdir()
+    job = SimpleNamespace(name="j", options=SimpleNamespace(folder="", inline=True))
+    write_report(job, results, tmp_path)  # type: ignore[arg-type]
+    assert (results / "report.html").is_file()

@@ -1,7 +1,10 @@
 """The results folder: whole or not at all, and room for it is looked for first."""
 
+import errno
 import json
+import os
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -190,3 +193,37 @@ def test_a_replacement_cut_short_is_completed(tmp_path: Path) -> None:
     (tmp_path / ".j.replaced").mkdir()  # killed after the second: only the removal is missing
     _write(_job(3), [_block(3)], tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["j"]
+
+
+def test_a_link_under_the_jobs_name_is_replaced_every_time(tmp_path: Path) -> None:
+    """Results that were moved to another disk and linked: they stay there, and nothing hidden is left to stop the next time."""
+    results_dir, other = tmp_path / "results", tmp_path / "other"
+    for _ in range(2):
+        _write(_job(3), [_block(3)], results_dir)
+        shutil.rmtree(other, ignore_errors=True)
+        (results_dir / "j").rename(other)
+        (results_dir / "j").symlink_to(other)
+        _write(_job(3), [_block(3)], results_dir)
+        assert [path.name for path in results_dir.iterdir()] == ["j"]
+        assert not (results_dir / "j").is_symlink() and (other / "embeddings.npy").is_file()
+
+
+def test_a_file_system_that_cannot_sync_folders_takes_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some network file systems answer EINVAL; for a file, an error stays one."""
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    _write(_job(3), [_block(3)], tmp_path)
+    assert (tmp_path / "j" / "summary.json").is_file()
+
+    def refuse(descriptor: int) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(ResultsError, match="Invalid argument"):
+        _write(_job(3), [_block(3)], tmp_path)

@@ -360,3 +360,11 @@ def test_a_failed_download_says_what_to_do(tmp_path: Path) -> None:
     """No traceback: the message names the setting for a local file."""
     with pytest.raises(WeightsError, match="FACEQUEUE_WEIGHTS_PATH"):
         weights.download("http://127.0.0.1:9/w.pt", tmp_path / "w.pt", "0" * 64)
+
+
+def test_a_damaged_download_is_fetched_again(tmp_path: Path) -> None:
+    """A power failure can leave a file under its right name and without its bytes."""
+    body = b"weights" * 1000
+    (tmp_path / "w.pt").write_bytes(bytes(len(body)))
+    with _web_server(body) as (url, _):
+        assert weights.download(url, tmp_path / "w.pt", hashlib.sha256(body).hexdigest()).read_bytes() == body

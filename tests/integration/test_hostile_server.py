@@ -1,0 +1,76 @@
+"""Whoever can write to the server can neither stop those who read it nor command their terminals."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from shared.dead_letters import DEAD_LETTERS
+from shared.job import METRICS, PREFIX
+from shared.metrics import Totals
+from shared.worker_registry import Worker, announce, living_workers
+from tests.conftest import Stage
+from tests.samples import sample_row
+from worker.results import _write_resources
+from worker.sample_streams import SampleStreams, samples_between
+
+ESCAPE = "\x1b]0;mine\x07"
+GOOD = {"name": "w@h", "queues": ["embed"], "processes": 1, "resources": {"rss_mib": 1.5}}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"{", b"\xff", b"[]", b"7", b"{}", b"[" * 100_000, json.dumps(GOOD | {"queues": 3}).encode(),
+        json.dumps(GOOD | {"resources": {"rss_mib": "much"}}).encode(), json.dumps(GOOD | {"current": [1]}).encode(),
+        json.dumps(GOOD | {"started_ms": "x"}).encode(),
+    ],
+)  # fmt: skip
+def test_an_announcement_of_no_worker_is_passed_over(stage: Stage, said: bytes) -> None:
+    """The others are listed, and the metrics are served."""
+    announce(stage.client, Worker("w@h", ["embed"], 1, {"rss_mib": 1.5}), 60)
+    stage.client.sadd(f"{PREFIX}workers", "bad@h", b"\xff@h", "e\x1b@h")
+    for name in (b"bad@h", b"\xff@h", b"e\x1b@h"):
+        stage.client.set(f"{PREFIX}worker:".encode() + name, said)
+    assert [worker.name for worker in living_workers(stage.client, "embed")] == ["w@h"]
+
+
+def test_nothing_on_the_server_commands_a_terminal(stage: Stage) -> None:
+    """Workers and dead letters are listed with control characters in words, surrogates that stand for no byte too."""
+    bad = GOOD | {"host": ESCAPE, "refuses": {f"j{ESCAPE}": "\ud800" + ESCAPE}}
+    stage.client.sadd(f"{PREFIX}workers", "w@h")
+    stage.client.set(f"{PREFIX}worker:w@h", json.dumps(bad))
+    letter = {"time": ESCAPE, "where": ESCAPE, "reason": 7, "body": ["\ud800", ESCAPE]}
+    stage.client.rpush(DEAD_LETTERS, json.dumps(letter), json.dumps(letter | {"reason": ESCAPE}), "[" * 100_000)
+    for command in ("workers", "dead-letters"):
+        done = stage.producer(command)
+        assert done.returncode == 0, done.stderr
+        assert "\x1b" not in done.stdout + done.stderr and "\\x1b]0;mine" in done.stdout
+
+
+def test_a_record_does_not_command_a_terminal(stage: Stage, sample: Path) -> None:
+    """`jobs` and `status` show control characters of a job's record in words."""
+    done = stage.producer("enqueue", str(sample), "--job", "j", FACEQUEUE_DATA_ROOT=str(sample))
+    assert done.returncode == 0, done.stderr
+    for field in ("source", "refusal", "problem"):
+        stage.client.hset(f"{PREFIX}job:j", field, ESCAPE)
+    for command in (("jobs",), ("status", "j")):
+        done = stage.producer(*command)
+        assert "\x1b" not in done.stdout + done.stderr and "\\x1b]0;mine" in done.stdout, done.stderr
+
+
+def test_samples_under_a_name_that_no_file_can_have_cost_no_results(stage: Stage, tmp_path: Path) -> None:
+    """They are left out; the others are written."""
+    for name in ("w@h", "x" * 300, "nul\0", "\x1b[2J", "é" * 130):
+        streams = SampleStreams(name)
+        streams.add([sample_row(0, 1, cpu=1.0, rss=1.0, images=1, batch="0")], 1_800_000_000.0)
+        streams.send(stage.client)
+    _write_resources(samples_between(stage.client, 0), tmp_path / "resources", {})
+    assert [path.name for path in (tmp_path / "resources").iterdir()] == ["w@h.csv"]
+
+
+def test_totals_that_are_no_numbers_do_not_end_a_scrape(stage: Stage) -> None:
+    """The others are counted."""
+    stage.client.hset(METRICS, mapping={"faces": "7", "images:ok": "many", b"\xff": "1", "embed:us": "9" * 5000})
+    totals = Totals.read(stage.client)
+    assert totals.faces == 7 and totals.images()["ok"] == 0 and totals.seconds("embed") == 0

@@ -39,10 +39,11 @@ test: $(READY) ## Run every test (no server, no Docker, no network needed)
 lint: export REDIS_URL ?= redis://localhost
 lint: export FACEQUEUE_IMAGES ?= /only-to-look-at-the-files
 lint: export FACEQUEUE_REDIS_PASSWORD ?= only-to-look-at-the-files
-lint: $(READY) ## Check style and types
+lint: $(READY) ## Check style, types and who may import whom
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	@if docker compose version >/dev/null 2>&1; then \
 	  docker compose config -q && docker compose -f docker-compose.workers.yml config -q \
 	  && docker compose -f docker-compose.yml -f docker-compose.tls.yml config -q; \

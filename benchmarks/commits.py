@@ -18,13 +18,13 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import numpy as np
 
 from benchmarks.machine import describe_machine
-from producer.embedded import EmbeddedServer
-from shared.contract import KNOWN_WEIGHTS, Contract
-from shared.job import JobRecord, Options
-from shared.outcomes import Outcome
-from shared.server import connect
-from shared.settings import Settings
-from worker.block import Block, ImageRecord
+from producer.local.redis_server import EmbeddedServer
+from shared.config.settings import Settings
+from shared.domain.contract import KNOWN_WEIGHTS, Contract
+from shared.domain.outcomes import Outcome
+from shared.store.jobs import JobRecord, Options
+from shared.store.redis_client import connect
+from worker.batch_result import Block, ImageRecord
 
 IMAGES_PER_S = 13.0  # of one worker process, default mode: `make bench`
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from shared.contract import KNOWN_WEIGHTS, Contract
-from worker.block import DIMENSIONS
-from worker.rows import DIGEST_COLUMNS, FACE_COLUMNS, IMAGE_COLUMNS
+from shared.domain.contract import KNOWN_WEIGHTS, Contract
+from worker.aggregation.rows import DIGEST_COLUMNS, FACE_COLUMNS, IMAGE_COLUMNS
+from worker.batch_result import DIMENSIONS
 
 PHOTOS_OF_A_PERSON = 6
 _BAD_EVERY, _COPY_EVERY = 50, 40  # images: some failed, some are copies of the one before

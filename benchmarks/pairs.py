@@ -22,16 +22,16 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.machine import describe_machine
 from benchmarks.pair_protocols import evaluate, read_pairs
-from shared.contract import KNOWN_WEIGHTS, FacePolicy
-from shared.settings import get_settings
-from worker import models
-from worker.area import Float32
-from worker.cascade import detect_faces
-from worker.coarse_to_fine import detect_largest
-from worker.cores import usable_cores
-from worker.crop import choose_faces, crop_face
-from worker.decode import Limits, decode, read_bytes
-from worker.pipeline import Networks, embed_crops
+from shared.config.settings import get_settings
+from shared.domain.arrays import Float32
+from shared.domain.contract import KNOWN_WEIGHTS, FacePolicy
+from worker.models import loader as models
+from worker.models.cpu_limits import usable_cores
+from worker.vision.decode import Limits, decode, read_bytes
+from worker.vision.face_selection import choose_faces, crop_face
+from worker.vision.largest_face_search import detect_largest
+from worker.vision.mtcnn_cascade import detect_faces
+from worker.vision.pipeline import Networks, embed_crops
 
 LIMITS = Limits(100 * 2**20, 100 * 10**6)
 WEIGHTS = "casia-webface"

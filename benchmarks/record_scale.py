@@ -20,17 +20,17 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from prometheus_client import CollectorRegistry, generate_latest
 
 from benchmarks.machine import describe_machine
-from producer.embedded import EmbeddedServer
-from producer.enqueue import cancel_job
-from producer.metrics import QueueCollector
-from shared.celery_app import make_celery, send_batch
-from shared.contract import KNOWN_WEIGHTS, Contract
-from shared.job import PREFIX, REGISTRY, UNFINISHED, JobRecord, Options
-from shared.messages import EmbedBatch
-from shared.server import connect
-from shared.settings import Settings
-from shared.waiting import waiting_tasks
-from worker.reconcile import Reconciler
+from producer.local.redis_server import EmbeddedServer
+from producer.monitoring.prometheus import QueueCollector
+from producer.submission.jobs import cancel_job
+from shared.config.settings import Settings
+from shared.domain.contract import KNOWN_WEIGHTS, Contract
+from shared.messaging.celery_app import make_celery, send_batch
+from shared.messaging.messages import EmbedBatch
+from shared.store.jobs import PREFIX, REGISTRY, UNFINISHED, JobRecord, Options
+from shared.store.queue_inspection import waiting_tasks
+from shared.store.redis_client import connect
+from worker.supervision.reconciler import Reconciler
 
 WEIGHTS = "casia-webface"
 CONTRACT = Contract(faces="largest", mode="fast", margin_px=32, weights=WEIGHTS, weights_sha256=KNOWN_WEIGHTS[WEIGHTS])

@@ -21,7 +21,7 @@ from benchmarks.targets import print_targets
 
 ROOT = Path(__file__).parent.parent
 # As `run` has it: with all of the command line loaded.
-SUMMARY = "import sys, producer.cli; from pathlib import Path; from producer.summary import print_summary; print_summary(Path(sys.argv[1]))"
+SUMMARY = "import sys, producer.cli; from pathlib import Path; from producer.console.summary import print_summary; print_summary(Path(sys.argv[1]))"
 
 
 def commands(folder: Path, faces: int) -> dict[str, list[str]]:

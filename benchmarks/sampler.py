@@ -22,11 +22,11 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.machine import describe_machine
 from benchmarks.targets import print_targets
-from producer.embedded import EmbeddedServer
-from shared.server import Client, connect
-from shared.settings import Settings
-from worker.resources import Sampler
-from worker.sample_log import SampleLog
+from producer.local.redis_server import EmbeddedServer
+from shared.config.settings import Settings
+from shared.store.redis_client import Client, connect
+from worker.supervision.resource_sampler import Sampler
+from worker.supervision.sample_log import SampleLog
 
 _TARGET_PERCENT = 0.5
 _NEVER_S = 1e6

@@ -24,12 +24,12 @@ from PIL import Image, ImageOps
 
 from benchmarks.machine import describe_machine
 from benchmarks.targets import print_targets
-from shared.contract import KNOWN_WEIGHTS, Contract, Mode
-from shared.settings import get_settings
-from tests.stock import stock_detector, stock_embedder
-from worker import models
-from worker.decode import Limits
-from worker.pipeline import Networks, process_images
+from shared.config.settings import get_settings
+from shared.domain.contract import KNOWN_WEIGHTS, Contract, Mode
+from tests.support.baseline import stock_detector, stock_embedder
+from worker.models import loader as models
+from worker.vision.decode import Limits
+from worker.vision.pipeline import Networks, process_images
 
 WEIGHTS = "casia-webface"
 LIMITS = Limits(100 * 2**20, 100 * 10**6)

@@ -8,8 +8,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from shared.errors import FaceQueueError, WrongUsage
-from shared.settings import get_settings
+from shared.config.settings import get_settings
+from shared.domain.errors import FaceQueueError, WrongUsage
 
 cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help="Workers of facequeue.")
 
@@ -41,12 +41,12 @@ def serve(
 
     # Here, where it ends the command in a line: a process of the pool that cannot start is started again and again.
     if "embed" in wanted:  # who only aggregates needs neither networks nor what they run on
-        from worker.models import check_device
+        from worker.models.loader import check_device
 
         check_device(settings)
 
     from worker.app import app
-    from worker.cores import usable_cores
+    from worker.models.cpu_limits import usable_cores
 
     processes = concurrency or settings.concurrency or usable_cores()
     app.worker_main([
@@ -68,8 +68,8 @@ def alive() -> None:
     """Exit with 0 if a worker on this host has announced itself lately, with its networks loaded (for health checks)."""
     import socket
 
-    from shared.server import connect, explain_server_errors
-    from shared.worker_registry import living_workers
+    from shared.store.redis_client import connect, explain_server_errors
+    from shared.store.worker_registry import living_workers
 
     settings = get_settings()
     with explain_server_errors(settings):
@@ -88,9 +88,9 @@ def fetch_weights(
     """Fetch and convert weights now, instead of at first use."""
     import re
 
-    from shared.contract import KNOWN_WEIGHTS, SHA256_PATTERN, WEIGHTS_NAME_PATTERN
-    from worker.models import choose_backend
-    from worker.weights import prepare
+    from shared.domain.contract import KNOWN_WEIGHTS, SHA256_PATTERN, WEIGHTS_NAME_PATTERN
+    from worker.models.loader import choose_backend
+    from worker.models.weights_store import prepare
 
     if not re.fullmatch(WEIGHTS_NAME_PATTERN, name):
         raise WrongUsage(

@@ -5,18 +5,18 @@ from typing import Any
 
 from celery.signals import setup_logging, worker_init, worker_process_init
 
-from shared.celery_app import make_celery
-from shared.contract import KNOWN_WEIGHTS
-from shared.logs import log_to_stderr
-from shared.settings import get_settings
-from worker.loaded import note_loaded
-from worker.transport import use_guarded_transport
-from worker.upkeep import Upkeep
+from shared.config.logs import log_to_stderr
+from shared.config.settings import get_settings
+from shared.domain.contract import KNOWN_WEIGHTS
+from shared.messaging.celery_app import make_celery
+from worker.broker.transport import use_guarded_transport
+from worker.supervision.background_threads import Upkeep
+from worker.supervision.readiness import note_loaded
 
 use_guarded_transport()
 app = make_celery(get_settings())
 app.conf.imports = ("worker.tasks",)
-app.conf.worker_consumer = "worker.consumer:Consumer"
+app.conf.worker_consumer = "worker.broker.consumer:Consumer"
 app.steps["worker"].add(Upkeep)
 _processes = 1
 
@@ -38,7 +38,7 @@ def _set_up_logging(loglevel: Any = "INFO", **_: Any) -> None:
 
 @worker_init.connect
 def _before_the_fork(sender: Any, **_: Any) -> None:
-    from worker import models
+    from worker.models import loader as models
 
     global _processes
     _processes = int(sender.concurrency or 1)
@@ -55,7 +55,7 @@ def _before_the_fork(sender: Any, **_: Any) -> None:
 
 @worker_process_init.connect
 def _after_the_fork(**_: Any) -> None:
-    from worker import models
+    from worker.models import loader as models
 
     if embeds():
         settings = get_settings()

@@ -12,32 +12,32 @@ import redis
 from celery import Task
 from celery.exceptions import Ignore
 
-from shared.celery_app import SERVER_PATIENCE_S, send_aggregate
-from shared.errors import BadMessage, ContractError, FaceQueueError, FolderMissing, WeightsError, WrongUsage
-from shared.failed_list import failed_images
-from shared.job import Job, JobRecord
-from shared.logs import get_logger
-from shared.messages import AGGREGATE_TASK, EMBED_TASK, Aggregate, EmbedBatch, parse_message
-from shared.metrics import count_batch
-from shared.outcomes import Outcome
-from shared.server import Client, connect
-from shared.settings import get_settings
-from worker import models
+from shared.config.logs import get_logger
+from shared.config.settings import get_settings
+from shared.domain.errors import BadMessage, ContractError, FaceQueueError, FolderMissing, WeightsError, WrongUsage
+from shared.domain.outcomes import Outcome
+from shared.messaging.celery_app import SERVER_PATIENCE_S, send_aggregate
+from shared.messaging.messages import AGGREGATE_TASK, EMBED_TASK, Aggregate, EmbedBatch, parse_message
+from shared.results.failed_list import failed_images
+from shared.store.jobs import Job, JobRecord
+from shared.store.redis_client import Client, connect
+from shared.store.totals import count_batch
+from worker.aggregation.report_process import write_report
+from worker.aggregation.results_writer import write_results
+from worker.aggregation.spilling import read_blocks, remove_spool
 from worker.app import app, processes
-from worker.block import Block
-from worker.cache import ImageCache
-from worker.cores import usable_cores
-from worker.diversion import Diversion
-from worker.lost_process import BatchTask
-from worker.mount import check_job_folder, find_missing_parent, missing_parent
-from worker.pipeline import Networks, Result
-from worker.poison import NotWanted, Run
-from worker.profiling import profiled
-from worker.refuse import refuse
-from worker.report import write_report
-from worker.results import write_results
-from worker.sample_streams import samples_between
-from worker.spooling import read_blocks, remove_spool
+from worker.batch_result import Block
+from worker.broker.rejection import refuse
+from worker.execution.batch_runner import NotWanted, Run
+from worker.execution.crash_attribution import BatchTask
+from worker.execution.diversion import Diversion
+from worker.execution.image_cache import ImageCache
+from worker.execution.mount import check_job_folder, find_missing_parent, missing_parent
+from worker.execution.profiling import profiled
+from worker.models import loader as models
+from worker.models.cpu_limits import usable_cores
+from worker.supervision.sample_streams import samples_between
+from worker.vision.pipeline import Networks, Result
 
 _log = get_logger("tasks")
 _commit_ms = 0.0  # of this process's last commit

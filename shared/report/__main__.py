@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from shared.errors import ExitCode, FaceQueueError
-from shared.paths import printable
+from shared.domain.errors import ExitCode, FaceQueueError
+from shared.domain.paths import printable
 from shared.report.build import build_report
 
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from jinja2 import TemplateError
 
-from shared.errors import ResultsError
-from shared.paths import printable
-from shared.report.calibration import same_person_threshold
-from shared.report.digests import recorded_digests
-from shared.report.model import choose_faces, page_values
-from shared.report.page import render
-from shared.report.results_folder import Results
+from shared.analysis.calibration import same_person_threshold
+from shared.domain.errors import ResultsError
+from shared.domain.paths import printable
+from shared.report.rendering import render
 from shared.report.thumbnails import cut_thumbnails
+from shared.report.view_model import choose_faces, page_values
+from shared.results.digests import recorded_digests
+from shared.results.reader import Results
 
 REPORT = "report.html"
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from shared.errors import OutsideDataRoot
-from shared.image_formats import openers
-from shared.paths import resolve_inside
-from shared.pixels import to_rgb
-from shared.report.digests import file_digest
-from shared.report.tables import Face, ImageFile
+from shared.domain.errors import OutsideDataRoot
+from shared.domain.image_formats import openers
+from shared.domain.paths import resolve_inside
+from shared.domain.pixels import to_rgb
+from shared.results.digests import file_digest
+from shared.results.tables import Face, ImageFile
 
 MAX_TOTAL_BYTES = 14 * 2**20
 """Of all thumbnails of a page: in base64, 19 MiB."""

@@ -11,9 +11,9 @@ from pathlib import Path
 import requests
 from selenium.webdriver.common.action_chains import ActionChains
 
-from tests.browser import browser as chromium
-from tests.browser.browser import PHONE, browser, picture
-from tests.conftest import Stage, wait_until
+from tests.support import browser as chromium
+from tests.support.browser import PHONE, browser, picture
+from tests.support.stage import Stage, wait_until
 
 _WIDE = (1440, 900)  # Flower's table of tasks, with the longer names that hosts have
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.browser import browser as chromium
-from tests.conftest import Stage, wait_until
+from tests.support import browser as chromium
+from tests.support.stage import Stage, wait_until
 
 pytestmark = pytest.mark.skipif(not chromium.is_there(), reason="no chromium and chromedriver")
 

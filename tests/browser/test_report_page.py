@@ -10,9 +10,9 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
 from shared.report.build import build_report
-from tests.browser import browser as chromium
-from tests.conftest import wait_until
-from tests.results_folders import SIZE, make_results, people
+from tests.support import browser as chromium
+from tests.support.results_folders import SIZE, make_results, people
+from tests.support.stage import wait_until
 
 pytestmark = pytest.mark.skipif(not chromium.is_there(), reason="no chromium and chromedriver")
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import Stage
-from tests.integration.test_run import RESULT_COLUMNS, result_bytes, rows_of
-from worker.pipeline import Networks
+from tests.support.results import RESULT_COLUMNS, result_bytes, rows_of
+from tests.support.stage import Stage
+from worker.vision.pipeline import Networks
 
 _lines: list[str] = []
 

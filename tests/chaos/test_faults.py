@@ -9,9 +9,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from shared.job import PREFIX, JobRecord
+from shared.store.jobs import PREFIX, JobRecord
 from tests.chaos.conftest import Fault, check_result
-from tests.conftest import Stage, wait_until
+from tests.support.stage import Stage, wait_until
 
 
 def _enqueue(stage: Stage, images: Path, job: str = "j", *more: str, **environment: str) -> None:
@@ -87,7 +87,7 @@ def test_aggregator(stage: Stage, images: Path, undisturbed: dict[str, bytes], f
     root = {"FACEQUEUE_DATA_ROOT": str(images), "CHAOS_HOLD": str(hold)}
     stage.worker("--queues", "embed", "--concurrency", "1", FACEQUEUE_DATA_ROOT=str(images))
     writer = stage.spawn(
-        "tests.chaos.faulty_worker", "--queues", "aggregate", "--concurrency", "1", log="a.log", **root
+        "tests.support.faulty_worker", "--queues", "aggregate", "--concurrency", "1", log="a.log", **root
     )
     _enqueue(stage, images)
     wait_until(lambda: list(stage.results.glob(".j.*.making/summary.json")), 60, "an aggregator has nearly written")
@@ -206,8 +206,8 @@ def test_doubled_messages(stage: Stage, images: Path, undisturbed: dict[str, byt
         fault.injected += 1
     _worker(stage, images, 2)
     _watch(stage)
-    from shared.celery_app import make_celery, send_aggregate
-    from shared.messages import Aggregate
+    from shared.messaging.celery_app import make_celery, send_aggregate
+    from shared.messaging.messages import Aggregate
 
     app, job = make_celery(stage.settings), JobRecord(stage.client, "j").load()
     for _ in range(3):
@@ -238,7 +238,7 @@ def test_results_folder(
     hold = tmp_path / "hold"
     hold.touch()
     root = {"FACEQUEUE_DATA_ROOT": str(images), "CHAOS_HOLD": str(hold)}
-    stage.spawn("tests.chaos.faulty_worker", "--concurrency", "1", log="worker.log", **root)
+    stage.spawn("tests.support.faulty_worker", "--concurrency", "1", log="worker.log", **root)
     _enqueue(stage, images)
     wait_until(lambda: list(stage.results.glob(".j.*.making/summary.json")), 60, "an aggregator has nearly written")
     shutil.rmtree(stage.results)

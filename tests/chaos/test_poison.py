@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from shared.job import PREFIX, JobRecord
+from shared.store.jobs import PREFIX, JobRecord
 from tests.chaos.conftest import Fault, account, tree_hashes
-from tests.chaos.faulty_worker import MARKS
-from tests.conftest import Stage, wait_until
-from tests.integration.test_run import result_bytes, rows_of
+from tests.support.faulty_worker import MARKS
+from tests.support.results import result_bytes, rows_of
+from tests.support.stage import Stage, wait_until
 
 _CASES = {
     "segv": ("crashed", "its process died of SIGSEGV, 3 times"),
@@ -35,7 +35,7 @@ def _images(sample: Path, folder: Path, marks: dict[int, str], count: int = 9) -
 
 def _start(stage: Stage, images: Path, processes: int = 1, **environment: str) -> int:
     root = {"FACEQUEUE_DATA_ROOT": str(images), "FACEQUEUE_IMAGE_TIMEOUT_S": "2"} | environment
-    arguments = ("tests.chaos.faulty_worker", "--concurrency", str(processes))
+    arguments = ("tests.support.faulty_worker", "--concurrency", str(processes))
     ready = stage.log("worker.log").count(" ready.")
     process = stage.spawn(*arguments, log="worker.log", **root)
     wait_until(lambda: stage.log("worker.log").count(" ready.") > ready, 60, "worker ready")

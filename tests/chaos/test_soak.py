@@ -9,10 +9,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from shared.job import PREFIX, JobRecord
+from shared.store.jobs import PREFIX, JobRecord
 from tests.chaos.conftest import Fault, check_result, tree_hashes
-from tests.conftest import Stage, wait_until
-from tests.integration.test_run import result_bytes
+from tests.support.results import result_bytes
+from tests.support.stage import Stage, wait_until
 
 _SEED = 20
 _MOST_S = 300.0

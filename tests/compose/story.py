@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 import requests
 
 from tests.compose import cluster
-from tests.integration.test_run import result_bytes
+from tests.support.results import result_bytes
 
 ROOT = Path(__file__).parent.parent.parent
 PROJECT = "facequeue-test"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.support.stage import ROOT
 
 
 def _run(folder: Path, images: Path, *arguments: str) -> tuple[int, list[dict[str, str]], dict[str, object]]:

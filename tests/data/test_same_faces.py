@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.stock import compare, overlap
-from worker.cascade import detect_faces
-from worker.coarse_to_fine import detect_largest
-from worker.crop import choose_faces
-from worker.decode import ImageTrouble, Limits, decode, read_bytes
-from worker.pipeline import DRAFT_SHORTEST_PX, Networks
+from tests.support.baseline import compare, overlap
+from worker.vision.decode import ImageTrouble, Limits, decode, read_bytes
+from worker.vision.face_selection import choose_faces
+from worker.vision.largest_face_search import detect_largest
+from worker.vision.mtcnn_cascade import detect_faces
+from worker.vision.pipeline import DRAFT_SHORTEST_PX, Networks
 
 LIMITS = Limits(100 * 2**20, 100 * 10**6)
 _EVERY = {"lfw-view1/images": 8}  # all 1,549 take ten minutes

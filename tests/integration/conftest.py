@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from shared.job import PREFIX, Job, Lease
-from tests.conftest import Stage
-from tests.integration.test_job_record import make_job
+from shared.store.jobs import PREFIX, Job, Lease
+from tests.support.jobs import make_job
+from tests.support.stage import Stage
 
 LONG_S = 600
 """A lease that does not run out during a test."""

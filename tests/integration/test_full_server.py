@@ -16,24 +16,24 @@ import numpy as np
 import pytest
 import redis
 
-from producer.enqueue import cancel_job, enqueue_images
-from producer.gate import Gate, Stopped
-from shared.celery_app import make_celery, send_batch
-from shared.errors import NotFinished, ResultsError
-from shared.job import PREFIX, Job, JobRecord, Lease
-from shared.messages import EmbedBatch, parse_message
-from shared.outcomes import Outcome
-from shared.server import connect
-from shared.worker_registry import Worker, announce, living_workers
-from tests.conftest import Stage, wait_until
-from tests.integration.test_job_record import RUNTIME, make_job
-from tests.integration.test_run import result_bytes
-from worker.area import Float32
-from worker.block import Block, ImageRecord
-from worker.reconcile import Reconciler
-from worker.resources import Sampler
-from worker.results import write_results
-from worker.spooling import move_blocks, read_blocks, remove_spool, spool_path, sweep_spools
+from producer.submission.backpressure import Gate, Stopped
+from producer.submission.jobs import cancel_job, enqueue_images
+from shared.domain.arrays import Float32
+from shared.domain.errors import NotFinished, ResultsError
+from shared.domain.outcomes import Outcome
+from shared.messaging.celery_app import make_celery, send_batch
+from shared.messaging.messages import EmbedBatch, parse_message
+from shared.store.jobs import PREFIX, Job, JobRecord, Lease
+from shared.store.redis_client import connect
+from shared.store.worker_registry import Worker, announce, living_workers
+from tests.support.jobs import RUNTIME, make_job
+from tests.support.results import result_bytes
+from tests.support.stage import Stage, wait_until
+from worker.aggregation.results_writer import write_results
+from worker.aggregation.spilling import move_blocks, read_blocks, remove_spool, spool_path, sweep_spools
+from worker.batch_result import Block, ImageRecord
+from worker.supervision.reconciler import Reconciler
+from worker.supervision.resource_sampler import Sampler
 
 MIB = 2**20
 FACES = 64  # in each made-up image: a block of 128 KiB

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from shared.dead_letters import DEAD_LETTERS
-from shared.job import METRICS, PREFIX
-from shared.metrics import Totals
-from shared.worker_registry import Worker, announce, living_workers
-from tests.conftest import Stage
-from tests.samples import sample_row
-from worker.results import _write_resources
-from worker.sample_streams import SampleStreams, samples_between
+from shared.store.dead_letters import DEAD_LETTERS
+from shared.store.jobs import METRICS, PREFIX
+from shared.store.totals import Totals
+from shared.store.worker_registry import Worker, announce, living_workers
+from tests.support.samples import sample_row
+from tests.support.stage import Stage
+from worker.aggregation.results_writer import _write_resources
+from worker.supervision.sample_streams import SampleStreams, samples_between
 
 ESCAPE = "\x1b]0;mine\x07"
 GOOD = {"name": "w@h", "queues": ["embed"], "processes": 1, "resources": {"rss_mib": 1.5}}

@@ -1,22 +1,20 @@
 """Who imports whom, and how fast the command line answers."""
 
-import ast
+import os
 import re
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.support.stage import ROOT
 
 
 def test_the_producer_never_loads_torch() -> None:
     """Nor anything of the extra `worker`, in any module."""
     modules = [
-        f"producer.{path.stem}"
-        for path in (ROOT / "producer").glob("*.py")
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in (ROOT / "producer").rglob("*.py")
         if path.stem not in ("__main__", "__init__")
     ]
     code = f"import sys, {', '.join(modules)}; print(*sorted({{n.split('.')[0] for n in sys.modules}}))"
@@ -29,43 +27,14 @@ def test_the_producer_never_loads_torch() -> None:
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["enqueue", "--help"]])
 def test_help_answers_in_under_a_second(arguments: list[str]) -> None:
-    """The best of three: the machine may be busy."""
+    """Of the processor's time, the best of three: how long it takes by the clock depends on what else the machine does."""
     times = []
     for _ in range(3):
-        started = time.perf_counter()
+        before = os.times()
         subprocess.run([sys.executable, "-m", "producer", *arguments], capture_output=True, check=True, cwd=ROOT)
-        times.append(time.perf_counter() - started)
+        after = os.times()
+        times.append(after.children_user + after.children_system - before.children_user - before.children_system)
     assert min(times) < 1.0
-
-
-def _imports(path: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-        elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-    return found
-
-
-def test_houses_keep_to_their_doors() -> None:
-    """producer -> shared <- worker; the pipeline knows nothing of queues or servers."""
-    for house, forbidden in (("producer", {"worker"}), ("worker", {"producer"}), ("shared", {"producer", "worker"})):
-        for path in (ROOT / house).rglob("*.py"):
-            assert not {name.split(".")[0] for name in _imports(path)} & forbidden, path
-    for name in (
-        "pipeline",
-        "decode",
-        "cascade",
-        "coarse_to_fine",
-        "area",
-        "crop",
-        "distances",
-        "mtcnn",
-        "openvino_backend",
-        "torch_backend",
-    ):
-        assert not {n.split(".")[0] for n in _imports(ROOT / "worker" / f"{name}.py")} & {"celery", "redis"}, name
 
 
 def test_nothing_else_reads_the_environment() -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from shared.job import PREFIX
-from tests.conftest import Stage, wait_until
-from tests.integration.test_run import result_bytes
-from tests.results_folders import read_page
+from shared.store.jobs import PREFIX
+from tests.support.results import result_bytes
+from tests.support.results_folders import read_page
+from tests.support.stage import Stage, wait_until
 
 
 def test_images_through_the_server(stage: Stage, sample: Path, tmp_path: Path) -> None:

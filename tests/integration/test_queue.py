@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import requests
 
-from shared.job import PREFIX, JobRecord
-from tests.chaos.faulty_worker import MARKS, SLOW_S
-from tests.conftest import ROOT, Stage, wait_until
-from tests.integration.test_run import result_bytes
+from shared.store.jobs import PREFIX, JobRecord
+from tests.support.faulty_worker import MARKS, SLOW_S
+from tests.support.results import result_bytes
+from tests.support.stage import ROOT, Stage, wait_until
 
 
 def test_a_job_through_separate_workers(stage: Stage, sample: Path) -> None:
@@ -272,7 +272,7 @@ def test_flower_shows_readable_tasks_and_the_workers_resources(stage: Stage, sam
         tasks = dict(get("/api/tasks") or {}).values()  # type: ignore[call-overload]
         return next((task for task in tasks if task["name"] == "facequeue.embed_batch"), {"state": None})
 
-    stage.spawn("tests.chaos.faulty_worker", "--concurrency", "1", log="worker.log", **root)
+    stage.spawn("tests.support.faulty_worker", "--concurrency", "1", log="worker.log", **root)
     wait_until(lambda: get("/api/workers?refresh=1"), 60, "Flower sees the worker")
     assert stage.producer("enqueue", str(images), "--job", "seen", **root).returncode == 0
     wait_until(lambda: embedding()["state"] == "STARTED", 30, "Flower sees the task at work")

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.made_up_results import write_made_up_results
 from benchmarks.peak_memory import peak_memory
 from benchmarks.results_memory import commands
-from tests.conftest import ROOT
+from tests.support.stage import ROOT
 
 FACES = 60_000
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")

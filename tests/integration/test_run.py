@@ -1,6 +1,5 @@
 """`python -m producer run`: the main job, end to end, with its own server and workers."""
 
-import csv
 import fcntl
 import json
 import os
@@ -18,10 +17,9 @@ import numpy as np
 import psutil
 import pytest
 
-from tests.conftest import ROOT, wait_until
-from tests.deep_folders import nest
-
-RESULT_COLUMNS = ("image", "path", "outcome", "error", "faces", "same_as", "width", "height")
+from tests.support.deep_folders import nest
+from tests.support.results import result_bytes, rows_of
+from tests.support.stage import ROOT, wait_until
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -35,18 +33,6 @@ def _run(folder: Path, *arguments: object, **environment: str) -> subprocess.Com
         [sys.executable, "-m", "producer", "run", *map(str, arguments)], env=_environment(folder) | environment,
         capture_output=True, text=True, timeout=150, cwd=folder,
     )  # fmt: skip
-
-
-def rows_of(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def result_bytes(folder: Path) -> dict[str, bytes]:
-    """What is promised to be the same to the last byte."""
-    images = [[row[column] for column in RESULT_COLUMNS] for row in rows_of(folder / "images.csv")]
-    files = {name: (folder / name).read_bytes() for name in ("embeddings.npy", "distances.npy", "faces.csv")}
-    return files | {"images.csv": json.dumps(images).encode()}
 
 
 @pytest.fixture(scope="module")

@@ -22,16 +22,16 @@ _THAT_VERY_MS = "a lease that ends in the very millisecond of the question may c
 
 EQUIVALENT: tuple[Equivalent, ...] = (
     Equivalent(
-        "shared/lua/take.lua", "if deadline and tonumber(deadline) >= now then return 'leased' end", _THAT_VERY_MS
+        "shared/store/lua/take.lua", "if deadline and tonumber(deadline) >= now then return 'leased' end", _THAT_VERY_MS
     ),
     Equivalent(
-        "shared/lua/resend.lua",
+        "shared/store/lua/resend.lua",
         "if deadline and tonumber(deadline) >= t[1] * 1000 + math.floor(t[2] / 1000) then return {} end",
         _THAT_VERY_MS,
     ),
-    Equivalent("shared/lua/unleased.lua", "if not deadline or tonumber(deadline) < now then", _THAT_VERY_MS),
+    Equivalent("shared/store/lua/unleased.lua", "if not deadline or tonumber(deadline) < now then", _THAT_VERY_MS),
     Equivalent(
-        "worker/reconcile.py",
+        "worker/supervision/reconciler.py",
         "if now - first_seen > self._settings.lease_s / 3:",
         "a third of a lease, to the nanosecond of a monotonic clock",
     ),

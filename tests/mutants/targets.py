@@ -9,7 +9,7 @@ from tests.mutants.mutant import Mutant
 from tests.mutants.python import mutants_of_python
 
 _TESTS = Path("tests/integration")
-_GUARDS = ("test_guards_*.py", "test_job_record.py")
+_GUARDS = ("test_guards_*.py", "test_jobs.py")
 _RECORD_TESTS = (*_GUARDS, "test_reconciler.py", "test_lost_messages.py")
 _TESTS_OF = {
     **dict.fromkeys(
@@ -57,15 +57,21 @@ class Target:
 
     def test_files(self, root: Path) -> list[str]:
         """The tests, relative to the checkout."""
-        return [str(path.relative_to(root)) for one in self.tests for path in sorted((root / _TESTS).glob(one))]
+        return [str(path.relative_to(root)) for one in self.tests for path in sorted((root / _TESTS).rglob(one))]
 
 
 def targets(root: Path) -> list[Target]:
     """Every script of the queue, and the Python of leases, reconciler and aggregation lock."""
-    scripts = sorted(path.relative_to(root) for path in (root / "shared" / "lua").glob("*.lua"))
+    scripts = sorted(path.relative_to(root) for path in (root / "shared" / "store" / "lua").glob("*.lua"))
     return [
         *(Target(path, _TESTS_OF.get(path.stem, _GUARDS)) for path in scripts),
-        *(Target(path.relative_to(root), ("test_image_cache.py",)) for path in sorted((root / "worker").glob("*.lua"))),
-        Target(Path("shared/job.py"), _RECORD_TESTS, _LEASES),
-        Target(Path("worker/reconcile.py"), ("test_reconciler.py", "test_job_record.py", "test_lost_messages.py")),
+        *(
+            Target(path.relative_to(root), ("test_image_cache.py",))
+            for path in sorted((root / "worker" / "execution").glob("*.lua"))
+        ),
+        Target(Path("shared/store/jobs.py"), _RECORD_TESTS, _LEASES),
+        Target(
+            Path("worker/supervision/reconciler.py"),
+            ("test_reconciler.py", "test_jobs.py", "test_lost_messages.py"),
+        ),
     ]

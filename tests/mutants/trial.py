@@ -34,11 +34,14 @@ class Copy:
 
     def check(self, target: Target) -> None:
         """SystemExit where the tests fail without a mutant, or would not run this copy's files."""
-        code = "import shared.job as s, worker.reconcile as w; print(s.__file__); print(w.__file__)"
+        code = "import shared.store.jobs as s, worker.supervision.reconciler as w; print(s.__file__); print(w.__file__)"
         done = subprocess.run(
             [sys.executable, "-c", code], env=self._environment(), cwd=self.folder, capture_output=True, text=True
         )
-        expected = [self.folder / "shared" / "job.py", self.folder / "worker" / "reconcile.py"]
+        expected = [
+            self.folder / "shared" / "store" / "jobs.py",
+            self.folder / "worker" / "supervision" / "reconciler.py",
+        ]
         if [Path(line) for line in done.stdout.splitlines()] != expected:
             raise SystemExit(f"The copy in {self.folder} is not what would be tested:\n{done.stdout}{done.stderr}")
         if self._test(target) != 0:

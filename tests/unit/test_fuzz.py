@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from shared.errors import BadMessage
-from shared.messages import Aggregate, EmbedBatch, parse_message
-from worker.decode import ImageTrouble, Limits, decode
+from shared.domain.errors import BadMessage
+from shared.messaging.messages import Aggregate, EmbedBatch, parse_message
+from worker.vision.decode import ImageTrouble, Limits, decode
 
 LIMITS = Limits(2**20, 100_000)
 FUZZ = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))

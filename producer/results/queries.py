@@ -1,0 +1,83 @@
+"""What a job's faces say: the nearest ones of an image, and groups; as tables, or as CSV on standard output."""
+
+import csv
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.markup import escape
+
+from producer.console.tables import new_table, print_table
+from producer.results.lookup import find_faces
+from shared.analysis.calibration import SAME_PERSON, same_person_threshold
+from shared.analysis.clustering import find_groups
+from shared.analysis.neighbors import nearest
+from shared.domain.errors import WrongUsage
+from shared.report.captions import counted
+from shared.results.reader import Results
+
+
+def show_neighbours(folder: Path, image: str, count: int, *, as_csv: bool) -> None:
+    """The `count` nearest faces of every face in `image`, the nearest first."""
+    results = Results(folder)
+    faces = find_faces(results, image)
+    rows, distances = nearest(results.distances, np.array(faces), count)
+    lines = [
+        (face, results.faces.paths[face], rank, int(other), results.faces.paths[other], f"{distance:.4f}")
+        for face, others, far in zip(faces, rows, distances, strict=True)
+        for rank, (other, distance) in enumerate(zip(others, far, strict=True), start=1)
+    ]
+    if as_csv:
+        _write_csv(("face", "path", "rank", "neighbor", "neighbor_path", "distance"), lines)
+        return
+    print(f"{results.faces.paths[faces[0]]}: {counted(len(faces), 'face')}")
+    if not lines:
+        print("There is no other face to compare.")
+        return
+    shown = new_table("face", "rank", "neighbor", "distance", "path")
+    for face, _, rank, other, path, distance in lines:
+        shown.add_row(str(face), str(rank), str(other), distance, escape(path))
+    print_table(shown)
+
+
+def show_groups(folder: Path, threshold: float | None, *, as_csv: bool) -> None:
+    """The groups of faces up to `threshold`, by default the one calibrated for the job's contract."""
+    results = Results(folder)
+    calibrated = same_person_threshold(results.contract)
+    chosen = calibrated if threshold is None else threshold
+    if chosen is None:
+        raise WrongUsage(
+            "No threshold is calibrated for this job's contract: give one, --threshold D. (With the default options it "
+            f"is {SAME_PERSON}; calibrate on pairs of your own with benchmarks/pairs.py.)"
+        )
+    groups = find_groups(results.distances, chosen)
+    if as_csv:
+        lines = (
+            (number, len(faces), face, results.faces.paths[face])
+            for number, faces in enumerate(groups.members, start=1)
+            for face in faces
+        )
+        _write_csv(("group", "faces", "face", "path"), lines)
+    else:
+        shown = new_table("group", "faces", "images")
+        for number, faces in enumerate(groups.people, start=1):
+            paths = dict.fromkeys(results.faces.paths[face] for face in faces)
+            shown.add_row(str(number), str(len(faces)), escape(", ".join(paths)))
+        if groups.people:
+            print_table(shown)
+        print(
+            f"{counted(len(groups.people), 'group')} of two faces and more, {counted(len(groups.alone), 'face')} alone, at a distance of {chosen:g}."
+        )
+    notes = [] if calibrated is not None else ["The threshold is not calibrated for this job's contract."]
+    if len(results.distances) and groups.method != "average linkage":
+        notes.append(f"Joined by {groups.method}.")
+    for note in notes:
+        print(note, file=sys.stderr)
+
+
+def _write_csv(columns: tuple[str, ...], lines: Iterable[tuple[Any, ...]]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(lines)

@@ -1,0 +1,68 @@
+"""A producer's signs of life in the job record, so that others notice when it has died."""
+
+import threading
+from contextlib import suppress
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+import redis
+
+from producer.submission.backpressure import Gate
+from shared.domain.errors import WrongUsage
+from shared.store.jobs import Job, JobRecord
+
+_BEATS_A_LEASE = 5
+
+
+def attach(gate: Gate, record: JobRecord, job: Job, lease_s: float, *, take_over: bool) -> str:
+    """Makes this process the job's producer, and returns its token.
+
+    WrongUsage where another one is alive, unless that is to be fenced off (`take_over`). One that was alive a moment ago may
+    have been killed since: it is given the rest of its lease to show itself.
+    """
+    if take_over:
+        return gate.pass_through(partial(record.attach_producer, job.uid, lease_s))
+    seen_until_ms: int | None = None
+    while True:
+        answer = gate.pass_through(partial(record.attach_alone, job.uid, lease_s))
+        if isinstance(answer, str):
+            return answer
+        if seen_until_ms is not None and answer != seen_until_ms:
+            raise WrongUsage(
+                f"Another producer is putting job '{job.name}' into the queue just now. `python -m producer watch {job.name}` "
+                "follows it. To go on from here, stop that producer first, then repeat the command; `enqueue DIR --new` makes "
+                "another job of the same folder."
+            )
+        seen_until_ms = answer
+        gate.pause(
+            f"Job {job.name} had a producer until just now; waiting up to {lease_s:.0f} s to see whether it is alive"
+        )
+
+
+class Heartbeat:
+    """While it is entered, a thread says again and again that the producer lives, whatever that is waiting for."""
+
+    def __init__(self, record: JobRecord, uid: str, producer: str, lease_s: float) -> None:
+        self._beat = partial(record.heartbeat, uid, producer)
+        self._lease_s, self._stop = lease_s, threading.Event()
+        self._thread = threading.Thread(target=self._work, daemon=True, name="producer-heartbeat")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Ends the thread, and says that the producer leaves: the next one need not wait."""
+        self._stop.set()
+        self._thread.join(self._lease_s)
+        with suppress(redis.RedisError):  # the lease runs out
+            self._beat(0.0)
+
+    def _work(self) -> None:
+        wanted = True
+        while wanted and not self._stop.wait(self._lease_s / _BEATS_A_LEASE):
+            with suppress(redis.RedisError):  # the server may be away for a while; whoever enqueues says so
+                wanted = self._beat(self._lease_s)

@@ -1,0 +1,45 @@
+"""Which jobs the server need not keep: finished ones, and unfinished ones that nobody goes on with."""
+
+from collections.abc import Callable, Collection, Sequence
+
+from producer.submission.jobs import cancel_job
+from shared.config.settings import Settings
+from shared.domain.errors import WrongUsage
+from shared.store.jobs import Job, JobRecord
+from shared.store.redis_client import Client, server_time_ms
+
+_DAY_S = 86_400
+
+
+def stalled_jobs(client: Client, jobs: Sequence[Job], settings: Settings) -> Collection[str]:
+    """The names of unfinished jobs that have had no news for `job_ttl_s`, by the server's clock."""
+    now_ms = server_time_ms(client)
+    return {job.name for job in jobs if job.is_stalled(now_ms, settings.job_ttl_s)}
+
+
+def prune_jobs(
+    client: Client, jobs: Sequence[Job], stalled_days: int | None, settings: Settings, say: Callable[[str], None]
+) -> None:
+    """Removes the finished jobs, and unfinished ones without news for `stalled_days` (None: none).
+
+    Only such as are still as they were read: one that was opened again, or had news meanwhile, stays.
+    """
+    now_ms = server_time_ms(client)
+    for job in jobs:
+        stalled = stalled_days is not None and job.is_stalled(now_ms, stalled_days * _DAY_S)
+        if job.state != "finished" and not stalled:
+            continue
+        try:
+            if job.state == "finished":  # no message of it waits
+                removed = JobRecord(client, job.name).delete(job)
+            else:
+                removed = cancel_job(client, job.name, settings, only=job, mark_s=0)
+        except WrongUsage:  # another command was faster, or it has expired
+            continue
+        left = f"{job.images - job.images_done} of {job.images} images were not done"
+        if not removed:
+            say(f"Kept: {job.name}, which has had news meanwhile")
+        elif job.state == "finished":
+            say(f"Forgotten: {job.name}")
+        else:
+            say(f"Removed: {job.name} ({job.source}); {left}")

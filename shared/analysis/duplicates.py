@@ -1,0 +1,64 @@
+"""Files that may be the same photograph: the same bytes, or faces all but equal."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from shared.analysis.calibration import NEAR_DUPLICATE
+from shared.analysis.neighbors import nearest
+from shared.results.distances import Distances
+from shared.results.tables import Face, Images
+
+MAX_PAIRS = 100
+_NEAREST = 8
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """What was found; both bounded by `MAX_PAIRS`, with the full counts beside."""
+
+    copies: list[tuple[str, list[str]]]
+    """The first file with some bytes, and the files after it with the same."""
+    copied_files: int
+    pairs: list[tuple[int, int, float]]
+    """Two faces in files of different bytes, and their distance, at most `NEAR_DUPLICATE`; nearest first, copies as one."""
+    near_pairs: int
+
+
+def find_duplicates(images: Images, faces: list[Face], distances: Distances) -> Duplicates:
+    """Looks at every file, and at every face's nearest ones: a face with more copies than those has some pairs unlisted.
+
+    `distances` are those between `faces`, in the same order.
+    """
+    shown = {face.path for face in faces}
+    first_of: dict[str, str] = {}  # of copies among the files of `faces`
+    copies: dict[str, list[str]] = {}
+    copied_files = 0
+    for path, first in zip(images.paths, images.same_as, strict=True):
+        if first and first != path:
+            copied_files += 1
+            if path in shown:
+                first_of[path] = first
+            if first in copies or len(copies) < MAX_PAIRS:
+                copies.setdefault(first, []).append(path)
+    # A face by the first file with its bytes and by its place there: copies of a file are one, so that no pair comes twice.
+    alike = [(first_of.get(face.path, face.path), tuple(map(round, face.box))) for face in faces]
+    met: set[frozenset[object]] = set()
+    pairs = []
+    for a, b, distance in _near_pairs(distances):
+        same = frozenset((alike[a], alike[b]))
+        if alike[a][0] != alike[b][0] and same not in met:
+            met.add(same)
+            pairs.append((a, b, distance))
+    return Duplicates(
+        copies=list(copies.items()), copied_files=copied_files, pairs=pairs[:MAX_PAIRS], near_pairs=len(pairs),
+    )  # fmt: skip
+
+
+def _near_pairs(distances: Distances) -> list[tuple[int, int, float]]:
+    rows, found = nearest(distances, np.arange(len(distances)), _NEAREST)
+    pairs = {}
+    for face, k in np.argwhere(found <= NEAR_DUPLICATE):
+        other = int(rows[face, k])
+        pairs[min(int(face), other), max(int(face), other)] = float(found[face, k])
+    return sorted(((a, b, distance) for (a, b), distance in pairs.items()), key=lambda pair: (pair[2], pair[:2]))

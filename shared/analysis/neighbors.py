@@ -1,0 +1,51 @@
+"""The faces nearest to a face."""
+
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from shared.domain.arrays import Float32
+from shared.results.distances import BLOCK_ROWS, Distances, Faces, one_blas_thread
+
+BLOCK_COLUMNS = 4096  # of 1,024 rows in float64: 32 MiB
+Rows = npt.NDArray[np.int32]
+
+
+def nearest(distances: Distances, faces: Faces, count: int) -> tuple[Rows, Float32]:
+    """The `count` nearest other faces of each of `faces` [m], nearest first, equally near ones in the order of their rows.
+
+    Returns their rows, int32 [m, k], and their distances, float32 [m, k], with k = min(count, n - 1). Beside these it holds
+    one block of distances at a time.
+    """
+    kept = max(0, min(count, len(distances) - 1))
+    rows, found = np.zeros((len(faces), kept), np.int32), np.full((len(faces), kept), np.inf, np.float32)
+    if kept == 0:
+        return rows, found
+    with one_blas_thread():
+        for start in range(0, len(faces), BLOCK_ROWS):
+            some = slice(start, start + BLOCK_ROWS)
+            for left in range(0, len(distances), BLOCK_COLUMNS):
+                block = distances.between(faces[some], left, left + BLOCK_COLUMNS)
+                own = faces[some] - left
+                inside = np.flatnonzero((own >= 0) & (own < block.shape[1]))
+                block[inside, own[inside]] = np.inf  # not itself
+                _take_nearer(rows[some], found[some], block, left)
+    return rows, found
+
+
+def _take_nearer(rows: Rows, found: Float32, block: Float32, left: int) -> None:
+    """Puts those of `block` [m, c], whose first column is the face `left`, among the nearest so far, `rows` and `found` [m, k]."""
+    kept = found.shape[1]
+    nearer = block < found[:, -1:]  # an equally near one comes after those of earlier blocks
+    if kept < block.shape[1] and np.isinf(found[:, -1]).any():
+        # Nothing is known yet, and all would be nearer. A partition picks any of those equally far: all of them stay.
+        nearer &= block <= np.partition(block, kept - 1, axis=1)[:, kept - 1 : kept]
+    which, columns = np.nonzero(nearer)
+    begins = np.flatnonzero(np.diff(which, prepend=-1))
+    for begin, end in pairwise([*begins.tolist(), len(which)]):
+        row, new = which[begin], columns[begin:end]
+        all_found = np.concatenate([found[row], block[row, new]])
+        best = np.argsort(all_found, kind="stable")[:kept]
+        rows[row] = np.concatenate([rows[row], (new + left).astype(np.int32)])[best]
+        found[row] = all_found[best]

@@ -1,0 +1,9 @@
+"""Names for the numpy arrays that the project passes around, by dtype."""
+
+import numpy as np
+import numpy.typing as npt
+
+UInt8 = npt.NDArray[np.uint8]
+UInt32 = npt.NDArray[np.uint32]
+Int = npt.NDArray[np.int64]
+Float32 = npt.NDArray[np.float32]

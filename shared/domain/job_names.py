@@ -1,0 +1,24 @@
+"""What can name a job: its keys on the server, its messages and its results folder carry the name."""
+
+import re
+
+from shared.domain.errors import WrongUsage
+from shared.domain.paths import printable
+
+JOB_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+UID_PATTERN = r"^[0-9a-f]{32}$"
+"""A job's uid: part of the names of files and queues."""
+
+
+def is_job_name(name: str) -> bool:
+    """Whether this can name a job, its keys on the server and its results folder."""
+    return re.fullmatch(JOB_NAME_PATTERN, name) is not None
+
+
+def check_job_name(name: str) -> str:
+    """The name itself, if it can name a job and its results folder; else WrongUsage."""
+    if not is_job_name(name):
+        raise WrongUsage(
+            f"'{printable(name)}' cannot name a job: use up to 100 letters, digits, '.', '_' and '-', with a letter or digit first."
+        )
+    return name

@@ -1,0 +1,76 @@
+"""What travels through the queues: small JSON messages, checked field by field."""
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
+
+from shared.domain.errors import BadMessage
+from shared.domain.job_names import JOB_NAME_PATTERN, UID_PATTERN
+from shared.domain.options import MOST_IMAGES
+from shared.domain.paths import check_relative
+from shared.domain.validation import explain
+
+EMBED_TASK = "facequeue.embed_batch"
+AGGREGATE_TASK = "facequeue.aggregate"
+VERSION = 1
+
+
+def _check_path(value: Any) -> str:
+    # Not pydantic's `str`: it refuses surrogates, which stand for the bytes of names that are not UTF-8.
+    if not value:
+        raise ValueError("not a path")
+    return check_relative(value)
+
+
+ImagePath = Annotated[str, PlainValidator(_check_path)]
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    version: Literal[1]
+    job: Annotated[str, Field(pattern=JOB_NAME_PATTERN)]
+    uid: Annotated[str, Field(pattern=UID_PATTERN)]
+    """Tells this job from an earlier one of the same name."""
+
+
+def task_id(job: str, batch: int, send: int | str) -> str:
+    """The id of the task that embeds a batch, for one of its sendings."""
+    return f"{job}:{batch}:{send}"
+
+
+class EmbedBatch(_Message):
+    """Embed the faces of some images."""
+
+    batch: Annotated[int, Field(ge=0)]
+    send: Annotated[int, Field(ge=1)]
+    """Which sending of the job this is; grows with every message of the job."""
+    images: Annotated[list[ImagePath], Field(min_length=1, max_length=MOST_IMAGES)]
+    """Paths relative to the data root, with `/`."""
+
+    @property
+    def task_id(self) -> str:
+        return task_id(self.job, self.batch, self.send)
+
+    def describe(self) -> str:
+        """The message as Flower shows it."""
+        return f"job={self.job} batch={self.batch} images={len(self.images)}"
+
+
+class Aggregate(_Message):
+    """Write the results of a job whose batches are all done."""
+
+    def describe(self) -> str:
+        """The message as Flower shows it."""
+        return f"job={self.job}"
+
+
+M = TypeVar("M", bound=_Message)
+
+
+def parse_message(kind: type[M], body: Any) -> M:
+    """The message in a task's keyword arguments; BadMessage says in a line what is wrong with it."""
+    try:
+        return kind.model_validate(body)
+    except ValidationError as error:
+        raise BadMessage(explain(error)) from None

@@ -1,0 +1,93 @@
+"""Sentences of the page that depend on figures."""
+
+from shared.analysis.calibration import SAME_PERSON
+from shared.report.charts import Histogram, Timeline
+from shared.report.thumbnails import Thumbnails
+
+_SHORT_JOB_S = 5.0  # more than workers let pass between two samples
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """`1 face`, `2 faces`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def duration(seconds: float) -> str:
+    """In words: `15 ms`, `4.2 s`, `3 min 20 s`, `5 h 12 min`."""
+    if seconds < 0.1:
+        return f"{1000 * seconds:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def threshold_note(threshold: float | None, calibrated: bool, job: str) -> str:
+    """Where the threshold comes from, and what it does not promise."""
+    if threshold is None:
+        return (
+            "No threshold is calibrated for this job's contract, so faces are not grouped. "
+            f"`python -m producer report {job} --threshold D` groups them at a distance of your own."
+        )
+    if not calibrated:
+        return f"The threshold {threshold:g} was given by hand; it is not calibrated for this job's contract."
+    if threshold != SAME_PERSON:
+        return f"The threshold {threshold:g} was given by hand; the calibrated one is {SAME_PERSON}."
+    return (
+        f"{SAME_PERSON} was calibrated on LFW View 1 for this contract: none of its 500 pairs of different people is that "
+        "near (so up to 0.6 % of such pairs may be), and 94 % of its pairs of one person are. It promises nothing for other photographs: children, other ages, "
+        "other cameras. A group is a suggestion, no proof."
+    )
+
+
+def pictures_note(thumbnails: Thumbnails, job: str) -> str:
+    """Why faces have no picture; empty where all have one."""
+    parts = []
+    if thumbnails.missing:
+        parts.append(
+            f"No picture of {counted(thumbnails.missing, 'face')}: images are not on this machine, have moved or changed since, or have "
+            f"names that cannot be written. `python -m producer report {job} --images DIR` says where they are."
+        )
+    if thumbnails.left_out:
+        parts.append(
+            f"No picture of {counted(thumbnails.left_out, 'face')} for want of time or room: `python -m producer report {job}` "
+            "takes all the time it needs."
+        )
+    return " ".join(parts)
+
+
+def histogram_alt(chart: Histogram | None, threshold: float | None) -> str:
+    """The histogram in words."""
+    if chart is None:
+        return ""
+    near = "" if chart.near is None else f" {chart.near} are at or below the threshold {threshold:g}."
+    return f"Histogram of {counted(chart.pairs, 'distance')} from {chart.smallest:.2f} to {chart.largest:.2f}, median {chart.median:.2f}.{near}"
+
+
+def recalled_note(recalled: int, images: int) -> str:
+    """How much of the job was known before it began, since that is no measure of speed; empty where nothing was."""
+    if not recalled:
+        return ""
+    known = (
+        f"All {images:,} images were"
+        if recalled >= images > 1
+        else f"{recalled:,} of them {'was' if recalled == 1 else 'were'}"
+    )
+    return f"{known} known from an earlier job and not computed again: the speed counts them too."
+
+
+def phases_in_words(timeline: Timeline) -> str:
+    """The bands of the curves, for those who do not see them."""
+    return " ".join(
+        f"{phase.name.capitalize()} from {duration(phase.starts_s)} to {duration(phase.starts_s + phase.seconds)}."
+        for phase in timeline.phases
+    )
+
+
+def no_samples_note(duration_s: float | None, files: int) -> str:
+    """Why there are no curves, as far as the folder tells."""
+    if files:
+        return "No samples: the files in resources/ hold none that can be read."
+    if duration_s is not None and duration_s < _SHORT_JOB_S:
+        return "No samples: the job was shorter than the time between two of them."
+    return "No samples: resources/ is empty, because none had reached the server, or it kept none."

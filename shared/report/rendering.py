@@ -1,0 +1,66 @@
+"""The page itself: templates, filters, and the policy that keeps it from asking the network for anything."""
+
+import base64
+import hashlib
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from shared.report.captions import counted, duration, phases_in_words
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_SCRIPTS = ("theme.js", "faces.js", "matrix.js")
+
+
+def render(values: dict[str, Any]) -> str:
+    """The page; every name in it is escaped, in the text as in the data."""
+    script = "\n".join(_read(name) for name in _SCRIPTS)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    # Our own files: the one thing that is not escaped. Scripts of any other content are not run (script_hash).
+    ours = {"style": Markup(_read("report.css")), "script": Markup(script), "script_hash": Markup(f"sha256-{digest}")}  # noqa: S704
+    return _environment().get_template("report.html.jinja").render(values | ours)
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """The content as a `data:` address; `kind` is its media type."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _read(name: str) -> str:
+    return (_TEMPLATES / name).read_text(encoding="utf-8")
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "count": _count,
+        "counted": counted,
+        "decimals": _decimals,
+        "duration": duration,
+        "moment": _moment,
+        "phases_in_words": phases_in_words,
+    }
+    return environment
+
+
+def _count(number: int) -> str:
+    return f"{number:,}"
+
+
+def _decimals(number: float, places: int) -> str:
+    return f"{number:,.{places}f}"
+
+
+def _moment(iso: str) -> str:
+    return f"{datetime.fromisoformat(iso).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -1,0 +1,87 @@
+"""Distances between faces: from `distances.npy` where there is one, else from the embeddings, block by block."""
+
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from shared.domain.arrays import Float32
+
+Faces = npt.NDArray[np.intp]
+Number = TypeVar("Number", bound=np.floating[Any])
+BLOCK_ROWS = 1024  # of 5,000 faces in float64: 40 MiB
+
+
+class Distances:
+    """The Euclidean distances between n faces."""
+
+    def __init__(self, embeddings: Float32, matrix: Float32 | None = None) -> None:
+        """`embeddings` float32 [n, d]; `matrix` float32 [n, n] or None. Both may be mapped from files."""
+        self.embeddings = embeddings
+        self._matrix = matrix
+
+    def __len__(self) -> int:
+        return len(self.embeddings)
+
+    def between(self, faces: Faces, left: int, right: int) -> Float32:
+        """Distances from each of `faces` [m] to the faces from `left` to before `right`: float32 [m, c], yours to change.
+
+        Call it within `one_blas_thread`.
+        """
+        if self._matrix is not None:
+            return self._matrix[:, left:right][faces]
+        return self._compute(faces, np.arange(left, min(right, len(self))))
+
+    def among(self, faces: Faces) -> Float32:
+        """Distances between `faces` [m]: float32 [m, m], exactly symmetric, exactly 0 on the diagonal."""
+        if self._matrix is not None and len(faces) == len(self) and (faces == np.arange(len(self))).all():
+            return np.asarray(self._matrix)
+        # Also with a matrix: a few columns of many long rows would be read from all over a large file.
+        square: Float32 = np.empty((len(faces), len(faces)), np.float32)
+        with one_blas_thread():
+            for start in range(0, len(faces), BLOCK_ROWS):
+                square[start : start + BLOCK_ROWS] = self._compute(faces[start : start + BLOCK_ROWS], faces)
+        for row in range(len(faces)):
+            square[row + 1 :, row] = square[row, row + 1 :]
+        return square
+
+    def _compute(self, faces: Faces, others: Faces) -> Float32:
+        # In float64, and with one BLAS thread, for the reasons that worker/aggregation/distance_matrix.py gives. In place, for the memory.
+        a = np.asarray(self.embeddings[faces], np.float64)
+        b = np.asarray(self.embeddings[others], np.float64)
+        products = a @ b.T
+        products *= 2.0
+        squares = (a * a).sum(axis=1)[:, None] + (b * b).sum(axis=1)[None, :]
+        squares -= products
+        del products
+        np.maximum(squares, 0.0, out=squares)
+        np.sqrt(squares, out=squares)
+        found: Float32 = squares.astype(np.float32)
+        found[faces[:, None] == others[None, :]] = 0.0
+        return found
+
+
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """Within it BLAS uses one thread, so that its bits do not depend on the machine."""
+    limits: AbstractContextManager[Any] = threadpool_limits(limits=1, user_api="blas")
+    return limits
+
+
+def condensed(square: Float32, dtype: type[Number]) -> npt.NDArray[Number]:
+    """The distances above the diagonal of [n, n], row after row: [n (n - 1) / 2], as SciPy has them."""
+    count = len(square)
+    upper = np.empty(count * (count - 1) // 2, dtype)
+    end = 0
+    for row in range(count - 1):
+        begin, end = end, end + count - 1 - row
+        upper[begin:end] = square[row, row + 1 :]
+    return upper
+
+
+def evenly_spaced(count: int, at_most: int) -> Faces:
+    """`at_most` of `count` faces, spread over all of them; the same ones every time. All where they are no more."""
+    if count <= at_most:
+        return np.arange(count)
+    return np.linspace(0, count - 1, at_most).round().astype(np.intp)

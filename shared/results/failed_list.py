@@ -1,0 +1,81 @@
+"""Which images of a finished job failed: in its record, or, where they are too many for that, in its results folder.
+
+`failed.csv` has a row an image and time: how often failed images had been tried again when it failed, its number in
+`images.csv`, and its path below the data root as a JSON string, since `images.csv` shows paths and does not keep their bytes.
+The rows of the time before stay: an aggregation that is done again needs them still.
+"""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shared.domain.errors import WrongUsage
+from shared.domain.paths import printable
+
+if TYPE_CHECKING:
+    from shared.store.jobs import Job, JobRecord
+
+FAILED_LIST = "failed.csv"
+_COLUMNS = ("retries", "image", "path")
+_MOST_IN_RECORD = 10_000
+_MOST_BYTES_IN_RECORD = 2**20
+
+
+def fits_record(failed: Mapping[int, str]) -> bool:
+    """Whether the record takes these failed images (path by index): it must take them on a full server too."""
+    return len(failed) <= _MOST_IN_RECORD and sum(map(len, failed.values())) <= _MOST_BYTES_IN_RECORD
+
+
+def write_failed_list(folder: Path, job: "Job", failed: Mapping[int, str], earlier: Path) -> None:
+    """Writes `failed.csv` into a results folder in the making, where there is need of one.
+
+    `earlier` is the results folder that this one is to replace, if there is any.
+    """
+    kept = list(_rows(earlier / FAILED_LIST, job.retries - 1)) if job.failed_listed else []
+    fresh = failed if not fits_record(failed) else {}
+    if not kept and not fresh:
+        return
+    with (folder / FAILED_LIST).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(_COLUMNS)
+        times: Iterable[tuple[int, Iterable[tuple[int, str]]]] = ((job.retries - 1, kept), (job.retries, fresh.items()))
+        writer.writerows(chain.from_iterable(_written(time, images) for time, images in times))
+
+
+def failed_images(record: "JobRecord", job: "Job", results_dir: Path) -> dict[int, str]:
+    """The images that failed when the job was last finished: path (below the data root) by index, in order.
+
+    WrongUsage where only the results folder has them, and it is not here.
+    """
+    if not job.failed_listed:
+        return record.failed_images()
+    last_finished = job.retries - job.unfinished  # a job that was opened again counts the time that has just begun
+    path = results_dir / job.name / FAILED_LIST
+    try:
+        found = dict(_rows(path, last_finished))
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        found, reason = {}, f": {getattr(error, 'strerror', None) or error}"
+    else:
+        reason = f" whole: it lists {len(found)} of them"
+    if len(found) != job.failed_listed:
+        raise WrongUsage(
+            f"{job.failed_listed} images of job '{job.name}' failed, too many for the server; their list "
+            f"{printable(str(path))} is not readable{reason}. Run `retry` where FACEQUEUE_RESULTS_DIR is the aggregator's "
+            "results folder."
+        )
+    return dict(sorted(found.items()))
+
+
+def _rows(path: Path, time: int) -> Iterator[tuple[int, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            if int(row["retries"]) == time:
+                yield int(row["image"]), str(json.loads(row["path"]))
+
+
+def _written(time: int, images: Iterable[tuple[int, str]]) -> Iterator[tuple[int, int, str]]:
+    for index, path in images:
+        yield time, index, json.dumps(path)

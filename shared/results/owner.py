@@ -1,0 +1,31 @@
+"""Whose results a folder holds: only the job that wrote them may replace them."""
+
+import json
+from pathlib import Path
+
+from shared.domain.paths import printable
+
+
+def why_not_replaced(folder: Path, origin: str, source: str) -> str | None:
+    """The reason why a job of this origin and source must not write its results to `folder`; None where it may.
+
+    Results of before summaries had an origin are told apart by their source. OSError where the folder cannot be looked at.
+    """
+    if not folder.exists():
+        return None
+    shown = printable(str(folder))
+    # Anything else under this name is somebody's own, photographs even.
+    if not all((folder / name).is_file() for name in ("embeddings.npy", "images.csv")):
+        return f"{shown} is there already and is no results folder"
+    try:
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        found_origin, found_source = summary.get("origin"), printable(str(summary.get("source")))
+    except FileNotFoundError:  # somebody has taken the results apart, to have them computed again
+        return None
+    except (ValueError, AttributeError):
+        return f"{shown} is there already, and its summary.json, which says whose results these are, is damaged"
+    if found_origin == origin or (found_origin is None and found_source == source):
+        return None
+    if found_source == source:
+        return f"{shown} holds results of {source} with other settings, or from another installation"
+    return f"{shown} holds the results of {found_source}, and this job is of {source}"

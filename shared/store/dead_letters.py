@@ -1,0 +1,90 @@
+"""Dead letters: the messages that were refused, kept on the server for people to look at."""
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+import redis
+
+from shared.config.logs import get_logger
+from shared.store.jobs import PREFIX
+from shared.store.redis_client import Client
+
+DEAD_LETTERS = f"{PREFIX}dead-letters"
+MOST_LETTERS = 1000
+MOST_BODY_CHARACTERS = 2000
+_MOST_REASON_CHARACTERS = 300
+
+_log = get_logger("dead_letters")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeadLetter:
+    """One refused message."""
+
+    time: str
+    """When it was refused, UTC, ISO 8601."""
+    where: str
+    """The queue it lay in, or the task it was for."""
+    reason: str
+    body: str
+    """The beginning of it, control characters and bytes that are no text escaped."""
+
+
+def one_line(value: object, most: int = _MOST_REASON_CHARACTERS) -> str:
+    """The first `most` characters of a text, of bytes or of something made of JSON, on one line and safe to print."""
+    if isinstance(value, bytes):
+        text = value[: 4 * most].decode("utf-8", "backslashreplace")  # 4 bytes a character at most
+    elif isinstance(value, str):
+        text = value
+    else:
+        text = _as_json(value)
+    text = text[:most]
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)[:most]
+
+
+def _as_json(value: object) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, default=repr)
+    # Too deep, or with keys that JSON does not have.
+    except (TypeError, ValueError, RecursionError):
+        return f"a {type(value).__name__}"
+
+
+def park(client: Client, where: str, reason: str, body: object) -> None:
+    """Keeps a refused message, newest first. A server that is away or full costs the letter, never the caller."""
+    letter = DeadLetter(
+        time=datetime.now(UTC).isoformat(timespec="seconds"), where=one_line(where), reason=one_line(reason),
+        body=one_line(body, MOST_BODY_CHARACTERS),
+    )  # fmt: skip
+    try:
+        with client.pipeline() as pipe:
+            pipe.lpush(DEAD_LETTERS, json.dumps(asdict(letter)))
+            pipe.ltrim(DEAD_LETTERS, 0, MOST_LETTERS - 1)
+            pipe.execute()
+    except (redis.RedisError, OSError) as error:
+        _log.warning(
+            "a refused message of %s could not be parked: %s", letter.where, error, extra={"action": "not_parked"}
+        )
+
+
+def list_dead_letters(client: Client) -> list[DeadLetter]:
+    """The parked messages, newest first."""
+    return [_read(raw) for raw in client.lrange(DEAD_LETTERS, 0, -1)]
+
+
+def clear_dead_letters(client: Client) -> int:
+    """Forgets the parked messages; returns how many there were."""
+    with client.pipeline() as pipe:
+        pipe.llen(DEAD_LETTERS)
+        pipe.delete(DEAD_LETTERS)
+        return int(pipe.execute()[0])
+
+
+def _read(raw: bytes) -> DeadLetter:
+    try:
+        values = json.loads(raw)
+        return DeadLetter(**{name: one_line(value, MOST_BODY_CHARACTERS) for name, value in values.items()})
+    # Another version's, or written by hand: still worth showing.
+    except (TypeError, ValueError, AttributeError, RecursionError):
+        return DeadLetter(time="", where="", reason="", body=one_line(raw, MOST_BODY_CHARACTERS))

@@ -1,0 +1,57 @@
+"""Diverted jobs: those that at least one worker cannot serve. Their messages wait in a queue of their own, which only workers
+consume that are not noted as unfit, so they cost the others nothing.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from shared.store.redis_client import Client
+
+DIVERTED = "facequeue:diverted"
+"""A hash: the queue of each diverted job, by the job's name."""
+_QUEUE = re.compile(r"embed\.[0-9a-f]{8}$")
+
+
+def own_queue(queue_prefix: str, uid: str) -> str:
+    """The queue of one diverted job."""
+    return f"{queue_prefix}embed.{uid[:8]}"
+
+
+def is_own_queue(queue_prefix: str, queue: str) -> bool:
+    """Whether a queue is that of a diverted job of this installation."""
+    return queue.startswith(queue_prefix) and _QUEUE.match(queue[len(queue_prefix) :]) is not None
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A worker's note that it cannot serve a job."""
+
+    reason: str
+    again_ms: int
+    """When it may try again, by the server's clock; 0: never."""
+
+    def holds(self, now_ms: int) -> bool:
+        """Whether the worker still refuses."""
+        return self.again_ms == 0 or now_ms < self.again_ms
+
+
+def parse_refusals(raw: Mapping[bytes, bytes]) -> dict[str, Refusal]:
+    """Refusals by worker, from the hash in the job record."""
+    found = {}
+    for worker, note in raw.items():
+        again, _, reason = note.decode(errors="replace").partition(" ")
+        if again.isdecimal():
+            found[worker.decode(errors="replace")] = Refusal(reason, int(again))
+    return found
+
+
+def diverted_queues(client: Client, queue_prefix: str) -> dict[str, str]:
+    """The queues of the diverted jobs of an installation, by job."""
+    found = {job.decode(): queue.decode() for job, queue in client.hgetall(DIVERTED).items()}
+    return {job: queue for job, queue in found.items() if is_own_queue(queue_prefix, queue)}
+
+
+def all_diverted_queues(client: Client) -> list[str]:
+    """The queues of all diverted jobs on this server, whosever they are."""
+    return sorted(queue.decode() for queue in client.hvals(DIVERTED))

@@ -1,0 +1,60 @@
+"""Images that travel through the server, for workers that share no disk with the producer.
+
+The producer stores what it found at each path, the worker that has the batch reads it, the commit deletes it. What could not be
+read travels as a note of that, so that the worker records the same outcome as if it had looked itself.
+"""
+
+import errno
+import os
+from pathlib import Path
+
+from shared.domain.errors import LinkedFolder, OutsideDataRoot
+from shared.domain.image_formats import HEAD_BYTES
+from shared.domain.paths import resolve_inside
+
+_FILE, _LARGE, _ERROR, _FOLDER, _LINKED, _OUTSIDE = b"F", b"L", b"E", b"D", b"S", b"O"
+_SIZE_BYTES = 8
+
+
+class TooLarge(Exception):
+    """A file that was not sent whole."""
+
+    def __init__(self, head: bytes, size: int) -> None:
+        super().__init__(f"file of {size} bytes")
+        self.head, self.size = head, size
+
+
+def pack_image(root: Path, relative: str, max_bytes: int) -> bytes:
+    """What is at a path below `root`, in the form that travels; of files above `max_bytes` only the head and the size."""
+    try:
+        path = resolve_inside(root, relative)
+        if path.is_dir():
+            return _FOLDER
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > max_bytes:
+                return _LARGE + size.to_bytes(_SIZE_BYTES, "big") + file.read(HEAD_BYTES)
+            return _FILE + file.read()
+    except LinkedFolder:
+        return _LINKED
+    except OutsideDataRoot:
+        return _OUTSIDE
+    except OSError as error:
+        return _ERROR + str(error.errno or errno.EIO).encode()
+
+
+def unpack_image(packed: bytes | None) -> bytes:
+    """The file's bytes; else what reading it would have raised: OSError, OutsideDataRoot, LinkedFolder, or TooLarge."""
+    kind, rest = (packed or b"")[:1], (packed or b"")[1:]
+    if kind == _FILE:
+        return rest
+    if kind == _LARGE:
+        raise TooLarge(rest[_SIZE_BYTES:], int.from_bytes(rest[:_SIZE_BYTES], "big"))
+    if kind == _LINKED:
+        raise LinkedFolder
+    if kind == _OUTSIDE:
+        raise OutsideDataRoot("leads out of the data root")
+    if kind == _FOLDER:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    number = int(rest) if kind == _ERROR and rest.isdigit() else errno.EIO
+    raise OSError(number, os.strerror(number) if packed else "its bytes are not on the server")

@@ -1,0 +1,41 @@
+"""What waits in a queue: messages are read and removed on the server, a stretch of the list at a time."""
+
+from shared.domain.job_names import check_job_name
+from shared.store.redis_client import NOTHING, Client
+from shared.store.scripts import run_script
+
+_AT_ONCE = 500
+_BYTES_AT_ONCE = 2**20
+"""One script looks at so much: the server answers nobody meanwhile."""
+
+
+def waiting_tasks(client: Client, queue: str) -> set[str]:
+    """The task ids of all messages in a queue."""
+    found: set[str] = set()
+    index = 0
+    # What is sent meanwhile moves the rest to higher indices, what is taken changes none: nothing is passed over.
+    while index >= 0:
+        index, *some = run_script(client, "waiting", [queue], [index, _AT_ONCE, _BYTES_AT_ONCE])
+        found.update(task_id.decode() for task_id in some)
+    return found
+
+
+def waiting_aggregations(client: Client, queue: str) -> set[str]:
+    """The names of the jobs whose aggregation waits in a queue."""
+    return {job for job, what, _ in map(_parts, waiting_tasks(client, queue)) if what == "aggregate"}
+
+
+def _parts(task_id: str) -> tuple[str, str, str]:
+    job, _, rest = task_id.partition(":")
+    what, _, which = rest.partition(":")
+    return job, what, which
+
+
+def remove_waiting(client: Client, queue: str, job: str) -> int:
+    """Takes the messages of a job out of a queue that perhaps nobody serves any more; how many there were."""
+    check_job_name(job)
+    index, removed = 0, 0
+    while index >= 0:
+        index, gone = run_script(client, "remove_waiting", [queue, NOTHING], [job, index, _AT_ONCE, _BYTES_AT_ONCE])
+        removed += int(gone)
+    return removed

@@ -1,0 +1,73 @@
+"""All jobs of a server together: the index of unfinished ones, its repair, and how many jobs there are.
+
+Entries of the index are `<queue prefix>:<job>`, all with the score 0: so the server sorts them by name, and any part of them can
+be read.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shared.domain.job_names import is_job_name
+from shared.store.jobs import PREFIX, REGISTRY, UNFINISHED
+from shared.store.redis_client import Client
+from shared.store.scripts import run_script
+
+_AT_ONCE = 250
+"""Most jobs that one script looks at: the server answers nobody meanwhile."""
+
+
+@dataclass(frozen=True)
+class Census:
+    """How many jobs there are."""
+
+    by_state: dict[str, int]
+    in_flight: int
+    """Batches in the hands of workers."""
+    prefixes: list[str]
+    """Of the queues of unfinished jobs."""
+
+
+def unfinished_names(client: Client, queue_prefix: str, after: str, most: int) -> tuple[list[str], str]:
+    """The names of some unfinished jobs of these queues, in order, and where to go on (`after`; empty: at either end)."""
+    begin = f"({after}" if after else f"[{queue_prefix}:"
+    found = client.zrangebylex(UNFINISHED, begin, f"({queue_prefix};", 0, most)  # ';' follows ':'
+    entries = [entry.decode().rpartition(":") for entry in found]
+    # A prefix with a colon in it sorts in between, and is none of ours.
+    names = [name for prefix, _, name in entries if prefix == queue_prefix and is_job_name(name)]
+    return names, found[-1].decode() if len(found) == most else ""
+
+
+def forget_missing(client: Client, queue_prefix: str, name: str) -> None:
+    """Takes a job without a record out of registry and index."""
+    keys = [f"{PREFIX}job:{name}", REGISTRY, UNFINISHED]
+    run_script(client, "forget", keys, [name, f"{queue_prefix}:{name}"])
+
+
+def tidy(client: Client, names: Sequence[str]) -> list[str]:
+    """Makes the index agree with the records of these names, and forgets names whose record has expired.
+
+    Returns those whose removal or finishing was cut short.
+    """
+    keys = [REGISTRY, UNFINISHED, *(f"{PREFIX}job:{name}" for name in names)]
+    return [name.decode() for name in run_script(client, "tidy", keys, names)] if names else []
+
+
+def some_names(client: Client, first: int) -> tuple[list[str], int]:
+    """Some names of the registry, from this place on, and the place to go on at; 0 at the end."""
+    found = [name.decode() for name in client.zrange(REGISTRY, first, first + _AT_ONCE - 1)]
+    return [name for name in found if is_job_name(name)], first + _AT_ONCE if len(found) == _AT_ONCE else 0
+
+
+def count_jobs(client: Client) -> Census:
+    """Counts all jobs on this server. Those that are made or end meanwhile may be missed."""
+    by_state: Counter[str] = Counter()
+    in_flight, names = 0, [name.decode() for name in client.zrange(REGISTRY, 0, -1)]
+    for first in range(0, len(names), _AT_ONCE):
+        some = names[first : first + _AT_ONCE]
+        keys = [f"{PREFIX}job:{name}{part}" for name in some for part in ("", ":leases")]
+        working, *found = run_script(client, "count_jobs", keys, [])
+        in_flight += int(working)
+        by_state.update({state.decode(): int(jobs) for state, jobs in zip(found[::2], found[1::2], strict=True)})
+    entries = [entry.decode() for entry in client.zrange(UNFINISHED, 0, -1)]
+    return Census(dict(by_state), in_flight, sorted({entry.rpartition(":")[0] for entry in entries}))

@@ -1,0 +1,81 @@
+"""Which workers are alive: each main process says so every few seconds."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from shared.domain.paths import printable
+from shared.store.jobs import PREFIX
+from shared.store.redis_client import Client, insist
+
+_WORKERS = f"{PREFIX}workers"
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A worker as it announced itself last."""
+
+    name: str
+    queues: list[str]
+    processes: int
+    resources: dict[str, float]
+    """Sums over its processes (`worker.supervision.resource_sampler`), empty at the very start."""
+    host: str = ""
+    started_ms: int = 0
+    current: list[str] = field(default_factory=list)
+    """`<job>:<batch>` of the batches that it works on."""
+    refuses: dict[str, str] = field(default_factory=dict)
+    """Why it does not serve which jobs."""
+
+
+def announce(client: Client, worker: Worker, lease_s: float) -> None:
+    """Says that this worker lives; forgotten after `lease_s` without another word."""
+    insist(client, "SADD", _WORKERS, worker.name)
+    insist(client, "SET", f"{PREFIX}worker:{worker.name}", json.dumps(asdict(worker)), "PX", int(lease_s * 1000))
+
+
+def withdraw(client: Client, name: str) -> None:
+    """Says that this worker ends."""
+    client.delete(f"{PREFIX}worker:{name}")
+    client.srem(_WORKERS, name)
+
+
+def living_workers(client: Client, queue: str | None = None) -> list[Worker]:
+    """Workers that have announced themselves lately, optionally those that consume `queue`.
+
+    An announcement that no worker of ours makes is passed over: it must not stop those who ask.
+    """
+    found = []
+    for raw in sorted(client.smembers(_WORKERS)):
+        body = client.get(f"{PREFIX}worker:".encode() + raw)
+        if body is None:
+            client.srem(_WORKERS, raw)
+            continue
+        worker = _read(raw, body)
+        if worker is not None and (queue is None or queue in worker.queues):
+            found.append(worker)
+    return found
+
+
+def _read(name: bytes, body: bytes) -> Worker | None:
+    try:
+        said = _WORKER.validate_python(_printable(json.loads(body) | {"name": name.decode()}))
+    except (ValidationError, ValueError, TypeError, RecursionError):
+        return None
+    return said if said.name == name.decode() else None  # one that is not printable is no worker's
+
+
+def _printable(value: Any) -> Any:
+    """The same with every text fit for a terminal."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, list):
+        return [_printable(item) for item in value]
+    if isinstance(value, dict):
+        return {_printable(key): _printable(item) for key, item in value.items()}
+    return value
+
+
+_WORKER = TypeAdapter(Worker)  # passes over what a worker of another version says beside

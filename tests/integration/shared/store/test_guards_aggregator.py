@@ -1,0 +1,201 @@
+"""Each refusal of the scripts and calls that aggregators make (`shared/store/lua`): what is refused changes nothing on the server."""
+
+from dataclasses import replace
+
+from shared.store.jobs import JobRecord
+from tests.integration.conftest import LONG_S, FreshJob
+
+OTHER = "0" * 32
+"""A uid that no job has."""
+
+
+# finish
+
+
+def _finish_refused(fresh: FreshJob, holder: str = "w/9", uid: str = "") -> str:
+    before = fresh.snapshot()
+    answer = fresh.record.finish(replace(fresh.load(), uid=uid or fresh.uid), holder, LONG_S, {0: "0.jpg"})
+    assert fresh.snapshot() == before
+    return answer
+
+
+def test_another_job_of_the_name_is_not_finished(fresh: FreshJob) -> None:
+    """Although that one is sealed, and the claim is this holder's."""
+    fresh.complete()
+    assert fresh.record.claim_aggregation("w/9", LONG_S)
+    assert _finish_refused(fresh, uid=OTHER) == "unknown"
+
+
+def test_only_a_sealed_job_is_finished(fresh: FreshJob) -> None:
+    """Neither one that is still enqueued, nor one that was cancelled, nor one that is finished."""
+    fresh.add()
+    assert fresh.record.claim_aggregation("w/9", LONG_S)
+    assert _finish_refused(fresh) == "enqueuing"
+    fresh.half_cancelled()
+    assert _finish_refused(fresh) == "cancelled"
+
+
+def test_a_finished_job_keeps_what_the_first_aggregator_noted(fresh: FreshJob) -> None:
+    """One that comes late, with a claim of its own, takes nothing away."""
+    fresh.complete()
+    assert fresh.finish({1: "1.jpg"}) == "finished"
+    assert fresh.record.claim_aggregation("w/8", LONG_S)
+    assert _finish_refused(fresh, "w/8") == "finished"
+    assert fresh.record.failed_images() == {1: "1.jpg"}
+
+
+def test_only_who_holds_the_claim_finishes(fresh: FreshJob) -> None:
+    """Neither the one it was lost to, nor anybody once it has run out."""
+    fresh.complete()
+    assert fresh.record.claim_aggregation("w/8", LONG_S)
+    assert _finish_refused(fresh) == "stale"
+    fresh.record.release_aggregation(fresh.uid, "w/8")
+    assert _finish_refused(fresh) == "stale"
+    assert fresh.load().state == "sealed"
+
+
+def test_finishing_keeps_the_record_and_the_failed_images_alone(fresh: FreshJob) -> None:
+    """Blocks go, and images of a batch whose producer died before it recorded it; the rest has its time to live."""
+    for batch in range(2):
+        fresh.take(batch, fresh.add(batch))
+        fresh.commit(batch)
+    fresh.record.put_image(fresh.uid, fresh.producer, 2, "2.jpg", b"bytes")
+    assert fresh.seal()
+    assert fresh.finish({1: "1.jpg"}) == "finished"
+    left = {key.decode() for key in fresh.client.scan_iter(f"{fresh.key()}*")}
+    assert left == {fresh.key(), fresh.key("failed")}
+    assert all(0 < fresh.client.ttl(key) <= LONG_S for key in left)
+
+
+def test_finishing_without_failed_images_forgets_those_of_before(fresh: FreshJob) -> None:
+    """A retry that mended all leaves none to be tried."""
+    fresh.complete()
+    assert fresh.finish({0: "0.jpg"}) == "finished"
+    assert fresh.record.reopen(fresh.load()) == 1
+    fresh.uid = fresh.load().uid
+    fresh.producer = fresh.record.attach_producer(fresh.uid)
+    send = fresh.add()
+    fresh.take(0, send)
+    fresh.commit()
+    fresh.seal()
+    assert fresh.finish() == "finished"
+    assert fresh.record.failed_images() == {}
+    assert {key.decode() for key in fresh.client.scan_iter(f"{fresh.key()}*")} == {fresh.key()}
+
+
+# The claim: one aggregator at a time
+
+
+def test_one_aggregator_claims_a_job(fresh: FreshJob) -> None:
+    """Its claim runs out after twice a lease, unless it is renewed."""
+    assert not fresh.record.aggregation_claimed()
+    assert fresh.record.claim_aggregation("w/8", 100) is True
+    assert fresh.record.aggregation_claimed() is True
+    assert fresh.record.claim_aggregation("w/9", 100) is False
+    assert fresh.record.claim_aggregation("w/8", 100) is False
+    assert 190_000 < fresh.client.pttl(fresh.key("aggregation")) <= 200_000
+    assert (fresh.record.holds_aggregation("w/8"), fresh.record.holds_aggregation("w/9")) == (True, False)
+
+
+def test_only_the_holder_renews_its_claim(fresh: FreshJob) -> None:
+    """A claim that has run out is not revived."""
+    assert fresh.record.claim_aggregation("w/8", 100)
+    assert fresh.record.renew_aggregation("w/9", LONG_S) is False
+    assert fresh.client.pttl(fresh.key("aggregation")) <= 200_000
+    assert fresh.record.renew_aggregation("w/8", 200) is True
+    assert 390_000 < fresh.client.pttl(fresh.key("aggregation")) <= 400_000
+    fresh.client.delete(fresh.key("aggregation"))
+    assert fresh.record.renew_aggregation("w/8", 200) is False
+    assert not fresh.record.aggregation_claimed()
+
+
+def test_only_the_holder_releases_its_claim(fresh: FreshJob) -> None:
+    """With its reason, if it has one."""
+    assert fresh.record.claim_aggregation("w/8", LONG_S)
+    before = fresh.snapshot()
+    fresh.record.release_aggregation(fresh.uid, "w/9", "disk full")
+    assert fresh.snapshot() == before
+    fresh.record.release_aggregation(fresh.uid, "w/8")
+    assert (fresh.load().problem, fresh.record.aggregation_claimed()) == (None, False)
+    assert fresh.record.claim_aggregation("w/9", LONG_S)
+    fresh.record.release_aggregation(fresh.uid, "w/9", "disk full")
+    assert (fresh.load().problem, fresh.record.aggregation_claimed()) == ("disk full", False)
+
+
+# spooled
+
+
+def _count_spooled(fresh: FreshJob, *, uid: str = "", before: int = 0, now: int = 50) -> bool:
+    return fresh.record.count_spooled(uid or fresh.uid, before, now, "here", [0])
+
+
+def _spooled_refused(fresh: FreshJob, *, uid: str = "", before: int = 0) -> None:
+    snapshot = fresh.snapshot()
+    assert not _count_spooled(fresh, uid=uid, before=before)
+    assert fresh.snapshot() == snapshot
+
+
+def _done(fresh: FreshJob, batch: int = 0) -> None:
+    fresh.take(batch, fresh.add(batch))
+    assert fresh.commit(batch) == "stored"
+
+
+def test_blocks_of_another_or_an_ended_job_stay(fresh: FreshJob) -> None:
+    """Neither another job of the name, nor one that is cancelled, loses blocks that are not in its spool."""
+    _done(fresh)
+    _spooled_refused(fresh, uid=OTHER)
+    fresh.half_cancelled()
+    _spooled_refused(fresh)
+
+
+def test_blocks_stay_where_the_spool_is_not_as_long_as_was_thought(fresh: FreshJob) -> None:
+    """Two who spool at once, or a server that was rolled back: one of them begins anew."""
+    _done(fresh)
+    _spooled_refused(fresh, before=10)
+    assert _count_spooled(fresh)
+    _done(fresh, 1)
+    _spooled_refused(fresh)
+    job = fresh.load()
+    assert (job.spool_bytes, job.spool_host, job.block_bytes) == (50, "here", len(b"block"))
+
+
+def test_blocks_stay_while_somebody_aggregates(fresh: FreshJob) -> None:
+    """The aggregator goes by what was on the server when it began."""
+    _done(fresh)
+    assert fresh.record.claim_aggregation("w/9", LONG_S)
+    _spooled_refused(fresh)
+    fresh.record.release_aggregation(fresh.uid, "w/9")
+    assert _count_spooled(fresh)
+    assert (fresh.record.stored(9), fresh.record.blocks([0])) == ([], [None])
+
+
+def test_blocks_are_spooled_before_and_after_the_seal(fresh: FreshJob) -> None:
+    """The first time and those after it."""
+    _done(fresh)
+    assert _count_spooled(fresh)
+    _done(fresh, 1)
+    fresh.seal()
+    assert fresh.record.count_spooled(fresh.uid, 50, 100, "here", [1])
+    assert (fresh.load().spool_bytes, fresh.load().block_bytes) == (100, 0)
+
+
+def test_failed_images_are_noted_in_order(fresh: FreshJob) -> None:
+    """Thousands too, and by number, not by the letters of it."""
+    fresh.complete()
+    failed = {index: f"{index}.jpg" for index in range(2001)}
+    assert fresh.finish(failed) == "finished"
+    assert list(JobRecord(fresh.client, "j").failed_images().items()) == list(failed.items())
+
+
+# begin_delete
+
+
+def test_a_job_that_only_has_the_name_is_not_removed(fresh: FreshJob) -> None:
+    """One that was made, and has finished, since the other was read."""
+    fresh.complete()
+    assert fresh.finish() == "finished"
+    read = fresh.load()
+    fresh.client.hset(fresh.key(), "uid", "0" * 32)
+    before = fresh.snapshot()
+    assert not fresh.record.delete(read)
+    assert fresh.snapshot() == before

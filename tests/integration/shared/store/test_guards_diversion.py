@@ -1,0 +1,143 @@
+"""The refusals of `divert` and `undivert`: which job is diverted by whom, and when its own queue may go."""
+
+import pytest
+
+from shared.store.diversion import DIVERTED, own_queue
+from shared.store.jobs import Lease
+from tests.integration.conftest import LONG_S, FreshJob
+
+OTHER = "0" * 32
+
+
+def _divert(
+    fresh: FreshJob, worker: str = "w", *, uid: str = "", again_s: float = 0, others: list[str] | None = None
+) -> str:
+    job = fresh.load() if not uid else fresh.job.__class__(**{**vars(fresh.job), "uid": uid})
+    return fresh.record.divert(
+        job, 0, "w/1", worker, f"{worker} has no weights", again_s=again_s, unless_alone=others is not None,
+        others=others or [],
+    )  # fmt: skip
+
+
+@pytest.fixture
+def leased(fresh: FreshJob) -> FreshJob:
+    """A job whose only batch is in the hands of `w/1`."""
+    fresh.add()
+    assert isinstance(fresh.take(), Lease)
+    return fresh
+
+
+def test_a_diverted_job_has_a_queue_of_its_own_and_its_batch_is_free(leased: FreshJob) -> None:
+    """And whoever asks hears which worker refuses it, and why."""
+    assert _divert(leased) == "diverted"
+    job = leased.load()
+    assert job.diverted and job.embed_queue == own_queue("", job.uid) == leased.record.embed_queue()
+    assert leased.record.refusals() == {"w": "w has no weights"} and job.refusal == "w has no weights"
+    assert leased.client.hgetall(DIVERTED) == {b"j": job.embed_queue.encode()}
+    assert leased.record.find_unleased() == {0: "1"}
+    assert leased.record.refusal_of("w") == "w has no weights"
+    assert leased.record.refusal_of("v") is None
+
+
+def test_another_jobs_message_diverts_nothing(leased: FreshJob) -> None:
+    """One of an earlier job of the same name."""
+    before = leased.snapshot()
+    assert _divert(leased, uid=OTHER) == "unknown"
+    assert leased.snapshot() == before
+
+
+@pytest.mark.parametrize("state", ["cancelled", "finished"])
+def test_a_job_that_has_ended_is_not_diverted(leased: FreshJob, state: str) -> None:
+    """Its queue would stay for ever."""
+    leased.client.hset(leased.key(), "state", state)
+    before = leased.snapshot()
+    assert _divert(leased) == state
+    assert leased.snapshot() == before
+
+
+def test_a_sealed_job_is_diverted_like_one_that_is_enqueued(leased: FreshJob) -> None:
+    """Its batches are still open."""
+    leased.seal()
+    assert _divert(leased) == "diverted"
+
+
+def test_a_lease_that_another_has_is_left_alone(leased: FreshJob) -> None:
+    """The worker that refuses was too slow: another has the batch."""
+    leased.run_out()
+    assert isinstance(leased.take(holder="v/1"), Lease)
+    assert _divert(leased) == "diverted"
+    assert leased.record.find_unleased() == {} and leased.record.renew(0, "v/1", LONG_S)
+
+
+def test_the_last_worker_is_told_that_it_is_alone(leased: FreshJob) -> None:
+    """All others refuse for good, or for now; then nothing is changed."""
+    assert _divert(leased, "v") == _divert(leased, "u", again_s=LONG_S) == "diverted"
+    before = leased.snapshot()
+    assert _divert(leased, others=[]) == "alone"
+    assert _divert(leased, others=["v", "u"]) == "alone"
+    assert leased.snapshot() == before
+    assert _divert(leased, others=["v", "u", "t"]) == "diverted"
+
+
+def test_a_worker_whose_refusal_has_run_out_counts_as_left(leased: FreshJob) -> None:
+    """It is about to try again; so the job does not depend on the one that asks."""
+    assert _divert(leased, "v", again_s=0.001) == "diverted"
+    while leased.record.refusal_of("v") is not None:
+        pass
+    assert _divert(leased, others=["v"]) == "diverted"
+
+
+def test_a_refusal_holds_for_its_time(leased: FreshJob) -> None:
+    """By the server's clock; one for good holds as long as the job."""
+    assert _divert(leased, again_s=LONG_S) == "diverted"
+    note = leased.client.hget(leased.key("refusals"), "w").split()[0]
+    assert abs(int(note) - leased.client.time()[0] * 1000 - LONG_S * 1000) < 5000
+    assert leased.record.refusal_of("w") is not None
+    assert _divert(leased) == "diverted"
+    assert leased.client.hget(leased.key("refusals"), "w").split()[0] == b"0"
+    assert leased.record.refusal_of("w") is not None
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_the_queue_of_an_unfinished_job_stays(leased: FreshJob, sealed: bool) -> None:
+    """Its messages wait for a worker that can serve it."""
+    _divert(leased)
+    if sealed:
+        leased.seal()
+    queue = leased.record.embed_queue()
+    leased.client.lpush(queue, "message")
+    assert not leased.record.undivert(queue)
+    assert leased.client.llen(queue) == 1 and leased.client.hexists(DIVERTED, "j")
+
+
+@pytest.mark.parametrize("state", ["finished", "cancelled"])
+def test_the_queue_goes_with_its_job(leased: FreshJob, state: str) -> None:
+    """And the note of it."""
+    _divert(leased)
+    queue = leased.record.embed_queue()
+    leased.client.lpush(queue, "message")
+    leased.client.hset(leased.key(), "state", state)
+    assert leased.record.undivert(queue)
+    assert not leased.client.exists(queue, DIVERTED)
+
+
+def test_the_queue_of_a_job_that_is_gone_goes(leased: FreshJob) -> None:
+    """Its record has expired, or another has its name and is not diverted."""
+    _divert(leased)
+    queue = leased.record.embed_queue()
+    leased.client.delete(leased.key())
+    assert leased.record.undivert(queue)
+    assert not leased.client.exists(DIVERTED)
+    leased.client.hset(DIVERTED, "j", queue)
+    leased.client.hset(leased.key(), mapping={"uid": OTHER, "state": "enqueuing"})
+    assert leased.record.undivert(queue)
+
+
+def test_a_late_end_leaves_the_queue_of_a_new_job_alone(leased: FreshJob) -> None:
+    """A job of the same name was made and diverted meanwhile."""
+    _divert(leased)
+    leased.client.hset(leased.key(), "state", "finished")
+    leased.client.hset(DIVERTED, "j", "embed.99999999")
+    before = leased.snapshot()
+    assert not leased.record.undivert(leased.record.embed_queue())
+    assert leased.snapshot() == before

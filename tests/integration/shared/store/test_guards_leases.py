@@ -1,0 +1,60 @@
+"""What mutants of the leasing code have shown to be untested: who is told what, what ends when, and that one job costs no other."""
+
+import pytest
+import redis
+
+from shared.messaging.celery_app import make_celery
+from shared.store.jobs import JobRecord
+from tests.integration.conftest import LONG_S, FreshJob
+from tests.integration.worker.supervision.test_reconciler import MOMENT_S, _as_in_a_worker, _messages  # noqa: F401 - a fixture among them
+from tests.support.stage import Stage, wait_until
+from worker.supervision.reconciler import Reconciler
+
+
+def _reconciler(stage: Stage, lease_s: float, name: str) -> Reconciler:
+    settings = stage.settings.model_copy(update={"lease_s": lease_s})
+    return Reconciler(make_celery(settings), stage.client, settings, name)
+
+
+def test_who_is_not_elected_waits_its_time(fresh: FreshJob) -> None:
+    """Workers without the lock must not ask for it several times a second, each of them."""
+    _reconciler(fresh.stage, LONG_S, "w").step()
+    assert _reconciler(fresh.stage, LONG_S, "v").step() is False
+
+
+def test_a_batch_that_is_not_lost_any_more_costs_no_other(fresh: FreshJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was taken between the look and the sending; the batches after it are lost all the same."""
+    fresh.add(0)
+    fresh.add(1)
+    resend = JobRecord.resend
+    monkeypatch.setattr(JobRecord, "resend", lambda *them: None if them[2] == 0 else resend(*them))
+    reconciler = _reconciler(fresh.stage, MOMENT_S, "w")
+    wait_until(lambda: reconciler.step() or fresh.client.llen("embed"), 20, "the other is sent")
+    assert [message["batch"] for message in _messages(fresh.stage)] == [1]
+
+
+def test_no_more_blocks_are_named_than_were_asked_for(fresh: FreshJob) -> None:
+    """The reconciler moves them to the spool in portions of a bounded size."""
+    for batch in range(4):
+        fresh.take(batch, fresh.add(batch))
+        fresh.commit(batch)
+    assert (fresh.record.stored(1), fresh.record.stored(3), fresh.record.stored(9)) == ([0], [0, 1, 2], [0, 1, 2, 3])
+
+
+def test_failed_images_of_a_finishing_that_was_cut_short_do_not_stay(
+    fresh: FreshJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The aggregator died after it had noted them: they run out by themselves, and the job is as it was."""
+
+    def dies(*_: object) -> str:
+        raise redis.ConnectionError("gone")
+
+    fresh.complete()
+    assert fresh.record.claim_aggregation("w/9", LONG_S)
+    job, before = fresh.load(), set(fresh.snapshot())
+    monkeypatch.setattr(fresh.record, "_run", dies)
+    with pytest.raises(redis.ConnectionError):
+        fresh.record.finish(job, "w/9", LONG_S, {0: "0.jpg"})
+    (left,) = set(fresh.snapshot()) - before
+    assert 0 < fresh.client.ttl(left) <= 3600
+    assert fresh.load().state == "sealed"

@@ -1,0 +1,277 @@
+"""Each refusal of the scripts that a producer calls (`shared/store/lua`): what is refused changes nothing on the server."""
+
+import pytest
+
+from shared.domain.errors import NotFinished, WrongUsage
+from shared.store.redis_client import server_time_ms
+from tests.integration.conftest import FreshJob
+from tests.integration.shared.store.test_jobs import Options
+from tests.support.jobs import CONTRACT, make_job
+from tests.support.stage import Stage
+
+OTHER = "0" * 32
+"""A uid or a token that nobody has."""
+
+
+def _refused(fresh: FreshJob, batch: int = 0, *, uid: str = "", producer: str = "", path: str = "0.jpg") -> str:
+    before = fresh.snapshot()
+    with pytest.raises(NotFinished) as refusal:
+        fresh.record.add_batch(uid or fresh.uid, producer or fresh.producer, batch, [path])
+    assert fresh.snapshot() == before
+    return str(refusal.value)
+
+
+# create
+
+
+def _create(fresh: FreshJob) -> tuple[str, bool]:
+    options = Options(folder="", batch_size=2, distances="auto")
+    job, new = fresh.record.create(origin="p", source="s", contract=CONTRACT, options=options, queue_prefix="")
+    return job.uid, new
+
+
+def test_a_job_that_is_there_is_not_created_again(fresh: FreshJob) -> None:
+    """Not over its batches: whoever asks gets the job that stands."""
+    fresh.add()
+    before = fresh.snapshot()
+    assert _create(fresh) == (fresh.uid, False)
+    assert fresh.snapshot() == before
+
+
+def test_a_cancelled_job_gives_its_name_to_a_new_one(fresh: FreshJob) -> None:
+    """Nothing of the old one is left in it."""
+    fresh.add()
+    fresh.half_cancelled()
+    uid, new = _create(fresh)
+    assert (uid != fresh.uid, new) == (True, True)
+    assert (fresh.load().state, fresh.load().batches, fresh.record.open_batches()) == ("enqueuing", 0, 0)
+
+
+# add_batch
+
+
+def test_no_batch_is_added_to_another_job_of_the_name(fresh: FreshJob) -> None:
+    """A producer that was late finds a stranger's job, even with its own token."""
+    assert "unknown" in _refused(fresh, uid=OTHER)
+
+
+def test_no_batch_is_added_to_a_sealed_or_cancelled_job(fresh: FreshJob) -> None:
+    """Its end is settled; the message names the state."""
+    fresh.seal()
+    assert "sealed" in _refused(fresh)
+    fresh.half_cancelled()
+    assert "was cancelled" in _refused(fresh)
+
+
+def test_only_the_last_producer_adds_batches(fresh: FreshJob) -> None:
+    """Whoever attached later has taken over."""
+    assert "taken over" in _refused(fresh, producer=OTHER)
+    first = fresh.producer
+    fresh.producer = fresh.record.attach_producer(fresh.uid)
+    assert "taken over" in _refused(fresh, producer=first)
+    assert fresh.add() == 1
+
+
+def test_batches_are_added_in_order(fresh: FreshJob) -> None:
+    """A number that leaves one out, or one long past, is another producer's idea of the job."""
+    _refused(fresh, 1)
+    fresh.add(0)
+    fresh.add(1)
+    _refused(fresh, 3, path="3.jpg")
+    _refused(fresh, 0)
+
+
+def test_a_batch_whose_answer_was_lost_is_added_once(fresh: FreshJob) -> None:
+    """The same batch asked for again has its send number; other images under its number are refused."""
+    fresh.add(0)
+    send, before = fresh.add(1), fresh.snapshot()
+    assert (fresh.add(1), send) == (2, 2)
+    assert fresh.snapshot() == before
+    _refused(fresh, 1, path="other.jpg")
+    assert (fresh.load().batches, fresh.load().images) == (2, 2)
+
+
+# inline_put
+
+
+def test_images_are_put_by_the_producer_of_an_open_job_alone(fresh: FreshJob) -> None:
+    """Not into another job of the name, not by one that was taken over from, not after the seal."""
+    fresh.record.put_image(fresh.uid, fresh.producer, 0, "0.jpg", b"bytes")
+    assert fresh.record.inline_bytes() == 5
+    for uid, producer in ((OTHER, fresh.producer), (fresh.uid, OTHER)):
+        before = fresh.snapshot()
+        with pytest.raises(NotFinished):
+            fresh.record.put_image(uid, producer, 0, "1.jpg", b"bytes")
+        assert fresh.snapshot() == before
+    fresh.seal()
+    before = fresh.snapshot()
+    with pytest.raises(NotFinished):
+        fresh.record.put_image(fresh.uid, fresh.producer, 0, "1.jpg", b"bytes")
+    assert fresh.snapshot() == before
+
+
+# seal
+
+
+def _seal_refused(fresh: FreshJob, *, uid: str = "", producer: str = "") -> str:
+    before = fresh.snapshot()
+    with pytest.raises(NotFinished) as refusal:
+        fresh.record.seal(uid or fresh.uid, producer or fresh.producer)
+    assert fresh.snapshot() == before
+    return str(refusal.value)
+
+
+def test_another_job_of_the_name_is_not_sealed(fresh: FreshJob) -> None:
+    """Even with the right token."""
+    assert "unknown" in _seal_refused(fresh, uid=OTHER)
+
+
+def test_only_the_last_producer_seals(fresh: FreshJob) -> None:
+    """The other one may have batches to come. After the end each hears how it ended."""
+    assert "taken over" in _seal_refused(fresh, producer=OTHER)
+    fresh.complete()
+    assert fresh.finish() == "finished"
+    assert "finished" in _seal_refused(fresh, producer=OTHER)
+
+
+def test_a_cancelled_job_is_not_sealed(fresh: FreshJob) -> None:
+    """It would come to life again."""
+    fresh.half_cancelled()
+    assert "was cancelled" in _seal_refused(fresh)
+    assert "was cancelled" in _seal_refused(fresh, producer=OTHER)
+
+
+def test_sealing_tells_whether_all_is_done(fresh: FreshJob) -> None:
+    """A job without open batches is complete; one whose answer was lost after the end is sealed, and stays finished."""
+    fresh.add()
+    assert fresh.seal() is False
+    fresh.take()
+    assert fresh.commit() == "last"
+    assert fresh.finish() == "finished"
+    before = fresh.snapshot()
+    assert fresh.seal() is False
+    assert fresh.snapshot() == before
+
+
+# change
+
+
+def test_nothing_is_noted_in_another_job_of_the_name(fresh: FreshJob) -> None:
+    """Neither a problem nor a producer."""
+    before = fresh.snapshot()
+    fresh.record.note_problem(OTHER, "disk full")
+    fresh.record.attach_producer(OTHER)
+    assert fresh.snapshot() == before
+
+
+def test_an_empty_value_removes_the_field(fresh: FreshJob) -> None:
+    """Else a job that goes on would have a problem without words."""
+    fresh.record.note_problem(fresh.uid, "disk full")
+    assert fresh.load().problem == "disk full"
+    fresh.record.go_on(fresh.uid)
+    assert fresh.load().problem is None
+
+
+# reopen
+
+
+def test_only_a_finished_job_with_failed_images_is_opened_again(fresh: FreshJob) -> None:
+    """Each other state is named; without failed images nothing is begun."""
+    fresh.complete()
+    before = fresh.snapshot()
+    with pytest.raises(WrongUsage, match="sealed"):
+        fresh.record.reopen(fresh.load())
+    assert fresh.snapshot() == before
+    fresh.finish()
+    before = fresh.snapshot()
+    assert fresh.record.reopen(fresh.load()) == 0
+    assert fresh.snapshot() == before
+
+
+def test_another_job_of_the_name_is_not_opened_again(fresh: FreshJob) -> None:
+    """Also where that one is finished and has failed images."""
+    fresh.complete()
+    fresh.finish({0: "0.jpg"})
+    before = fresh.snapshot()
+    with pytest.raises(WrongUsage):
+        fresh.record.reopen(fresh.job.__class__(**{**vars(fresh.load()), "uid": OTHER}))
+    assert fresh.snapshot() == before
+    assert fresh.record.reopen(fresh.load()) == 1
+
+
+# delete
+
+
+def test_deleting_leaves_nothing_or_the_word_for_a_while(fresh: FreshJob) -> None:
+    """Blocks and images of all batches go too."""
+    for batch in range(2):
+        fresh.record.put_image(fresh.uid, fresh.producer, batch, f"{batch}.jpg", b"bytes")
+        fresh.take(batch, fresh.add(batch))
+    fresh.commit(1)
+    fresh.record.delete(keep_mark_s=60)
+    assert fresh.client.hget(fresh.key(), "state") == b"cancelled"
+    assert 0 < fresh.client.ttl(fresh.key()) <= 60
+    assert list(fresh.client.scan_iter(f"{fresh.key()}*")) == [fresh.key().encode()]
+    fresh.record.delete()
+    assert not list(fresh.client.scan_iter(f"{fresh.key()}*"))
+
+
+# attach, heartbeat
+
+
+def test_signs_of_life_are_taken_of_the_attached_producer_alone(stage: Stage) -> None:
+    """Not of one that was fenced off, of another job's, or of a job that takes no more batches."""
+    record, job = make_job(stage)
+    first = record.attach_alone(job.uid, 60)
+    assert isinstance(first, str)
+    until = record.load().producer_until_ms
+    assert record.attach_alone(job.uid, 60) == until
+    assert record.attach_alone("another", 60) != until
+    assert record.heartbeat("another", first, 90) is False
+    assert record.heartbeat(job.uid, "another", 90) is False
+    assert record.load().producer_until_ms == until
+    assert record.heartbeat(job.uid, first, 90) is True
+    assert (record.load().producer_until_ms or 0) > (until or 0)
+    second = record.attach_producer(job.uid, 60)
+    assert record.heartbeat(job.uid, first, 90) is False
+    with pytest.raises(NotFinished, match="taken over"):
+        record.add_batch(job.uid, first, 0, ["a.jpg"])
+    assert record.heartbeat(job.uid, second, 0) is True
+    third = record.attach_alone(job.uid, 60)
+    assert isinstance(third, str)
+    record.seal(job.uid, third)
+    assert record.heartbeat(job.uid, third, 90) is False
+    assert (record.load().producer_until_ms, record.load().producer_silent_s(server_time_ms(stage.client))) == (None, 0)
+
+
+# add_batch, asked again
+
+
+def _add_refused(fresh: FreshJob, batch: int, *paths: str) -> None:
+    before = fresh.snapshot()
+    with pytest.raises(NotFinished, match="taken over"):
+        fresh.add(batch, *paths)
+    assert fresh.snapshot() == before
+
+
+def test_only_the_last_batch_is_recognized_when_asked_again(fresh: FreshJob) -> None:
+    """With the same images; an earlier number, or other images, is another producer's mistake."""
+    first = fresh.add(0, "a.jpg", "z.jpg")
+    assert fresh.add(0, "a.jpg", "z.jpg") == first
+    _add_refused(fresh, 0, "a.jpg", "y.jpg")  # another cursor
+    _add_refused(fresh, 0, "b.jpg", "z.jpg")  # the same cursor
+    second = fresh.add(1, "z.jpg")
+    assert fresh.add(1, "z.jpg") == second
+    _add_refused(fresh, 0, "a.jpg", "z.jpg")
+    fresh.take(1, second)
+    assert fresh.commit(1) == "stored"
+    assert fresh.add(1, "z.jpg") == second
+    _add_refused(fresh, 1, "y.jpg")
+
+
+def test_a_batch_that_was_resent_meanwhile_is_answered_with_its_new_number(fresh: FreshJob) -> None:
+    """Only the last sending counts: the message that the producer is about to send must be that one."""
+    first = fresh.add(0, "a.jpg")
+    again = fresh.record.resend(fresh.uid, 0, str(first))
+    assert again is not None and again[0] != first
+    assert fresh.add(0, "a.jpg") == again[0]

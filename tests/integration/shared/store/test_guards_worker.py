@@ -1,0 +1,309 @@
+"""Each refusal of the scripts that workers and reconciler call (`shared/store/lua`): what is refused changes nothing on the server."""
+
+import pytest
+
+from shared.store.jobs import DEATHS_ALONE, Lease
+from shared.store.registry import count_jobs
+from tests.integration.conftest import LONG_S, FreshJob
+from tests.integration.shared.store.test_jobs import Runtime
+from tests.support.jobs import RUNTIME
+
+OTHER = "0" * 32
+"""A uid that no job has."""
+
+
+# take
+
+
+def _take_refused(fresh: FreshJob, send: int = 1, *, uid: str = "") -> object:
+    before = fresh.snapshot()
+    answer = fresh.record.take(uid or fresh.uid, 0, send, "w/2", LONG_S)
+    assert fresh.snapshot() == before
+    return answer
+
+
+def test_a_batch_of_another_job_of_the_name_is_not_taken(fresh: FreshJob) -> None:
+    """An old message names a batch that this job has too."""
+    fresh.add()
+    assert _take_refused(fresh, uid=OTHER) == "unknown"
+
+
+def test_a_batch_of_a_cancelled_job_is_not_taken(fresh: FreshJob) -> None:
+    """Also where cancelling has come no further than the word."""
+    fresh.add()
+    fresh.half_cancelled()
+    assert _take_refused(fresh) == "cancelled"
+
+
+def test_a_batch_that_is_done_is_not_taken(fresh: FreshJob) -> None:
+    """Its message came twice."""
+    fresh.add()
+    fresh.take()
+    fresh.commit()
+    assert _take_refused(fresh) == "done"
+
+
+def test_only_the_last_sending_is_taken(fresh: FreshJob) -> None:
+    """The message of before is in the queue still."""
+    fresh.add()
+    assert fresh.record.resend(fresh.uid, 0, "1") == (2, ["0.jpg"])
+    assert _take_refused(fresh, 1) == "sent again"
+    assert isinstance(fresh.take(0, 2), Lease)
+
+
+def test_a_leased_batch_is_not_taken_until_its_lease_has_run_out(fresh: FreshJob) -> None:
+    """The same message twice, for two processes at once; and the second take counts."""
+    fresh.add()
+    assert fresh.take() == Lease(attempt=1, losses=0)
+    assert _take_refused(fresh) == "leased"
+    fresh.run_out()
+    assert fresh.take(holder="w/2") == Lease(attempt=2, losses=0)
+    assert not fresh.record.renew(0, "w/1", LONG_S)
+
+
+# commit
+
+
+def _commit_refused(fresh: FreshJob, *, uid: str = "") -> str:
+    before = fresh.snapshot()
+    answer = fresh.record.commit(uid or fresh.uid, 0, b"late", {"ok": 5}, 7, {"images": 5})
+    assert fresh.snapshot() == before
+    return answer
+
+
+def test_nothing_is_committed_to_another_job_of_the_name(fresh: FreshJob) -> None:
+    """A late worker has a block of the one before."""
+    fresh.add()
+    fresh.take()
+    assert _commit_refused(fresh, uid=OTHER) == "unknown"
+
+
+def test_nothing_is_committed_to_a_cancelled_job(fresh: FreshJob) -> None:
+    """Also where cancelling has come no further than the word."""
+    fresh.add()
+    fresh.take()
+    fresh.half_cancelled()
+    assert _commit_refused(fresh) == "cancelled"
+
+
+def test_a_batch_is_committed_once(fresh: FreshJob) -> None:
+    """The first block stays; counters and totals rise once."""
+    fresh.add()
+    fresh.add(1)
+    fresh.take()
+    assert fresh.commit() == "stored"
+    assert _commit_refused(fresh) == "done"
+    assert (fresh.load().images_done, fresh.load().faces, fresh.record.blocks([0])) == (1, 1, [b"block"])
+
+
+def test_only_the_last_batch_of_a_sealed_job_is_the_last(fresh: FreshJob) -> None:
+    """Neither an earlier one, nor the only one while the producer may add more."""
+    fresh.take(0, fresh.add(0))
+    assert fresh.commit(0) == "stored"
+    fresh.take(1, fresh.add(1))
+    fresh.take(2, fresh.add(2))
+    fresh.seal()
+    assert (fresh.commit(1), fresh.commit(2)) == ("stored", "last")
+
+
+def test_a_commit_takes_its_batches_images_off_the_server(fresh: FreshJob) -> None:
+    """Of this batch alone."""
+    for batch in (0, 1):
+        fresh.record.put_image(fresh.uid, fresh.producer, batch, f"{batch}.jpg", b"bytes")
+        fresh.take(batch, fresh.add(batch))
+    assert fresh.commit(0) == "stored"
+    assert fresh.record.inline_bytes() == 5
+    assert [fresh.client.exists(fresh.record.inline_key(batch)) for batch in (0, 1)] == [0, 1]
+
+
+# renew, release, alone
+
+
+def _leased(fresh: FreshJob) -> None:
+    fresh.add()
+    assert isinstance(fresh.take(), Lease)
+
+
+def test_only_the_holder_renews(fresh: FreshJob) -> None:
+    """A worker that was frozen does not prolong another's lease, nor revive one that is gone."""
+    _leased(fresh)
+    before = fresh.snapshot()
+    assert not fresh.record.renew(0, "w/2", LONG_S)
+    assert fresh.snapshot() == before
+    assert fresh.record.renew(0, "w/1", 2 * LONG_S)
+    assert fresh.client.zscore(fresh.key("leases"), "0") - fresh.client.time()[0] * 1000 > 1.5 * LONG_S * 1000
+    fresh.commit()
+    assert not fresh.record.renew(0, "w/1", LONG_S)
+    assert not fresh.client.exists(fresh.key("leases"))
+
+
+def test_only_the_holder_gives_back(fresh: FreshJob) -> None:
+    """A worker that ends late leaves another's lease alone, and has no say about why nothing is done."""
+    _leased(fresh)
+    before = fresh.snapshot()
+    assert not fresh.record.give_back(0, "w/2")
+    assert fresh.snapshot() == before
+    assert fresh.record.give_back(0, "w/1")
+    assert not fresh.client.exists(fresh.key("leases"), fresh.key("holders"))
+    assert not fresh.record.give_back(0, "w/1")
+
+
+def test_only_the_holder_notes_what_runs_alone(fresh: FreshJob) -> None:
+    """Else a late worker's image would be convicted for another's. No index: none runs alone any more."""
+    _leased(fresh)
+    before = fresh.snapshot()
+    fresh.record.note_alone(0, "w/2", 0)
+    assert fresh.snapshot() == before
+    fresh.record.note_alone(0, "w/1", 0)
+    assert fresh.client.hget(fresh.key("alone"), "0") == b"0"
+    fresh.record.note_alone(0, "w/2", None)
+    assert fresh.client.hget(fresh.key("alone"), "0") == b"0"
+    fresh.record.note_alone(0, "w/1", None)
+    assert not fresh.client.exists(fresh.key("alone"))
+
+
+def test_a_batch_is_wanted_by_its_holder_while_its_job_is(fresh: FreshJob) -> None:
+    """Each part by itself makes a process stop before its next image."""
+    _leased(fresh)
+    assert fresh.record.is_wanted(fresh.uid, 0, "w/1") is True
+    assert not fresh.record.is_wanted(OTHER, 0, "w/1")
+    assert not fresh.record.is_wanted(fresh.uid, 0, "w/2")
+    assert not fresh.record.is_wanted(fresh.uid, 1, "w/1")
+    fresh.half_cancelled()
+    assert not fresh.record.is_wanted(fresh.uid, 0, "w/1")
+
+
+# lose
+
+
+def _lose_refused(fresh: FreshJob, *, uid: str = "", holder: str = "w/1") -> None:
+    before = fresh.snapshot()
+    assert fresh.record.lose(uid or fresh.uid, 0, holder, "crashed: x") is None
+    assert fresh.snapshot() == before
+
+
+def test_a_loss_is_counted_for_the_holder_of_a_wanted_batch_alone(fresh: FreshJob) -> None:
+    """Not in another job of the name, not by one that has lost the lease, not in a cancelled job."""
+    _leased(fresh)
+    _lose_refused(fresh, uid=OTHER)
+    _lose_refused(fresh, holder="w/2")
+    fresh.half_cancelled()
+    _lose_refused(fresh)
+
+
+def test_a_loss_frees_the_batch_under_a_new_send_number(fresh: FreshJob) -> None:
+    """The old message is worth nothing, and the next to take it hears of the loss."""
+    _leased(fresh)
+    assert fresh.record.lose(fresh.uid, 0, "w/1", "crashed: x") == (2, ["0.jpg"])
+    assert fresh.take() == "sent again"
+    assert fresh.take(0, 2) == Lease(attempt=2, losses=1)
+    assert fresh.record.verdicts(0, 1) == {}  # it was not alone
+
+
+def test_the_last_of_so_many_deaths_alone_is_a_verdict(fresh: FreshJob) -> None:
+    """On that image, not before, and not by deaths with its neighbours."""
+    send = fresh.add(0, "a.jpg", "b.jpg")
+    for death in range(DEATHS_ALONE):
+        assert fresh.record.verdicts(0, 2) == {}
+        assert fresh.take(0, send) == Lease(attempt=death + 1, losses=death)
+        fresh.record.note_alone(0, "w/1", 1)
+        answer = fresh.record.lose(fresh.uid, 0, "w/1", "crashed: x")
+        assert answer is not None
+        send = answer[0]
+    assert fresh.record.verdicts(0, 2) == {1: "crashed: x"}
+
+
+def test_what_a_lost_worker_ran_alone_convicts_nobody(fresh: FreshJob) -> None:
+    """Taking the batch anew removes the note; a death with the neighbours is none alone."""
+    _leased(fresh)
+    fresh.record.note_alone(0, "w/1", 0)
+    fresh.run_out()
+    fresh.take(holder="w/2")
+    for _ in range(DEATHS_ALONE + 1):
+        answer = fresh.record.lose(fresh.uid, 0, "w/2", "crashed: x")
+        assert answer is not None
+        fresh.take(0, answer[0], "w/2")
+    assert fresh.record.verdicts(0, 1) == {}
+    assert not fresh.client.exists(fresh.key("deaths"))
+
+
+# agree
+
+
+def test_the_first_runtime_stands(fresh: FreshJob) -> None:
+    """For this job alone."""
+    before = fresh.snapshot()
+    assert fresh.record.agree_on_runtime(OTHER, RUNTIME) == {}
+    assert fresh.snapshot() == before
+    assert fresh.record.agree_on_runtime(fresh.uid, RUNTIME) == RUNTIME.as_dict()
+    late = Runtime(backend="c 2", device="cuda", instruction_set="sm_90", decoder="e 2")
+    assert fresh.record.agree_on_runtime(fresh.uid, late) == RUNTIME.as_dict()
+
+
+# unleased, resend
+
+
+def test_only_what_nobody_holds_is_unleased(fresh: FreshJob) -> None:
+    """Neither done nor leased; a lease that ran out counts as none."""
+    for batch in range(4):
+        fresh.add(batch)
+    for batch in (1, 2, 3):
+        fresh.take(batch, batch + 1)
+    fresh.commit(3)
+    assert fresh.record.find_unleased() == {0: "1"}
+    fresh.run_out(2)
+    assert fresh.record.find_unleased() == {0: "1", 2: "3"}
+    assert count_jobs(fresh.client).in_flight == 1
+
+
+def _resend_refused(fresh: FreshJob, *, uid: str = "", send: str = "1") -> None:
+    before = fresh.snapshot()
+    assert fresh.record.resend(uid or fresh.uid, 0, send) is None
+    assert fresh.snapshot() == before
+
+
+def test_a_batch_of_another_or_a_cancelled_job_is_not_sent_again(fresh: FreshJob) -> None:
+    """The reconciler's look at the job is a moment old."""
+    fresh.add()
+    _resend_refused(fresh, uid=OTHER)
+    fresh.half_cancelled()
+    _resend_refused(fresh)
+
+
+def test_a_batch_that_was_sent_again_meanwhile_is_not_sent_twice(fresh: FreshJob) -> None:
+    """Nor one that is done."""
+    fresh.add()
+    assert fresh.record.resend(fresh.uid, 0, "1") == (2, ["0.jpg"])
+    _resend_refused(fresh)
+    fresh.take(0, 2)
+    fresh.commit()
+    _resend_refused(fresh, send="2")
+
+
+def test_a_batch_that_was_taken_meanwhile_is_not_sent_again(fresh: FreshJob) -> None:
+    """Its lease counts until it has run out; then its holder is forgotten."""
+    _leased(fresh)
+    _resend_refused(fresh)
+    fresh.run_out()
+    assert fresh.record.resend(fresh.uid, 0, "1") == (2, ["0.jpg"])
+    assert not fresh.record.renew(0, "w/1", LONG_S)
+
+
+def test_totals_that_cannot_be_counted_cost_no_commit(fresh: FreshJob) -> None:
+    """Whatever is the matter with the totals over all jobs, the batch is done."""
+    fresh.add()
+    fresh.take()
+    assert fresh.record.commit(fresh.uid, 0, b"block", {"ok": 1}, 1, {"images": 10**30}) == "stored"
+    assert fresh.record.open_batches() == 0
+
+
+@pytest.mark.parametrize("totals", [{}, {"images": 3}])
+def test_counters_of_a_commit_go_where_they_belong(fresh: FreshJob, totals: dict[str, int]) -> None:
+    """The job's into its record, those over all jobs into the totals."""
+    fresh.add()
+    fresh.take()
+    fresh.record.commit(fresh.uid, 0, b"block", {"ok": 1, "unreadable": 2}, 1, totals)
+    job = fresh.load()
+    assert (job.images_done, job.faces, job.outcomes) == (3, 1, {"ok": 1, "unreadable": 2})
+    found = fresh.client.hgetall("facequeue:metrics")
+    assert {name.decode(): int(value) for name, value in found.items()} == totals

@@ -1,0 +1,126 @@
+"""The job record on a real server: what is torn, stale or gone does no harm."""
+
+import pytest
+
+from producer.submission.jobs import cancel_job
+from shared.config.settings import Settings
+from shared.domain.errors import NotFinished, WrongUsage
+from shared.store.jobs import PREFIX, REGISTRY, Job, JobRecord, Lease, list_jobs
+from tests.support.jobs import RUNTIME, make_job
+from tests.support.stage import Stage
+from worker.supervision.reconciler import Reconciler
+
+
+def test_what_is_said_to_a_deleted_job_does_not_revive_it(stage: Stage) -> None:
+    """Late workers, aggregators and producers find nothing, and leave nothing."""
+    record, job = make_job(stage)
+    producer = record.attach_producer(job.uid)
+    send = record.add_batch(job.uid, producer, 0, ["a.jpg"])
+    assert record.take(job.uid, 0, send, "h", 5) == Lease(attempt=1, losses=0)
+    assert record.claim_aggregation("h", 5)
+    record.delete()
+    record.divert(job, 0, "h", "w", "no weights")
+    assert record.agree_on_runtime(job.uid, RUNTIME) == {}
+    record.go_on(job.uid)
+    record.attach_producer(job.uid)
+    record.release_aggregation(job.uid, "h", "disk full")
+    assert record.commit(job.uid, 0, b"block", {"ok": 1}, 1) == "unknown"
+    with pytest.raises(NotFinished):
+        record.seal(job.uid, producer)
+    assert not list(stage.client.scan_iter(f"{PREFIX}job:*"))
+
+
+def test_a_stale_aggregators_problem_is_not_recorded(stage: Stage) -> None:
+    """Another one is at it, perhaps with better luck."""
+    record, job = make_job(stage)
+    assert record.claim_aggregation("first", 5)
+    stage.client.delete(f"{PREFIX}job:j:aggregation")
+    assert record.claim_aggregation("second", 5)
+    record.release_aggregation(job.uid, "first", "disk full")
+    assert record.load().problem is None
+    assert record.holds_aggregation("second")
+
+
+def test_going_on_with_an_old_job_begins_its_time_anew(stage: Stage) -> None:
+    """The reconciler removes what nobody has asked for in a long time, and only that."""
+    settings = Settings(_env_file=None, redis_url=stage.server.url, lease_s=3, job_ttl_s=60)
+    reconciler = Reconciler(None, stage.client, settings, "w")
+    for name in ("wanted", "forgotten"):
+        make_job(stage, name)
+        stage.client.hset(f"{PREFIX}job:{name}", "updated_ms", 1)
+    record = JobRecord(stage.client, "wanted")
+    record.go_on(record.load().uid)
+    reconciler.step()
+    assert [job.name for job in list_jobs(stage.client)] == ["wanted"]
+
+
+def test_a_record_of_another_version_hinders_nobody(stage: Stage) -> None:
+    """It is named, left out, and can be cancelled."""
+    make_job(stage, "mine")
+    stage.client.hset(f"{PREFIX}job:other", mapping={"uid": "u", "version": "99", "batches": 3})
+    stage.client.zadd(REGISTRY, {"other": 1})
+    said: list[str] = []
+    assert [job.name for job in list_jobs(stage.client, said.append)] == ["mine"]
+    assert said == ["Job 'other' was made by another version of facequeue; finish or cancel it with that one."]
+    with pytest.raises(WrongUsage):
+        JobRecord(stage.client, "other").load()
+    stage.client.hset(f"{PREFIX}job:other", mapping={"version": "1", "contract": "{"})
+    with pytest.raises(WrongUsage, match="cannot be read"):
+        JobRecord(stage.client, "other").load()
+    cancel_job(stage.client, "other", stage.settings, mark_s=0)
+    assert not stage.client.exists(f"{PREFIX}job:other")
+    listed = stage.producer("jobs")
+    assert (listed.returncode, "mine" in listed.stdout) == (0, True)
+
+
+def _finish(stage: Stage, record: JobRecord, failed: dict[int, str]) -> Job:
+    producer = record.attach_producer(record.load().uid)
+    uid = record.load().uid
+    send = record.add_batch(uid, producer, 0, ["a.jpg", "b.jpg"])
+    assert record.add_batch(uid, producer, 0, ["a.jpg", "b.jpg"]) == send  # asked again: the answer was lost
+    assert record.take(uid, 0, send, "h", 5) == Lease(attempt=1, losses=0)
+    assert record.commit(uid, 0, b"block", {"ok": 1, "unreadable": 1}, 1) == "stored"
+    record.seal(uid, producer)
+    assert record.claim_aggregation("h", 5)
+    job = record.load()
+    assert record.finish(job, "h", 60, failed) == "finished"
+    return job
+
+
+def test_messages_of_before_a_retry_are_a_strangers(stage: Stage) -> None:
+    """A retry begins with batch 0 again; an old message or a late worker must not pass for it."""
+    record, _ = make_job(stage)
+    before = _finish(stage, record, {1: "b.jpg"})
+    assert record.reopen(record.load()) == 1
+    job = record.load()
+    assert (job.state, job.images, job.images_done, job.retries, job.outcomes) == ("enqueuing", 1, 1, 1, {"ok": 1})
+    producer = record.attach_producer(job.uid)
+    send = record.add_batch(job.uid, producer, 0, ["b.jpg"])
+    assert record.take(before.uid, 0, 1, "late", 5) == "unknown"
+    assert record.commit(before.uid, 0, b"old", {"ok": 2}, 2) == "unknown"
+    assert record.take(job.uid, 0, send, "h", 5) == Lease(attempt=1, losses=0)
+    assert record.failed_images() == {1: "b.jpg"}
+    with pytest.raises(WrongUsage, match="enqueuing"):
+        record.reopen(record.load())
+
+
+def test_a_message_that_was_sent_again_is_not_taken(stage: Stage) -> None:
+    """Only the last sending of a batch counts."""
+    record, job = make_job(stage)
+    producer = record.attach_producer(job.uid)
+    first = record.add_batch(job.uid, producer, 0, ["a.jpg"])
+    again = record.resend(job.uid, 0, str(first))
+    assert again is not None
+    assert record.take(job.uid, 0, first, "h", 5) == "sent again"
+    assert record.take(job.uid, 0, again[0], "h", 5) == Lease(attempt=1, losses=0)
+
+
+def test_a_new_job_of_a_half_cancelled_name_begins_empty(stage: Stage) -> None:
+    """Whatever a cancelling that died had left of the old one is gone."""
+    record, job = make_job(stage)
+    producer = record.attach_producer(job.uid)
+    record.add_batch(job.uid, producer, 0, ["a.jpg"])
+    stage.client.hset(f"{PREFIX}job:j", "state", "cancelled")  # and no more: the process died here
+    record, again = make_job(stage)
+    assert (again.uid != job.uid, again.images, record.open_batches()) == (True, 0, 0)
+    assert {key.decode() for key in stage.client.scan_iter(f"{PREFIX}job:*")} == {f"{PREFIX}job:j"}

@@ -1,0 +1,133 @@
+"""What many jobs and long queues cost the server and whoever asks it."""
+
+from prometheus_client import CollectorRegistry, generate_latest
+
+from producer.monitoring.prometheus import QueueCollector
+from producer.submission.jobs import cancel_job
+from shared.messaging.celery_app import make_celery, send_batch
+from shared.messaging.messages import EmbedBatch, task_id
+from shared.store.jobs import PREFIX, REGISTRY, UNFINISHED, list_jobs
+from shared.store.queue_inspection import waiting_tasks
+from shared.store.registry import unfinished_names
+from tests.support.jobs import make_job
+from tests.support.stage import Stage
+from worker.supervision.reconciler import Reconciler
+
+JOBS = 600
+
+
+def _copies(stage: Stage, state: str, *, indexed: bool) -> None:
+    """Many records like that of a new job."""
+    make_job(stage, "original")
+    raw = stage.client.hgetall(f"{PREFIX}job:original")
+    with stage.client.pipeline(transaction=False) as pipe:
+        for number in range(JOBS):
+            name = f"copy-{number:05}"
+            pipe.hset(f"{PREFIX}job:{name}", mapping=raw | {b"uid": f"{number:032x}", b"state": state, b"batches": 1})
+            pipe.zadd(REGISTRY, {name: number})
+            if indexed:
+                pipe.zadd(UNFINISHED, {f":{name}": 0})
+        pipe.execute()
+
+
+def _hashes_read(stage: Stage) -> int:
+    return int(stage.client.info("commandstats").get("cmdstat_hgetall", {"calls": 0})["calls"])
+
+
+def test_finished_jobs_cost_a_reconciler_and_the_metrics_little(stage: Stage) -> None:
+    """Neither reads their records: only a few are compared with the index, or their states counted where they are."""
+    _copies(stage, "finished", indexed=False)
+    reconciler = Reconciler(make_celery(stage.settings), stage.client, stage.settings, "w")
+    before = _hashes_read(stage)
+    for _ in range(3):
+        reconciler.step()
+    assert _hashes_read(stage) - before <= 6  # the one that is not finished, and the diverted ones, each time
+    registry = CollectorRegistry()
+    registry.register(QueueCollector(stage.client, stage.settings))
+    before = _hashes_read(stage)
+    text = generate_latest(registry).decode()
+    assert _hashes_read(stage) - before <= 1  # the totals
+    assert f'facequeue_jobs{{state="finished"}} {JOBS}.0' in text
+    assert 'facequeue_jobs{state="enqueuing"} 1.0' in text
+
+
+def test_every_unfinished_job_has_its_turn(stage: Stage) -> None:
+    """However many there are: a step takes some, the next goes on; lost batches of the last are sent again."""
+    _copies(stage, "sealed", indexed=True)
+    settings = stage.settings.model_copy(update={"lease_s": 0.01})
+    stage.client.hset(f"{PREFIX}job:copy-{JOBS - 1:05}:batches", "0", '["a.jpg"]')
+    stage.client.zadd(f"{PREFIX}job:copy-{JOBS - 1:05}:open", {"0": 1})
+    reconciler = Reconciler(make_celery(settings), stage.client, settings, "w")
+    for _ in range(400):
+        reconciler.step()
+        if stage.client.llen("embed"):
+            break
+    assert waiting_tasks(stage.client, "embed") == {task_id(f"copy-{JOBS - 1:05}", 0, 1)}
+
+
+def test_the_index_follows_a_job(stage: Stage) -> None:
+    """From its making to its end, and from a retry to a removal; another queue's jobs are not read."""
+    record, job = make_job(stage)
+    assert unfinished_names(stage.client, "", "", 10) == (["j"], "")
+    assert unfinished_names(stage.client, "other-", "", 10) == ([], "")
+    record.seal(job.uid, record.attach_producer(job.uid))
+    assert record.claim_aggregation("h", 5)
+    assert record.finish(record.load(), "h", 60, {0: "a.jpg"}) == "finished"
+    assert unfinished_names(stage.client, "", "", 10) == ([], "")
+    assert record.reopen(record.load()) == 1
+    assert unfinished_names(stage.client, "", "", 10) == (["j"], "")
+    record.delete()
+    assert unfinished_names(stage.client, "", "", 10) == ([], "")
+
+
+def test_the_index_is_repaired(stage: Stage) -> None:
+    """Records of before there was one get into it; names without a record leave registry and index."""
+    make_job(stage, "old")
+    make_job(stage, "gone")
+    stage.client.delete(UNFINISHED, f"{PREFIX}job:gone")
+    stage.client.zadd(UNFINISHED, {":lost": 0})
+    Reconciler(make_celery(stage.settings), stage.client, stage.settings, "w").step()
+    assert stage.client.zrange(UNFINISHED, 0, -1) == [b":old"]
+    assert stage.client.zrange(REGISTRY, 0, -1) == [b"old"]
+    assert [job.name for job in list_jobs(stage.client)] == ["old"]
+
+
+def test_unleased_batches_are_found_in_stretches(stage: Stage) -> None:
+    """All of them, those in between that are leased left out."""
+    record, job = make_job(stage)
+    stage.client.zadd(f"{PREFIX}job:j:open", {str(batch): batch + 1 for batch in range(2500)})
+    assert record.take(job.uid, 1200, 1201, "h", 60) != "done"
+    assert record.find_unleased() == {batch: str(batch + 1) for batch in range(2500) if batch != 1200}
+
+
+def test_cancelling_walks_a_long_queue_once_and_reads_it_on_the_server(stage: Stage) -> None:
+    """The messages are not carried to whoever cancels, nor searched for one by one; another job's keep their order."""
+    app, others = make_celery(stage.settings), []
+    for name in ("gone", "kept"):
+        make_job(stage, name)
+    for batch in range(600):
+        name = "gone" if batch % 3 == 0 else "kept"
+        paths = [f"some/folder/photograph-{batch:05}-{k}.jpg" for k in range(20)]
+        message = EmbedBatch(version=1, job=name, uid="0" * 32, batch=batch, send=1, images=paths)
+        send_batch(app, stage.settings, "embed", message)
+        others += [stage.client.lindex("embed", 0)] if name == "kept" else []
+    size = sum(map(len, stage.client.lrange("embed", 0, -1)))
+    stage.client.config_resetstat()
+    cancel_job(stage.client, "gone", stage.settings)
+    sent = stage.client.info("stats")["total_net_output_bytes"]
+    assert sent < size / 20
+    assert stage.client.info("commandstats")["cmdstat_lrem"]["calls"] <= size / 2**20 + 4
+    assert stage.client.lrange("embed", 0, -1) == others[::-1]
+    stage.client.config_resetstat()
+    assert waiting_tasks(stage.client, "embed") == {task_id("kept", batch, 1) for batch in range(600) if batch % 3}
+    assert stage.client.info("stats")["total_net_output_bytes"] < size / 20
+
+
+def test_a_full_server_lets_messages_be_taken_out(stage: Stage) -> None:
+    """Cancelling makes room."""
+    _, job = make_job(stage)
+    message = EmbedBatch(version=1, job="j", uid=job.uid, batch=0, send=1, images=["a.jpg"])
+    send_batch(make_celery(stage.settings), stage.settings, "embed", message)
+    stage.client.config_set("maxmemory", 1)
+    cancel_job(stage.client, "j", stage.settings)
+    assert stage.client.llen("embed") == 0

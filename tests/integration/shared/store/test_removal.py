@@ -1,0 +1,324 @@
+"""Removing and finishing jobs: piece by piece, cut short anywhere, and never another job's."""
+
+from dataclasses import replace
+
+import pytest
+
+from producer.submission.jobs import cancel_job
+from shared.domain.errors import WrongUsage
+from shared.store.jobs import PREFIX, REGISTRY, UNFINISHED, Job, JobRecord, list_jobs
+from shared.store.redis_client import connect
+from shared.store.scripts import run_script
+from tests.integration.shared.store.test_jobs import _finish
+from tests.support.jobs import make_job
+from tests.support.script_calls import recorded_scripts
+from tests.support.stage import Stage
+from worker.supervision.reconciler import Reconciler
+
+KEY = f"{PREFIX}job:j"
+SWEPT = [f"{KEY}:stored", f"{KEY}:inline"]
+MANY = 1000
+
+
+def keys_of(stage: Stage, name: str = "j") -> set[str]:
+    """What is on the server of a job."""
+    return {key.decode() for key in stage.client.scan_iter(f"{PREFIX}job:{name}*")}
+
+
+def do_batch(record: JobRecord, job: Job, batch: int, producer: str) -> None:
+    """Adds a batch and does it."""
+    send = record.add_batch(job.uid, producer, batch, [f"{batch}.jpg"])
+    record.take(job.uid, batch, send, "h", 5)
+    assert record.commit(job.uid, batch, b"block", {"ok": 1}, 1) in ("stored", "last")
+
+
+def make_many_blocks(stage: Stage, job: Job, blocks: int, images: int = 0) -> None:
+    """As if so many batches were done, and the images of others on the server."""
+    with stage.client.pipeline(transaction=False) as pipe:
+        for batch in range(blocks):
+            pipe.set(f"{PREFIX}job:{job.name}:block:{batch}", b"block")
+            pipe.zadd(f"{PREFIX}job:{job.name}:stored", {str(batch): batch})
+        for batch in range(blocks, blocks + images):
+            pipe.hset(f"{PREFIX}job:{job.name}:bytes:{batch}", "a.jpg", b"F")
+            pipe.hset(f"{PREFIX}job:{job.name}:inline", str(batch), 1)
+        pipe.hset(f"{PREFIX}job:{job.name}", "batches", blocks)
+        pipe.execute()
+
+
+def reconcile(stage: Stage, steps: int = 2) -> None:
+    """Some steps of a reconciler of other queues than any job's."""
+    settings = stage.settings.model_copy(update={"queue_prefix": "other-"})
+    reconciler = Reconciler(None, stage.client, settings, "w")
+    for _ in range(steps):
+        reconciler.step()
+    reconciler.resign()
+
+
+def test_a_job_that_was_opened_again_is_not_pruned(stage: Stage) -> None:
+    """Whoever prunes has read it as finished; a retry was faster, and its work stays."""
+    record, _ = make_job(stage)
+    _finish(stage, record, {1: "b.jpg"})
+    read = record.load()
+    assert record.reopen(read) == 1
+    before = stage.client.hgetall(KEY)
+    assert record.delete(read) is False
+    assert stage.client.hgetall(KEY) == before
+    assert record.failed_images() == {1: "b.jpg"}
+
+
+def test_a_job_of_the_same_uid_in_another_state_is_not_removed(stage: Stage) -> None:
+    """It was sealed since it was read."""
+    record, job = make_job(stage)
+    record.seal(job.uid, record.attach_producer(job.uid))
+    assert record.delete(job) is False
+    assert record.load().state == "sealed"
+
+
+def test_a_job_with_news_is_not_removed_for_its_age(stage: Stage) -> None:
+    """It was read without a batch; a producer went on with it meanwhile."""
+    record, job = make_job(stage)
+    stage.client.hset(KEY, "updated_ms", 1)
+    read = record.load()
+    record.add_batch(job.uid, record.attach_producer(job.uid), 0, ["a.jpg"])
+    assert record.delete(read) is False
+    assert record.load().batches == 1
+
+
+def test_no_script_removes_much_at_once(stage: Stage) -> None:
+    """The server answers nobody meanwhile: neither when a job of many batches is removed nor when it is finished."""
+    for name in ("removed", "finished"):
+        record, job = make_job(stage, name)
+        record.seal(job.uid, record.attach_producer(job.uid))
+        make_many_blocks(stage, job, MANY, images=300)
+        with recorded_scripts(connect(stage.settings)) as calls:
+            if name == "removed":
+                assert record.delete()
+            else:
+                assert record.claim_aggregation("h", 5)
+                assert record.finish(record.load(), "h", 60, {}) == "finished"
+        assert max(len(call.touched) for call in calls) < MANY
+        assert max(call.commands for call in calls) < 50
+        left = set() if name == "removed" else {f"{PREFIX}job:finished"}
+        assert keys_of(stage, name) == left
+
+
+class _Died(Exception):
+    pass
+
+
+def _die_at(monkeypatch: pytest.MonkeyPatch, script: str, calls: int) -> None:
+    """The process dies instead of this call of a script."""
+    left = [calls]
+
+    def run(client: object, name: str, keys: list[str], args: list[object]) -> object:
+        if name == script:
+            left[0] -= 1
+            if left[0] < 0:
+                raise _Died
+        return run_script(client, name, keys, args)
+
+    monkeypatch.setattr("shared.store.jobs.run_script", run)
+
+
+@pytest.mark.parametrize(("script", "calls"), [("sweep", 0), ("sweep", 2), ("end_delete", 0)])
+@pytest.mark.parametrize("by", ["reconciler", "cancel", "create"])
+def test_a_removal_that_is_cut_short_is_completed(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, script: str, calls: int, by: str
+) -> None:
+    """By the reconciler of any queues, by the same command, or by who makes a job of that name."""
+    record, job = make_job(stage)
+    make_many_blocks(stage, job, MANY)
+    with monkeypatch.context() as patch, pytest.raises(_Died):
+        _die_at(patch, script, calls)
+        record.delete()
+    assert record.load().state == "cancelled"
+    assert stage.client.ttl(KEY) == -1
+    if by == "reconciler":
+        reconcile(stage)
+    elif by == "cancel":
+        cancel_job(stage.client, "j", stage.settings, mark_s=0)
+    else:
+        _, again = make_job(stage)
+        assert again.uid != job.uid and again.state == "enqueuing"
+    assert keys_of(stage) == ({KEY} if by == "create" else set())
+    assert stage.client.zrange(REGISTRY, 0, -1) == ([b"j"] if by == "create" else [])
+
+
+@pytest.mark.parametrize(("script", "calls"), [("sweep", 0), ("sweep", 2), ("close", 0)])
+@pytest.mark.parametrize("by", ["reconciler", "aggregator", "retry", "prune"])
+def test_a_finishing_that_is_cut_short_is_completed(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, script: str, calls: int, by: str
+) -> None:
+    """Its record does not expire before its blocks are gone, and a retry never meets them."""
+    record, job = make_job(stage)
+    record.seal(job.uid, record.attach_producer(job.uid))
+    make_many_blocks(stage, job, MANY)
+    assert record.claim_aggregation("h", 5)
+    with monkeypatch.context() as patch, pytest.raises(_Died):
+        _die_at(patch, script, calls)
+        record.finish(record.load(), "h", 60, {1: "b.jpg"})
+    assert (record.load().state, stage.client.ttl(KEY)) == ("finished", -1)
+    if by == "reconciler":
+        reconcile(stage)
+    elif by == "aggregator":
+        assert record.finish(record.load(), "h", 60, {1: "b.jpg"}) == "finished"
+    elif by == "retry":
+        assert record.reopen(record.load()) == 1
+    else:
+        assert stage.producer("jobs", "--prune").returncode == 0
+    assert keys_of(stage) == (set() if by == "prune" else {KEY, f"{KEY}:failed"})
+    assert (stage.client.ttl(KEY) > 0) is (by in ("reconciler", "aggregator"))
+    assert stage.client.zrange(UNFINISHED, 0, -1) == ([b":j"] if by == "retry" else [])
+
+
+def test_a_late_sweep_leaves_another_job_alone(stage: Stage) -> None:
+    """Of the same name with another uid, or one that needs its blocks."""
+    record, job = make_job(stage)
+    do_batch(record, job, 0, record.attach_producer(job.uid))
+    keys = [KEY, *SWEPT, f"{KEY}:block:0"]
+    assert run_script(stage.client, "sweep", keys, ["other", "0"]) == 0
+    stage.client.hset(KEY, "state", "cancelled")
+    assert run_script(stage.client, "sweep", keys, ["other", "0"]) == 0
+    stage.client.hset(KEY, "state", "sealed")
+    assert run_script(stage.client, "sweep", keys, [job.uid, "0"]) == 0
+    assert record.blocks([0]) == [b"block"]
+
+
+def test_a_late_end_of_a_removal_leaves_another_job_alone(stage: Stage) -> None:
+    """Of another uid, not cancelled, or with blocks that are still to be removed."""
+    record, job = make_job(stage)
+    do_batch(record, job, 0, record.attach_producer(job.uid))
+    keys = [KEY, REGISTRY, *SWEPT]
+    assert run_script(stage.client, "end_delete", keys, ["j", job.uid]) == b"enqueuing"
+    stage.client.hset(KEY, "state", "cancelled")
+    assert run_script(stage.client, "end_delete", keys, ["j", "other"]) == b"unknown"
+    assert run_script(stage.client, "end_delete", keys, ["j", job.uid]) == b"not swept"
+    assert stage.client.exists(KEY) and stage.client.zscore(REGISTRY, "j") is not None
+
+
+def test_a_job_is_closed_only_when_it_is_finished_and_swept(stage: Stage) -> None:
+    """Else its record would expire, and its blocks would stay for ever."""
+    record, job = make_job(stage)
+    do_batch(record, job, 0, record.attach_producer(job.uid))
+    keys = [KEY, f"{KEY}:failed", UNFINISHED, *SWEPT]
+    assert run_script(stage.client, "close", keys, ["other", "j", 60]) == b"unknown"
+    assert run_script(stage.client, "close", keys, [job.uid, "j", 60]) == b"enqueuing"
+    stage.client.hset(KEY, "state", "finished")
+    assert run_script(stage.client, "close", keys, ["other", "j", 60]) == b"unknown"
+    assert run_script(stage.client, "close", keys, [job.uid, "j", 60]) == b"not swept"
+    assert stage.client.ttl(KEY) == -1 and stage.client.zscore(UNFINISHED, ":j") is not None
+
+
+def test_a_job_is_not_opened_again_before_its_blocks_are_removed(stage: Stage) -> None:
+    """They would pass for those of the images that are tried again."""
+    record, job = make_job(stage)
+    do_batch(record, job, 0, record.attach_producer(job.uid))
+    stage.client.hset(KEY, "state", "finished")
+    stage.client.hset(f"{KEY}:failed", "0", '["0.jpg"]')
+    keys = [KEY, f"{KEY}:failed", REGISTRY, UNFINISHED, *SWEPT]
+    assert run_script(stage.client, "reopen", keys, [job.uid, "new", "j", "outcome:crashed"]) == b"not swept"
+    assert record.load().uid == job.uid
+
+
+def test_a_new_job_waits_for_the_removal_of_the_old_one(stage: Stage) -> None:
+    """Its blocks must not become the new job's."""
+    make_job(stage)
+    stage.client.hset(KEY, "state", "cancelled")
+    keys = [KEY, REGISTRY, UNFINISHED, f"{KEY}:open"]
+    assert run_script(stage.client, "create", keys, ["j", "new", ":j", "state", "enqueuing"]) == b"removing"
+    assert stage.client.hget(KEY, "state") == b"cancelled"
+
+
+def test_a_name_with_a_record_is_not_forgotten(stage: Stage) -> None:
+    """It was made again just after it had been missed."""
+    make_job(stage)
+    assert run_script(stage.client, "forget", [KEY, REGISTRY, UNFINISHED], ["j", ":j"]) == 0
+    assert [job.name for job in list_jobs(stage.client)] == ["j"]
+    assert stage.client.zscore(UNFINISHED, ":j") is not None
+
+
+def test_a_full_server_lets_jobs_be_removed_and_finished(stage: Stage) -> None:
+    """Both make room."""
+    for name in ("j", "k"):
+        record, job = make_job(stage, name)
+        record.seal(job.uid, record.attach_producer(job.uid))
+        make_many_blocks(stage, job, 300)
+    stage.client.config_set("maxmemory", 1)
+    assert record.claim_aggregation("h", 5)
+    assert record.finish(record.load(), "h", 60, {}) == "finished"
+    cancel_job(stage.client, "j", stage.settings)
+    assert keys_of(stage) == {KEY} and 0 < stage.client.ttl(KEY) <= 60
+    assert keys_of(stage, "k") == {f"{PREFIX}job:k"} and stage.client.ttl(f"{PREFIX}job:k") > 0
+
+
+@pytest.mark.parametrize("command", ["cancel", "status", "watch", "aggregate", "retry"])
+def test_a_name_that_is_part_of_another_jobs_keys_is_refused(stage: Stage, command: str) -> None:
+    """`cancel j:batches` would put an end on the batches of job j."""
+    record, job = make_job(stage)
+    record.add_batch(job.uid, record.attach_producer(job.uid), 0, ["a.jpg"])
+    done = stage.producer(command, "j:batches")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "'j:batches' cannot name a job" in done.stderr
+    assert stage.client.ttl(f"{KEY}:batches") == -1
+    with pytest.raises(WrongUsage, match="cannot name a job"):
+        JobRecord(stage.client, "j:batches")
+
+
+def test_what_is_asked_again_is_answered_again(stage: Stage) -> None:
+    """The answer to `add_batch` was lost, and a worker has done the batch meanwhile: no other producer has taken over."""
+    record, job = make_job(stage)
+    producer = record.attach_producer(job.uid)
+    send = record.add_batch(job.uid, producer, 0, ["a.jpg"])
+    again = record.resend(job.uid, 0, str(send))
+    assert again is not None
+    assert record.add_batch(job.uid, producer, 0, ["a.jpg"]) == again[0]
+    record.take(job.uid, 0, again[0], "h", 5)
+    assert record.commit(job.uid, 0, b"block", {"ok": 1}, 1) == "stored"
+    assert record.add_batch(job.uid, producer, 0, ["a.jpg"]) == send
+    stands = record.load()
+    assert (stands.batches, stands.images, record.open_batches()) == (1, 1, 0)
+    assert record.take(job.uid, 0, send, "h", 5) == "done"
+    assert record.add_batch(job.uid, producer, 1, ["b.jpg"]) == again[0] + 1
+
+
+def test_scripts_touch_only_keys_that_they_declare(stage: Stage) -> None:
+    """A server that places or locks keys by what a script declares must find all of them, over a job's whole life."""
+    with recorded_scripts(connect(stage.settings)) as calls:
+        record, job = make_job(stage)
+        producer = record.attach_producer(job.uid)
+        record.put_image(job.uid, producer, 0, "0.jpg", b"F")
+        do_batch(record, job, 0, producer)
+        record.put_image(job.uid, producer, 1, "1.jpg", b"F")
+        send = record.add_batch(job.uid, producer, 1, ["1.jpg"])
+        record.take(job.uid, 1, send, "h", 5)
+        record.note_alone(1, "h", 0)
+        lost = record.lose(job.uid, 1, "h", "crashed")
+        assert lost is not None
+        record.find_unleased()
+        again = record.resend(job.uid, 1, str(lost[0]))
+        assert again is not None
+        record.take(job.uid, 1, again[0], "h", 5)
+        record.renew(1, "h", 5)
+        record.commit(job.uid, 1, b"block", {"crashed": 1}, 0, {"images:crashed": 1})
+        record.seal(job.uid, producer)
+        assert record.count_spooled(job.uid, 0, 5, "host", [0])
+        reconcile(stage)
+        record.claim_aggregation("h", 5)
+        assert record.finish(record.load(), "h", 60, {1: "1.jpg"}) == "finished"
+        assert record.reopen(record.load()) == 1
+        do_batch(record, record.load(), 0, record.attach_producer(record.load().uid))
+        cancel_job(stage.client, "j", stage.settings)
+    assert len(calls) > 25
+    for call in calls:
+        assert call.touched <= set(call.declared), call.touched - set(call.declared)
+
+
+def test_a_record_of_another_version_leaves_no_blocks(stage: Stage) -> None:
+    """It may keep no list of them."""
+    record, job = make_job(stage)
+    make_many_blocks(stage, job, 300, images=1)
+    stage.client.delete(*SWEPT)
+    stage.client.hset(KEY, "version", "99")
+    assert cancel_job(stage.client, "j", stage.settings, mark_s=0)
+    assert keys_of(stage) == set()
+    assert record.delete(replace(job)) is False

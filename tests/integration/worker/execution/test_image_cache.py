@@ -1,0 +1,53 @@
+"""The script that keeps images' results (`worker/cache_keep.lua`): never beyond its limit, nothing counted twice or for ever."""
+
+from tests.support.stage import Stage
+from worker.execution.image_cache import _script
+
+INDEX, BYTES = "facequeue:cache:index", "facequeue:cache:bytes"
+TTL_S = 600
+VALUE = b"v" * 1000
+SIZE = len(VALUE) + 2 * len("a") + 100
+"""What the script counts for an entry under a key of one letter."""
+
+
+def _keep(stage: Stage, *keys: str, most: int = 10 * SIZE) -> int:
+    script = stage.client.register_script(_script())
+    return int(script(keys=[INDEX, BYTES, *keys], args=[TTL_S, most, *[VALUE] * len(keys)]))
+
+
+def _total(stage: Stage) -> int:
+    return int(stage.client.get(BYTES))
+
+
+def test_results_are_kept_up_to_the_limit(server: Stage) -> None:
+    """To the byte, and for the stated time; what does not fit is left out."""
+    server.client.flushall()
+    assert _keep(server, "a", "b", most=2 * SIZE) == 2
+    assert _keep(server, "c", most=3 * SIZE - 1) == 0
+    assert (server.client.get("a"), server.client.get("c"), _total(server)) == (VALUE, None, 2 * SIZE)
+    assert 0 < server.client.ttl("a") <= TTL_S
+    assert _keep(server, "c", most=3 * SIZE) == 1
+
+
+def test_what_is_kept_already_is_not_counted_again(server: Stage) -> None:
+    """Two workers compute copies of a file at once."""
+    server.client.flushall()
+    _keep(server, "a")
+    server.client.set("a", b"first")
+    assert _keep(server, "a", "b") == 1
+    assert (server.client.get("a"), _total(server)) == (b"first", 2 * SIZE)
+
+
+def test_what_has_expired_makes_room_and_is_counted_once(server: Stage) -> None:
+    """The server forgets a value by itself; the index hears of it with the next keeping, or earlier where it comes again."""
+    server.client.flushall()
+    _keep(server, "a", "b", most=2 * SIZE)
+    server.client.delete("a")
+    assert _keep(server, "a", most=3 * SIZE) == 1
+    assert _total(server) == 2 * SIZE  # in the index still
+    server.client.delete("b")
+    (old,) = (member for member in server.client.zrange(INDEX, 0, -1) if member.endswith(b":b"))
+    server.client.zadd(INDEX, {old: 1})
+    assert _keep(server, "c", most=2 * SIZE) == 1
+    assert _total(server) == 2 * SIZE
+    assert sorted(server.client.zrange(INDEX, 0, -1)) == [b"%d:a" % SIZE, b"%d:c" % SIZE]

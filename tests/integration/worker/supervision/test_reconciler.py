@@ -1,0 +1,202 @@
+"""What the reconciler sends, and what it leaves alone, step by step on a real server."""
+
+import base64
+import json
+from collections.abc import Iterator
+
+import kombu.transport
+import pytest
+
+from shared.messaging.celery_app import make_celery, send_aggregate, send_batch
+from shared.messaging.messages import Aggregate, EmbedBatch
+from shared.store.jobs import PREFIX, UNFINISHED
+from tests.integration.conftest import LONG_S, FreshJob
+from tests.support.jobs import make_job
+from tests.support.stage import Stage, wait_until
+from worker.broker.transport import use_guarded_transport
+from worker.supervision.reconciler import Reconciler
+
+MOMENT_S = 0.03
+"""A lease a third of which is over when one looks again."""
+
+
+@pytest.fixture(autouse=True)
+def _as_in_a_worker(monkeypatch: pytest.MonkeyPatch, server: Stage) -> Iterator[None]:
+    # kombu remembers what a scheme meant when this process used it first.
+    monkeypatch.setattr(kombu.transport, "_transport_cache", {})
+    use_guarded_transport()
+    yield
+    server.client.config_set("maxmemory", 0)
+
+
+def _reconciler(stage: Stage, lease_s: float = MOMENT_S, name: str = "w") -> Reconciler:
+    settings = stage.settings.model_copy(update={"lease_s": lease_s})
+    return Reconciler(make_celery(settings), stage.client, settings, name)
+
+
+def _messages(stage: Stage, queue: str = "embed") -> list[dict[str, object]]:
+    """What waits in a queue, the next to be taken first."""
+    bodies = [base64.b64decode(json.loads(raw)["body"]) for raw in reversed(stage.client.lrange(queue, 0, -1))]
+    return [json.loads(body)[1]["message"] for body in bodies]
+
+
+def _step_until_sent(reconciler: Reconciler, stage: Stage, queue: str = "embed", count: int = 1) -> None:
+    def sent() -> bool:
+        reconciler.step()
+        return bool(stage.client.llen(queue) == count)
+
+    wait_until(sent, 20, "it is sent again")
+
+
+# Election
+
+
+def test_one_worker_reconciles(fresh: FreshJob) -> None:
+    """The others look at nothing until it resigns, or its lease is over."""
+    fresh.add()
+    first, second = _reconciler(fresh.stage, LONG_S, "w"), _reconciler(fresh.stage, MOMENT_S, "v")
+    first.step()
+    lock = f"{PREFIX}reconciler:"
+    assert fresh.client.get(lock) == b"w"
+    for _ in range(3):
+        second.step()
+    second.resign()
+    assert fresh.client.get(lock) == b"w"
+    assert not second._suspects
+    fresh.client.pexpire(lock, 1000)
+    first.step()
+    assert fresh.client.pttl(lock) > 1000 * LONG_S / 2
+    first.resign()
+    assert not fresh.client.exists(lock)
+    _step_until_sent(second, fresh.stage)
+
+
+def test_its_lock_runs_out(fresh: FreshJob) -> None:
+    """Where it dies, another takes over after a lease."""
+    _reconciler(fresh.stage, LONG_S).step()
+    assert 0 < fresh.client.pttl(f"{PREFIX}reconciler:") <= 1000 * LONG_S
+
+
+# Batches
+
+
+def test_a_lost_batch_is_sent_with_its_new_number(fresh: FreshJob) -> None:
+    """Not at the first look; then once."""
+    fresh.add(0, "a.jpg", "b.jpg")
+    reconciler = _reconciler(fresh.stage)
+    reconciler.step()
+    assert _messages(fresh.stage) == []
+    _step_until_sent(reconciler, fresh.stage)
+    expected = {"version": 1, "job": "j", "uid": fresh.uid, "batch": 0, "send": 2, "images": ["a.jpg", "b.jpg"]}
+    assert _messages(fresh.stage) == [expected]
+    with pytest.raises(AssertionError, match="not within"):
+        wait_until(lambda: reconciler.step() or fresh.client.llen("embed") != 1, 10 * MOMENT_S, "it is sent twice")
+
+
+def test_what_was_just_popped_has_a_third_of_a_lease(fresh: FreshJob) -> None:
+    """It looks lost until its worker takes it."""
+    fresh.add()
+    reconciler = _reconciler(fresh.stage, LONG_S)
+    for _ in range(3):
+        reconciler.step()
+    assert _messages(fresh.stage) == []
+    assert list(reconciler._suspects) == [(fresh.uid, 0, "1")]
+    fresh.take()
+    reconciler.step()
+    assert not reconciler._suspects
+
+
+def test_what_waits_or_is_in_work_or_done_is_left_alone(fresh: FreshJob) -> None:
+    """Each of them by itself."""
+    for batch in range(3):
+        fresh.add(batch)
+    message = EmbedBatch(version=1, job="j", uid=fresh.uid, batch=0, send=1, images=["0.jpg"])
+    send_batch(make_celery(fresh.stage.settings), fresh.stage.settings, "embed", message)
+    fresh.take(1, 2)
+    fresh.take(2, 3)
+    fresh.commit(2)
+    reconciler = _reconciler(fresh.stage)
+    reconciler.step()
+    assert not reconciler._suspects
+    fresh.run_out(1)
+    _step_until_sent(reconciler, fresh.stage, count=2)
+    assert [message["batch"] for message in _messages(fresh.stage)] == [1, 0]
+
+
+def test_jobs_of_other_queues_are_left_to_their_own_workers(fresh: FreshJob) -> None:
+    """Their runtime, folder and time are theirs."""
+    fresh.add()
+    fresh.client.hset(fresh.key(), "queue_prefix", "run-1-")
+    fresh.client.delete(UNFINISHED)  # the index is made from the record
+    reconciler = _reconciler(fresh.stage)
+    reconciler.step()
+    reconciler.step()
+    assert not reconciler._suspects
+    fresh.client.hset(fresh.key(), "queue_prefix", "")
+    reconciler.step()
+    assert reconciler._suspects
+
+
+def test_a_cancelled_job_is_looked_at_no_more(fresh: FreshJob) -> None:
+    """Nor one that is finished."""
+    fresh.add()
+    fresh.half_cancelled()
+    reconciler = _reconciler(fresh.stage)
+    reconciler.step()
+    assert not reconciler._suspects
+
+
+def test_a_full_server_puts_sending_off(fresh: FreshJob, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is raised; jobs that had no turn keep their place, and once there is room all is sent."""
+    fresh.add()
+    other, job = make_job(fresh.stage, "k")
+    other.add_batch(job.uid, other.attach_producer(job.uid), 0, ["k.jpg"])
+    reconciler = _reconciler(fresh.stage)
+    reconciler.step()
+    fresh.client.config_set("maxmemory", 1)
+    wait_until(lambda: reconciler.step() or "the server is full" in caplog.text, 20, "the server refuses")
+    assert (job.uid, 0, "1") in reconciler._suspects
+    assert fresh.client.llen("embed") == 0
+    fresh.client.config_set("maxmemory", 0)
+    _step_until_sent(reconciler, fresh.stage, count=2)
+    assert {str(message["job"]) for message in _messages(fresh.stage)} == {"j", "k"}
+
+
+# Aggregation
+
+
+def test_a_lost_aggregation_is_sent_again(fresh: FreshJob) -> None:
+    """Not at the first look; while its message waits, once."""
+    fresh.complete()
+    reconciler = _reconciler(fresh.stage)
+    reconciler.step()
+    assert _messages(fresh.stage, "aggregate") == []
+    _step_until_sent(reconciler, fresh.stage, "aggregate")
+    assert _messages(fresh.stage, "aggregate") == [{"version": 1, "job": "j", "uid": fresh.uid}]
+    with pytest.raises(AssertionError, match="not within"):
+        wait_until(lambda: reconciler.step() or fresh.client.llen("aggregate") != 1, 10 * MOMENT_S, "it is sent twice")
+
+
+@pytest.mark.parametrize("why", ["claimed", "waiting", "not sealed", "not complete", "has a problem"])
+def test_no_aggregation_is_sent_without_need(fresh: FreshJob, why: str) -> None:
+    """While somebody writes, while the message waits, before the end, and where it went wrong for a known reason."""
+    if why == "not complete":
+        fresh.add()
+        assert fresh.seal() is False
+        fresh.take()
+    elif why == "not sealed":
+        fresh.take(0, fresh.add())
+        fresh.commit()
+    else:
+        fresh.complete()
+    if why == "claimed":
+        assert fresh.record.claim_aggregation("w/9", LONG_S)
+    if why == "waiting":
+        app = make_celery(fresh.stage.settings)
+        send_aggregate(app, "aggregate", Aggregate(version=1, job="j", uid=fresh.uid))
+    if why == "has a problem":
+        fresh.record.note_problem(fresh.uid, "disk full")
+    reconciler = _reconciler(fresh.stage)
+    reconciler.step()
+    assert not reconciler._suspects
+    assert fresh.client.llen("aggregate") == (why == "waiting")

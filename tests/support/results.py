@@ -1,0 +1,19 @@
+"""What a results folder holds, for comparisons."""
+
+import csv
+import json
+from pathlib import Path
+
+RESULT_COLUMNS = ("image", "path", "outcome", "error", "faces", "same_as", "width", "height")
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def result_bytes(folder: Path) -> dict[str, bytes]:
+    """What is promised to be the same to the last byte."""
+    images = [[row[column] for column in RESULT_COLUMNS] for row in rows_of(folder / "images.csv")]
+    files = {name: (folder / name).read_bytes() for name in ("embeddings.npy", "distances.npy", "faces.csv")}
+    return files | {"images.csv": json.dumps(images).encode()}

@@ -1,0 +1,105 @@
+"""A server of its own for a test, with the workers and commands that use it."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from producer.local.redis_server import EmbeddedServer
+from shared.config.settings import Settings
+from shared.store.redis_client import connect
+
+ROOT = Path(__file__).parents[2]
+
+
+def wait_until(condition: Callable[[], object], timeout_s: float = 60.0, what: str = "condition") -> None:
+    """Returns as soon as the condition holds; fails after the timeout."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
+        time.sleep(0.05)
+
+
+class Stage:
+    """A server of its own, and commands and workers that use it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.server = EmbeddedServer(folder / "server")
+        self.server.start()
+        self.results = folder / "results"
+        self.environment = os.environ | {
+            "REDIS_URL": self.server.url,
+            "FACEQUEUE_RESULTS_DIR": str(self.results),
+            "FACEQUEUE_STATE_DIR": str(folder / "state"),
+            "FACEQUEUE_LEASE_S": "3",
+            "FACEQUEUE_CACHE_TTL_S": "0",
+            "FACEQUEUE_WORKER_TIMEOUT_S": "30",
+            "PYTHONPATH": str(ROOT),
+        }
+        self.settings = Settings(_env_file=None, redis_url=self.server.url, lease_s=3, results_dir=self.results)
+        self.client = connect(self.settings)
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def producer(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Runs `python -m producer ...` to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "producer", *arguments],
+            env=self.environment | environment, capture_output=True, text=True, timeout=120, cwd=self.folder,
+        )  # fmt: skip
+
+    def spawn(self, *arguments: str, log: str = "process.log", **environment: str) -> subprocess.Popen[bytes]:
+        """Starts `python -m ...` in the background."""
+        with (self.folder / log).open("ab") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-m", *arguments], env=self.environment | environment, stdin=subprocess.DEVNULL,
+                stdout=file, stderr=file, start_new_session=True, cwd=self.folder,
+            )  # fmt: skip
+        self.processes.append(process)
+        return process
+
+    def worker(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
+        """Starts a worker; returns when it is ready."""
+        before = self.log("worker.log").count(" ready.")
+        process = self.spawn("worker", *arguments, log="worker.log", **environment)
+        wait_until(
+            lambda: self.log("worker.log").count(" ready.") > before or process.poll() is not None, 120, "worker ready"
+        )
+        assert process.poll() is None, self.log("worker.log")
+        return process
+
+    def log(self, name: str) -> str:
+        """What a background process has written so far."""
+        path = self.folder / name
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def restart_server(self, *, killed: bool = True) -> None:
+        """Ends the server, with SIGKILL or in good order, and starts it again on its data."""
+        if killed:
+            self.server.kill()
+        else:
+            self.server.stop()
+        self.server.start()
+
+    @staticmethod
+    def free_port() -> int:
+        """A port on loopback that nobody listens on just now."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return int(probe.getsockname()[1])
+
+    def close(self) -> None:
+        """Ends everything that was started."""
+        for process in self.processes:
+            if process.poll() is None:
+                process.terminate()
+        for process in self.processes:
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, 9)
+                process.wait()
+        self.server.stop()

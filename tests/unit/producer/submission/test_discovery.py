@@ -1,0 +1,141 @@
+"""The walk: stable, streaming, nothing hidden, nothing lost."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from producer.submission.discovery import find_images, order_key
+from shared.domain.errors import LinkedFolder, OutsideDataRoot
+from shared.domain.paths import printable, resolve_inside
+from tests.support.deep_folders import nest
+
+
+def _make(root: Path, *paths: str) -> None:
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text("x")
+
+
+def test_files_come_before_subdirectories_and_both_are_sorted(tmp_path: Path) -> None:
+    """The order is that of the bytes, whatever the file system gives."""
+    _make(tmp_path, "b.jpg", "a/z.jpg", "a/b/c.jpg", "a-b/q.jpg", "Z.jpg", "é.jpg")
+    found = list(find_images(tmp_path))
+    assert found == ["Z.jpg", "b.jpg", "é.jpg", "a/z.jpg", "a/b/c.jpg", "a-b/q.jpg"]
+    assert sorted(found, key=order_key) == found
+
+
+def test_hidden_and_special_files_are_left_out(tmp_path: Path) -> None:
+    """Hidden files and folders, pipes, and links to these; a link to a file counts."""
+    _make(tmp_path, "a.jpg", ".hidden.jpg", ".cache/b.jpg", "d/c.jpg")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "a.jpg")
+    (tmp_path / "link-to-pipe.jpg").symlink_to(tmp_path / "pipe.jpg")
+    assert list(find_images(tmp_path)) == ["a.jpg", "link.jpg", "d/c.jpg"]
+
+
+def test_a_link_to_a_folder_stands_for_its_files_once(tmp_path: Path) -> None:
+    """Wherever it leads, also in a circle: it is listed, not followed, and the walk goes on before and behind it."""
+    _make(tmp_path, "outside/o.jpg", "root/a.jpg", "root/b/in.jpg", "root/d/in.jpg")
+    root = tmp_path / "root"
+    (root / "c").symlink_to(tmp_path / "outside")
+    (root / "b" / "circle").symlink_to(root)
+    (root / "b" / "inside").symlink_to(root / "d")
+    (root / ".hidden").symlink_to(root / "d")
+    expected = ["a.jpg", "b/in.jpg", "b/circle/", "b/inside/", "c/", "d/in.jpg"]
+    assert list(find_images(root)) == expected
+    assert sorted(expected, key=order_key) == expected
+    for k, path in enumerate(expected):
+        assert list(find_images(root, after=path)) == expected[k + 1 :]
+    for path in ("b/circle/", "b/inside/", "c/"):
+        with pytest.raises(LinkedFolder, match="a link to a folder"):
+            resolve_inside(root, path)
+
+
+def test_folders_are_nested_as_deep_as_they_like(deep: Path) -> None:
+    """1,200 levels, beyond the depth to which Python calls itself; from the middle too."""
+    nest(deep, "d", 1200)
+    _make(deep, "e/x.jpg")
+    expected = ["d/" * 1200 + "in.jpg", "e/x.jpg"]
+    assert list(find_images(deep)) == expected
+    assert list(find_images(deep, after="d/" * 600 + "b.jpg")) == expected
+    assert list(find_images(deep, after=expected[0])) == expected[1:]
+
+
+def test_a_path_longer_than_the_system_takes_is_listed(deep: Path) -> None:
+    """The folder whose path is too long stands for what is in it; its neighbors are found."""
+    nest(deep, "n" * 200, 30)
+    _make(deep, "z/x.jpg")
+    folder, neighbor = find_images(deep)
+    assert neighbor == "z/x.jpg"
+    assert folder.endswith("/") and len(str(deep)) + len(folder) > 4000
+    with pytest.raises(OSError, match="too long"):
+        resolve_inside(deep, folder).stat()
+
+
+def test_the_walk_goes_on_behind_any_path(tmp_path: Path) -> None:
+    """From every point, exactly the rest."""
+    _make(tmp_path, "a.jpg", "b/a.jpg", "b/c/d.jpg", "b/e.jpg", "bb/a.jpg", "c/x.jpg")
+    everything = list(find_images(tmp_path))
+    for k, path in enumerate(everything):
+        assert list(find_images(tmp_path, after=path)) == everything[k + 1 :]
+
+
+def test_the_walk_goes_on_behind_a_path_that_is_gone(tmp_path: Path) -> None:
+    """The last recorded file may have been removed meanwhile."""
+    _make(tmp_path, "a.jpg", "b/a.jpg", "c/x.jpg")
+    assert list(find_images(tmp_path, after="b/zzz.jpg")) == ["c/x.jpg"]
+    assert list(find_images(tmp_path, after="aa/q.jpg")) == ["b/a.jpg", "c/x.jpg"]
+
+
+def test_a_name_that_is_not_utf8_is_escaped_and_not_lost(tmp_path: Path) -> None:
+    """It can be opened by the path that was found, and printed."""
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.jpg")).write_text("x")
+    (found,) = find_images(tmp_path)
+    assert (tmp_path / found).read_text() == "x"
+    assert printable(found) == "\\xff.jpg"
+
+
+def test_what_cannot_be_opened_is_listed_all_the_same(tmp_path: Path) -> None:
+    """Links in a circle and to nothing; a folder that may not be listed stands for its files, once."""
+    _make(tmp_path, "a.jpg", "locked/in.jpg", "z/in.jpg")
+    (tmp_path / "circle.jpg").symlink_to("circle.jpg")
+    (tmp_path / "nothing.jpg").symlink_to("gone.jpg")
+    expected = ["a.jpg", "circle.jpg", "nothing.jpg", "locked/", "z/in.jpg"]
+    real, refused = os.scandir, tmp_path / "locked"
+
+    def scandir(folder: Path) -> object:
+        if Path(folder) == refused:  # root may list every folder, so that permissions would not do
+            raise PermissionError(13, "Permission denied", str(folder))
+        return real(folder)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "scandir", scandir)
+        found = list(find_images(tmp_path))
+        assert found == expected
+        for k, path in enumerate(found):
+            assert list(find_images(tmp_path, after=path)) == expected[k + 1 :]
+    assert list(find_images(tmp_path, after="locked/")) == ["locked/in.jpg", "z/in.jpg"]
+    with pytest.raises(OSError, match="symbolic links"):
+        resolve_inside(tmp_path, "circle.jpg")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("a\rb", "a\\rb"), ("\x1b[2J", "\\x1b[2J"), ("\x85", "\\x85"), ("\u2028", "\\u2028"), ("é b", "é b")],
+)
+def test_control_characters_are_escaped(name: str, shown: str) -> None:
+    """They would tear tables apart and command terminals."""
+    assert printable(name) == shown
+
+
+@pytest.mark.parametrize("path", ["../outside.jpg", "link.jpg", "folder/up.jpg"])
+def test_nothing_outside_the_data_root_is_opened(tmp_path: Path, path: str) -> None:
+    """Neither by dots nor by symbolic links."""
+    root = tmp_path / "root"
+    _make(tmp_path, "outside.jpg", "root/in.jpg")
+    (root / "link.jpg").symlink_to(tmp_path / "outside.jpg")
+    (root / "folder").symlink_to(tmp_path)
+    assert resolve_inside(root, "in.jpg") == (root / "in.jpg").resolve()
+    with pytest.raises(OutsideDataRoot):
+        resolve_inside(root, path if path != "folder/up.jpg" else "folder/outside.jpg")

@@ -1,0 +1,240 @@
+"""Neighbours and groups of faces, against answers found another way; and the commands that show them."""
+
+import csv
+import io
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from producer.cli.commands import main
+from shared.analysis import clustering as grouping
+from shared.analysis.calibration import SAME_PERSON, same_person_threshold
+from shared.analysis.clustering import find_groups
+from shared.analysis.neighbors import nearest
+from shared.results.distances import Distances, evenly_spaced
+from tests.support.results_folders import CONTRACT, make_results, people
+
+
+def _brute_force(embeddings: np.ndarray) -> np.ndarray:
+    a = embeddings.astype(np.float64)
+    return np.sqrt(((a[:, None, :] - a[None, :, :]) ** 2).sum(axis=2))
+
+
+@pytest.mark.parametrize("matrix", [True, False])
+def test_neighbours_are_those_of_brute_force(matrix: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With and without distances.npy, and across the borders of blocks."""
+    monkeypatch.setattr("shared.analysis.neighbors.BLOCK_ROWS", 7)
+    monkeypatch.setattr("shared.analysis.neighbors.BLOCK_COLUMNS", 11)
+    monkeypatch.setattr("shared.results.distances.BLOCK_ROWS", 7)
+    embeddings = people(10, 5)
+    expected = _brute_force(embeddings)
+    distances = Distances(embeddings, expected.astype(np.float32) if matrix else None)
+    rows, found = nearest(distances, np.arange(50), 6)
+    np.fill_diagonal(expected, np.inf)
+    assert (rows == np.argsort(expected, axis=1, kind="stable")[:, :6]).all()
+    assert np.abs(found - np.sort(expected, axis=1)[:, :6]).max() < 1e-6
+
+
+@pytest.mark.parametrize("columns", [1, 3, 1000])
+@pytest.mark.parametrize("count", [1, 4, 7, 29])
+def test_nearest_faces_do_not_depend_on_the_blocks(columns: int, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks that bring nothing nearer, blocks smaller than the answer, faces as near as each other in different blocks."""
+    monkeypatch.setattr("shared.analysis.neighbors.BLOCK_COLUMNS", columns)
+    embeddings = np.tile(people(10, 1), (3, 1))
+    matrix = Distances(embeddings).among(np.arange(30))
+    some = np.array([17, 0, 29])
+    expected = matrix[some].copy()
+    expected[np.arange(3), some] = np.inf
+    rows, found = nearest(Distances(embeddings, matrix), some, count)
+    assert (rows == np.argsort(expected, axis=1, kind="stable")[:, :count]).all()
+    assert (found == np.sort(expected, axis=1)[:, :count]).all()
+
+
+def test_equally_near_faces_come_in_the_order_of_their_rows() -> None:
+    """Also where there are more of them than are asked for; a face is never its own neighbour."""
+    same = np.tile(people(1, 1), (5, 1))
+    rows, found = nearest(Distances(same), np.arange(5), 3)
+    assert rows.tolist() == [[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2], [0, 1, 2]]
+    assert found.max() < 1e-7
+
+
+@pytest.mark.parametrize(("count", "expected"), [(0, (0, 0)), (1, (1, 0)), (2, (2, 1))])
+def test_there_are_no_more_neighbours_than_other_faces(count: int, expected: tuple[int, int]) -> None:
+    """A job of no face or of one has no neighbours, and no error."""
+    rows, _ = nearest(Distances(people(1, max(count, 1))[:count]), np.arange(count), 10)
+    assert rows.shape == expected
+
+
+def test_distances_among_some_are_exactly_symmetric_and_0_to_oneself() -> None:
+    """As distances.npy is, and the same as there."""
+    embeddings = people(4, 5)
+    distances = Distances(embeddings)
+    some = np.array([3, 0, 17])
+    found = distances.among(some)
+    assert (found == found.T).all() and (np.diag(found) == 0).all()
+    assert np.abs(found - _brute_force(embeddings)[np.ix_(some, some)]).max() < 1e-6
+
+
+def test_people_are_found_largest_group_first() -> None:
+    """Five of one person, three of another, one alone; in the order of their first face where sizes are equal."""
+    embeddings = np.concatenate([people(1, 3, 1), people(1, 5, 2), people(1, 1, 3), people(1, 3, 4)])
+    found = find_groups(Distances(embeddings), SAME_PERSON)
+    assert found.members == [[3, 4, 5, 6, 7], [0, 1, 2], [9, 10, 11], [8]]
+    assert found.alone == [8]
+
+
+def test_a_chain_of_faces_is_no_person() -> None:
+    """Each is near the next, the ends are far apart: connected components would make one group of them."""
+    angles = np.deg2rad(np.arange(0, 150, 25))
+    chain = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    steps = np.linalg.norm(np.diff(chain, axis=0), axis=1)
+    found = find_groups(Distances(chain), 0.6)
+    assert steps.max() < 0.6 and len(found.members) > 1
+
+
+def test_many_faces_are_grouped_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above the limit, linkage among near neighbours: it says so, and finds the same people where they are distinct."""
+    distances = Distances(people(60, 9, spread=0.4))
+    expected = find_groups(distances, SAME_PERSON)
+    monkeypatch.setattr(grouping, "MAX_LINKED_FACES", 100)
+    found = find_groups(distances, SAME_PERSON)
+    assert found.members == expected.members and len(found.people) == 60
+    assert "nearest" in found.method and "nearest" not in expected.method
+
+
+@pytest.mark.parametrize("limit", [10_000, 10])
+def test_groups_are_the_same_every_time(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of faces with no people in them, and of faces that are equal."""
+    monkeypatch.setattr(grouping, "MAX_LINKED_FACES", limit)
+    embeddings = np.concatenate([people(300, 1, 5), np.tile(people(1, 1, 6), (20, 1))])
+    found = [find_groups(Distances(embeddings), 1.3).members for _ in range(3)]
+    assert found[0] == found[1] == found[2]
+    assert sorted(face for group in found[0] for face in group) == list(range(320))
+
+
+def test_a_sample_is_spread_evenly() -> None:
+    """First and last included, none twice."""
+    assert evenly_spaced(5, 10).tolist() == [0, 1, 2, 3, 4]
+    chosen = evenly_spaced(99_999, 1000)
+    assert len(set(chosen.tolist())) == 1000 and chosen[0] == 0 and chosen[-1] == 99_998
+
+
+def test_the_threshold_belongs_to_one_contract() -> None:
+    """Backend and versions in the summary do not matter; other weights, margins or detectors do."""
+    contract = CONTRACT.as_dict()
+    assert same_person_threshold(contract | {"backend": "openvino 1"}) == SAME_PERSON
+    assert same_person_threshold(contract | {"faces": "center", "mode": "exact"}) == SAME_PERSON
+    for change in (
+        {"margin_px": 14},
+        {"weights": "vggface2"},
+        {"faces": "all"},
+        {"mirror": True},
+        {"pipeline_version": 2},
+    ):
+        assert same_person_threshold(contract | change) is None, change
+    assert same_person_threshold({}) is None
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """A results folder: job `trip`, three people, four photographs of each; `both.jpg` shows two of them."""
+    embeddings = people(3, 4)
+    paths = [f"{name}/{k}.jpg" for name in ("ann", "bob", "cy") for k in range(4)]
+    paths[0] = paths[4] = "both.jpg"
+    bad = {"image": 99, "path": "broken.jpg", "outcome": "unreadable", "error": "empty file"}
+    make_results(tmp_path / "trip", paths, embeddings, more=[bad])
+    return tmp_path
+
+
+def _run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["producer", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(str(ended.value.code))
+
+
+def test_neighbours_as_csv(results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every face of an image has its own."""
+    assert _run(monkeypatch, "neighbors", "trip", "both.jpg", "-k", "3", "--csv", "--results", str(results)) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [(row["face"], row["rank"]) for row in rows] == [(face, rank) for face in "04" for rank in "123"]
+    assert {row["neighbor_path"] for row in rows[:3]} == {"ann/1.jpg", "ann/2.jpg", "ann/3.jpg"}
+    assert {row["neighbor"] for row in rows[3:]} == {"5", "6", "7"}
+    matrix = np.load(results / "trip" / "distances.npy")
+    assert all(abs(float(row["distance"]) - matrix[int(row["face"]), int(row["neighbor"])]) < 1e-4 for row in rows)
+
+
+def test_neighbours_as_a_table_without_a_matrix(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The end of a path is enough where one image has it."""
+    (results / "trip" / "distances.npy").unlink()
+    assert _run(monkeypatch, "neighbors", "trip", "1.jpg", "--results", str(results)) == 2
+    assert "3 images end in 1.jpg: ann/1.jpg, bob/1.jpg, cy/1.jpg." in capsys.readouterr().err
+    assert _run(monkeypatch, "neighbors", "trip", "cy/1.jpg", "-k", "2", "--results", str(results)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "cy/1.jpg: 1 face" and lines[1].split() == ["face", "rank", "neighbor", "distance", "path"]
+    assert len(lines) == 4 and all("cy/" in line for line in lines[2:])
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        ("bob/11.jpg", "No image bob/11.jpg in trip. Close to it: bob/1.jpg"),
+        ("elsewhere/bothh.jpg", "Close to it: both.jpg"),
+        ("zzz", "images.csv lists those that there are"),
+        ("broken.jpg", "broken.jpg has no face to compare: unreadable (empty file)."),
+    ],
+)
+def test_an_image_that_is_not_there_names_close_ones(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], image: str, message: str
+) -> None:
+    """Exit code 2 and one line."""
+    assert _run(monkeypatch, "neighbors", "trip", image, "--results", str(results)) == 2
+    error = capsys.readouterr().err
+    assert message in error and "Traceback" not in error
+
+
+@pytest.mark.parametrize("job", ["trap", "../trip", ".", "trip/"])
+def test_an_unknown_job_names_those_that_are_there(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], job: str
+) -> None:
+    """And nothing outside the results folder is looked at."""
+    (results / "inner").mkdir()
+    code = _run(monkeypatch, "groups", job, "--results", str(results / "inner" if ".." in job else results))
+    assert code == (0 if job == "trip/" else 2)
+    if code:
+        assert "No results of a job" in capsys.readouterr().err
+
+
+def test_groups_as_csv_hold_every_face_once(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those on their own are groups of one."""
+    assert _run(monkeypatch, "groups", "trip", "--csv", "--results", str(results)) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [(row["group"], row["faces"], row["face"]) for row in rows] == [
+        (str(1 + face // 4), "4", str(face)) for face in range(12)
+    ]
+    assert rows[4]["path"] == "both.jpg"
+
+
+def test_groups_as_a_table(results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the threshold that they were made with."""
+    assert _run(monkeypatch, "groups", "trip", "--threshold", "0.1", "--results", str(results)) == 0
+    assert "0 groups of two faces and more, 12 faces alone, at a distance of 0.1." in capsys.readouterr().out
+
+
+def test_another_contract_has_no_threshold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is not made up; one that is given is used, with a word that it is not calibrated."""
+    contract = CONTRACT.as_dict() | {"weights": "own-x", "weights_sha256": "0" * 64}
+    make_results(tmp_path / "j", ["a.jpg", "b.jpg"], people(1, 2), contract=contract)
+    assert _run(monkeypatch, "groups", "j", "--results", str(tmp_path)) == 2
+    assert "No threshold is calibrated" in capsys.readouterr().err
+    assert _run(monkeypatch, "groups", "j", "--threshold", "1", "--csv", "--results", str(tmp_path)) == 0
+    said = capsys.readouterr()
+    assert "not calibrated" in said.err and said.out.splitlines()[1:] == ["1,2,0,a.jpg", "1,2,1,b.jpg"]

@@ -1,0 +1,99 @@
+"""A job's contract comes from a server that others can write to: nothing in it is taken on trust."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from producer.cli.commands import _contract
+from shared.domain.contract import KNOWN_WEIGHTS, Contract, own_weights_name
+from shared.domain.errors import ContractError
+
+GOOD = Contract(
+    faces="all", mode="exact", margin_px=14, weights="casia-webface", weights_sha256=KNOWN_WEIGHTS["casia-webface"]
+)
+
+
+def test_a_contract_comes_back_from_json_as_it_was() -> None:
+    """The thresholds too, which JSON holds as a list."""
+    assert Contract.from_dict(json.loads(json.dumps(GOOD.as_dict()))) == GOOD
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("weights", "../../../etc/passwd"),
+        ("weights", "/etc/passwd"),
+        ("weights", "--help"),
+        ("weights", ".hidden"),
+        ("weights", ""),
+        ("weights", "mine\n"),
+        ("weights", "m\x00ine"),
+        ("weights", "\ud800"),
+        ("weights", "x" * 101),
+        ("weights", None),
+        ("weights_sha256", "0" * 63),
+        ("weights_sha256", "A" * 64),
+        ("weights_sha256", "0" * 64 + "\n"),
+        ("weights_sha256", "../" + "0" * 61),
+        ("faces", "some"),
+        ("mode", ["fast"]),
+        ("margin_px", -1),
+        ("margin_px", 121),
+        ("margin_px", "14"),
+        ("margin_px", 14.0),
+        ("margin_px", True),
+        ("mirror", 1),
+        ("detector", 5),
+        ("min_face_px", "20"),
+        ("thresholds", [0.6, 0.7]),
+        ("thresholds", [0.6, 0.7, "0.7"]),
+        ("thresholds", [0.6, 0.7, float("nan")]),
+        ("thresholds", 5),
+        ("pyramid_factor", None),
+        ("pyramid_factor", float("inf")),
+        ("crop_px", {}),
+        ("pipeline_version", "1"),
+    ],
+)
+def test_a_wrong_value_is_refused_in_a_line(field: str, value: Any) -> None:
+    """The line names the field, and nothing of the value gets into it."""
+    with pytest.raises(ContractError) as refused:
+        Contract.from_dict(GOOD.as_dict() | {field: value})
+    assert str(refused.value).isprintable()
+    assert field in str(refused.value) or value == "\ud800"  # which is no JSON at all
+
+
+@pytest.mark.parametrize("field", sorted(GOOD.as_dict()))
+def test_a_missing_field_is_refused(field: str) -> None:
+    """Also one with a default: the job may have been made with another."""
+    values = GOOD.as_dict()
+    del values[field]
+    with pytest.raises(ContractError, match=f"no {field}"):
+        Contract.from_dict(values)
+
+
+@pytest.mark.parametrize("values", [GOOD.as_dict() | {"colour\n": 1}, [], None, "contract", 7])
+def test_what_is_no_contract_is_refused(values: Any) -> None:
+    """An unknown field, or no object at all."""
+    with pytest.raises(ContractError) as refused:
+        Contract.from_dict(values)
+    assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize("stem", ["casia-webface", "vggface2", "mine", "-rf", "ma\nfoto été", "x" * 250])
+def test_weights_of_ones_own_have_a_name_of_their_own(stem: str, tmp_path: Path) -> None:
+    """Whatever the file is called, it is not taken for built-in weights, and workers accept the name."""
+    path = tmp_path / f"{stem}.pt"
+    path.write_bytes(b"weights")
+    contract = _contract("largest", False, 32, False, str(path))
+    assert contract.weights not in KNOWN_WEIGHTS
+    assert contract.weights.startswith("own-")
+    assert Contract.from_dict(contract.as_dict()) == contract
+
+
+def test_a_plain_name_can_be_recognised() -> None:
+    """The file's name, where it has only allowed characters."""
+    assert own_weights_name("casia-webface") == "own-casia-webface"
+    assert own_weights_name("a b") == "own-a_b"

@@ -1,0 +1,52 @@
+"""Messages are checked field by field."""
+
+import pytest
+
+from shared.domain.errors import BadMessage, WrongUsage
+from shared.domain.job_names import check_job_name
+from shared.domain.paths import pack_paths, unpack_paths
+from shared.messaging.messages import EmbedBatch, parse_message
+
+GOOD = {"version": 1, "job": "photos-1", "uid": "0" * 32, "batch": 0, "send": 1, "images": ["a/b.jpg"]}
+
+
+def test_a_good_message_passes() -> None:
+    """And says in a line what it is."""
+    message = parse_message(EmbedBatch, GOOD)
+    assert message.describe() == "job=photos-1 batch=0 images=1"
+    assert message.task_id == "photos-1:0:1"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": 2}, {"version": "1"}, {"job": "../x"}, {"job": "a/b"}, {"batch": -1}, {"batch": "0"}, {"images": []},
+        {"images": ["/etc/passwd"]}, {"images": ["a/../../b"]}, {"images": [7]}, {"images": ["a\0b"]}, {"extra": 1},
+        {"images": ["a\ud800.jpg"]}, {"images": ["\udc7f"]}, {"uid": "../../x"}, {"uid": "A" * 32}, {"uid": "0" * 32 + "\n"},
+    ],
+)  # fmt: skip
+def test_a_bad_message_is_refused_in_words(change: dict[str, object]) -> None:
+    """Wrong version, wrong types, unknown fields, paths that climb out or name no file, a uid that is none."""
+    with pytest.raises(BadMessage):
+        parse_message(EmbedBatch, GOOD | change)
+
+
+@pytest.mark.parametrize("body", [None, [], "x", {}, {k: v for k, v in GOOD.items() if k != "uid"}])
+def test_anything_else_is_refused(body: object) -> None:
+    """Missing fields, and bodies that are no messages at all."""
+    with pytest.raises(BadMessage):
+        parse_message(EmbedBatch, body)
+
+
+def test_paths_that_are_not_utf8_survive() -> None:
+    """Surrogates stand for their bytes, in messages and in the record."""
+    paths = ["ordinary.jpg", "b\udcff.jpg"]
+    assert unpack_paths(pack_paths(paths)) == paths
+    assert parse_message(EmbedBatch, GOOD | {"images": paths}).images == paths
+
+
+@pytest.mark.parametrize("name", ["", ".hidden", "a b", "x" * 101, "a/b"])
+def test_names_that_cannot_name_a_folder(name: str) -> None:
+    """They are wrong usage."""
+    with pytest.raises(WrongUsage):
+        check_job_name(name)

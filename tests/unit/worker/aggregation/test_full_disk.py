@@ -1,0 +1,160 @@
+"""Results on a disk that fills up: a clear error or no matrix, never a dead process and never less than before.
+
+The disk is a real one of some MiB: a tmpfs in a mount namespace of its own.
+"""
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from shutil import which
+
+import numpy as np
+import pytest
+
+from shared.domain.errors import ResultsError
+from shared.domain.outcomes import Outcome
+from tests.support.stage import ROOT
+from tests.unit.worker.aggregation.test_results_writer import _block, _job, _write
+from worker.aggregation.array_file import new_array
+from worker.aggregation.results_writer import write_results
+from worker.batch_result import Block, ImageRecord
+
+MIB = 2**20
+FACES = 1500  # a matrix of 8.6 MiB
+
+
+def _on_small_disk(folder: Path, mib: int, story: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Runs `story` of this module in a process that sees a disk of so many MiB at `folder`."""
+    namespace = ["unshare", "--mount"] + ([] if os.geteuid() == 0 else ["--user", "--map-root-user"])
+    mount = f'mount -t tmpfs -o size={mib}m none "{folder}"'
+    if which("unshare") is None or subprocess.run([*namespace, "sh", "-c", mount], capture_output=True).returncode:
+        pytest.skip("no mount namespace here: root, or unprivileged user namespaces, are needed for a disk of its own")
+    code = f"from {__name__} import *; from pathlib import Path; {story}(Path({str(folder)!r}), *{arguments!r})"
+    return subprocess.run(
+        [*namespace, "sh", "-c", f'{mount} && exec "$@"', "sh", sys.executable, "-c", code],
+        capture_output=True, text=True, timeout=120, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
+def _fill(disk: Path, leave: int) -> None:
+    """Somebody else's data take all the room but `leave` bytes."""
+    with (disk / "filler").open("wb", buffering=0) as file:
+        size = 0
+        try:
+            while True:
+                size += file.write(bytes(4096))
+        except OSError as error:
+            assert error.errno == errno.ENOSPC
+        file.truncate(size - leave)
+
+
+def _block_on_a_filling_disk(disk: Path, leave: int) -> Iterator[bytes]:
+    _fill(disk, leave)
+    yield _block(FACES)
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".npy", ".csv")}
+
+
+def a_disk_that_fills(disk: Path, leave: int, without_fallocate: bool) -> None:
+    """Enough room at the start; what is left when the arrays are written is too little."""
+    if without_fallocate:
+        del os.posix_fallocate
+    _write(_job(3), [_block(3)], disk)
+    before = _files(disk / "j")
+    with pytest.raises(ResultsError, match=r"No space left on device.*Nothing is lost.*python -m producer aggregate"):
+        _write(_job(FACES), _block_on_a_filling_disk(disk, leave), disk)
+    assert _files(disk / "j") == before
+    assert {path.name for path in disk.iterdir()} == {"j", "filler"}
+    (disk / "filler").unlink()
+    _write(_job(FACES), [_block(FACES)], disk)
+    assert np.load(disk / "j" / "distances.npy").shape == (FACES, FACES)
+
+
+def a_disk_that_fills_under_auto(disk: Path) -> None:
+    """There is no matrix before, so none is lost."""
+    summary = _write(_job(FACES, "auto"), _block_on_a_filling_disk(disk, 4 * MIB), disk)
+    assert "are free in" in summary["distances"]["reason"]
+    assert not (disk / "j" / "distances.npy").exists()
+
+
+def a_retry_beside_a_matrix(disk: Path, mended: bool) -> None:
+    """There is room for one matrix, and not for a second one beside it."""
+    images = [ImageRecord(path=f"{k}.jpg", outcome=Outcome.OK, faces=[[0, 0, 9, 9, 1]]) for k in range(FACES)]
+    bad = ImageRecord(path="bad.jpg", outcome=Outcome.UNREADABLE, error="damaged")
+    whole = Block.unpack(_block(FACES))
+    first = replace(whole, images=[*images, bad])
+    job = replace(_job(FACES, "auto"), images=FACES + 1)
+    _write(job, [first.pack()], disk)
+    before = _files(disk / "j")
+    again = replace(bad, outcome=Outcome.OK, error="", faces=[[0, 0, 9, 9, 1]]) if mended else bad
+    block = replace(whole, images=[again], embeddings=np.full((int(mended), 512), 0.5, np.float32))
+
+    def retry() -> None:
+        write_results(
+            replace(job, faces=FACES + int(mended), retries=1), [block.pack()], {FACES: "bad.jpg"}, disk,
+            resources=dict, threads=1, distances_max_bytes=2**30, may_publish=lambda: True,
+        )  # fmt: skip
+
+    if not mended:
+        retry()
+        assert _files(disk / "j") == before
+        assert (disk / "j" / "distances.npy").stat().st_nlink == 1
+        return
+    with pytest.raises(ResultsError, match=r"no room for the distances.*left as they are.*remove that distances\.npy"):
+        retry()
+    assert _files(disk / "j") == before
+    assert [path.name for path in disk.iterdir()] == ["j"]
+    (disk / "j" / "distances.npy").unlink()
+    retry()
+    assert len(np.load(disk / "j" / "embeddings.npy")) == FACES + 1
+
+
+@pytest.mark.parametrize("without_fallocate", [False, True])
+@pytest.mark.parametrize("leave", [0, 4 * MIB])
+def test_a_disk_that_fills_up_is_an_error_that_says_so(tmp_path: Path, leave: int, without_fallocate: bool) -> None:
+    """Not a SIGBUS: what was there stays, nothing is left behind, and after making room the same writes the results."""
+    done = _on_small_disk(tmp_path, 40, "a_disk_that_fills", leave, without_fallocate)
+    assert done.returncode == 0, f"{done.returncode}: {done.stderr[-2000:]}"
+
+
+def test_auto_leaves_the_matrix_out_where_the_disk_fills_up(tmp_path: Path) -> None:
+    """Also when there was room for it at the start; the summary says why."""
+    done = _on_small_disk(tmp_path, 40, "a_disk_that_fills_under_auto")
+    assert done.returncode == 0, f"{done.returncode}: {done.stderr[-2000:]}"
+
+
+@pytest.mark.parametrize("mended", [False, True])
+def test_a_retry_never_costs_the_matrix(tmp_path: Path, mended: bool) -> None:
+    """Without room for a second one it is kept where no face changed; else the retry is refused, and says how to go on."""
+    done = _on_small_disk(tmp_path, 36, "a_retry_beside_a_matrix", mended)
+    assert done.returncode == 0, f"{done.returncode}: {done.stderr[-2000:]}"
+
+
+@pytest.mark.parametrize("system", ["as it is", "macOS", "a file system that cannot"])
+def test_an_array_has_its_room_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str
+) -> None:
+    """All blocks are there, whatever the system offers for that; the bytes are those that `np.save` writes."""
+    if system == "macOS":
+        monkeypatch.delattr(os, "posix_fallocate")
+    elif system != "as it is":
+
+        def refuse(*_: object) -> None:
+            raise OSError(errno.EOPNOTSUPP, "not supported")
+
+        monkeypatch.setattr(os, "posix_fallocate", refuse)
+    shape = (1000, 700)
+    array = new_array(tmp_path / "a.npy", shape)
+    status = (tmp_path / "a.npy").stat()
+    assert status.st_blocks * 512 >= status.st_size >= array.nbytes
+    values = np.arange(array.size, dtype=np.float32).reshape(shape)
+    array[:] = values
+    array.flush()  # type: ignore[attr-defined]
+    np.save(tmp_path / "b.npy", values)
+    assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()

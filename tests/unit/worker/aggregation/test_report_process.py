@@ -1,0 +1,43 @@
+"""The report that the aggregator makes: pictures come from the job's own images, and from inside the data root only."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from PIL import Image
+
+from tests.support.results_folders import SIZE, make_results, people, read_page
+from worker.aggregation.report_process import write_report
+
+
+@pytest.mark.parametrize(
+    ("folder", "inline", "shown"),
+    [
+        ("mine", False, True), ("mine", True, False), ("link", False, False), ("../outside", False, False),
+        ("/outside", False, False), ("circle", False, False), ("none\0such", False, False),
+    ],
+)  # fmt: skip
+def test_pictures_come_from_inside_the_data_root(tmp_path: Path, folder: str, inline: bool, shown: bool) -> None:
+    """Neither a record's folder nor a link leads out of it, and an inline job has no folder here; a report there is anyhow."""
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    for photos in (root, root / "mine", outside):
+        photos.mkdir()
+        Image.new("RGB", SIZE, "red").save(photos / "a.jpg")
+    (root / "link").symlink_to(outside)
+    (root / "circle").symlink_to("circle")
+    results = make_results(tmp_path / "j", ["a.jpg"], people(1, 1), photos=outside)
+    folder = str(outside) if folder == "/outside" else folder
+    job = SimpleNamespace(name="j", options=SimpleNamespace(folder=folder, inline=inline))
+    write_report(job, results, root)  # type: ignore[arg-type]
+    page = read_page(results / "report.html")
+    assert bool(page.all("img")) == shown
+    assert ("No picture of 1 face" in page.text) == (not shown)
+
+
+def test_what_cannot_be_tidied_up_costs_no_job(tmp_path: Path) -> None:
+    """The results are whole before the report is made: a leftover that cannot be removed is no reason to call them failed."""
+    results = make_results(tmp_path / "j", ["a.jpg"], people(1, 1))
+    (results / ".report.html.left").mkdir()
+    job = SimpleNamespace(name="j", options=SimpleNamespace(folder="", inline=True))
+    write_report(job, results, tmp_path)  # type: ignore[arg-type]
+    assert (results / "report.html").is_file()

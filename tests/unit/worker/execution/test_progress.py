@@ -1,0 +1,75 @@
+"""What a worker's main process knows of its children's work."""
+
+import os
+
+import pytest
+
+from worker.execution.progress import Progress, images_stored
+from worker.supervision import readiness as loaded
+from worker.supervision.readiness import count_loaded, note_loaded
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_images_are_counted_by_process_and_stay_when_it_ends() -> None:
+    """The worker's total is that of all processes it ever had; a new process of an old number begins at 0."""
+    progress = Progress()
+    progress.add(7, 16)
+    progress.add(8, 4)
+    progress.add(7, 1)
+    assert (progress.of_process(7), progress.of_process(8), progress.of_process(9)) == (17, 4, 0)
+    progress.keep_only({8})
+    assert (progress.of_process(7), progress.total) == (0, 21)
+
+
+def test_the_speed_is_that_of_the_last_minute() -> None:
+    """Over less while the worker is young; 0 again a minute after the last batch."""
+    clock = _Clock()
+    progress = Progress(clock)
+    clock.now_s += 10
+    progress.add(7, 30)
+    assert progress.images_per_s() == 3.0
+    clock.now_s += 110
+    progress.add(7, 60)
+    assert progress.images_per_s() == 1.0
+    clock.now_s += 61
+    assert progress.images_per_s() == 0.0
+
+
+@pytest.mark.parametrize(
+    ("answer", "images"),
+    [
+        ("'stored: 3 faces, 2 ok'", 2), ("'last: 0 faces, 2 no_face'", 2), ("stored: as it is", 2),
+        ("'done: 3 faces, 2 ok'", 0), ("'not wanted: cancelled'", 0), ("'unknown: 0 faces'", 0), (None, 0), (3, 0),
+    ],
+)  # fmt: skip
+def test_only_committed_batches_count(answer: object, images: int) -> None:
+    """A block that was done before, or that nobody wants, is nobody's progress."""
+    assert images_stored(answer, {"images": ["a.jpg", "b.jpg"]}) == images
+
+
+@pytest.mark.parametrize("message", [None, "text", {}, {"images": 5}])
+def test_a_message_of_any_shape_is_no_trouble(message: object) -> None:
+    """The main process must live on."""
+    assert images_stored("'stored: 1 faces'", message) == 0
+
+
+def test_processes_say_that_they_have_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once each; who is not of the pool has no place to say so."""
+    note_loaded()
+    assert count_loaded([os.getpid()]) == 0
+
+    class _Second:
+        index = 1
+
+    monkeypatch.setattr(loaded, "current_process", _Second)
+    note_loaded()
+    note_loaded()
+    assert count_loaded([os.getpid(), 1]) == 1
+    assert count_loaded([1]) == 0

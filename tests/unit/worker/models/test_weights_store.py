@@ -1,0 +1,371 @@
+"""The converted weights against an independent run of their graph, and what protects them."""
+
+import hashlib
+import http.server
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from shared.config.settings import Settings
+from shared.domain.contract import KNOWN_WEIGHTS
+from shared.domain.errors import ContractError, WeightsError
+from worker.models import loader as models
+from worker.models import weights_store as weights
+from worker.models.frozen_graph import graph_file
+from worker.models.torch_backend import new_resnet
+from worker.vision.face_selection import crop_face
+from worker.vision.mtcnn_cascade import detect_faces
+from worker.vision.pipeline import Networks
+
+NAME = "casia-webface"
+SHA256 = KNOWN_WEIGHTS[NAME]
+
+
+@pytest.fixture
+def crops(sample: Path, networks: Networks) -> np.ndarray:
+    """Real face crops, float32 [n, 3, 160, 160] in 0..255."""
+    found = []
+    for person in ("collins", "hopper"):
+        for variant in ("as-is", "mirrored", "darker"):
+            image = Image.open(sample / person / f"{variant}.jpg").convert("RGB")
+            found.append(crop_face(image, detect_faces(np.asarray(image), networks).boxes[0], 14))
+    return np.stack(found)
+
+
+def test_embeddings_equal_opencvs_run_of_the_graph(crops: np.ndarray, networks: Networks) -> None:
+    """To 1e-5, on real faces."""
+    # OpenCV 5's classic engine takes this graph, its new one does not; and it takes one crop at a time.
+    graph = cv2.dnn.readNetFromTensorflow(str(graph_file()), engine=cv2.dnn.ENGINE_CLASSIC)
+    rows = []
+    for crop in (crops - 127.5) / 128:
+        graph.setInput(crop[None])
+        rows.append(graph.forward()[0].copy())
+    theirs = np.stack(rows)
+    theirs = theirs / np.linalg.norm(theirs, axis=1, keepdims=True)
+    assert np.abs(networks.embed(crops) - theirs).max() < 1e-5
+
+
+def test_torch_gives_the_same_embeddings_and_the_same_bits_in_any_batch(
+    crops: np.ndarray, networks: Networks, tmp_path: Path
+) -> None:
+    """The other backend agrees, and its rows do not depend on their neighbours."""
+    from worker.models.torch_backend import TorchNetworks, export_networks
+
+    export_networks(weights.load_embedder(graph_file(), NAME), tmp_path)
+    by_torch = TorchNetworks(tmp_path, 1, "cpu")
+    together = by_torch.embed(crops)
+    assert np.abs(together - networks.embed(crops)).max() < 1e-5
+    assert np.array_equal(by_torch.embed(crops[2:3])[0], together[2])
+    level = (crops[0][None] / 2).astype(np.float32)
+    np.testing.assert_allclose(by_torch.pnet(level), networks.pnet(level), atol=2e-4)
+
+
+def test_wrong_weights_are_not_loaded(tmp_path: Path) -> None:
+    """The SHA-256 is checked before anything is read from the file."""
+    path = tmp_path / "mine.pt"
+    path.write_bytes(b"not weights")
+    with pytest.raises(WeightsError, match="SHA-256"):
+        weights.find_weights("mine", "0" * 64, Settings(_env_file=None, weights_path=path))
+
+
+def test_a_weights_file_of_ones_own_is_used(tmp_path: Path) -> None:
+    """`--weights path.pt`, with the logits that training leaves in it."""
+    resnet = new_resnet()
+    path = tmp_path / "mine.pt"
+    torch.save(resnet.state_dict() | {"logits.weight": torch.zeros(3, 512), "logits.bias": torch.zeros(3)}, path)
+    embedder = weights.load_embedder(path, "mine")
+    with torch.inference_mode():
+        x = torch.rand(2, 3, 160, 160) * 255
+        assert torch.equal(embedder(x), resnet.eval()((x - 127.5) / 128))
+
+
+@pytest.mark.parametrize(
+    "held", [torch.zeros(3), [torch.zeros(3)], {1: torch.zeros(3)}, {"model": {}}, {"epoch": 3}, 7]
+)
+def test_a_file_that_holds_no_state_dict_is_refused(held: object, tmp_path: Path) -> None:
+    """A line that names the file and says how to save it, not an AttributeError."""
+    path = tmp_path / "mine.pt"
+    torch.save(held, path)
+    with pytest.raises(WeightsError, match=r"mine\.pt holds no .*state_dict\(\)") as refused:
+        weights.load_embedder(path, "own-mine")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("manifest", [None, b"", b"{", b"[]", b"{}", b"\xff", b'{"a.bin": 1}', b'{"gone.bin": "0"}'])
+def test_a_folder_with_a_broken_manifest_is_damaged(manifest: bytes | None, tmp_path: Path) -> None:
+    """Missing, no JSON, not a manifest, or of files that are not there: the same error, never a traceback."""
+    (tmp_path / "a.bin").write_bytes(b"abc")
+    if manifest is not None:
+        (tmp_path / "manifest.json").write_bytes(manifest)
+    with pytest.raises(WeightsError, match=f"damaged. Remove {tmp_path}"):
+        weights.check_prepared(tmp_path)
+
+
+def test_damaged_networks_are_noticed(tmp_path: Path) -> None:
+    """A changed byte in the cache folder is an error that says what to remove."""
+    (tmp_path / "a.bin").write_bytes(b"abc")
+    (tmp_path / "manifest.json").write_text(json.dumps({"a.bin": hashlib.sha256(b"abc").hexdigest()}))
+    weights.check_prepared(tmp_path)
+    (tmp_path / "a.bin").write_bytes(b"abd")
+    with pytest.raises(WeightsError, match="damaged"):
+        weights.check_prepared(tmp_path)
+
+
+@pytest.fixture
+def conversions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the weights converted: into a file, in place of networks."""
+    conversions: list[str] = []
+
+    def export(source: Path, name: str, backend: str, folder: Path) -> None:
+        conversions.append(name)
+        (folder / "net.bin").write_bytes(b"x" * 1000)
+
+    monkeypatch.setattr(weights, "_export", export)
+    return conversions
+
+
+def test_two_processes_may_convert_at_once(tmp_path: Path, conversions: list[str]) -> None:
+    """One converts, the other waits; the folder appears whole."""
+    settings = Settings(_env_file=None, cache_dir=tmp_path)
+    with ThreadPoolExecutor(4) as pool:
+        folders = list(pool.map(lambda _: weights.prepare(NAME, SHA256, "openvino 1", settings), range(4)))
+    assert len(set(folders)) == 1
+    assert len(conversions) == 1
+    weights.check_prepared(folders[0])
+
+
+@pytest.mark.parametrize("victim", ["net.bin", "manifest.json"])
+def test_a_damaged_folder_is_made_again_once(victim: str, tmp_path: Path, conversions: list[str]) -> None:
+    """By one of those who find it damaged; the others wait, and nothing else is left in the cache."""
+    settings = Settings(_env_file=None, cache_dir=tmp_path)
+    folder = weights.prepare(NAME, SHA256, "openvino 1", settings)
+    (folder / victim).write_bytes(b"")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: weights.prepare(NAME, SHA256, "openvino 1", settings), range(4)))
+    assert len(conversions) == 2
+    weights.check_prepared(folder)
+    assert {path.suffix for path in folder.parent.iterdir() if path != folder} <= {".lock"}
+
+
+def test_a_worker_has_damaged_networks_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, conversions: list[str]
+) -> None:
+    """Before it loads them; whole ones are left as they are."""
+    settings = Settings(_env_file=None, cache_dir=tmp_path)
+    folder = weights.prepare(NAME, SHA256, models.choose_backend(settings), settings)
+    assert models.are_prepared(NAME, SHA256, settings)
+    (folder / "net.bin").write_bytes(b"")
+    assert not models.are_prepared(NAME, SHA256, settings)
+
+    def prepare(name: str, sha256: str) -> None:
+        weights.prepare(name, sha256, models.choose_backend(settings), settings)
+        raise InterruptedError  # what is made here is no network that could be loaded
+
+    monkeypatch.setattr(models, "prepare_in_subprocess", prepare)
+    with pytest.raises(InterruptedError):
+        models.load_networks(NAME, SHA256, settings, 1)
+    assert models.are_prepared(NAME, SHA256, settings)
+
+
+@pytest.mark.parametrize("name", ["--help", "../outside", "a/b"])
+def test_a_name_is_never_an_option_nor_a_path(name: str) -> None:
+    """`--help` would end well and make nothing."""
+    with pytest.raises(WeightsError, match="cannot name weights"):
+        models.prepare_in_subprocess(name, SHA256)
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("kill -9 $$", r"signal 9 \(.*memory"),
+        ("echo converting >&2; kill -9 $$", "signal 9"),
+        ("exit 3", "exit code 3"),
+        ("echo first >&2; echo the reason >&2; exit 1", "^the reason$"),
+        ("exec sleep 60", "after 1 s"),
+    ],
+)
+def test_how_a_conversion_failed_is_said(
+    script: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In its own words, or by its exit code or signal where it had no time for any; and it cannot hang for ever."""
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(python))
+    monkeypatch.setattr(models, "_PREPARE_TIMEOUT_S", 1.0)
+    with pytest.raises(WeightsError, match=said) as failed:
+        models.prepare_in_subprocess("own-mine", SHA256)
+    assert "\n" not in str(failed.value)
+
+
+def test_networks_are_loaded_once_a_process() -> None:
+    """The same arguments give the same networks; `worker.models.loader.loads` counts the loading."""
+    settings = Settings(_env_file=None)
+    before = models.loads
+    first = models.load_networks(NAME, SHA256, settings, 3)  # a number of threads that no other test asks for
+    assert models.loads == before + 1
+    assert models.load_networks(NAME, SHA256, settings, 3) is first
+    assert models.loads == before + 1
+
+
+def test_embeddings_depend_on_no_file_that_is_not_checked(networks: Networks) -> None:
+    """OpenVINO keeps compiled networks where it is given a CACHE_DIR, and loads damaged ones without a word."""
+    assert not list(Settings(_env_file=None).cache_dir.rglob("*.blob"))
+
+
+def test_a_gpu_that_is_not_there_ends_the_worker_in_a_line() -> None:
+    """At once and not in every process of its pool, again and again."""
+    done = subprocess.run(
+        [sys.executable, "-m", "worker", "--device", "cuda"],
+        capture_output=True, text=True, timeout=60, env=os.environ | {"FACEQUEUE_BACKEND": "torch"},
+    )  # fmt: skip
+    if torch.cuda.is_available():
+        pytest.skip("a GPU is here")
+    assert done.returncode == 1
+    assert re.fullmatch(r"worker: The device 'cuda' was asked for, and torch finds no GPU here\. .*\n", done.stderr)
+
+
+FAKE_TORCH = """
+class cuda:
+    device_count = staticmethod(lambda: 2)
+    get_device_capability = staticmethod(lambda index: [(8, 0), (9, 0)][index])
+"""
+
+
+@pytest.mark.parametrize(("device", "found"), [("cuda:1", ""), ("cuda", ""), ("cuda:2", r"2 GPU\(s\), counted from 0")])
+def test_gpus_are_counted_from_0(device: str, found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two, the second is there and the third is not; which one it is makes no other contract, its compute capability does."""
+    (tmp_path / "torch.py").write_text(FAKE_TORCH)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    settings = Settings(_env_file=None, backend="torch", device=device)
+    models.runtime.cache_clear()
+    runtime = models.runtime(settings)
+    assert runtime.device == "cuda"
+    assert runtime.instruction_set == ({"cuda": "sm_80", "cuda:1": "sm_90"}.get(device, ""))
+    if not found:
+        models.check_device(settings)
+        return
+    with pytest.raises(ContractError, match=found):
+        models.check_device(settings)
+
+
+def test_openvino_and_a_gpu_end_the_worker_in_a_line() -> None:
+    """Before anything is started."""
+    done = subprocess.run(
+        [sys.executable, "-m", "worker", "--device", "cuda:1"],
+        capture_output=True, text=True, timeout=60, env=os.environ | {"FACEQUEUE_BACKEND": "openvino"},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "FACEQUEUE_BACKEND=torch for a GPU" in done.stderr
+
+
+@contextmanager
+def _web_server(body: bytes, cut_after: int | None = None) -> Iterator[tuple[str, list[str | None]]]:
+    """Serves `body`, ranges too, at most `cut_after` bytes of it at a time; records the Range headers."""
+    ranges: list[str | None] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            wanted = self.headers.get("Range")
+            ranges.append(wanted)
+            start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
+            if start >= len(body):
+                self.send_error(416)
+                return
+            self.send_response(206 if wanted else 200)
+            if wanted:
+                self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+            self.send_header("Content-Length", str(len(body) - start))
+            self.end_headers()
+            self.wfile.write(body[start:][:cut_after])
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/w.pt", ranges
+    server.shutdown()
+
+
+def test_a_download_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    """Half a file is there; only the rest is asked for, and the whole is checked."""
+    body = bytes(range(256)) * 1000
+    target = tmp_path / "vggface2.pt"
+    target.with_suffix(".part").write_bytes(body[:1000])
+    with _web_server(body) as (url, ranges):
+        weights.download(url, target, hashlib.sha256(body).hexdigest())
+    assert target.read_bytes() == body
+    assert ranges == ["bytes=1000-"]
+
+
+def test_a_download_that_is_cut_is_kept_and_gone_on_with(tmp_path: Path) -> None:
+    """Each attempt says how far it came; the third has the whole."""
+    body = bytes(range(256)) * 1000
+    target = tmp_path / "vggface2.pt"
+    sha256 = hashlib.sha256(body).hexdigest()
+    with _web_server(body, cut_after=100_000) as (url, ranges):
+        for came in (100_000, 200_000):
+            with pytest.raises(WeightsError, match=f"cut after {came:,} of 256,000 bytes. Try again"):
+                weights.download(url, target, sha256)
+            assert target.with_suffix(".part").read_bytes() == body[:came]
+        weights.download(url, target, sha256)
+    assert target.read_bytes() == body
+    assert ranges == [None, "bytes=100000-", "bytes=200000-"]
+
+
+def test_a_download_that_is_whole_already_is_not_asked_for(tmp_path: Path) -> None:
+    """Its process was ended between the last byte and the new name."""
+    body = b"weights" * 1000
+    target = tmp_path / "vggface2.pt"
+    target.with_suffix(".part").write_bytes(body)
+    with _web_server(body) as (url, ranges):
+        weights.download(url, target, hashlib.sha256(body).hexdigest())
+    assert (target.read_bytes(), ranges) == (body, [])
+    assert not target.with_suffix(".part").exists()
+
+
+@pytest.mark.parametrize("length", [7000, 9000])
+def test_a_part_of_something_else_is_fetched_anew(length: int, tmp_path: Path) -> None:
+    """As long as the file or longer: the server answers 416, since there is nothing to go on with."""
+    body = b"weights" * 1000
+    target = tmp_path / "vggface2.pt"
+    target.with_suffix(".part").write_bytes(b"x" * length)
+    with _web_server(body) as (url, ranges):
+        weights.download(url, target, hashlib.sha256(body).hexdigest())
+    assert (target.read_bytes(), ranges) == (body, [f"bytes={length}-", None])
+
+
+def test_a_download_of_something_else_is_thrown_away(tmp_path: Path) -> None:
+    """Nothing stays, not even the part."""
+    with _web_server(b"<html>not found</html>") as (url, _), pytest.raises(WeightsError, match="thrown away"):
+        weights.download(url, tmp_path / "w.pt", "0" * 64)
+    assert not list(tmp_path.glob("*.pt*"))
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_failed_download_says_what_to_do(tmp_path: Path) -> None:
+    """No traceback: the message names the setting for a local file."""
+    with pytest.raises(WeightsError, match="FACEQUEUE_WEIGHTS_PATH"):
+        weights.download("http://127.0.0.1:9/w.pt", tmp_path / "w.pt", "0" * 64)
+
+
+def test_a_damaged_download_is_fetched_again(tmp_path: Path) -> None:
+    """A power failure can leave a file under its right name and without its bytes."""
+    body = b"weights" * 1000
+    (tmp_path / "w.pt").write_bytes(bytes(len(body)))
+    with _web_server(body) as (url, _):
+        assert weights.download(url, tmp_path / "w.pt", hashlib.sha256(body).hexdigest()).read_bytes() == body

@@ -1,0 +1,195 @@
+"""Any readable file becomes upright RGB; any other becomes a reason."""
+
+import struct
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from shared.domain.image_formats import has_image_signature
+from shared.domain.outcomes import Outcome
+from worker.vision import decode as decode_module
+from worker.vision.decode import ImageTrouble, Limits, decode, read_bytes
+
+LIMITS = Limits(10 * 2**20, 4 * 10**6)
+
+
+def _saved(image: Image.Image, kind: str, **options: object) -> bytes:
+    target = BytesIO()
+    image.save(target, kind, **options)  # type: ignore[arg-type]
+    return target.getvalue()
+
+
+def _pixel(data: bytes) -> tuple[int, ...]:
+    return tuple(int(v) for v in np.asarray(decode(data, LIMITS).image)[0, 0])
+
+
+def _trouble(data: bytes, limits: Limits = LIMITS) -> ImageTrouble:
+    with pytest.raises(ImageTrouble) as caught:
+        decode(data, limits)
+    return caught.value
+
+
+def test_exif_orientation_is_applied() -> None:
+    """Orientation 6: the camera was held upright, rows become columns."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert decode(_saved(Image.new("RGB", (40, 20)), "JPEG", exif=exif), LIMITS).image.size == (20, 40)
+
+
+@pytest.mark.parametrize(("orientation", "upright"), [(1, (1999, 2000)), (3, (1999, 2000)), (6, (2000, 1999))])
+def test_a_nearly_square_jpeg_keeps_its_sides_apart(orientation: int, upright: tuple[int, int]) -> None:
+    """Decoded at 1/8 it is a square either way: the orientation says which side is the width, not the sizes."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = _saved(Image.new("RGB", (1999, 2000)), "JPEG", exif=exif)
+    for shortest_px in (None, 150):
+        picture = decode(data, LIMITS, shortest_px)
+        assert (picture.width, picture.height) == upright, shortest_px
+
+
+def test_damaged_exif_turns_nothing() -> None:
+    """Neither the pixels nor the sides, whichever part of it is damaged."""
+    whole = Image.Exif()
+    whole[0x0112] = 6
+    for exif in (b"Exif\0\0junk", whole.tobytes()[:-6], b"Exif\0\0II*\0\xff\xff\xff\xff"):
+        picture = decode(_saved(Image.new("RGB", (40, 20)), "JPEG", exif=exif), LIMITS)
+        assert (picture.width, picture.height) == picture.image.size
+
+
+@pytest.mark.parametrize("where", ["PIL.JpegImagePlugin.JpegImageFile.load", "PIL.ImageOps.exif_transpose"])
+def test_want_of_memory_is_no_fault_of_the_image(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is passed on: another process may have the memory, and the image may be fine the next time."""
+    data = _saved(Image.new("RGB", (40, 20)), "JPEG")
+
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(where, fail)
+    with pytest.raises(MemoryError):
+        decode(data, LIMITS)
+
+
+def test_transparency_lies_on_white() -> None:
+    """RGBA, grey with alpha, and a palette with a transparent entry."""
+    assert _pixel(_saved(Image.new("RGBA", (4, 4), (10, 20, 30, 0)), "PNG")) == (255, 255, 255)
+    assert _pixel(_saved(Image.new("LA", (4, 4), (10, 0)), "PNG")) == (255, 255, 255)
+    palette = Image.new("P", (4, 4), 0)
+    palette.putpalette([200, 0, 0])
+    assert _pixel(_saved(palette, "PNG", transparency=0)) == (255, 255, 255)
+
+
+def test_16_bits_are_scaled_and_not_clipped() -> None:
+    """Half of 65535 is half of 255."""
+    image = Image.fromarray(np.full((4, 4), 32896, np.uint16))
+    assert _pixel(_saved(image, "PNG")) == (128, 128, 128)
+
+
+def test_floating_point_is_scaled_from_0_to_1() -> None:
+    """A TIFF of floats."""
+    assert _pixel(_saved(Image.fromarray(np.full((4, 4), 0.5, np.float32)), "TIFF")) == (128, 128, 128)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "CMYK", "YCbCr", "LAB"])
+def test_other_modes_become_rgb(mode: str) -> None:
+    """TIFF can hold them all."""
+    assert decode(_saved(Image.new(mode, (6, 5)), "TIFF"), LIMITS).image.mode == "RGB"
+
+
+@pytest.mark.parametrize("kind", ["HEIF", "AVIF", "WEBP", "GIF", "BMP", "PPM", "JPEG2000"])
+def test_formats_are_known_by_content(kind: str) -> None:
+    """The name does not matter, the bytes do."""
+    data = _saved(Image.new("RGB", (64, 48), (200, 30, 30)), kind)
+    assert decode(data, LIMITS).image.size == (64, 48)
+    assert has_image_signature(data[:32])
+
+
+def test_an_animation_gives_its_first_frame() -> None:
+    """A GIF of red, then blue."""
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    red, _, blue = _pixel(_saved(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+    assert red > 200 > 50 > blue
+
+
+def test_too_many_pixels_are_refused_before_decoding() -> None:
+    """The reason gives the figure and the limit."""
+    trouble = _trouble(_saved(Image.new("1", (3000, 2000)), "PNG"))
+    assert trouble.outcome == Outcome.TOO_LARGE
+    assert str(trouble) == "3000 x 2000 pixels, the limit is 4 megapixels"
+
+
+@pytest.mark.parametrize("kind", ["ICO", "ICNS"])
+def test_an_icon_with_a_huge_picture_inside_is_refused(kind: str) -> None:
+    """Its directory says small; the PNG inside, which the reader decodes by itself, is not."""
+    bomb = _saved(Image.new("1", (3000, 2000)), "PNG")
+    if kind == "ICO":
+        data = struct.pack("<HHH4B2H2I", 0, 1, 1, 32, 32, 0, 0, 1, 32, len(bomb), 22) + bomb
+    else:
+        data = b"icns" + struct.pack(">I4sI", 16 + len(bomb), b"ic07", 8 + len(bomb)) + bomb
+    trouble = _trouble(data)
+    assert (trouble.outcome, "icon" in str(trouble)) == (Outcome.TOO_LARGE, True)
+    small = _saved(Image.new("RGB", (128, 128), (200, 30, 30)), kind)
+    assert _pixel(small) == (200, 30, 30)
+
+
+def test_a_truncated_file_is_unreadable() -> None:
+    """In words, without addresses."""
+    data = _saved(Image.effect_noise((200, 200), 90).convert("RGB"), "JPEG")
+    trouble = _trouble(data[: len(data) // 2])
+    assert trouble.outcome == Outcome.UNREADABLE
+    assert "truncated" in str(trouble)
+    assert "0x" not in str(_trouble(b"\xff\xd8\xff" + b"junk" * 50))
+
+
+def test_files_are_judged_by_extension_or_signature(tmp_path: Path) -> None:
+    """A text is skipped, a text called .jpg is unreadable, an image called .txt is read."""
+    (tmp_path / "a.txt").write_text("hello")
+    with pytest.raises(ImageTrouble) as caught:
+        read_bytes(tmp_path / "a.txt", LIMITS)
+    assert caught.value.outcome == Outcome.SKIPPED
+    (tmp_path / "b.jpg").write_text("hello")
+    assert _trouble(read_bytes(tmp_path / "b.jpg", LIMITS)).outcome == Outcome.UNREADABLE
+    (tmp_path / "c.txt").write_bytes(_saved(Image.new("RGB", (8, 8)), "PNG"))
+    assert decode(read_bytes(tmp_path / "c.txt", LIMITS), LIMITS).image.size == (8, 8)
+
+
+def test_a_large_file_is_not_read(tmp_path: Path) -> None:
+    """Sparse: 11 MiB that would be refused."""
+    path = tmp_path / "large.jpg"
+    with path.open("wb") as file:
+        file.write(b"\xff\xd8\xff")
+        file.truncate(11 * 2**20)
+    with pytest.raises(ImageTrouble) as caught:
+        read_bytes(path, LIMITS)
+    assert caught.value.outcome == Outcome.TOO_LARGE
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_jpeg_can_be_decoded_smaller(orientation: int) -> None:
+    """At 1/4, since 1/8 would be below the wanted side; the whole size is still known, upright."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = decode(_saved(Image.new("RGB", (1203, 801)), "JPEG", exif=exif), LIMITS, 150)
+    size, whole = ((301, 201), (1203, 801)) if orientation == 1 else ((201, 301), (801, 1203))
+    assert (picture.image.size, (picture.width, picture.height), picture.reduction) == (size, whole, 4)
+    assert decode(_saved(Image.new("RGB", (1203, 801)), "PNG"), LIMITS, 150).reduction == 1
+
+
+def test_a_file_that_grows_while_it_is_read_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more of it than the limit is held in memory."""
+    growing = tmp_path / "a.jpg"
+    growing.write_bytes(_saved(Image.new("RGB", (40, 20)), "JPEG"))
+    real = decode_module.check_file
+
+    def check_file(*arguments: Any) -> None:
+        real(*arguments)
+        with growing.open("ab") as file:  # as a download does
+            file.write(bytes(LIMITS.max_bytes))
+
+    monkeypatch.setattr(decode_module, "check_file", check_file)
+    with pytest.raises(ImageTrouble) as caught:
+        read_bytes(growing, LIMITS)
+    assert caught.value.outcome == Outcome.TOO_LARGE

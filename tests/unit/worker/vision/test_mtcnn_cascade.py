@@ -1,0 +1,85 @@
+"""The cascade against facenet-pytorch, and the bits of every value."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from shared.domain.contract import KNOWN_WEIGHTS, Contract
+from tests.support.baseline import compare
+from worker.models.openvino_backend import OpenVinoNetworks
+from worker.vision import mtcnn_cascade as cascade
+from worker.vision.decode import Limits
+from worker.vision.pipeline import Networks, process_images
+
+CONTRACT = Contract(
+    faces="all", mode="exact", margin_px=14, weights="casia-webface", weights_sha256=KNOWN_WEIGHTS["casia-webface"]
+)
+LIMITS = Limits(10**8, 10**8)
+PATHS = [
+    "both.jpg",
+    "collins/as-is.jpg",
+    "nobody/coffee.png",
+    "hopper/grey.jpg",
+    "damaged/truncated.jpg",
+    "collins/smaller.jpg",
+]
+
+
+def test_sample_faces_are_facenet_pytorchs(sample: Path, networks: Networks) -> None:
+    """Every picture of the sample that can be read."""
+    wrong = []
+    for path in [*sorted(sample.rglob("*.jpg")), *sorted(sample.rglob("*.png"))]:
+        if "truncated" not in path.name:
+            wrong += compare(path, ImageOps.exif_transpose(Image.open(path)).convert("RGB"), networks)[0]
+    assert not wrong
+
+
+def test_strips_change_nothing(sample: Path, networks: Networks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """P-net in one piece or in narrow strips: the same faces to the float's last digits."""
+    pixels = np.asarray(Image.open(sample / "both.jpg").convert("RGB"))
+    whole = cascade.detect_faces(pixels, networks)
+    monkeypatch.setattr(cascade, "STRIP_PIXELS", 20_000)
+    strips = cascade.detect_faces(pixels, networks)
+    np.testing.assert_allclose(strips.boxes, whole.boxes, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [(19, 300), (1, 1), (20, 20), (21, 4000)])
+def test_odd_sizes_have_no_face_and_no_error(size: tuple[int, int], networks: Networks) -> None:
+    """Smaller than the smallest face, just as small, very long."""
+    assert len(cascade.detect_faces(np.zeros((*size, 3), np.uint8), networks)) == 0
+
+
+def _by_path(root: Path, paths: list[str], networks: Networks) -> dict[str, tuple[object, bytes]]:
+    return {
+        result.record.path: (
+            (result.record.outcome, result.record.faces, result.record.digest),
+            result.embeddings.tobytes(),
+        )
+        for result in process_images(root, paths, networks, CONTRACT, LIMITS)
+    }
+
+
+def test_an_images_bits_depend_on_nothing_but_the_image(sample: Path, networks: Networks) -> None:
+    """Alone, shuffled, with a neighbour removed: the same boxes, probabilities and embeddings, to the bit."""
+    together = _by_path(sample, PATHS, networks)
+    assert {str(outcome[0]) for outcome, _ in together.values()} == {"ok", "no_face", "unreadable"}
+    assert _by_path(sample, PATHS[::-1], networks) == together
+    fewer = _by_path(sample, PATHS[:1] + PATHS[2:], networks)
+    assert fewer == {path: together[path] for path in fewer}
+    for path in PATHS:
+        assert _by_path(sample, [path], networks)[path] == together[path]
+
+
+def test_threads_do_not_move_a_bit(sample: Path, networks: Networks) -> None:
+    """Two threads a process or one."""
+    from shared.config.settings import Settings
+    from worker.models import loader as models
+    from worker.models import weights_store as weights
+
+    settings = Settings(_env_file=None)
+    folder = weights.prepared_folder(
+        "casia-webface", KNOWN_WEIGHTS["casia-webface"], models.choose_backend(settings), settings
+    )
+    assert _by_path(sample, PATHS, OpenVinoNetworks(folder, 2)) == _by_path(sample, PATHS, networks)

@@ -1,0 +1,102 @@
+"""The distance matrix of a results folder: whether there is one, and what becomes of the one that was there before."""
+
+import filecmp
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from shared.domain.errors import ResultsError
+from shared.domain.paths import printable
+from shared.store.jobs import Job
+from worker.aggregation.array_file import NO_ROOM, new_array
+from worker.aggregation.distance_matrix import write_distances
+from worker.batch_result import DIMENSIONS
+
+FILE = "distances.npy"
+_SPARE_BYTES = 16 * 2**20  # tables, summary and resource logs, beside the arrays
+_BYTES_AN_IMAGE = 300  # of images.csv and faces.csv
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to become of the matrix."""
+
+    absent: str | None = None
+    """Why there will be none."""
+    keeps: bool = False
+    """Whether the matrix that is there is taken over: a second one beside it has no room."""
+
+
+def plan_matrix(job: Job, results_dir: Path, max_bytes: float) -> Plan:
+    """What `--distances` means on this disk; ResultsError where there is no room for the results at all."""
+    rest = job.faces * DIMENSIONS * 4 + job.images * _BYTES_AN_IMAGE + _SPARE_BYTES
+    matrix = job.faces**2 * 4
+    free = shutil.disk_usage(results_dir).free
+    wanted = job.options.distances
+    plan = Plan()
+    if wanted == "none":
+        plan = Plan(absent="not asked for (--distances none)")
+    elif wanted == "auto" and matrix > max_bytes:
+        plan = Plan(absent=f"it would take {_gib(matrix)}, the limit for --distances auto is {_gib(max_bytes)}")
+    elif wanted == "auto" and rest + matrix > free:
+        plan = _without_room(job, results_dir, free)
+    needed = rest if plan.absent or plan.keeps else rest + matrix
+    if needed > free:
+        raise ResultsError(
+            f"The results of job '{job.name}' take {_gib(needed)}, and only {_gib(free)} are free in "
+            f"{results_dir}. Make room, then `python -m producer aggregate {job.name}`, or the same `run` again."
+        )
+    return plan
+
+
+def write_matrix(plan: Plan, job: Job, scratch: Path, results_dir: Path, threads: int) -> str | None:
+    """Writes `scratch/distances.npy`, or takes over the earlier one; returns why there is none, where there is none.
+
+    ResultsError where that would cost an earlier matrix; OSError as from the disk.
+    """
+    if plan.absent is None and not plan.keeps:
+        try:
+            out = new_array(scratch / FILE, (job.faces, job.faces))
+        except OSError as error:
+            # Whatever has filled the disk since the plan was made.
+            if job.options.distances != "auto" or error.errno not in NO_ROOM:
+                raise
+            (scratch / FILE).unlink(missing_ok=True)
+            plan = _without_room(job, results_dir, shutil.disk_usage(results_dir).free)
+        else:
+            if job.faces:
+                write_distances(np.load(scratch / "embeddings.npy", mmap_mode="r"), out, threads)
+            if isinstance(out, np.memmap):
+                out.flush()
+    if plan.keeps:
+        _take_over(job, scratch, results_dir / job.name)
+    return plan.absent
+
+
+def _without_room(job: Job, results_dir: Path, free: int) -> Plan:
+    if (results_dir / job.name / FILE).exists():
+        return Plan(keeps=True)
+    return Plan(absent=f"it would take {_gib(job.faces**2 * 4)}, and {_gib(free)} are free in {results_dir}")
+
+
+def _take_over(job: Job, scratch: Path, earlier: Path) -> None:
+    """Links the earlier matrix, if it is of the same embeddings: the same bytes would be written again."""
+    try:
+        same = filecmp.cmp(scratch / "embeddings.npy", earlier / "embeddings.npy", shallow=False)
+        if same and np.load(earlier / FILE, mmap_mode="r").shape == (job.faces, job.faces):
+            os.link(earlier / FILE, scratch / FILE)
+            return
+    except (OSError, ValueError):  # damaged, or a file system without links
+        pass
+    raise ResultsError(
+        f"There is no room for the distances of job '{job.name}' ({_gib(job.faces**2 * 4)}) beside the earlier results in "
+        f"{printable(str(earlier))}, whose {FILE} is of other faces. They were left as they are. Make room, or remove that "
+        f"{FILE} to go on without distances; then `python -m producer aggregate {job.name}`, or the same `run` again."
+    )
+
+
+def _gib(size: float) -> str:
+    return f"{size / 2**30:.2f} GiB"

@@ -1,0 +1,170 @@
+"""Between the server and the spools: moves finished blocks out, reads them back in order, removes what is done with."""
+
+import re
+import shutil
+import socket
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from shared.config.logs import get_logger
+from shared.domain.errors import NotFinished, ResultsError
+from shared.domain.paths import printable
+from shared.store.jobs import PREFIX, Job, JobRecord
+from shared.store.redis_client import Client, insist, wait_for_disk
+from worker.aggregation.spill_file import Owner, Spool, read_owner
+
+_log = get_logger("spooling")
+_PORTION_BYTES = 8 * 2**20  # is in this process's memory at once, and on the disk before it leaves the server
+_MOST_BLOCKS = 256  # that one script removes: the server answers nobody meanwhile
+_BLOCKS_AT_ONCE = 16
+_LEFT_ALONE_S = 300.0
+_SCRATCH_LEFT_ALONE_S = 3600.0
+_SCRATCH_NAME = re.compile(r"\.(?P<job>[A-Za-z0-9][A-Za-z0-9._-]{0,99})\.(?P<uid>[0-9a-f]{8})-[0-9a-f]+\.making")
+_SPOOL_NAME = re.compile(r"\.(?P<job>[A-Za-z0-9][A-Za-z0-9._-]{0,99})\.[0-9a-f]{8}\.spool")
+
+
+def spool_path(job: Job, results_dir: Path) -> Path:
+    """Hidden: what is visible in the results folder is results."""
+    return results_dir / f".{job.name}.{job.uid[:8]}.spool"
+
+
+def _spool_of(client: Client, job: Job, results_dir: Path) -> Spool:
+    return Spool(spool_path(job, results_dir), Owner(_server_name(client), job.uid))
+
+
+def _server_name(client: Client) -> str:
+    """A random name that the server's data carries: results folders can be shared by several servers."""
+    key = f"{PREFIX}server"
+    insist(client, "SET", key, uuid.uuid4().hex, "NX")
+    name: str = client.get(key).decode()
+    return name
+
+
+def move_blocks(client: Client, job: Job, results_dir: Path, wanted_bytes: float) -> int:
+    """Moves finished blocks into the spool until so many bytes are moved or none is left; returns how many were.
+
+    Not those of a job that is being aggregated.
+    """
+    record, spool = JobRecord(client, job.name), _spool_of(client, job, results_dir)
+    if record.aggregation_claimed():
+        return 0
+    if job.spool_bytes and not spool.path.exists():
+        raise _missing(job, spool.path)
+    results_dir.mkdir(parents=True, exist_ok=True)
+    moved = 0
+    with spool.held() as writer:
+        if writer is None:
+            return 0
+        counted = record.load().spool_bytes  # again: only who holds the file may rely on it
+        while moved < wanted_bytes and not record.aggregation_claimed():
+            batches, blocks = _next_portion(record)
+            if not batches:
+                break
+            size = writer.append(counted, blocks)
+            if not record.count_spooled(job.uid, counted, size, socket.gethostname(), batches):
+                break
+            counted = size
+            moved += sum(len(block) for _, block in blocks)
+    return moved
+
+
+def _next_portion(record: JobRecord) -> tuple[list[int], list[tuple[int, bytes]]]:
+    batches: list[int] = []
+    blocks: list[tuple[int, bytes]] = []
+    size = 0
+    for batch in record.stored(_MOST_BLOCKS):
+        (block,) = record.blocks([batch])  # one by one: what the server is sending takes memory there
+        batches.append(batch)
+        if block is not None:  # else somebody has removed it, and aggregation will say so
+            blocks.append((batch, block))
+            size += len(block)
+        if size >= _PORTION_BYTES:
+            break
+    return batches, blocks
+
+
+def read_blocks(client: Client, job: Job, results_dir: Path) -> Iterator[bytes]:
+    """All blocks of a job in order, from wherever they are. Nothing is moved while the job is claimed by the caller."""
+    record = JobRecord(client, job.name)
+    counted = record.load().spool_bytes
+    spool = _spool_of(client, job, results_dir)
+    with ExitStack() as stack:
+        spooled = None
+        if counted:
+            try:
+                spooled = stack.enter_context(spool.reading(counted))
+            except FileNotFoundError:
+                raise _missing(record.load(), spool.path) from None
+        for first in range(0, job.batches, _BLOCKS_AT_ONCE):
+            batches = range(first, min(job.batches, first + _BLOCKS_AT_ONCE))
+            wanted = [batch for batch in batches if spooled is None or batch not in spooled]
+            on_server = dict(zip(wanted, record.blocks(wanted), strict=True)) if wanted else {}
+            for batch in batches:
+                block = on_server[batch] if batch in on_server else spooled.block(batch) if spooled else None
+                if block is None:
+                    raise NotFinished(
+                        f"Block {batch} of job '{job.name}' is not on the server any more; cancel the job and run it again."
+                    )
+                yield block
+
+
+def _missing(job: Job, path: Path) -> ResultsError:
+    return ResultsError(
+        f"Finished blocks of job '{job.name}' are in the spool {path.name} in the results folder of {job.spool_host}, and "
+        f"not here, in {printable(str(path.parent))}. Let only workers with that folder aggregate (`--queues embed` for the others), then "
+        f"`python -m producer aggregate {job.name}`."
+    )
+
+
+def remove_spool(client: Client, job: Job, results_dir: Path) -> None:
+    """For a job that is finished. A server that loses its last second must not find it unfinished, and the spool gone."""
+    path = spool_path(job, results_dir)
+    if not path.exists():
+        return
+    if not wait_for_disk(client):
+        _log.warning(
+            "the server does not confirm that the end of job %s is on its disk; %s stays for some minutes", job.name, path.name,
+            extra={"action": "spool_kept"},
+        )  # fmt: skip
+        return
+    with suppress(OSError):  # what stays is swept later
+        path.unlink()
+
+
+def sweep_spools(client: Client, results_dir: Path) -> None:
+    """Removes the spools that no unfinished job of this server will read any more, unless they are quite new.
+
+    Also the copies that nobody has written to for an hour, of aggregators that died and of jobs that are cancelled since;
+    never one of a job that is being aggregated, however long a step of that takes.
+    """
+    if not results_dir.is_dir():
+        return
+    server = _server_name(client)
+    for path in results_dir.iterdir():
+        copy = _SCRATCH_NAME.fullmatch(path.name)
+        if copy:
+            with suppress(OSError):
+                newest = max(part.stat().st_mtime for part in (path, *path.rglob("*")))
+                idle = time.time() - newest > _SCRATCH_LEFT_ALONE_S
+                if idle and not _is_being_aggregated(client, copy["job"], copy["uid"]):
+                    shutil.rmtree(path, ignore_errors=True)
+            continue
+        found = _SPOOL_NAME.fullmatch(path.name)
+        with suppress(OSError):  # being removed by another, or not ours to remove
+            if found and time.time() - path.stat().st_mtime > _LEFT_ALONE_S:
+                owner = read_owner(path)
+                if owner is None or (owner.server == server and not _is_wanted(client, found["job"], owner.uid)):
+                    path.unlink()
+
+
+def _is_wanted(client: Client, name: str, uid: str) -> bool:
+    found, state = client.hmget(f"{PREFIX}job:{name}", "uid", "state")
+    return found == uid.encode() and state in (b"enqueuing", b"sealed")
+
+
+def _is_being_aggregated(client: Client, name: str, uid_begins: str) -> bool:
+    found: bytes | None = client.hget(f"{PREFIX}job:{name}", "uid")
+    return bool(found and found.startswith(uid_begins.encode()) and JobRecord(client, name).aggregation_claimed())

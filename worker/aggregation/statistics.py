@@ -1,0 +1,80 @@
+"""What is added up on the way through a job's images."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from shared.domain.outcomes import FAILED
+from worker.aggregation.rows import Origin, Row
+
+
+def utc(ms: float | None) -> str | None:
+    """A time in ms since 1970 as ISO 8601, UTC."""
+    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
+
+
+def _no_seconds() -> dict[str, float]:
+    return {"decode": 0.0, "detect": 0.0, "embed": 0.0}
+
+
+@dataclass
+class WorkerTally:
+    """What one worker process did, and what it did in between: commit blocks, fetch messages, wait."""
+
+    first_ms: int
+    last_ms: int = 0
+    batches: int = 0
+    images: int = 0
+    busy_ms: int = 0
+    commit_ms: float = 0.0
+    stage_s: dict[str, float] = field(default_factory=_no_seconds)
+
+    def add_batch(self, batch: Origin) -> None:
+        """Counts one batch, but for its images."""
+        self.first_ms, self.last_ms = min(self.first_ms, batch.started_ms), max(self.last_ms, batch.ended_ms)
+        self.batches += 1
+        self.busy_ms += batch.ended_ms - batch.started_ms
+        # Each block knows the commit before it: a process's first block tells of another job's.
+        self.commit_ms += batch.commit_ms if self.batches > 1 else 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the summary; seconds. `idle_s`: neither working on a batch nor committing one, between first and last."""
+        idle_ms = max(0.0, self.last_ms - self.first_ms - self.busy_ms - self.commit_ms)
+        stages = {f"{stage}_s": round(spent, 3) for stage, spent in self.stage_s.items()}
+        return {"batches": self.batches, "images": self.images} | stages | {
+            "busy_s": self.busy_ms / 1000, "commit_s": round(self.commit_ms / 1000, 3), "idle_s": round(idle_ms / 1000, 3),
+            "first": utc(self.first_ms), "last": utc(self.last_ms),
+        }  # fmt: skip
+
+
+@dataclass
+class Tally:
+    """Of a whole job."""
+
+    faces: int = 0
+    images: int = 0
+    recalled: int = 0
+    """Images whose result was known from an earlier file of the same bytes."""
+    outcomes: dict[str, int] = field(default_factory=dict)
+    failed: dict[int, str] = field(default_factory=dict)
+    stage_s: dict[str, float] = field(default_factory=_no_seconds)
+    workers: dict[str, WorkerTally] = field(default_factory=dict)
+    _batch: Origin | None = None
+
+    def add(self, row: Row) -> None:
+        """Counts one image."""
+        self.outcomes[row.outcome] = self.outcomes.get(row.outcome, 0) + 1
+        if row.outcome in FAILED:
+            self.failed[self.images] = row.path
+        self.images += 1
+        self.recalled += row.recalled
+        if row.origin is None:  # of an earlier time: its worker's figures are in that time's summary
+            return
+        worker = self.workers.setdefault(row.origin.worker, WorkerTally(row.origin.started_ms))
+        if row.origin is not self._batch:
+            self._batch = row.origin
+            worker.add_batch(row.origin)
+        worker.images += 1
+        for stage, spent_ms in row.spent_ms.items():
+            self.stage_s[stage] += spent_ms / 1000
+            worker.stage_s[stage] += spent_ms / 1000

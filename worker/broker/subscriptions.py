@@ -1,0 +1,91 @@
+"""Which queues of diverted jobs this worker consumes: those of jobs that it has not refused.
+
+Looked up in the main process every second, and at once when one of its processes has refused a job.
+"""
+
+import re
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from kombu import Queue  # type: ignore[attr-defined]
+
+from shared.config.logs import get_logger
+from shared.store.diversion import diverted_queues, is_own_queue
+from shared.store.jobs import JobRecord
+from shared.store.redis_client import Client
+
+_REFUSED = re.compile(r"['\"]?refused: ")  # the task's answer, as Celery's tracer quotes it
+_log = get_logger("subscriptions")
+
+LOOK_NOW = threading.Event()
+"""Set where the next look should follow at once."""
+
+
+def look_now_if_refused(answer: object) -> None:
+    """Takes note of a batch task's answer."""
+    if isinstance(answer, str) and _REFUSED.match(answer):
+        LOOK_NOW.set()
+
+
+class Subscriptions:
+    """The queues that this worker consumes beside the general one."""
+
+    def __init__(self, parent: Any, client: Client, queue_prefix: str, name: str) -> None:
+        self._parent, self._client, self._prefix, self._name = parent, client, queue_prefix, name
+        self._refused: dict[str, str] = {}
+        self._begun = False
+
+    @property
+    def refused(self) -> dict[str, str]:
+        """Reason by job, of the last look."""
+        return self._refused
+
+    def step(self) -> None:
+        """One look."""
+        LOOK_NOW.clear()
+        wanted, refused = set(), {}
+        for job, queue in diverted_queues(self._client, self._prefix).items():
+            record = JobRecord(self._client, job)
+            if not self._begun:
+                record.forget_refusal(self._name)  # of an earlier worker of this name, which may be mended
+            if record.undivert(queue):
+                continue
+            reason = record.refusal_of(self._name)
+            if reason is None:
+                wanted.add(queue)
+            else:
+                refused[job] = reason
+        self._refused, self._begun = refused, True
+        self._consume(wanted)
+
+    def _consume(self, wanted: set[str]) -> None:
+        consumer = getattr(self._parent, "consumer", None)
+        if consumer is None or getattr(consumer, "task_consumer", None) is None:
+            return  # not connected just now
+        active = {queue for queue in list(consumer.app.amqp.queues.consume_from) if is_own_queue(self._prefix, queue)}
+        for queue in sorted(wanted - active):
+            consumer.call_soon(_add, consumer, queue)
+        for queue in sorted(active - wanted):
+            consumer.call_soon(_cancel, consumer, queue)
+
+
+def _add(consumer: Any, queue: str) -> None:
+    """In the consumer's own thread."""
+    if consumer.task_consumer is not None:
+        # Without an exchange, as `send_batch` names it: nothing of it stays on the server when it is empty.
+        consumer.app.amqp.queues.add(Queue(queue))  # type: ignore[no-untyped-call]
+        consumer.add_task_queue(queue)
+
+
+def _cancel(consumer: Any, queue: str) -> None:
+    queues = consumer.app.amqp.queues
+    if queue in queues.consume_from:
+        if consumer.task_consumer is not None:
+            consumer.cancel_task_queue(queue)
+        queues.pop(queue, None)
+
+
+def describe(refused: Mapping[str, str]) -> list[str]:
+    """One line a job."""
+    return [f"{job}: {reason}" for job, reason in sorted(refused.items())]

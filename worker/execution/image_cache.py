@@ -1,0 +1,103 @@
+"""Results by the digest of the file's bytes and the contract: a copy of a file, or a file of an earlier job, is not computed again.
+
+Kept in Redis for a while, up to a limit, and only for `ok` and `no_face`. It may fail at any moment: then everything is
+computed, and nobody waits.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import numpy as np
+import redis
+
+from shared.config.logs import get_logger
+from shared.domain.contract import Contract
+from shared.domain.outcomes import Outcome
+from shared.store.jobs import PREFIX
+from shared.store.redis_client import Client
+from worker.batch_result import DIMENSIONS, EMBEDDING_DTYPE, ImageRecord
+from worker.vision.pipeline import Result
+
+_log = get_logger("cache")
+_KEPT = (Outcome.OK, Outcome.NO_FACE)
+_PAUSE_S = 5.0  # after an error
+_SERVER_SHARE = 4  # where the server has a memory limit, at most this part of it is taken
+
+
+class ImageCache:
+    """The results that are known under one contract."""
+
+    def __init__(self, client: Client, contract: Contract, runtime: dict[str, str], ttl_s: int, max_mib: int) -> None:
+        label = json.dumps(contract.as_dict() | runtime, sort_keys=True).encode()
+        self._prefix = f"{PREFIX}cache:{hashlib.blake2b(label, digest_size=16).hexdigest()}:"
+        self._client, self._ttl_s, self._max_bytes = client, ttl_s, max_mib * 2**20
+        self._keep = client.register_script(_script())
+        self._off_until = 0.0
+
+    def recall(self, digest: str) -> Result | None:
+        """The result of a file with this digest; None where it is not known, or the server does not say."""
+        if self._is_off():
+            return None
+        try:
+            packed = self._client.get(self._prefix + digest)
+        except redis.RedisError as error:
+            self._turn_off(error)
+            return None
+        return None if packed is None else _unpack(packed)
+
+    def keep(self, results: Iterable[Result]) -> None:
+        """Keeps what was computed, as far as there is room."""
+        entries = {
+            self._prefix + result.record.digest: _pack(result)
+            for result in results
+            if result.record.outcome in _KEPT and not result.record.recalled
+        }
+        if self._is_off() or not entries:
+            return
+        keys = [f"{PREFIX}cache:index", f"{PREFIX}cache:bytes", *entries]
+        try:
+            self._keep(keys=keys, args=[self._ttl_s, self._limit(), *entries.values()])
+        except redis.RedisError as error:
+            self._turn_off(error)
+
+    def _limit(self) -> int:
+        server_bytes = int(self._client.info("memory").get("maxmemory", 0))
+        return min(self._max_bytes, server_bytes // _SERVER_SHARE) if server_bytes else self._max_bytes
+
+    def _is_off(self) -> bool:
+        return self._ttl_s == 0 or self._max_bytes == 0 or time.monotonic() < self._off_until
+
+    def _turn_off(self, error: redis.RedisError) -> None:
+        self._off_until = time.monotonic() + _PAUSE_S
+        _log.info("no image cache for %.0f s: %s", _PAUSE_S, error, extra={"action": "cache_off"})
+
+
+@lru_cache(maxsize=1)
+def _script() -> str:
+    return (Path(__file__).parent / "cache_keep.lua").read_text()
+
+
+def _pack(result: Result) -> bytes:
+    record = result.record
+    values = {
+        "outcome": record.outcome, "error": record.error, "faces": record.faces, "width": record.width,
+        "height": record.height, "embeddings": np.ascontiguousarray(result.embeddings, EMBEDDING_DTYPE).tobytes(),
+    }  # fmt: skip
+    packed: bytes = msgpack.packb(values)
+    return packed
+
+
+def _unpack(packed: bytes) -> Result | None:
+    try:
+        values: dict[str, Any] = msgpack.unpackb(packed)
+        embeddings = np.frombuffer(values.pop("embeddings"), EMBEDDING_DTYPE).reshape(-1, DIMENSIONS)
+        record = ImageRecord(**{**values, "path": "", "outcome": Outcome(values["outcome"])})
+    except (ValueError, TypeError, LookupError, AttributeError):  # not written by this version
+        return None
+    return Result(record, embeddings) if len(record.faces) == len(embeddings) else None

@@ -1,0 +1,55 @@
+"""Whether this worker's data root holds the folders of a job, or is perhaps not mounted."""
+
+import os
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+
+from shared.domain.errors import FolderMissing
+from shared.domain.paths import printable
+
+
+def check_job_folder(root: Path, folder: str) -> None:
+    """FolderMissing where the job's folder, relative to the data root, is not there, cannot be entered, or is empty.
+
+    An empty folder is what a mount that is missing looks like; a producer enqueues none.
+    """
+    path = root / folder
+    try:
+        path.stat()
+        if not path.is_dir():
+            raise _missing(root, folder, "is not a folder")
+        with os.scandir(path) as entries:
+            if not list(islice(entries, 1)):
+                raise _missing(root, folder, "is empty")
+    except PermissionError as error:
+        # A folder that may be entered but not listed still gives its files.
+        if not os.access(path, os.X_OK):
+            raise _missing(root, folder, f"cannot be opened ({error.strerror})") from None
+    except OSError as error:
+        raise _missing(root, folder, f"cannot be opened ({error.strerror})") from None
+
+
+def find_missing_parent(root: Path, images: Iterable[str]) -> str | None:
+    """The first folder, relative to the data root, that should hold one of these images and is not there."""
+    for parent in dict.fromkeys(image.rpartition("/")[0] for image in images):
+        path = root / parent
+        try:
+            path.stat()
+        except PermissionError:
+            continue  # it is there, and every worker is told the same
+        except OSError:
+            return parent
+        if not path.is_dir():
+            return parent
+    return None
+
+
+def missing_parent(root: Path, folder: str) -> FolderMissing:
+    """The error that says so."""
+    return _missing(root, folder, "is not there")
+
+
+def _missing(root: Path, folder: str, how: str) -> FolderMissing:
+    what = f"the folder '{printable(folder)}' in its data root" if folder else "its data root"
+    return FolderMissing(f"{what} {root.resolve()} {how}; mount the images there, or set FACEQUEUE_DATA_ROOT")

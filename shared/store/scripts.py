@@ -8,7 +8,7 @@ from typing import Any
 from shared.store.redis_client import Client
 
 
-def run_script(client: Client, name: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
+def run_script(client: Client, name: str, keys: Sequence[str | bytes], args: Sequence[Any]) -> Any:
     """The answer of `lua/<name>.lua`."""
     return client.register_script(_source(name))(keys=keys, args=args)
 

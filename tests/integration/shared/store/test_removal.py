@@ -84,6 +84,18 @@ def test_a_job_with_news_is_not_removed_for_its_age(stage: Stage) -> None:
     assert record.load().batches == 1
 
 
+def test_a_removal_begins_only_where_the_job_is_as_it_was_read(stage: Stage) -> None:
+    """Uid, state and time of the last news are each reason enough to leave it alone."""
+    _, job = make_job(stage)
+    keys = [KEY, REGISTRY, UNFINISHED, f"{KEY}:open"]
+    expected = {"uid": job.uid, "state": job.state, "news": str(job.updated_ms)}
+    for other, answer in (("uid", b"unknown"), ("state", b"enqueuing"), ("news", b"changed")):
+        args = ["j", 0, *(expected | {other: "other"}).values()]
+        assert run_script(stage.client, "begin_delete", keys, args) == [0, answer]
+        assert stage.client.hget(KEY, "state") == b"enqueuing"
+    assert run_script(stage.client, "begin_delete", keys, ["j", 0, *expected.values()]) == [1, job.uid.encode()]
+
+
 def test_no_script_removes_much_at_once(stage: Stage) -> None:
     """The server answers nobody meanwhile: neither when a job of many batches is removed nor when it is finished."""
     for name in ("removed", "finished"):

@@ -7,6 +7,7 @@ SHOT_DATA ?= ../shared/data/humans
 SCREENSHOTS ?= build/screenshots
 # They start workers of their own and wait for much: more than two use more cores than they seem to.
 TEST_PROCESSES ?= 2
+AUDIT_FORMAT ?= columns
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -71,7 +72,7 @@ compose-test: $(READY) ## The whole story of `docker compose up`, on the Docker 
 
 audit: $(READY) ## Look the locked packages up among known vulnerabilities (needs the network)
 	test -x .audit/bin/pip-audit || { $(PYTHON) -m venv .audit && .audit/bin/pip install --quiet pip-audit; }
-	.audit/bin/pip-audit --no-deps --disable-pip --requirement requirements/all.lock
+	.audit/bin/pip-audit --no-deps --disable-pip --format $(AUDIT_FORMAT) --requirement requirements/all.lock
 
 screenshots: $(READY) ## Pictures of Flower and of a report, from a real run (SHOT_DATA=..., SCREENSHOTS=folder; needs chromium-driver)
 	$(BIN)/python -m tests.browser.screenshots "$(SHOT_DATA)" "$(SCREENSHOTS)"

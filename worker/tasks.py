@@ -99,7 +99,7 @@ def embed_batch(self: Task, message: Any = None, **unknown: Any) -> str:
     if job.uid == batch.uid and (reason := diversion.known_reason()):
         return diversion.pass_on(reason)
     started_ms = time.time() * 1000
-    lease = record.take(batch.uid, batch.batch, batch.send, holder, get_settings().lease_s)
+    lease = record.take(batch.uid, batch.batch, batch.send, holder, get_settings().lease_s, images=len(batch.images))
     if isinstance(lease, str):
         return f"not wanted: {lease}"
     try:

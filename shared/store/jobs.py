@@ -105,6 +105,8 @@ class Job:
     """How often its aggregation was lost and sent again since somebody last asked for the job."""
     diverted: bool = False
     """Whether its messages go to a queue of its own, since some worker cannot serve it (`shared.store.diversion`)."""
+    images_retaken: int = 0
+    """Images whose batch was leased more than once: some of their work was done twice."""
     failed_listed: int = 0
     """So many images failed that their paths are not here, but in the results folder (`shared.results.failed_list`)."""
 
@@ -199,6 +201,7 @@ class Job:
             producer_until_ms=int(fields["producer_until_ms"]) if "producer_until_ms" in fields else None,
             lost_aggregations=int(fields.get("lost_aggregations", 0)),
             diverted=fields.get("diverted") == fields["uid"],  # a retry has another uid, and begins undiverted
+            images_retaken=int(fields.get("images_retaken", 0)),
             failed_listed=int(fields.get("failed_listed", 0)),
         )
 
@@ -358,10 +361,10 @@ class JobRecord:
         agreed: dict[str, str] = json.loads(raw) if raw else {}
         return agreed
 
-    def take(self, uid: str, batch: int, send: int, holder: str, lease_s: float) -> "Lease | str":
-        """Leases a batch, or says why not: `unknown`, `cancelled`, `done` or `leased`."""
+    def take(self, uid: str, batch: int, send: int, holder: str, lease_s: float, *, images: int = 1) -> "Lease | str":
+        """Leases a batch of so many images, or says why not: `unknown`, `cancelled`, `done`, `sent again` or `leased`."""
         parts = ["", "open", "leases", "holders", "attempts", "losses", "alone"]
-        answer = self._run("take", parts, uid, batch, send, holder, int(lease_s * 1000))
+        answer = self._run("take", parts, uid, batch, send, holder, int(lease_s * 1000), images)
         return Lease(*answer) if isinstance(answer, list) else str(answer)
 
     def is_wanted(self, uid: str, batch: int, holder: str) -> bool:

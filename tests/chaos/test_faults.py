@@ -214,6 +214,7 @@ def test_doubled_messages(stage: Stage, images: Path, undisturbed: dict[str, byt
         send_aggregate(app, "aggregate", Aggregate(version=1, job="j", uid=job.uid))
     wait_until(lambda: stage.client.llen("aggregate") == 0, 30, "they are taken")
     check_result(stage, "j", undisturbed, fault)
+    assert fault.twice == 0
 
 
 def test_retaken(stage: Stage, images: Path, undisturbed: dict[str, bytes], fault: Fault) -> None:

@@ -175,19 +175,19 @@ def test_retry(stage: Stage, sample: Path, tmp_path: Path, fault: Fault) -> None
 def test_stopping(stage: Stage, sample: Path, tmp_path: Path, fault: Fault) -> None:
     """SIGTERM in the middle of a slow batch: it is handed back, the exit code is 0, another worker has it at once."""
     images = _images(sample, tmp_path / "images", dict.fromkeys(range(20), "slow"), 20)
-    pid = _start(stage, images, FACEQUEUE_STOP_AFTER_S="1", FACEQUEUE_LEASE_S="60")
+    pid = _start(stage, images, FACEQUEUE_STOP_AFTER_S="1", FACEQUEUE_LEASE_S="600")
     _enqueue(stage, images, "j", batch_size=20)
     wait_until(lambda: stage.client.zcard(f"{PREFIX}job:j:leases") == 1, 60, "the batch is taken")
     now = time.monotonic()
     os.kill(pid, signal.SIGTERM)
     process = next(process for process in stage.processes if process.pid == pid)
-    assert process.wait(20) == 0
-    assert time.monotonic() - now < 10
+    assert process.wait(60) == 0
     fault.injected += 1
     assert stage.client.zcard(f"{PREFIX}job:j:leases") == 0
+    assert JobRecord(stage.client, "j").load().images_done == 0  # it did not work to the end of the batch
     _start(stage, images)
+    # `producer` gives up long before the first worker's lease would have run out.
     assert stage.producer("watch", "j").returncode == 0
     fault.went_on(now)
-    assert time.monotonic() - now < 40  # not the first worker's lease of 60 s
     assert JobRecord(stage.client, "j").load().state == "finished"
     account(stage, "j", images, (), fault)

@@ -1,5 +1,5 @@
 -- Leases a batch to one worker process. Returns {attempt, losses}, or why not.
--- KEYS: job, open, leases, holders, attempts, losses, alone.  ARGV: uid, batch, send, holder, lease in ms
+-- KEYS: job, open, leases, holders, attempts, losses, alone.  ARGV: uid, batch, send, holder, lease in ms, images
 local job = redis.call('HMGET', KEYS[1], 'uid', 'state')
 if job[1] ~= ARGV[1] then return 'unknown' end
 if job[2] == 'cancelled' then return 'cancelled' end
@@ -15,4 +15,7 @@ redis.call('HDEL', KEYS[7], ARGV[2])
 redis.call('ZADD', KEYS[3], now + ARGV[5], ARGV[2])
 redis.call('HSET', KEYS[4], ARGV[2], ARGV[4])
 redis.call('HSETNX', KEYS[1], 'started_ms', now)
-return {redis.call('HINCRBY', KEYS[5], ARGV[2], 1), tonumber(redis.call('HGET', KEYS[6], ARGV[2]) or '0')}
+local attempt = redis.call('HINCRBY', KEYS[5], ARGV[2], 1)
+-- In the record: what is noted of the batch itself goes with its commit, whoever commits first.
+if attempt == 2 then redis.call('HINCRBY', KEYS[1], 'images_retaken', ARGV[6]) end
+return {attempt, tonumber(redis.call('HGET', KEYS[6], ARGV[2]) or '0')}

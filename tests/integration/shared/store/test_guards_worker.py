@@ -61,6 +61,18 @@ def test_a_leased_batch_is_not_taken_until_its_lease_has_run_out(fresh: FreshJob
     assert not fresh.record.renew(0, "w/1", LONG_S)
 
 
+def test_images_that_are_taken_again_are_counted_once(fresh: FreshJob) -> None:
+    """The count is the job's, and stays when the batch is done."""
+    for batch, takes in ((0, 1), (1, 2), (2, 3)):
+        fresh.add(batch, *(f"{batch}-{index}.jpg" for index in range(5)))
+        for _ in range(takes):
+            lease = fresh.record.take(fresh.uid, batch, batch + 1, "w/1", LONG_S, images=5)
+            assert isinstance(lease, Lease)
+            fresh.run_out(batch)
+        fresh.commit(batch)
+        assert fresh.load().images_retaken == 5 * batch
+
+
 # commit
 
 

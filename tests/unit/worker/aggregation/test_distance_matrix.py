@@ -1,11 +1,15 @@
 """Distances against SciPy's float64 cdist."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from worker.aggregation import distance_matrix as distances
-from worker.aggregation.distance_matrix import write_distances
+from benchmarks.peak_memory import peak_memory
+from tests.support.stage import ROOT
+from worker.aggregation.distance_matrix import TILE_ROWS, write_distances
 
 
 def _unit_vectors(n: int) -> np.ndarray:
@@ -46,14 +50,30 @@ def test_threads_do_not_move_a_bit() -> None:
     assert np.array_equal(_matrix(vectors, 1), _matrix(vectors, 3))
 
 
-def test_memory_is_bounded_by_the_tile(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No tile is larger than it should be."""
-    shapes = []
-    fill = distances._fill_tile
-    monkeypatch.setattr(distances, "TILE_ROWS", 16)
-    monkeypatch.setattr(
-        distances, "_fill_tile", lambda e, o, r, c: (shapes.append(e[r : r + 16].shape), fill(e, o, r, c))
-    )
-    vectors = _unit_vectors(50)
-    assert np.allclose(_matrix(vectors), cdist(vectors, vectors), atol=1e-6)
-    assert max(shapes) == (16, 512)
+_CHILD = """
+import sys
+from pathlib import Path
+import numpy as np
+from worker.aggregation.distance_matrix import write_distances
+from worker.new_array import new_array
+
+folder, faces = Path(sys.argv[1]), int(sys.argv[2])
+write_distances(np.load(folder / f"{faces}.npy", mmap_mode="r"), new_array(folder / f"{faces}.out.npy", (faces, faces)), 1)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
+def test_memory_is_bounded_by_the_tile(tmp_path: Path) -> None:
+    """Sixteen times the matrix takes no more private memory, written as the aggregator writes it: to a mapped file."""
+    few, many = 2 * TILE_ROWS, 8 * TILE_ROWS
+    peaks = {}
+    for faces in (few, many):
+        np.save(tmp_path / f"{faces}.npy", _unit_vectors(faces))
+        command = [sys.executable, "-c", _CHILD, str(tmp_path), str(faces)]
+        # One thread: BLAS sets memory aside for each core of the machine.
+        peak = peak_memory(command, ROOT, PYTHONPATH=str(ROOT), OPENBLAS_NUM_THREADS="1")
+        assert peak.exit_code == 0
+        peaks[faces] = peak.private
+    tile_mib = TILE_ROWS**2 * 8 / 2**20
+    assert peaks[few] > 2 * tile_mib  # the memory of tiles was seen
+    assert peaks[many] - peaks[few] < 4 * tile_mib  # the whole matrix is 32 of them

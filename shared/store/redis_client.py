@@ -137,7 +137,7 @@ def wait_for_disk(client: Client) -> bool:
     """
     # The server answers for the connection that asks, and this one may have written nothing yet: others of the pool have. Its
     # own write comes behind all of them.
-    pipeline = client.pipeline(transaction=False).eval(_INSIST, 1, NOTHING, "SET", _MARK, "", "PX", 1)
+    pipeline = client.pipeline(transaction=False).eval(_INSIST, 2, NOTHING, _MARK, "SET", "", "PX", 1)
     try:
         _, (on_disk, _) = pipeline.execute_command("WAITAOF", 1, 0, _WAITAOF_MS).execute()
     except redis.ResponseError as error:

@@ -3,9 +3,9 @@
 import pytest
 
 from shared.domain.errors import NotFinished, WrongUsage
+from shared.domain.options import Options
 from shared.store.redis_client import server_time_ms
 from tests.integration.conftest import FreshJob
-from tests.integration.shared.store.test_jobs import Options
 from tests.support.jobs import CONTRACT, make_job
 from tests.support.stage import Stage
 

@@ -2,10 +2,10 @@
 
 import pytest
 
+from shared.domain.contract import Runtime
 from shared.store.jobs import DEATHS_ALONE, Lease
 from shared.store.registry import count_jobs
 from tests.integration.conftest import LONG_S, FreshJob
-from tests.integration.shared.store.test_jobs import Runtime
 from tests.support.jobs import RUNTIME
 
 OTHER = "0" * 32

@@ -201,8 +201,10 @@ def test_lost_messages(stage: Stage, images: Path, undisturbed: dict[str, bytes]
 def test_doubled_messages(stage: Stage, images: Path, undisturbed: dict[str, bytes], fault: Fault) -> None:
     """Every message twice, for two processes at once; the aggregation three times."""
     _enqueue(stage, images)
-    for message in stage.client.lrange("embed", 0, -1):
-        stage.client.lpush("embed", message)
+    messages = stage.client.lrange("embed", 0, -1)
+    stage.client.delete("embed")
+    for message in messages:
+        stage.client.rpush("embed", message, message)  # side by side, so that both processes have it at the same time
         fault.injected += 1
     _worker(stage, images, 2)
     _watch(stage)

@@ -184,7 +184,7 @@ def aggregate(self: Task, message: Any = None, **unknown: Any) -> str:
         return f"not wanted: {error}"
     if job.uid != wanted.uid or job.state != "sealed" or not job.complete:
         return f"not wanted: job {job.state}"
-    if not record.claim_aggregation(holder, settings.lease_s):
+    if not record.claim_aggregation(holder, settings.lease_s, uid=wanted.uid):
         return "not wanted: somebody else writes the results"
     problem = None
     try:

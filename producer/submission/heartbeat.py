@@ -1,6 +1,7 @@
 """A producer's signs of life in the job record, so that others notice when it has died."""
 
 import threading
+import time
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
@@ -13,17 +14,20 @@ from shared.domain.errors import WrongUsage
 from shared.store.jobs import Job, JobRecord
 
 _BEATS_A_LEASE = 5
+_PATIENCE_LEASES = 2  # one alive says so ten times meanwhile
 
 
 def attach(gate: Gate, record: JobRecord, job: Job, lease_s: float, *, take_over: bool) -> str:
     """Makes this process the job's producer, and returns its token.
 
     WrongUsage where another one is alive, unless that is to be fenced off (`take_over`). One that was alive a moment ago may
-    have been killed since: it is given the rest of its lease to show itself.
+    have been killed since: it is given the rest of its lease to show itself, by this process's clock, as the server's may have
+    been set back.
     """
     if take_over:
         return gate.pass_through(partial(record.attach_producer, job.uid, lease_s))
     seen_until_ms: int | None = None
+    give_up_at = time.monotonic() + _PATIENCE_LEASES * lease_s
     while True:
         answer = gate.pass_through(partial(record.attach_alone, job.uid, lease_s))
         if isinstance(answer, str):
@@ -34,6 +38,8 @@ def attach(gate: Gate, record: JobRecord, job: Job, lease_s: float, *, take_over
                 "follows it. To go on from here, stop that producer first, then repeat the command; `enqueue DIR --new` makes "
                 "another job of the same folder."
             )
+        if time.monotonic() > give_up_at:
+            return gate.pass_through(partial(record.attach_producer, job.uid, lease_s))
         seen_until_ms = answer
         gate.pause(
             f"Job {job.name} had a producer until just now; waiting up to {lease_s:.0f} s to see whether it is alive"

@@ -476,29 +476,23 @@ class JobRecord:
 
     # The aggregator's side
 
-    def claim_aggregation(self, holder: str, lease_s: float) -> bool:
-        """Makes `holder` the only aggregator for a while."""
+    def claim_aggregation(self, holder: str, lease_s: float, *, uid: str = "") -> bool:
+        """Makes `holder` the only aggregator for a while; with `uid` of that job alone, not of another one of the name."""
         lease_ms = int(lease_s * _AGGREGATION_LEASE_FACTOR * 1000)
-        return bool(insist(self._client, "SET", self._part("aggregation"), holder, "NX", "PX", lease_ms))
+        return bool(self._run("claim", ["", "aggregation"], uid, holder, lease_ms))
 
     def renew_aggregation(self, holder: str, lease_s: float) -> bool:
         """Prolongs the claim; False where it was lost."""
-        if not self.holds_aggregation(holder):
-            return False
         lease_ms = int(lease_s * _AGGREGATION_LEASE_FACTOR * 1000)
-        return bool(self._client.pexpire(self._part("aggregation"), lease_ms))
+        return bool(self._run("prolong", ["aggregation"], holder, lease_ms))
 
     def holds_aggregation(self, holder: str) -> bool:
         """Whether the claim is still this holder's."""
         return bool(self._client.get(self._part("aggregation")) == holder.encode())
 
     def release_aggregation(self, uid: str, holder: str, problem: str | None = None) -> None:
-        """Gives the claim back, with the reason why there are no results."""
-        if not self.holds_aggregation(holder):
-            return  # another aggregator is at it, with better luck perhaps
-        if problem is not None:
-            self._change(uid, "problem", problem)
-        self._client.delete(self._part("aggregation"))
+        """Gives the claim back, with the reason why there are no results; does nothing where it was lost."""
+        self._run("disclaim", ["", "aggregation"], uid, holder, problem or "")
 
     def note_problem(self, uid: str, problem: str) -> None:
         """Says why there are no results, to those who follow the job; nobody tries again before `go_on`."""

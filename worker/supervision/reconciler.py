@@ -19,8 +19,9 @@ from shared.messaging.messages import Aggregate, EmbedBatch, task_id
 from shared.store.diversion import diverted_queues
 from shared.store.jobs import PREFIX, Job, JobRecord, load_jobs
 from shared.store.queue_inspection import waiting_aggregations, waiting_tasks
-from shared.store.redis_client import Client, insist, server_time_ms
+from shared.store.redis_client import Client, server_time_ms
 from shared.store.registry import forget_missing, some_names, tidy, unfinished_names
+from shared.store.scripts import run_script
 from worker.supervision.spill_policy import Relief
 
 _log = get_logger("reconcile")
@@ -138,17 +139,10 @@ class Reconciler:
 
     def resign(self) -> None:
         """Lets another take over at once."""
-        if self._client.get(self._lock) == self._name.encode():
-            self._client.delete(self._lock)
+        run_script(self._client, "resign", [self._lock], [self._name])
 
     def _is_elected(self) -> bool:
-        lease_ms = int(self._settings.lease_s * 1000)
-        if insist(self._client, "SET", self._lock, self._name, "NX", "PX", lease_ms):
-            return True
-        if self._client.get(self._lock) == self._name.encode():
-            self._client.pexpire(self._lock, lease_ms)
-            return True
-        return False
+        return bool(run_script(self._client, "elect", [self._lock], [self._name, int(self._settings.lease_s * 1000)]))
 
     def _send_lost_batches(self, job: Job, waiting: set[str], suspects: Suspects) -> None:
         record = JobRecord(self._client, job.name)

@@ -1,0 +1,160 @@
+"""Leases and locks that run out, or change hands, between two calls of whoever believes to hold them."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+from producer.gate import Gate
+
+from producer.submission.heartbeat import attach
+from shared.store.jobs import PREFIX, JobRecord
+from tests.integration.conftest import LONG_S, FreshJob
+from tests.support.jobs import make_job
+from tests.support.stage import Stage
+from worker.supervision.reconciler import Reconciler
+
+SHORT_S = 100
+LOCK = f"{PREFIX}reconciler:"
+
+
+class InterruptedClient(redis.Redis):
+    """Lets something happen behind its first command, as if this process had been stopped there for a while."""
+
+    happens: Callable[[], object] | None = None
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        """As usual."""
+        answer = super().execute_command(*args, **options)
+        happens, self.happens = self.happens, None
+        if happens is not None:
+            happens()
+        return answer
+
+
+def _interrupted(stage: Stage, happens: Callable[[], object]) -> InterruptedClient:
+    client = InterruptedClient(connection_pool=stage.client.connection_pool)
+    client.happens = happens
+    return client
+
+
+def _changes_hands(fresh: FreshJob) -> Callable[[], object]:
+    def change() -> None:
+        fresh.client.delete(fresh.key("aggregation"))
+        assert fresh.record.claim_aggregation("w/8", SHORT_S)
+
+    return change
+
+
+def test_a_claim_that_runs_out_on_its_release_is_the_next_ones(fresh: FreshJob) -> None:
+    """The late one neither ends it nor has its own bad luck noted against the other."""
+    fresh.complete()
+    assert fresh.record.claim_aggregation("w/9", LONG_S)
+    late = JobRecord(_interrupted(fresh.stage, _changes_hands(fresh)), "j")
+    late.release_aggregation(fresh.uid, "w/9")
+    assert fresh.record.holds_aggregation("w/8")
+    late = JobRecord(_interrupted(fresh.stage, lambda: None), "j")
+    late.release_aggregation(fresh.uid, "w/9", "disk full")
+    assert (fresh.record.holds_aggregation("w/8"), fresh.load().problem) == (True, None)
+
+
+def test_a_claim_that_runs_out_on_its_renewal_is_not_prolonged(fresh: FreshJob) -> None:
+    """Were the next one to die, its claim would last too long."""
+    fresh.complete()
+    assert fresh.record.claim_aggregation("w/9", LONG_S)
+    JobRecord(_interrupted(fresh.stage, _changes_hands(fresh)), "j").renew_aggregation("w/9", LONG_S)
+    assert fresh.record.holds_aggregation("w/8")
+    assert fresh.client.pttl(fresh.key("aggregation")) <= 2 * SHORT_S * 1000
+
+
+def test_an_aggregator_of_before_does_not_claim_a_new_job_of_the_name(fresh: FreshJob) -> None:
+    """It would write the old job's results from the new one's blocks, and keep the new one's aggregator out meanwhile."""
+    fresh.complete()
+    before = fresh.uid
+    fresh.record.delete()
+    _, again = make_job(fresh.stage)
+    assert not fresh.record.claim_aggregation("w/9", LONG_S, uid=before)
+    assert not fresh.record.aggregation_claimed()
+    assert fresh.record.claim_aggregation("w/8", LONG_S, uid=again.uid)
+    fresh.record.delete()
+    assert not fresh.record.claim_aggregation("w/9", LONG_S, uid=before)
+    assert not list(fresh.client.scan_iter(f"{fresh.key()}*"))
+
+
+def _reconciler(stage: Stage, client: Any, name: str, lease_s: float = LONG_S) -> Reconciler:
+    return Reconciler(None, client, stage.settings.model_copy(update={"lease_s": lease_s}), name)
+
+
+def test_an_election_that_runs_out_on_its_renewal_is_the_next_ones(fresh: FreshJob) -> None:
+    """One that was stopped for a while does not take the other's lock for its own, nor prolong it."""
+
+    def change() -> None:
+        fresh.client.delete(LOCK)
+        _reconciler(fresh.stage, fresh.client, "v", SHORT_S).step()
+
+    late = _reconciler(fresh.stage, fresh.client, "w")
+    late.step()
+    client = _interrupted(fresh.stage, lambda: None)
+    calls = 0
+
+    def behind_each() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2 or fresh.client.get(LOCK) != b"w":
+            change()
+        else:
+            client.happens = behind_each
+
+    client.happens = behind_each
+    assert fresh.client.pttl(LOCK) > 2 * SHORT_S * 1000
+    _reconciler(fresh.stage, client, "w")._is_elected()
+    if fresh.client.get(LOCK) == b"w":  # nothing came in between
+        change()
+    assert fresh.client.get(LOCK) == b"v"
+    assert fresh.client.pttl(LOCK) <= SHORT_S * 1000
+
+
+def test_an_election_that_runs_out_on_resigning_is_the_next_ones(fresh: FreshJob) -> None:
+    """Else two reconcile at once."""
+    _reconciler(fresh.stage, fresh.client, "w").step()
+
+    def change() -> None:
+        fresh.client.delete(LOCK)
+        _reconciler(fresh.stage, fresh.client, "v").step()
+
+    _reconciler(fresh.stage, _interrupted(fresh.stage, change), "w").resign()
+    assert fresh.client.get(LOCK) == b"v"
+
+
+@pytest.mark.timeout(60)
+def test_a_removal_does_not_spin_on_blocks_without_a_record(fresh: FreshJob) -> None:
+    """A server that evicts keys can have taken the record and left the list of its blocks."""
+    fresh.take(0, fresh.add())
+    fresh.commit()
+    fresh.client.delete(fresh.key())
+    record = JobRecord(fresh.client, "j")
+    thread = threading.Thread(target=record.delete, daemon=True)
+    thread.start()
+    thread.join(10)
+    spins = thread.is_alive()
+    fresh.client.delete(fresh.key("stored"))  # ends it where it does
+    assert not spins
+    assert not list(fresh.client.scan_iter(f"{fresh.key()}*"))
+
+
+def test_a_server_whose_clock_was_set_back_keeps_no_producer_out(fresh: FreshJob) -> None:
+    """A dead producer's lease seems to last for hours then; who goes on waits for two leases by its own clock."""
+    lease_s = 0.5
+    assert isinstance(fresh.record.attach_alone(fresh.uid, 3600), str)
+    gate = Gate(fresh.client, fresh.record, fresh.stage.settings, lambda line: None, lambda: False)
+    found: list[str] = []
+
+    def go_on() -> None:
+        found.append(attach(gate, fresh.record, fresh.job, lease_s, take_over=False))
+
+    thread = threading.Thread(target=go_on, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert found
+    assert fresh.record.add_batch(fresh.uid, found[0], 0, ["a.jpg"]) == 1

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -111,12 +110,11 @@ def workers_table(workers: list[Worker]) -> Table:
     refuse = ("refuses",) if any(worker.refuses for worker in workers) else ()
     table = new_table("worker", *(short if narrow else heads), *refuse)
     for worker in workers:
-        figures = worker.resources
         queues = () if narrow else (", ".join(worker.queues),)
         table.add_row(*map(escape, (
             worker.name.partition("@")[0], worker.host, *queues, str(worker.processes),
-            _figure(figures, "cpu_percent", 0), _figure(figures, "rss_mib", 0), _figure(figures, "images_per_s", 1),
-            _figure(figures, "images_done", 0), _since(worker.started_ms), _batches(worker.current),
+            _figure(worker, "cpu_percent", 0), _figure(worker, "rss_mib", 0), _figure(worker, "images_per_s", 1),
+            _figure(worker, "images_done", 0), _since(worker.started_ms), _batches(worker.current),
             *(("; ".join(f"{job}: {reason}" for job, reason in sorted(worker.refuses.items())) or "-",) if refuse else ()),
         )))  # fmt: skip
     if narrow:
@@ -143,8 +141,9 @@ def _batches(current: list[str]) -> str:
     return " ".join(f"{job}:{','.join(batches)}" for job, batches in of_job.items()) or "-"
 
 
-def _figure(figures: dict[str, Any], name: str, digits: int) -> str:
-    return f"{figures[name]:.{digits}f}" if name in figures else "-"
+def _figure(worker: Worker, name: str, digits: int) -> str:
+    figure = worker.figure(name)
+    return "-" if figure is None else f"{figure:.{digits}f}"
 
 
 def print_dead_letters(letters: list[DeadLetter]) -> None:

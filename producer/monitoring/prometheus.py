@@ -86,5 +86,6 @@ class QueueCollector(Collector):
 
 
 def _add_figure(family: GaugeMetricFamily | CounterMetricFamily, worker: Worker, name: str, unit: int) -> None:
-    if name in worker.resources:  # not before its first sample
-        family.add_metric([worker.name], worker.resources[name] * unit)
+    figure = worker.figure(name)
+    if figure is not None:
+        family.add_metric([worker.name], figure * unit)

@@ -20,14 +20,19 @@ class Worker:
     name: str
     queues: list[str]
     processes: int
-    resources: dict[str, float]
-    """Sums over its processes (`worker.supervision.resource_sampler`), empty at the very start."""
+    resources: dict[str, float | str]
+    """Sums over its processes (`worker.supervision.resource_sampler`) and what it serves, in words; empty at the very start."""
     host: str = ""
     started_ms: int = 0
     current: list[str] = field(default_factory=list)
     """`<job>:<batch>` of the batches that it works on."""
     refuses: dict[str, str] = field(default_factory=dict)
     """Why it does not serve which jobs."""
+
+    def figure(self, name: str) -> float | None:
+        """One of `resources`; None before its first sample, or where it is no number."""
+        value = self.resources.get(name)
+        return None if isinstance(value, str) else value
 
 
 def announce(client: Client, worker: Worker, lease_s: float) -> None:

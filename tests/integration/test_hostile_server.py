@@ -22,17 +22,26 @@ GOOD = {"name": "w@h", "queues": ["embed"], "processes": 1, "resources": {"rss_m
     "said",
     [
         b"{", b"\xff", b"[]", b"7", b"{}", b"[" * 100_000, json.dumps(GOOD | {"queues": 3}).encode(),
-        json.dumps(GOOD | {"resources": {"rss_mib": "much"}}).encode(), json.dumps(GOOD | {"current": [1]}).encode(),
+        json.dumps(GOOD | {"resources": {"rss_mib": [1]}}).encode(), json.dumps(GOOD | {"current": [1]}).encode(),
         json.dumps(GOOD | {"started_ms": "x"}).encode(),
     ],
 )  # fmt: skip
 def test_an_announcement_of_no_worker_is_passed_over(stage: Stage, said: bytes) -> None:
     """The others are listed, and the metrics are served."""
-    announce(stage.client, Worker("w@h", ["embed"], 1, {"rss_mib": 1.5}), 60)
+    announce(stage.client, Worker("w@h", ["embed"], 1, {"rss_mib": 1.5, "weights": "casia-webface"}), 60)
     stage.client.sadd(f"{PREFIX}workers", "bad@h", b"\xff@h", "e\x1b@h")
     for name in (b"bad@h", b"\xff@h", b"e\x1b@h"):
         stage.client.set(f"{PREFIX}worker:".encode() + name, said)
     assert [worker.name for worker in living_workers(stage.client, "embed")] == ["w@h"]
+
+
+def test_a_figure_that_is_no_number_is_shown_as_none(stage: Stage) -> None:
+    """What a worker serves is said in words beside the figures; no figure is."""
+    announce(stage.client, Worker("w@h", ["embed"], 1, {"rss_mib": "much", "cpu_percent": 7.4}), 60)
+    (worker,) = living_workers(stage.client)
+    assert (worker.figure("rss_mib"), worker.figure("cpu_percent"), worker.figure("images_done")) == (None, 7.4, None)
+    done = stage.producer("workers")
+    assert done.returncode == 0 and "w" in done.stdout, done.stderr
 
 
 def test_nothing_on_the_server_commands_a_terminal(stage: Stage) -> None:

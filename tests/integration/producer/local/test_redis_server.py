@@ -68,7 +68,7 @@ def _pid(data: Path) -> int:
 
 def _leave_orphan(data: Path, *, ready: bool = True) -> psutil.Process:
     """A server whose starter was SIGKILLed, as soon as it had started it or when it was ready."""
-    code = "import sys, pathlib, producer.embedded as e; e.EmbeddedServer(pathlib.Path(sys.argv[1])).start(); print('ready'); sys.stdout.flush(); sys.stdin.read()"
+    code = "import sys, pathlib, producer.local.redis_server as e; e.EmbeddedServer(pathlib.Path(sys.argv[1])).start(); print('ready'); sys.stdout.flush(); sys.stdin.read()"
     output = data.parent / "starter"
     data.mkdir(parents=True, exist_ok=True)
     with output.open("wb") as file:

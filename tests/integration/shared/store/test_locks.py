@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import redis
-from producer.gate import Gate
 
+from producer.submission.backpressure import Gate
 from producer.submission.heartbeat import attach
 from shared.store.jobs import PREFIX, JobRecord
 from tests.integration.conftest import LONG_S, FreshJob

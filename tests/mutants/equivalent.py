@@ -31,6 +31,11 @@ EQUIVALENT: tuple[Equivalent, ...] = (
     ),
     Equivalent("shared/store/lua/unleased.lua", "if not deadline or tonumber(deadline) < now then", _THAT_VERY_MS),
     Equivalent(
+        "shared/store/lua/attach.lua",
+        "if ARGV[4] == '0' and tonumber(job[2] or '0') >= now then return tonumber(job[2]) end",
+        _THAT_VERY_MS,
+    ),
+    Equivalent(
         "worker/supervision/reconciler.py",
         "if now - first_seen > self._settings.lease_s / 3:",
         "a third of a lease, to the nanosecond of a monotonic clock",

@@ -18,6 +18,10 @@ _TESTS_OF = {
     **dict.fromkeys(
         ("count_jobs", "waiting", "remove_waiting", "unleased"), ("test_guards_worker.py", "test_many_jobs.py")
     ),
+    **dict.fromkeys(
+        ("claim", "disclaim", "elect", "prolong", "resign"),
+        ("test_locks.py", "test_guards_aggregator.py", "test_reconciler.py"),
+    ),
     "add_batch": ("test_guards_producer.py",),
     "lost_aggregation": ("test_reconciler.py", "test_lost_messages.py"),
 }

@@ -74,6 +74,7 @@ def test_watch_names_the_command_that_goes_on(stage: Stage, sample: Path) -> Non
     assert watching.wait(30) == 4, stage.log("watch.log")
     said = stage.log("watch.log").splitlines()[-1]
     assert "The producer of job 'dead' is gone" in said
+    wait_until(lambda: stage.producer("status", "dead").returncode == 4, 30, "status says it too, a little later")
     status = stage.producer("status", "dead")
     assert (status.returncode, "producer gone" in status.stdout) == (4, True)
     assert said in status.stderr

@@ -199,3 +199,14 @@ def test_a_job_that_only_has_the_name_is_not_removed(fresh: FreshJob) -> None:
     before = fresh.snapshot()
     assert not fresh.record.delete(read)
     assert fresh.snapshot() == before
+
+
+# disclaim, change
+
+
+def test_trouble_with_an_earlier_job_of_the_name_is_not_this_ones(fresh: FreshJob) -> None:
+    """The claim ends; the reason is not this job's."""
+    fresh.complete()
+    assert fresh.record.claim_aggregation("w/9", LONG_S)
+    fresh.record.release_aggregation("0" * 32, "w/9", "no room")
+    assert fresh.load().problem is None and not fresh.record.aggregation_claimed()

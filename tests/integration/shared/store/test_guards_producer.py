@@ -275,3 +275,20 @@ def test_a_batch_that_was_resent_meanwhile_is_answered_with_its_new_number(fresh
     again = fresh.record.resend(fresh.uid, 0, str(first))
     assert again is not None and again[0] != first
     assert fresh.add(0, "a.jpg") == again[0]
+
+
+# create
+
+
+def test_a_name_whose_record_has_expired_is_free(fresh: FreshJob) -> None:
+    """It is still in the registry until somebody tidies it up."""
+    fresh.client.delete(fresh.key())
+    _, again = make_job(fresh.stage)
+    assert again.uid != fresh.uid
+
+
+def test_the_word_that_a_job_was_cancelled_keeps_no_name(fresh: FreshJob) -> None:
+    """It stays for those who watch; a new job of the name takes its place at once."""
+    assert fresh.record.delete(keep_mark_s=60)
+    _, again = make_job(fresh.stage)
+    assert (again.state, again.uid != fresh.uid) == ("enqueuing", True)

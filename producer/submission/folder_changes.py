@@ -1,25 +1,23 @@
 """What has changed in a folder since a finished job read it."""
 
 import csv
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 
 from producer.submission.discovery import find_images
 from shared.domain.errors import ResultsError, WrongUsage
 from shared.domain.paths import printable
+from shared.results.digests import file_digest
 from shared.store.jobs import Job
 
 _CLOCKS_DIFFER_S = 60.0
 """At most so far apart are taken to be the clocks of the server and of the machine that wrote the files."""
 _EXAMPLES = 3
-_blake2b_128 = partial(hashlib.blake2b, digest_size=16)
 
 
 @dataclass
@@ -174,6 +172,6 @@ def _has_changed(file: Path, digest: str, since_s: float, ended_s: float) -> boo
         if max(status.st_mtime, status.st_ctime) < since_s:
             return False
         with file.open("rb") as opened:
-            return hashlib.file_digest(opened, _blake2b_128).hexdigest() != digest
+            return file_digest(opened) != digest
     except OSError:
         return bool(digest)  # it could be read then

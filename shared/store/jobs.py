@@ -287,10 +287,6 @@ class JobRecord:
         """Says that somebody wants this job: its time begins anew, and results that failed are tried again."""
         self._run("go_on", [""], uid)
 
-    def _change(self, uid: str, field: str, value: str) -> None:
-        """Sets a field, or removes it where the value is empty; does nothing to another job, or to one that is gone."""
-        self._run("change", [""], uid, field, value)
-
     def add_batch(self, uid: str, producer: str, batch: int, paths: list[str]) -> int:
         """Records a batch and returns its send number."""
         args = (uid, producer, batch, pack_paths(paths), len(paths), json.dumps(paths[-1]))
@@ -496,7 +492,7 @@ class JobRecord:
 
     def note_problem(self, uid: str, problem: str) -> None:
         """Says why there are no results, to those who follow the job; nobody tries again before `go_on`."""
-        self._change(uid, "problem", problem)
+        self._run("change", [""], uid, "problem", problem)
 
     def count_lost_aggregation(self, uid: str) -> bool:
         """Counts an aggregation that was lost and sent again; False where the job does not wait for its results any more.

@@ -29,7 +29,6 @@ from shared.messaging.messages import Aggregate, EmbedBatch
 from shared.results.failed_list import failed_images
 from shared.store.image_payloads import pack_image
 from shared.store.jobs import Job, JobRecord, Options, job_names, list_jobs
-from shared.store.queue_inspection import remove_waiting
 from shared.store.redis_client import Client, explain_server_errors, wait_for_disk
 
 
@@ -241,7 +240,10 @@ def folder_of(job: Job) -> Path | None:
 
 
 def cancel_job(client: Client, name: str, settings: Settings, *, only: Job | None = None, mark_s: int = 60) -> bool:
-    """Ends a job: tasks that are still queued find it gone, and nothing of it stays but the word for those who watch.
+    """Ends a job and removes its record, except for a mark that tells those who watch.
+
+    Its messages stay in the shared queues: to find them among those of other jobs takes seconds of the server's time. A worker
+    that reads one drops it, as its batch is nobody's any more (`take`).
 
     With `only`, a job that is still as it was read then; False where it is not.
     """
@@ -249,11 +251,9 @@ def cancel_job(client: Client, name: str, settings: Settings, *, only: Job | Non
         record = JobRecord(client, name)
         if not record.exists():
             raise JobNotFound(name)
-        prefix, own = record.queue_prefix(), record.embed_queue()
+        own = record.embed_queue()
         if not record.delete(only, keep_mark_s=mark_s):
             return False
-        for queue in sorted({f"{prefix}embed", f"{prefix}aggregate", own}):
-            remove_waiting(client, queue, name)
         record.undivert(own)
         return True
 

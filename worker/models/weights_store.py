@@ -17,6 +17,7 @@ from shared.config.logs import get_logger
 from shared.config.settings import Settings
 from shared.domain.errors import WeightsError
 from shared.results.files import sync_to_disk
+from worker.models.backend import import_backend
 
 if TYPE_CHECKING:
     import torch
@@ -191,15 +192,7 @@ def _find_damaged(folder: Path) -> Path | None:
 
 
 def _export(source: Path, name: str, backend: str, folder: Path) -> None:
-    embedder = load_embedder(source, name)
-    if backend.startswith("openvino"):
-        from worker.models.openvino_backend import export_networks
-
-        export_networks(embedder, folder)
-    else:
-        from worker.models.torch_backend import export_networks as export_torch
-
-        export_torch(embedder, folder)
+    import_backend(backend).export_networks(load_embedder(source, name), folder)
 
 
 def load_embedder(source: Path, name: str) -> "torch.nn.Module":

@@ -22,7 +22,8 @@ from PIL import Image
 from shared.config.settings import Settings
 from shared.domain.contract import KNOWN_WEIGHTS
 from shared.domain.errors import ContractError, WeightsError
-from worker.models import loader as models
+from worker.models import backend, loader, preparation
+from worker.models import runtime as runtimes
 from worker.models import weights_store as weights
 from worker.models.frozen_graph import graph_file
 from worker.models.torch_backend import new_resnet
@@ -165,26 +166,29 @@ def test_a_worker_has_damaged_networks_made_again(
 ) -> None:
     """Before it loads them; whole ones are left as they are."""
     settings = Settings(_env_file=None, cache_dir=tmp_path)
-    folder = weights.prepare(NAME, SHA256, models.choose_backend(settings), settings)
-    assert models.are_prepared(NAME, SHA256, settings)
+    chosen = backend.choose_backend(settings)
+    folder = weights.prepare(NAME, SHA256, chosen, settings)
+    monkeypatch.setattr(
+        loader, "prepare_in_subprocess", lambda name, sha256, settings: weights.prepare(name, sha256, chosen, settings)
+    )
+    loader.ModelLoader(settings).prepare(processes=1)
+    assert len(conversions) == 1
     (folder / "net.bin").write_bytes(b"")
-    assert not models.are_prepared(NAME, SHA256, settings)
-
-    def prepare(name: str, sha256: str) -> None:
-        weights.prepare(name, sha256, models.choose_backend(settings), settings)
-        raise InterruptedError  # what is made here is no network that could be loaded
-
-    monkeypatch.setattr(models, "prepare_in_subprocess", prepare)
-    with pytest.raises(InterruptedError):
-        models.load_networks(NAME, SHA256, settings, 1)
-    assert models.are_prepared(NAME, SHA256, settings)
+    loader.ModelLoader(settings).prepare(processes=1)
+    assert len(conversions) == 2
+    weights.check_prepared(folder)
+    (folder / "net.bin").write_bytes(b"")
+    with pytest.raises(RuntimeError):  # what is made here is no network that could be loaded
+        loader.load_networks(NAME, SHA256, settings, 1)
+    assert len(conversions) == 3
+    weights.check_prepared(folder)
 
 
 @pytest.mark.parametrize("name", ["--help", "../outside", "a/b"])
 def test_a_name_is_never_an_option_nor_a_path(name: str) -> None:
     """`--help` would end well and make nothing."""
     with pytest.raises(WeightsError, match="cannot name weights"):
-        models.prepare_in_subprocess(name, SHA256)
+        preparation.prepare_in_subprocess(name, SHA256, Settings(_env_file=None))
 
 
 @pytest.mark.parametrize(
@@ -205,20 +209,30 @@ def test_how_a_conversion_failed_is_said(
     python.write_text(f"#!/bin/sh\n{script}\n")
     python.chmod(0o755)
     monkeypatch.setattr("sys.executable", str(python))
-    monkeypatch.setattr(models, "_PREPARE_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(preparation, "_TIMEOUT_S", 1.0)
     with pytest.raises(WeightsError, match=said) as failed:
-        models.prepare_in_subprocess("own-mine", SHA256)
+        preparation.prepare_in_subprocess("own-mine", SHA256, Settings(_env_file=None))
     assert "\n" not in str(failed.value)
 
 
 def test_networks_are_loaded_once_a_process() -> None:
-    """The same arguments give the same networks; `worker.models.loader.loads` counts the loading."""
-    settings = Settings(_env_file=None)
-    before = models.loads
-    first = models.load_networks(NAME, SHA256, settings, 3)  # a number of threads that no other test asks for
-    assert models.loads == before + 1
-    assert models.load_networks(NAME, SHA256, settings, 3) is first
-    assert models.loads == before + 1
+    """The same weights give the same networks, however many batches ask for them."""
+    models = loader.ModelLoader(Settings(_env_file=None))
+    first = models.load(NAME, SHA256)
+    assert models.load(NAME, SHA256) is first
+    models.preload()
+    assert models.load.cache_info().misses == 1
+
+
+def test_the_device_of_the_command_line_reaches_the_conversion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks are converted for the backend that `--device` asks for, though the environment names no device."""
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho "$@" >&2\nexit 1\n')
+    python.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(python))
+    monkeypatch.delenv("FACEQUEUE_DEVICE", raising=False)
+    with pytest.raises(WeightsError, match="--device cuda:1 fetch-weights"):
+        preparation.prepare_in_subprocess(NAME, SHA256, Settings(_env_file=None, device="cuda:1"))
 
 
 def test_embeddings_depend_on_no_file_that_is_not_checked(networks: Networks) -> None:
@@ -251,15 +265,14 @@ def test_gpus_are_counted_from_0(device: str, found: str, tmp_path: Path, monkey
     (tmp_path / "torch.py").write_text(FAKE_TORCH)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     settings = Settings(_env_file=None, backend="torch", device=device)
-    models.runtime.cache_clear()
-    runtime = models.runtime(settings)
+    runtime = runtimes.find_runtime(settings)
     assert runtime.device == "cuda"
     assert runtime.instruction_set == ({"cuda": "sm_80", "cuda:1": "sm_90"}.get(device, ""))
     if not found:
-        models.check_device(settings)
+        runtimes.check_device(settings)
         return
     with pytest.raises(ContractError, match=found):
-        models.check_device(settings)
+        runtimes.check_device(settings)
 
 
 def test_openvino_and_a_gpu_end_the_worker_in_a_line() -> None:

@@ -8,12 +8,13 @@ import numpy as np
 from shared.config.logs import get_logger
 from shared.config.settings import Settings
 from shared.domain.contract import CROP_PX, KNOWN_WEIGHTS, Runtime
+from shared.domain.weights_files import prepared_folder
 from worker.models.backend import choose_backend, import_backend
 from worker.models.cpu_limits import usable_cores
 from worker.models.instruction_set import pin_instruction_set
 from worker.models.preparation import prepare_in_subprocess
 from worker.models.runtime import find_runtime
-from worker.models.weights_store import check_prepared, is_prepared, prepared_folder
+from worker.models.weights_store import check_prepared, is_prepared
 from worker.vision.mtcnn_cascade import STRIP_PIXELS, detect_faces
 from worker.vision.pipeline import Networks
 
@@ -49,7 +50,7 @@ class ModelLoader:
         self._processes = processes
         _ = self.runtime
         name = self._settings.preload_weights
-        folder = prepared_folder(name, KNOWN_WEIGHTS[name], choose_backend(self._settings), self._settings)
+        folder = prepared_folder(self._settings.cache_dir, name, KNOWN_WEIGHTS[name], choose_backend(self._settings))
         if not is_prepared(folder):
             prepare_in_subprocess(name, KNOWN_WEIGHTS[name], self._settings)
 
@@ -68,7 +69,7 @@ def load_networks(name: str, sha256: str, settings: Settings, threads: int) -> N
     started = time.monotonic()
     pin_instruction_set(settings)
     backend = choose_backend(settings)
-    folder = prepared_folder(name, sha256, backend, settings)
+    folder = prepared_folder(settings.cache_dir, name, sha256, backend)
     if not is_prepared(folder):
         prepare_in_subprocess(name, sha256, settings)
         check_prepared(folder)

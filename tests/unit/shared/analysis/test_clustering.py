@@ -184,7 +184,7 @@ def test_neighbours_as_a_table_without_a_matrix(
     [
         ("bob/11.jpg", "No image bob/11.jpg in trip. Similar paths: bob/1.jpg"),
         ("elsewhere/bothh.jpg", "Similar paths: both.jpg"),
-        ("zzz", "images.csv lists those that there are"),
+        ("zzz", "images.csv lists all images"),
         ("broken.jpg", "broken.jpg has no face to compare: unreadable (empty file)."),
     ],
 )

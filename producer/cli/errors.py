@@ -78,8 +78,8 @@ def next_step(error: FaceQueueError) -> str:
             return f" Then `python -m producer watch {error.job}`."
         case AnotherProducer():
             return (
-                f" `python -m producer watch {error.job}` follows it. To continue from here, stop that producer and repeat "
-                "the command; `enqueue DIR --new` makes another job of the same folder."
+                f" `python -m producer watch {error.job}` follows it. To continue from here, stop that producer and "
+                "repeat the command; `enqueue DIR --new` makes another job of the same folder."
             )
         case ProducerGone():
             where = ", and with its --results if it had one" if is_of_run(error.of) else ""
@@ -112,7 +112,7 @@ def say_error(line: str) -> None:
 
 
 def exit_code_after(command: Callable[[], int | None]) -> int:
-    """Runs a command and returns its exit code. A foreseen error is printed in one line; any other keeps its traceback."""
+    """Runs a command and returns its exit code. A FaceQueueError is one line; a defect keeps its traceback."""
     try:
         code = command()
         if code == _INTERRUPTED:

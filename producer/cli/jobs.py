@@ -203,7 +203,8 @@ def jobs(
         int | None,
         typer.Option(
             min=1,
-            help="With --prune: also remove unfinished jobs without news for this many days, and the work they have done.",
+            help="With --prune: also remove unfinished jobs without news for this many days, with the work they have "
+            "done.",
         ),
     ] = None,
 ) -> None:
@@ -221,8 +222,8 @@ def jobs(
             prune_jobs(session.client, listed, stalled_days, session.settings, say)
     if _print_jobs(session):
         say(
-            "Stalled jobs keep the work they have done, and resume when a worker serves them (a job of `run`: when that "
-            "`run` is repeated). `python -m producer cancel JOB` or `jobs --prune --stalled-days N` removes them."
+            "Stalled jobs keep the work they have done, and resume when a worker serves them (a job of `run`: when "
+            "that `run` is repeated). `python -m producer cancel JOB` or `jobs --prune --stalled-days N` removes them."
         )
 
 

@@ -65,7 +65,7 @@ def _state(job: Job, now_ms: int, *, stalled: bool) -> str:
 
 
 def print_job(job: Job, now_ms: int, refusals: Mapping[str, str] = {}, *, stalled: bool = False) -> None:
-    """Prints one job. `now_ms` is the server's time; `refusals` has, by worker, the reason why it cannot serve the job."""
+    """Prints one job. `now_ms` is the server's time; `refusals` has the reasons of the workers that cannot serve it."""
     table = new_table("", "")
     table.show_header = False
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in job.outcomes.items()) or "none yet"

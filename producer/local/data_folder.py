@@ -1,4 +1,4 @@
-"""The folders that `run` writes to: its data folder (`FACEQUEUE_STATE_DIR`), used by one `run` at a time, and the results."""
+"""The folders that `run` writes to: its data folder (`FACEQUEUE_STATE_DIR`), one `run` at a time, and the results."""
 
 import tempfile
 import uuid
@@ -23,7 +23,8 @@ def locked(data_folder: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise NotFinished(
-            f"Another `run` uses the data folder {data_folder}. Wait for it, or set FACEQUEUE_STATE_DIR to another folder."
+            f"Another `run` uses the data folder {data_folder}. Wait for it, or set FACEQUEUE_STATE_DIR to another "
+            "folder."
         ) from None
     except OSError as error:
         raise WrongUsage(
@@ -44,11 +45,11 @@ def installation_name(data_folder: Path) -> str:
 
 
 def check_results_folder(results_dir: Path, images: Path, data_folder: Path) -> None:
-    """WrongUsage if results cannot be written there, or would mix with the images or the data folder. All paths are real."""
+    """WrongUsage if results cannot be written there, or would mix with images or server data. All paths are real."""
     if images == results_dir or images in results_dir.parents:
         raise WrongUsage(
-            f"The results folder {results_dir} lies in the folder with the images, and the next run would read it as images. "
-            "Give another --results."
+            f"The results folder {results_dir} lies in the folder with the images, and the next run would read it as "
+            "images. Give another --results."
         )
     if results_dir == data_folder or results_dir in data_folder.parents:
         raise WrongUsage(
@@ -60,5 +61,6 @@ def check_results_folder(results_dir: Path, images: Path, data_folder: Path) -> 
             pass
     except OSError as error:
         raise WrongUsage(
-            f"The results folder {results_dir} cannot be written: {error.strerror}. Fix that, or give another --results."
+            f"The results folder {results_dir} cannot be written: {error.strerror}. Fix that, or give another "
+            "--results."
         ) from None

@@ -28,7 +28,7 @@ _PING_TIMEOUT_S = 2.0
 _SOCKET_PATH_BYTES = 103
 """What macOS allows; Linux allows 107."""
 _SAME_PROCESS_S = 2.0
-"""Linux derives the start time of a process from a boot time in whole seconds, which changes when the clock is adjusted."""
+"""Linux derives a process's start time from a boot time in whole seconds, which changes when the clock is adjusted."""
 
 
 def find_server_binary() -> str:
@@ -150,8 +150,8 @@ class EmbeddedServer:
         except (OSError, psutil.Error) as error:
             self.kill()  # no later run could find a server without a record
             raise ServerError(
-                f"The embedded server could not be started: {error}. Set FACEQUEUE_STATE_DIR and TMPDIR to folders that you can "
-                "write to, or set REDIS_URL to a server of your own."
+                f"The embedded server could not be started: {error}. Set FACEQUEUE_STATE_DIR and TMPDIR to folders "
+                "that you can write to, or set REDIS_URL to a server of your own."
             ) from error
         return True
 
@@ -279,5 +279,6 @@ def _check_private(folder: Path) -> None:
     else:
         return
     raise ServerError(
-        f"{folder}, the folder of the embedded server's socket, {what}. Remove it, or set TMPDIR to a short folder of your own."
+        f"{folder}, the folder of the embedded server's socket, {what}. Remove it, or set TMPDIR to a short folder of "
+        "your own."
     )

@@ -33,7 +33,7 @@ def run(
     retry: bool = False,
     profile: bool = False,
 ) -> Job:
-    """Processes a folder on this machine and returns the finished job. Whatever was started is ended, however this ends."""
+    """Processes a folder on this machine and returns the finished job. However it ends, it ends what it has started."""
     if request.job:
         check_job_name(request.job)
     elif retry:
@@ -114,7 +114,7 @@ class _LocalJob:
     def process(self, job: Job, folder: Path, data_folder: Path, processes: int, *, profile: bool) -> Job:
         """Starts the worker and the enqueuing, and returns the job once it is finished."""
         worker = self._start_worker(job, data_folder, processes, profile=profile)
-        # The lock on the data folder proves that no other `run` of this machine is alive: its lease need not expire first.
+        # The lock on the data folder proves that no other `run` is alive, so its lease need not expire first.
         producer = BackgroundProducer(self.client, job, folder, self.settings, self.say, take_over=True)
         end_undisturbed(self.stack, producer.stop)
         producer.start()

@@ -79,7 +79,7 @@ class WorkerProcess:
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    """The variables of the settings in which a worker of `run` may differ from its surroundings. Empty ones count as unset."""
+    """The settings that `run` or its options may have changed, as environment variables. Empty ones count as unset."""
     return {
         "REDIS_URL": settings.server_url,
         "FACEQUEUE_DATA_ROOT": str(settings.data_root),

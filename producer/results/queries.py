@@ -49,8 +49,8 @@ def show_groups(folder: Path, threshold: float | None, *, as_csv: bool) -> None:
     chosen = calibrated if threshold is None else threshold
     if chosen is None:
         raise WrongUsage(
-            "No threshold is calibrated for this job's options. Give one with --threshold D: with the default options it "
-            f"is {SAME_PERSON}, and benchmarks/pairs.py measures it on pairs of your own."
+            "No threshold is calibrated for this job's options. Give one with --threshold D: with the default options "
+            f"it is {SAME_PERSON}, and benchmarks/pairs.py measures it on pairs of your own."
         )
     groups = find_groups(results.distances, chosen)
     if as_csv:

@@ -13,7 +13,7 @@ from shared.store.redis_client import Client, server_memory
 
 _PAUSE_S = 0.2
 _ROOM_FOR_WORKERS = 0.75
-"""Share of maxmemory above which nothing is enqueued. Workers need the rest for results, or nothing would ever be freed."""
+"""Share of maxmemory above which nothing is enqueued. Workers need the rest for results, or nothing is ever freed."""
 _FULL = "The server is full (maxmemory); enqueuing resumes when workers have freed memory"
 _UNREACHABLE = "The server does not answer; enqueuing resumes when it is back"
 T = TypeVar("T")

@@ -55,13 +55,15 @@ def enqueue_images(
         return
     except BrokerError as error:
         raise ServerError(
-            f"The server stopped accepting messages ({error}). Everything recorded is kept; repeat the command to resume."
+            f"The server stopped accepting messages ({error}). Everything recorded is kept; repeat the command to "
+            "resume."
         ) from None
     with suppress(redis.ConnectionError, redis.TimeoutError):  # the job is sealed, or the next producer seals it
         if not wait_for_disk(client):
             say(
-                f"The server does not confirm that job {job.name} is on its disk. The disk may be slow, or `appendfsync` "
-                "may be `no`. If the server's machine loses power now, the job may be lost and must be enqueued again."
+                f"The server does not confirm that job {job.name} is on its disk. The disk may be slow, or "
+                "`appendfsync` may be `no`. If the server's machine loses power now, the job may be lost and must be "
+                "enqueued again."
             )
 
 
@@ -112,7 +114,7 @@ class _Submission:
             self._gate.pass_through(put)
 
     def _add(self, batch: int, images: list[RootPath]) -> None:
-        """Records a batch, then sends its message: a batch without a message is requeued, a message alone is dropped."""
+        """Records a batch, then sends its message: a recorded batch whose message is lost is requeued."""
         job, gate = self._job, self._gate
         send = gate.pass_through(partial(self._record.add_batch, job.uid, self._producer, batch, images))
         message = EmbedBatch(version=1, job=job.name, uid=job.uid, batch=batch, send=send, images=images)

@@ -16,7 +16,8 @@ class FolderChanged(WrongUsage):
 
     def __init__(self, job: Job, what: str, results: Path) -> None:
         super().__init__(
-            f"Job {job.name} is finished, and its folder {job.source} has changed: {what}. A finished job takes no more files."
+            f"Job {job.name} is finished, and its folder {job.source} has changed: {what}. A finished job takes no "
+            "more files."
         )
         self.job, self.results = job, results
 

@@ -68,8 +68,8 @@ def find_changes(folder: Path, results: Path) -> Changes:
                 changes.add("changed", row.path)
     except (OSError, ValueError, LookupError, TypeError, csv.Error) as error:
         raise ResultsError(
-            f"The folder cannot be compared with the results in {printable(str(results))} ({error}). Move them away and "
-            "repeat the command, or give another --job."
+            f"The folder cannot be compared with the results in {printable(str(results))} ({error}). Move them away "
+            "and repeat the command, or give another --job."
         ) from None
     return changes
 

@@ -13,8 +13,8 @@ class FolderOutsideDataRoot(WrongUsage):
 
     def __init__(self, folder: Path, root: Path) -> None:
         super().__init__(
-            f"{folder} is not inside the data root {root}. Workers open nothing outside it, not even through a symbolic "
-            "link. Move or mount the images there, or set FACEQUEUE_DATA_ROOT (for the workers too)."
+            f"{folder} is not inside the data root {root}. Workers open nothing outside it, not even through a "
+            "symbolic link. Move or mount the images there, or set FACEQUEUE_DATA_ROOT (for the workers too)."
         )
 
 

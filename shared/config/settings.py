@@ -29,11 +29,11 @@ class Settings(BaseSettings):
         str | None,
         Field(
             validation_alias=AliasChoices("REDIS_URL", "FACEQUEUE_REDIS_URL"),
-            description="Address of the Redis server. Without it, `run` starts a server of its own, and other commands use "
-            "the compose file's server on loopback.",
+            description="Address of the Redis server. Without it, `run` starts a server of its own, and other commands "
+            "use the compose file's server on loopback.",
         ),
     ] = None
-    redis_password: Annotated[str, Field(description="Password of the compose file's server.")] = "facequeue"  # noqa: S105 - the compose file's default, reachable on loopback only
+    redis_password: Annotated[str, Field(description="Password of the compose file's server.")] = "facequeue"  # noqa: S105 - the compose file's default, on a server that only loopback reaches
     redis_host: Annotated[str, Field(description="Host of the compose file's server. Its containers set this.")] = (
         "127.0.0.1"
     )
@@ -57,8 +57,8 @@ class Settings(BaseSettings):
         int,
         Field(
             ge=1,
-            description="If finished blocks take more than this, or Redis memory exceeds 60 % of `maxmemory`, the aggregator "
-            "moves them to a spill file in the results folder.",
+            description="If finished blocks take more than this, or Redis memory exceeds 60 % of `maxmemory`, the "
+            "aggregator moves them to a spill file in the results folder.",
         ),
     ] = 256
     inline_window_mib: Annotated[
@@ -70,7 +70,8 @@ class Settings(BaseSettings):
         float,
         Field(
             gt=0,
-            description="An image that takes longer is run in isolation; after three timeouts there its outcome is `timeout`.",
+            description="An image that takes longer is run in isolation; after three timeouts there its outcome is "
+            "`timeout`.",
         ),
     ] = 30.0
 
@@ -85,8 +86,8 @@ class Settings(BaseSettings):
         Field(
             # oneDNN's own variables take effect in any case, so they count as the setting.
             validation_alias=AliasChoices("FACEQUEUE_CPU_ISA", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"),
-            description="The best instruction set that the networks use. On mixed processors, set the best one that all "
-            "workers have.",
+            description="The best instruction set that the networks use. On mixed processors, set the best one that "
+            "all workers have.",
         ),
     ] = "auto"
     preload_weights: Annotated[
@@ -119,8 +120,8 @@ class Settings(BaseSettings):
         int,
         Field(
             ge=60,
-            description="How long the server keeps a finished job's record. Unfinished jobs are kept, and are `stalled` after so "
-            "long without news.",
+            description="How long the server keeps a finished job's record. Unfinished jobs are kept, and are "
+            "`stalled` after so long without news.",
         ),
     ] = 7 * 24 * 3600
     server_timeout_s: Annotated[float, Field(gt=0, description="How long commands wait for the server.")] = 10.0
@@ -134,8 +135,8 @@ class Settings(BaseSettings):
     log_dir: Annotated[
         Path | None,
         Field(
-            description="Each worker writes its samples to `<worker>.csv` here. Default: `workers` in `FACEQUEUE_STATE_DIR`. "
-            "The value `none` turns the log off."
+            description="Each worker writes its samples to `<worker>.csv` here. Default: `workers` in "
+            "`FACEQUEUE_STATE_DIR`. The value `none` turns the log off."
         ),
     ] = None
     log_max_mib: Annotated[

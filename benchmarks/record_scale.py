@@ -141,7 +141,7 @@ def long_queue(bench: Bench, messages: int) -> None:
     """Looking through it, and cancelling a hundredth of it."""
     bench.make_job("gone")
     paths = [f"some/folder/of/photographs/photograph-{k:06}.jpg" for k in range(16)]
-    message = EmbedBatch(version=1, job="kept", uid="u", batch=0, send=1, images=paths)
+    message = EmbedBatch(version=1, job="kept", uid="0" * 32, batch=0, send=1, images=paths)
     for name in ("kept", "gone"):
         send_batch(bench.app, bench.settings, "embed", message.model_copy(update={"job": name}))
     gone, kept = bench.client.lrange("embed", 0, -1)

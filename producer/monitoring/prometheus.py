@@ -14,7 +14,6 @@ from shared.store.registry import Census, count_jobs
 from shared.store.totals import STAGES, Totals
 from shared.store.worker_registry import Worker, living_workers
 
-_STATES = ("enqueuing", "sealed", "finished")
 _MIB = 2**20
 _log = get_logger("metrics")
 
@@ -64,8 +63,8 @@ class QueueCollector(Collector):
         yield length
         yield GaugeMetricFamily("facequeue_batches_in_flight", "Batches in the hands of workers.", value=jobs.in_flight)
         states = GaugeMetricFamily("facequeue_jobs", "Jobs on the server, by state.", labels=["state"])
-        for state in dict.fromkeys((*_STATES, *jobs.by_state)):
-            states.add_metric([state], jobs.by_state.get(state, 0))
+        for state, amount in jobs.by_state.items():
+            states.add_metric([state], amount)
         yield states
 
     def _queues(self, jobs: Census) -> list[str]:

@@ -21,15 +21,14 @@ from producer.submission.heartbeat import Heartbeat, attach
 from producer.submission.kept_results import refuse_to_replace
 from shared.config.settings import Settings
 from shared.domain.contract import Contract
-from shared.domain.errors import ServerError, WrongUsage
+from shared.domain.errors import JobNotFound, JobNotRetryable, ServerError, WrongUsage
 from shared.domain.job_names import check_job_name
-from shared.domain.paths import printable
+from shared.domain.paths import DATA_ROOT, FolderPath, RootPath, below_folder, below_root, printable
 from shared.messaging.celery_app import BrokerError, make_celery, send_aggregate, send_batch
 from shared.messaging.messages import Aggregate, EmbedBatch
 from shared.results.failed_list import failed_images
 from shared.store.image_payloads import pack_image
 from shared.store.jobs import Job, JobRecord, Options, job_names, list_jobs
-from shared.store.queue_inspection import remove_waiting
 from shared.store.redis_client import Client, explain_server_errors, wait_for_disk
 
 
@@ -66,7 +65,7 @@ def check_folder(folder: Path) -> Path:
     return folder.resolve()
 
 
-def folder_in_root(folder: Path, root: Path) -> str:
+def folder_in_root(folder: Path, root: Path) -> RootPath:
     """The folder relative to the data root; WrongUsage names the ways out where it is not inside."""
     real_root = root.resolve()
     if folder != real_root and real_root not in folder.parents:
@@ -75,8 +74,7 @@ def folder_in_root(folder: Path, root: Path) -> str:
             "symbolic link. Move or mount the images there, set FACEQUEUE_DATA_ROOT (for the workers too), or use "
             "`python -m producer run`."
         )
-    relative = folder.relative_to(real_root).as_posix()
-    return "" if relative == "." else relative
+    return RootPath(folder.relative_to(real_root).as_posix())
 
 
 def origin_of(request: Request, folder: Path) -> str:
@@ -103,8 +101,8 @@ def open_job(client: Client, request: Request, settings: Settings, *, anew: bool
             JobRecord(client, unfinished[-1].name).go_on(unfinished[-1].uid)
             return unfinished[-1], False
     options = Options(
-        # Workers look for images that travel below no folder of theirs.
-        folder="" if request.inline else folder_in_root(folder, settings.data_root),
+        # Images that travel are in no folder of the workers'.
+        folder=DATA_ROOT if request.inline else folder_in_root(folder, settings.data_root),
         batch_size=request.batch_size,
         distances=request.distances,
         inline=request.inline,
@@ -147,7 +145,7 @@ def enqueue_images(
     """Adds the batches that the job has not recorded yet, and seals it.
 
     Going on after a break, the record says what its batches hold; the walk goes on behind the last recorded path. A job
-    that was reopened has its failed images instead of a walk, and needs no folder. WrongUsage where another producer is alive
+    that was reopened has its failed images instead of a walk, and needs no folder. AnotherProducer where one is alive
     that does this, unless this one is to `take_over` from it.
     """
     if job.state != "enqueuing":
@@ -183,7 +181,7 @@ def _add_batches(
         gate.wait()
         if job.options.inline and folder is not None:
             for path in images:
-                packed = pack_image(folder, path, settings.max_image_mib * 2**20)
+                packed = pack_image(folder, FolderPath(path), settings.max_image_mib * 2**20)
                 gate.pass_through(partial(record.put_image, job.uid, producer, batch, path, packed))
         send = gate.pass_through(partial(record.add_batch, job.uid, producer, batch, images))
         message = EmbedBatch(version=1, job=job.name, uid=job.uid, batch=batch, send=send, images=images)
@@ -196,18 +194,19 @@ def _add_batches(
             gate.pass_through(partial(send_aggregate, app, job.aggregate_queue, last))
 
 
-def _still_to_enqueue(job: Job, record: JobRecord, folder: Path | None, settings: Settings) -> Iterator[str]:
+def _still_to_enqueue(job: Job, record: JobRecord, folder: Path | None, settings: Settings) -> Iterator[RootPath]:
     """Paths relative to the data root, behind those that are in batches already."""
     if job.retries:
         failed = failed_images(record, job, settings.results_dir)
         yield from list(failed.values())[job.batches * job.options.batch_size :]
     elif folder is not None:
-        prefix = f"{job.options.folder}/" if job.options.folder else ""
-        for path in find_images(folder, job.cursor.removeprefix(prefix)):
-            yield prefix + path
+        below = job.options.folder
+        after = None if job.cursor is None else below_folder(below, job.cursor)
+        for path in find_images(folder, after):
+            yield below_root(below, path)
 
 
-def _in_batches(paths: Iterator[str], size: int) -> Iterator[list[str]]:
+def _in_batches(paths: Iterator[RootPath], size: int) -> Iterator[list[RootPath]]:
     while batch := list(islice(paths, size)):
         yield batch
 
@@ -223,7 +222,7 @@ def retry_job(client: Client, name: str, settings: Settings, say: Callable[[str]
         if not (job.retries and job.state == "enqueuing"):
             failed = record.reopen(job)
             if failed == 0:
-                raise WrongUsage(f"No image of job '{name}' failed: there is nothing to try again.")
+                raise JobNotRetryable(f"No image of job '{name}' failed: there is nothing to try again.")
             say(f"Trying {failed} failed images of job {name} again")
         return record.load()
 
@@ -241,19 +240,20 @@ def folder_of(job: Job) -> Path | None:
 
 
 def cancel_job(client: Client, name: str, settings: Settings, *, only: Job | None = None, mark_s: int = 60) -> bool:
-    """Ends a job: tasks that are still queued find it gone, and nothing of it stays but the word for those who watch.
+    """Ends a job and removes its record, except for a mark that tells those who watch.
+
+    Its messages stay in the shared queues: to find them among those of other jobs takes seconds of the server's time. A worker
+    that reads one drops it, as its batch is nobody's any more (`take`).
 
     With `only`, a job that is still as it was read then; False where it is not.
     """
     with explain_server_errors(settings):
         record = JobRecord(client, name)
         if not record.exists():
-            raise WrongUsage(f"No job '{name}' on this server. `python -m producer jobs` lists them.")
-        prefix, own = record.queue_prefix(), record.embed_queue()
+            raise JobNotFound(name)
+        own = record.embed_queue()
         if not record.delete(only, keep_mark_s=mark_s):
             return False
-        for queue in sorted({f"{prefix}embed", f"{prefix}aggregate", own}):
-            remove_waiting(client, queue, name)
         record.undivert(own)
         return True
 

@@ -16,7 +16,7 @@ _TESTS_OF = {
         ("begin_delete", "close", "end_delete", "forget", "sweep", "tidy", "create"), ("test_removal.py", *_GUARDS)
     ),
     **dict.fromkeys(
-        ("count_jobs", "waiting", "remove_waiting", "unleased"), ("test_guards_worker.py", "test_many_jobs.py")
+        ("count_jobs", "count_leases", "waiting", "unleased"), ("test_guards_worker.py", "test_many_jobs.py")
     ),
     **dict.fromkeys(
         ("claim", "disclaim", "elect", "prolong", "resign"),

@@ -7,7 +7,7 @@ import redis
 
 from shared.config.logs import get_logger
 from shared.config.settings import Settings
-from shared.domain.errors import FaceQueueError, WrongUsage
+from shared.domain.errors import FaceQueueError, JobNotFound, RecordUnreadable
 from shared.messaging.messages import Aggregate
 from shared.results.failed_list import failed_images
 from shared.store.jobs import Job, JobRecord
@@ -47,7 +47,7 @@ class JobAggregator:
         record, holder = JobRecord(self._connections.patient, wanted.job), f"{worker}/{os.getpid()}"
         try:
             job = record.load()
-        except WrongUsage as error:
+        except (JobNotFound, RecordUnreadable) as error:
             return not_wanted(error)
         if job.uid != wanted.uid or job.state != "sealed" or not job.complete:
             return not_wanted(f"job {job.state}")

@@ -10,7 +10,7 @@ from celery import Celery
 
 from shared.config.logs import get_logger
 from shared.config.settings import Settings
-from shared.domain.errors import ContractError, FolderMissing, WeightsError, WrongUsage
+from shared.domain.errors import ContractError, FolderMissing, JobNotFound, RecordUnreadable, WeightsError
 from shared.domain.outcomes import Outcome
 from shared.messaging.celery_app import send_aggregate
 from shared.messaging.messages import Aggregate, EmbedBatch
@@ -64,7 +64,7 @@ class BatchExecutor:
         record, holder = JobRecord(client, batch.job), f"{worker}/{os.getpid()}"
         try:
             job = record.load()
-        except WrongUsage as error:
+        except (JobNotFound, RecordUnreadable) as error:
             return not_wanted(error)
         diversion = Diversion(client, self._app, self._settings, job, batch, worker, holder)
         if job.uid == batch.uid and (reason := diversion.known_reason()):

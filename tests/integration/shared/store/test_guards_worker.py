@@ -3,10 +3,10 @@
 import pytest
 
 from shared.domain.contract import Runtime
-from shared.store.jobs import DEATHS_ALONE, Lease
-from shared.store.registry import count_jobs
+from shared.store.jobs import DEATHS_ALONE, PREFIX, UNFINISHED, Lease
+from shared.store.registry import Census, count_jobs
 from tests.integration.conftest import LONG_S, FreshJob
-from tests.support.jobs import RUNTIME
+from tests.support.jobs import RUNTIME, make_job
 
 OTHER = "0" * 32
 """A uid that no job has."""
@@ -266,6 +266,34 @@ def test_only_what_nobody_holds_is_unleased(fresh: FreshJob) -> None:
     fresh.run_out(2)
     assert fresh.record.find_unleased() == {0: "1", 2: "3"}
     assert count_jobs(fresh.client).in_flight == 1
+
+
+# count_jobs, count_leases
+
+
+def test_jobs_are_counted_by_state(fresh: FreshJob) -> None:
+    """Batches are in flight while their leases last, over all jobs; a job that nobody has begun has none."""
+    assert count_jobs(fresh.client) == Census({"enqueuing": 1, "sealed": 0, "finished": 0}, 0, [""])
+    fresh.add()
+    fresh.take()
+    for name in ("k", "m"):
+        begun, job = make_job(fresh.stage, name)
+        producer = begun.attach_producer(job.uid)
+        for batch in range(2):
+            send = begun.add_batch(job.uid, producer, batch, [f"{batch}.jpg"])
+            if name == "m":
+                assert isinstance(begun.take(job.uid, batch, send, "w", LONG_S), Lease)
+        begun.seal(job.uid, producer)
+    assert count_jobs(fresh.client) == Census({"enqueuing": 1, "sealed": 2, "finished": 0}, 3, [""])
+    fresh.run_out()
+    assert count_jobs(fresh.client).in_flight == 2
+
+
+def test_jobs_that_are_not_unfinished_count_as_finished(fresh: FreshJob) -> None:
+    """Also one whose blocks are still being removed, which the index names; one that is gone counts as nothing there."""
+    fresh.client.hset(f"{PREFIX}job:{fresh.record.name}", "state", "finished")
+    fresh.client.zadd(UNFINISHED, {"other-:gone": 0})
+    assert count_jobs(fresh.client) == Census({"enqueuing": 0, "sealed": 0, "finished": 1}, 0, ["", "other-"])
 
 
 def _resend_refused(fresh: FreshJob, *, uid: str = "", send: str = "1") -> None:

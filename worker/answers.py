@@ -1,7 +1,7 @@
-"""What a task answers: the child process returns it, the worker's main process acts on it, Flower shows it as a line.
+"""The answer of a task: a child process returns it, the worker's main process acts on it, Flower shows it as one line.
 
-Celery hands the main process only the `repr` of a return value, as text. An answer's `repr` is therefore JSON, and `parse`
-is its inverse.
+Celery passes only the `repr` of a return value to the main process. The `repr` of an answer is therefore JSON, and
+`parse` is its inverse.
 """
 
 import json
@@ -24,9 +24,9 @@ class Result(StrEnum):
     FAILED = "failed"
     """A job's results could not be written."""
     REFUSED = "refused"
-    """This worker cannot serve the job; the message went on to another worker."""
+    """This worker cannot serve the job. It forwarded the message to the other workers."""
     NOT_WANTED = "not wanted"
-    """Nobody waits for this work: it is done, cancelled, or in other hands."""
+    """The work is done already, cancelled, or leased to another process."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -63,5 +63,5 @@ class TaskAnswer:
 
 
 def not_wanted(reason: object) -> TaskAnswer:
-    """The answer where nobody waits for the work."""
+    """The answer for work that is done already, cancelled, or leased to another process."""
     return TaskAnswer(result=Result.NOT_WANTED, reason=str(reason))

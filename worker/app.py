@@ -1,6 +1,6 @@
-"""What a worker is made of: the composition root. `python -m worker` uses it, and so does `celery -A worker.app worker`.
+"""The composition root of a worker: creates everything that needs settings, connections or networks, and connects it.
 
-Everything that needs settings, connections or networks gets them from here.
+`python -m worker` calls `make_worker`. `celery -A worker.app worker` uses the module's `app`.
 """
 
 import os

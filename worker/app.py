@@ -13,7 +13,7 @@ from shared.config.logs import log_to_stderr
 from shared.config.settings import Settings, get_settings
 from shared.messaging.celery_app import make_celery
 from worker.aggregation.job_aggregator import JobAggregator
-from worker.broker.transport import DEAD_LETTERS_OPTION, use_guarded_transport
+from worker.broker.transport import use_guarded_transport
 from worker.execution.batch_executor import BatchExecutor
 from worker.execution.connections import Connections
 from worker.execution.crash_attribution import BatchMonitor
@@ -26,19 +26,15 @@ from worker.tasks import AggregateTask, EmbedBatchTask
 
 def make_worker(settings: Settings) -> Celery:
     """The Celery application of a worker with these settings. Nothing is connected or loaded yet."""
-    use_guarded_transport()
     app = make_celery(settings)
     models = ModelLoader(settings)
     # Not shared: a child that forks while another thread uses a connection pool inherits the pool's locked lock.
     main = MainProcess(settings, Connections(settings), models)
     in_child = Connections(settings)
+    use_guarded_transport(main.connections.event_loop)
     monitor = BatchMonitor(settings, app, main.connections, main.progress, on_refusal=main.look_at_queues.set)
     app.register_task(EmbedBatchTask(in_child, BatchExecutor(settings, app, in_child, models), monitor))
     app.register_task(AggregateTask(in_child, JobAggregator(settings, in_child, usable_cores())))
-    app.conf.broker_transport_options = {
-        **app.conf.broker_transport_options,
-        DEAD_LETTERS_OPTION: main.connections.event_loop,
-    }
     app.conf.worker_consumer = "worker.broker.consumer:Consumer"
     app.steps["worker"].add(BackgroundThreads.of(main))
     _load_networks_in_children(app, settings, models)

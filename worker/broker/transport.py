@@ -16,17 +16,17 @@ from worker.broker.envelope import check_envelope, read_envelope
 from worker.broker.oom_tolerant_redis import OomTolerantChannel
 from worker.broker.rejection import reject_message
 
-DEAD_LETTERS_OPTION = "dead_letters"
-"""The transport option with the client for dead letters. Without it, rejected messages are only logged."""
 
-
-def use_guarded_transport() -> None:
-    """Makes kombu use this transport for Redis URLs.
+def use_guarded_transport(dead_letters: Client | None = None) -> None:
+    """Makes kombu use this transport for Redis URLs. Rejected messages go to `dead_letters`; by default, only to the log.
 
     The setting `broker_transport` would not do: kombu ignores it for `redis+socket://` and after a failover, and looks
     up `rediss` by name.
     """
-    TRANSPORT_ALIASES.update(redis=f"{__name__}:Transport", rediss=f"{__name__}:Transport")
+    # kombu creates the objects itself. Its transport options are no place for a client: `inspect stats` sends them around.
+    channel = type(Channel.__name__, (Channel,), {"dead_letters": dead_letters})
+    transport = type(Transport.__name__, (Transport,), {"Channel": channel})
+    TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), lambda: transport))  # type: ignore[arg-type]
 
 
 class QoS(kombu_redis.QoS):
@@ -58,7 +58,6 @@ class Channel(OomTolerantChannel):
 
     QoS = QoS
     dead_letters: Client | None = None
-    from_transport_options: Any = (*OomTolerantChannel.from_transport_options, DEAD_LETTERS_OPTION)
 
     def _create_client(self, asynchronous: bool = False) -> Any:
         client = super()._create_client(asynchronous)  # type: ignore[no-untyped-call]

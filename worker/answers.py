@@ -5,6 +5,8 @@ Celery passes only the `repr` of a return value to the main process. The `repr` 
 """
 
 import json
+import logging
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Self
@@ -65,3 +67,12 @@ class TaskAnswer:
 def not_wanted(reason: object) -> TaskAnswer:
     """The answer for work that is done already, cancelled, or leased to another process."""
     return TaskAnswer(result=Result.NOT_WANTED, reason=str(reason))
+
+
+def show_line_in_log(record: logging.LogRecord) -> bool:
+    """A logging filter: Celery's line about a task that has ended shows its answer as people read it."""
+    if isinstance(record.args, Mapping):
+        answer = TaskAnswer.parse(record.args.get("return_value"))
+        if answer is not None:
+            record.args = {**record.args, "return_value": str(answer)}
+    return True

@@ -3,6 +3,7 @@
 `python -m worker` calls `make_worker`. `celery -A worker.app worker` uses the module's `app`.
 """
 
+import logging
 import os
 from typing import Any
 
@@ -13,6 +14,7 @@ from shared.config.logs import log_to_stderr
 from shared.config.settings import Settings, get_settings
 from shared.messaging.celery_app import make_celery
 from worker.aggregation.job_aggregator import JobAggregator
+from worker.answers import show_line_in_log
 from worker.broker.transport import use_guarded_transport
 from worker.execution.batch_executor import BatchExecutor
 from worker.execution.connections import Connections
@@ -65,6 +67,7 @@ def _load_networks_in_children(app: Celery, settings: Settings, models: ModelLoa
 
 def _set_up_logging(loglevel: Any = "INFO", **_: Any) -> None:
     log_to_stderr(loglevel)
+    logging.getLogger("celery.app.trace").addFilter(show_line_in_log)
 
 
 def __getattr__(name: str) -> Celery:

@@ -1,9 +1,12 @@
 """What a task answers, on its way to the main process and to Flower."""
 
+import logging
+
 import pytest
+from celery.app.trace import LOG_SUCCESS
 from celery.utils.saferepr import saferepr
 
-from worker.answers import MOST_CHARACTERS, Result, TaskAnswer, not_wanted
+from worker.answers import MOST_CHARACTERS, Result, TaskAnswer, not_wanted, show_line_in_log
 
 STORED = TaskAnswer(result=Result.STORED, images=3, faces=4, outcomes={"ok": 2, "no_face": 1})
 
@@ -43,3 +46,22 @@ def test_people_read_one_line() -> None:
     """Counts of a batch, or the reason why there are none."""
     assert str(STORED) == "stored: 3 images, 4 faces, 2 ok, 1 no_face"
     assert str(not_wanted("done")) == "not wanted: done"
+
+
+def test_celerys_log_line_is_readable(caplog: pytest.LogCaptureFixture) -> None:
+    """What is no answer stays as it is."""
+    logger = logging.getLogger("celery.app.trace")
+    logger.addFilter(show_line_in_log)
+    try:
+        for returned in (saferepr(STORED, MOST_CHARACTERS), "'pong'"):
+            with caplog.at_level(logging.INFO, logger.name):
+                logger.info(LOG_SUCCESS, {"id": "j:0:1", "name": "t", "runtime": 1.5, "return_value": returned})
+        logger.warning("no arguments")
+    finally:
+        logger.removeFilter(show_line_in_log)
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines == [
+        f"Task t[j:0:1] succeeded in 1.5s: {STORED}",
+        "Task t[j:0:1] succeeded in 1.5s: 'pong'",
+        "no arguments",
+    ]

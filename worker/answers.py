@@ -16,7 +16,7 @@ MOST_CHARACTERS = 8192
 """Of an answer's JSON, escapes included: Celery must not cut it off (`Task.resultrepr_maxsize`)."""
 
 
-class Result(StrEnum):
+class AnswerKind(StrEnum):
     """What a task did with its message."""
 
     STORED = "stored"
@@ -35,7 +35,7 @@ class Result(StrEnum):
 class TaskAnswer:
     """The answer of one task."""
 
-    result: Result
+    kind: AnswerKind
     reason: str = ""
     images: int = 0
     """Of the committed batch, or of the whole job."""
@@ -50,23 +50,23 @@ class TaskAnswer:
     def __str__(self) -> str:
         """One line for people."""
         if self.reason:
-            return f"{self.result}: {self.reason}"
+            return f"{self.kind}: {self.reason}"
         counts = [f"{self.images} images", f"{self.faces} faces"]
-        return f"{self.result}: " + ", ".join(counts + [f"{n} {outcome}" for outcome, n in self.outcomes.items()])
+        return f"{self.kind}: " + ", ".join(counts + [f"{n} {outcome}" for outcome, n in self.outcomes.items()])
 
     @classmethod
     def parse(cls, text: object) -> Self | None:
         """The answer with this `repr`; None for anything else."""
         try:
             values = json.loads(text) if isinstance(text, str) else None
-            return cls(**{**values, "result": Result(values["result"])}) if isinstance(values, dict) else None
+            return cls(**{**values, "kind": AnswerKind(values["kind"])}) if isinstance(values, dict) else None
         except (ValueError, TypeError, LookupError):
             return None
 
 
 def not_wanted(reason: object) -> TaskAnswer:
     """The answer for work that is done already, cancelled, or leased to another process."""
-    return TaskAnswer(result=Result.NOT_WANTED, reason=str(reason))
+    return TaskAnswer(kind=AnswerKind.NOT_WANTED, reason=str(reason))
 
 
 def show_line_in_log(record: logging.LogRecord) -> bool:

@@ -19,8 +19,7 @@ from shared.messaging.celery_app import send_aggregate
 from shared.messaging.messages import Aggregate, EmbedBatch
 from shared.store.jobs import Job, JobRecord, Lease
 from shared.store.totals import count_batch
-from worker.answers import Result as Answered
-from worker.answers import TaskAnswer, not_wanted
+from worker.answers import AnswerKind, TaskAnswer, not_wanted
 from worker.batch_result import Block
 from worker.execution.batch_runner import BatchAbandoned, BatchRunner
 from worker.execution.connections import Connections
@@ -155,7 +154,7 @@ class BatchExecutor:
         _log.info("%s %s", batch.describe(), committed, extra={"action": "batch_committed"})
         if committed not in ("stored", "last"):
             return not_wanted(committed)
-        return TaskAnswer(result=Answered.STORED, images=len(results), faces=faces, outcomes=outcomes)
+        return TaskAnswer(kind=AnswerKind.STORED, images=len(results), faces=faces, outcomes=outcomes)
 
     def _block(self, attempt: _Attempt, results: list[Result]) -> Block:
         return Block(

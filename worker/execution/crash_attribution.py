@@ -18,7 +18,7 @@ from shared.domain.outcomes import Outcome
 from shared.messaging.celery_app import send_batch
 from shared.messaging.messages import EmbedBatch, parse_message
 from shared.store.jobs import DEATHS_ALONE, JobRecord
-from worker.answers import Result, TaskAnswer
+from worker.answers import AnswerKind, TaskAnswer
 from worker.execution.connections import Connections
 from worker.execution.progress import Progress
 
@@ -42,9 +42,9 @@ class BatchMonitor:
 
     def answered(self, request: Any, answer: TaskAnswer) -> None:
         """Counts the images of a committed batch."""
-        if answer.result is Result.STORED:
+        if answer.kind is AnswerKind.STORED:
             self._progress.add(request.worker_pid, answer.images)
-        elif answer.result is Result.REFUSED:
+        elif answer.kind is AnswerKind.REFUSED:
             self._on_refusal()
 
     def process_died(self, request: Any, death: str) -> None:

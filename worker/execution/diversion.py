@@ -18,7 +18,7 @@ from shared.store.diversion import own_queue
 from shared.store.jobs import Job, JobRecord
 from shared.store.redis_client import Client
 from shared.store.worker_registry import living_workers
-from worker.answers import Result, TaskAnswer, not_wanted
+from worker.answers import AnswerKind, TaskAnswer, not_wanted
 
 _log = get_logger("diversion")
 _RETRY_LEASES = 4  # a minute: after that a missing mount or missing weights are looked for again
@@ -86,4 +86,4 @@ class Diversion:
         except (redis.RedisError, BrokerError) as error:
             # The batch is still open in the record: the reconciler sends it to that queue.
             _log.warning("%s is sent later: %s", self._batch.describe(), error, extra={"action": "pass_on_failed"})
-        return TaskAnswer(result=Result.REFUSED, reason=reason)
+        return TaskAnswer(kind=AnswerKind.REFUSED, reason=reason)

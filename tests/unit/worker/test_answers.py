@@ -6,18 +6,18 @@ import pytest
 from celery.app.trace import LOG_SUCCESS
 from celery.utils.saferepr import saferepr
 
-from worker.answers import MOST_CHARACTERS, Result, TaskAnswer, not_wanted, show_line_in_log
+from worker.answers import MOST_CHARACTERS, AnswerKind, TaskAnswer, not_wanted, show_line_in_log
 
-STORED = TaskAnswer(result=Result.STORED, images=3, faces=4, outcomes={"ok": 2, "no_face": 1})
+STORED = TaskAnswer(kind=AnswerKind.STORED, images=3, faces=4, outcomes={"ok": 2, "no_face": 1})
 
 
 @pytest.mark.parametrize(
     "answer",
     [
         STORED,
-        TaskAnswer(result=Result.FINISHED, images=1, faces=0),
+        TaskAnswer(kind=AnswerKind.FINISHED, images=1, faces=0),
         TaskAnswer(
-            result=Result.REFUSED, reason="quotes ' and \" and \\ and\nlines, \udcff bytes that are no text, café"
+            kind=AnswerKind.REFUSED, reason="quotes ' and \" and \\ and\nlines, \udcff bytes that are no text, café"
         ),
         not_wanted("done"),
     ],
@@ -30,13 +30,13 @@ def test_an_answer_survives_celerys_repr(answer: TaskAnswer) -> None:
 def test_a_long_reason_is_cut_before_celery_cuts_the_answer() -> None:
     """Also where each of its characters takes six in JSON."""
     for letter in ("x", "\udcff", '"'):
-        read = TaskAnswer.parse(saferepr(TaskAnswer(result=Result.REFUSED, reason=letter * 10_000), MOST_CHARACTERS))
+        read = TaskAnswer.parse(saferepr(TaskAnswer(kind=AnswerKind.REFUSED, reason=letter * 10_000), MOST_CHARACTERS))
         assert read is not None
-        assert (read.result, read.reason) == (Result.REFUSED, letter * 500)
+        assert (read.kind, read.reason) == (AnswerKind.REFUSED, letter * 500)
 
 
-@pytest.mark.parametrize("text", [None, 3, "", "stored: 3 faces", "'done'", "[]", "{}", '{"result": "?"}', '{"result": 1}',
-                                  '{"result": "stored", "more": 1}'])  # fmt: skip
+@pytest.mark.parametrize("text", [None, 3, "", "stored: 3 faces", "'done'", "[]", "{}", '{"kind": "?"}', '{"kind": 1}',
+                                  '{"kind": "stored", "more": 1}'])  # fmt: skip
 def test_what_is_no_answer_is_none(text: object) -> None:
     """The main process must live on, whatever Celery hands it."""
     assert TaskAnswer.parse(text) is None

@@ -85,7 +85,7 @@ def _list(folder: Path) -> tuple[list[str], list[tuple[str, bool]]]:
 
 
 def _mode(entry: "os.DirEntry[str]") -> int:
-    """The mode of an entry, or of a link's target. Without a target it is a file: the worker says why it is unreadable."""
+    """The mode of an entry, or of a link's target. Without a target it is a file, and the worker says why."""
     try:
         if entry.is_dir(follow_symlinks=False):
             return stat.S_IFDIR

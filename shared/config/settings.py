@@ -12,6 +12,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.domain.errors import InvalidSetting
 
+_COMPOSE_PASSWORD = "facequeue"  # noqa: S105 - of a server that only loopback reaches
+
 
 class Settings(BaseSettings):
     """Settings of producer and worker. Names carry the prefix FACEQUEUE_, except REDIS_URL."""
@@ -33,7 +35,7 @@ class Settings(BaseSettings):
             "use the compose file's server on loopback.",
         ),
     ] = None
-    redis_password: Annotated[str, Field(description="Password of the compose file's server.")] = "facequeue"  # noqa: S105 - the compose file's default, on a server that only loopback reaches
+    redis_password: Annotated[str, Field(description="Password of the compose file's server.")] = _COMPOSE_PASSWORD
     redis_host: Annotated[str, Field(description="Host of the compose file's server. Its containers set this.")] = (
         "127.0.0.1"
     )

@@ -25,8 +25,8 @@ class WorkerProcess:
 
     def __init__(self, settings: Settings, processes: int, log: Path) -> None:
         """`processes`: how many child processes compute; 0: one per usable core. `log`: where the output goes."""
+        self.environment = os.environ | _environment(settings)
         self._log, self._processes, self._starts = log, processes, 0
-        self._environment = os.environ | _environment(settings)
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
         self._images_done, self._restarts = 0, 0
@@ -39,7 +39,7 @@ class WorkerProcess:
         command += ["--parent-pid", str(os.getpid())]
         with self._log.open("ab" if self._starts > 1 else "wb") as log:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=self._environment
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=self.environment
             )
 
     def ensure(self, say: Callable[[str], None], images_done: Callable[[], int]) -> bool:

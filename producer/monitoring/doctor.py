@@ -61,7 +61,7 @@ def _server_and_workers(settings: Settings) -> list[Finding]:
 
 
 def _weights(settings: Settings) -> Finding:
-    # Only what lies there: the producer runs without the packages, and never imports torch.
+    # Only checks which files and packages exist: the producer runs without the packages, and never imports torch.
     if find_spec("openvino") is None and find_spec("torch") is None:
         return Finding(True, "weights: not checked, since no worker can run here without the extra 'worker'")
     name = settings.preload_weights
@@ -72,7 +72,7 @@ def _weights(settings: Settings) -> Finding:
     if missing:
         return Finding(
             False,
-            f"weights: {name} is not converted yet; that needs {' and '.join(missing)} (extra 'worker')",
+            f"weights: {name} is not converted yet: install {' and '.join(missing)} (extra 'worker')",
         )
     if name == "casia-webface":
         if graph_file() is None:

@@ -21,6 +21,7 @@ from producer.local.redis_server import EmbeddedServer
 from producer.monitoring.job_watcher import follow
 from producer.submission.folder_changes import refuse_changes
 from producer.submission.jobs import BackgroundProducer, Request, check_folder, open_job, origin_of, retry_job
+from producer.submission.resume_command import RUN_PREFIX
 from shared.config.settings import Settings
 from shared.domain.errors import FaceQueueError, NotFinished, WrongUsage
 from shared.domain.job_names import check_job_name
@@ -69,7 +70,9 @@ def run(
             _end_undisturbed(stack, server.stop)
         url = server.url if server else settings.redis_url
         request = replace(request, installation=_installation(state))
-        prefix = f"run-{origin_of(request, folder)[:12]}-"  # of this folder on this machine: never another's batches
+        prefix = (
+            f"{RUN_PREFIX}{origin_of(request, folder)[:12]}-"  # of this folder on this machine: never another's batches
+        )
         changes: dict[str, Any] = {
             "redis_url": url, "data_root": folder, "results_dir": results_dir, "queue_prefix": prefix,
             "batch_size": request.batch_size,

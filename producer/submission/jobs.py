@@ -19,6 +19,7 @@ from producer.submission.backpressure import Gate, Stopped
 from producer.submission.discovery import find_images
 from producer.submission.heartbeat import Heartbeat, attach
 from producer.submission.kept_results import refuse_to_replace
+from producer.submission.resume_command import RUN_PREFIX
 from shared.config.settings import Settings
 from shared.domain.contract import Contract
 from shared.domain.errors import JobNotFound, JobNotRetryable, ServerError, WrongUsage
@@ -30,6 +31,7 @@ from shared.results.failed_list import failed_images
 from shared.store.image_payloads import pack_image
 from shared.store.jobs import Job, JobRecord, Options, job_names, list_jobs
 from shared.store.redis_client import Client, explain_server_errors, wait_for_disk
+from shared.store.registry import unfinished_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,10 +253,13 @@ def cancel_job(client: Client, name: str, settings: Settings, *, only: Job | Non
         record = JobRecord(client, name)
         if not record.exists():
             raise JobNotFound(name)
-        own = record.embed_queue()
+        prefix, own = record.queue_prefix(), record.embed_queue()
         if not record.delete(only, keep_mark_s=mark_s):
             return False
         record.undivert(own)
+        # Workers drop what is left in the queues that they share. Nobody serves those of a `run` that has ended.
+        if prefix.startswith(RUN_PREFIX) and not unfinished_names(client, prefix, "", 1)[0]:
+            client.unlink(f"{prefix}embed", f"{prefix}aggregate")
         return True
 
 

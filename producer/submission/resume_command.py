@@ -7,6 +7,8 @@ from shared.domain.errors import NotFinished
 from shared.domain.paths import printable
 from shared.store.jobs import Job
 
+RUN_PREFIX = "run-"
+"""Of the queues of `run`: no worker serves them but those that it starts."""
 _ATTACHES_WITHIN_S = 2.0  # a producer does, when it has made the job
 
 
@@ -39,7 +41,7 @@ def command_to_go_on(job: Job) -> str:
 
 def is_of_run(job: Job) -> bool:
     """Whether `run` made the job, with a server or queues of its own."""
-    return job.queue_prefix.startswith("run-")
+    return job.queue_prefix.startswith(RUN_PREFIX)
 
 
 def _options(job: Job) -> list[str]:

@@ -281,7 +281,7 @@ def test_flower_shows_readable_tasks_and_the_workers_resources(stage: Stage, sam
     assert stage.producer("watch", "seen").returncode == 0
     wait_until(lambda: embedding()["state"] == "SUCCESS", 30, "Flower sees its end")
     assert embedding()["runtime"] > 9 * SLOW_S
-    assert embedding()["result"] == "'last: 9 faces, 9 ok'"
+    assert embedding()["result"] == "stored: 9 images, 9 faces, 9 ok"
 
     def stats() -> dict[str, Any]:
         (worker,) = dict(get("/api/workers?refresh=1") or {"": {}}).values()  # type: ignore[call-overload]

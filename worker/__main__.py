@@ -113,7 +113,7 @@ def main() -> NoReturn:
         cli(standalone_mode=True)
     except FaceQueueError as error:
         print(f"worker: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        sys.exit(2 if isinstance(error, WrongUsage) else 1)
     sys.exit(0)
 
 

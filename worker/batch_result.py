@@ -8,6 +8,7 @@ import numpy as np
 
 from shared.domain.arrays import Float32
 from shared.domain.outcomes import Outcome
+from shared.domain.paths import RootPath
 
 EMBEDDING_DTYPE = np.dtype("<f4")
 DIMENSIONS = 512
@@ -17,8 +18,7 @@ DIMENSIONS = 512
 class ImageRecord:
     """What became of one image."""
 
-    path: str
-    """Relative to the data root."""
+    path: RootPath
     outcome: Outcome
     error: str = ""
     faces: list[list[float]] = field(default_factory=list)

@@ -14,7 +14,15 @@ from celery.exceptions import Ignore
 
 from shared.config.logs import get_logger
 from shared.config.settings import get_settings
-from shared.domain.errors import BadMessage, ContractError, FaceQueueError, FolderMissing, WeightsError, WrongUsage
+from shared.domain.errors import (
+    BadMessage,
+    ContractError,
+    FaceQueueError,
+    FolderMissing,
+    JobNotFound,
+    RecordUnreadable,
+    WeightsError,
+)
 from shared.domain.outcomes import Outcome
 from shared.messaging.celery_app import SERVER_PATIENCE_S, send_aggregate
 from shared.messaging.messages import AGGREGATE_TASK, EMBED_TASK, Aggregate, EmbedBatch, parse_message
@@ -93,7 +101,7 @@ def embed_batch(self: Task, message: Any = None, **unknown: Any) -> str:
     holder = f"{self.request.hostname}/{os.getpid()}"
     try:
         job = record.load()
-    except WrongUsage as error:
+    except (JobNotFound, RecordUnreadable) as error:
         return f"not wanted: {error}"
     diversion = Diversion(_client(), app, job, batch, str(self.request.hostname), holder)
     if job.uid == batch.uid and (reason := diversion.known_reason()):
@@ -180,7 +188,7 @@ def aggregate(self: Task, message: Any = None, **unknown: Any) -> str:
     holder = f"{self.request.hostname}/{os.getpid()}"
     try:
         job = record.load()
-    except WrongUsage as error:
+    except (JobNotFound, RecordUnreadable) as error:
         return f"not wanted: {error}"
     if job.uid != wanted.uid or job.state != "sealed" or not job.complete:
         return f"not wanted: job {job.state}"

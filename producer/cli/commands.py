@@ -1,6 +1,5 @@
 """The command line: `python -m producer COMMAND`. Each command decodes its options, calls, and prints."""
 
-import errno
 import os
 import sys
 from collections.abc import Callable
@@ -10,9 +9,10 @@ from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
+from producer.cli.errors import ExitCode, exit_code_after
 from shared.config.settings import Settings, get_settings
 from shared.domain.contract import KNOWN_WEIGHTS, Contract, FacePolicy, own_weights_name
-from shared.domain.errors import ExitCode, NotFinished, WrongUsage
+from shared.domain.errors import WrongUsage
 
 # Chosen by accuracy on 1,000 pairs of LFW: docs/architecture.md holds the table.
 DEFAULT_MARGIN_PX = 32
@@ -92,11 +92,15 @@ def _connect(settings: Settings) -> Any:
 
 
 def _follow(client: Any, job: str, settings: Settings, check: Callable[[], bool] = lambda: False) -> NoReturn:
-    from producer.monitoring.job_watcher import describe, exit_code, follow
+    from producer.monitoring.job_watcher import describe, follow
 
     done = follow(client, job, settings, check)
     print(f"{done.name}: finished, {describe(done)}")
-    raise typer.Exit(exit_code(done))
+    _exit_with(done)
+
+
+def _exit_with(finished: Any) -> NoReturn:
+    raise typer.Exit(ExitCode.SOME_FAILED if finished.failed else ExitCode.FINISHED)
 
 
 def _enqueue_and_follow(client: Any, job: Any, folder: Path | None, settings: Settings) -> NoReturn:
@@ -149,9 +153,9 @@ def run(
         folder=folder, contract=_contract(faces, exact, margin, mirror, weights), batch_size=batch_size or settings.batch_size,
         distances=distances, job=job, results_dir=results_dir,
     )  # fmt: skip
-    done, code = run_job(request, settings, workers, _say, retry=retry, profile=profile)
+    done = run_job(request, settings, workers, _say, retry=retry, profile=profile)
     print_summary(results_dir / done.name)
-    raise typer.Exit(code)
+    _exit_with(done)
 
 
 @cli.command()
@@ -222,9 +226,9 @@ def watch(job: JobName) -> None:
 @cli.command()
 def status(job: Annotated[str | None, typer.Argument(help="The job's name; without it, all jobs.")] = None) -> None:
     """Say how far a job is."""
-    from producer.console.tables import is_abandoned, print_job, print_jobs
+    from producer.console.tables import print_job, print_jobs
     from producer.submission.pruning import stalled_jobs
-    from producer.submission.resume_command import producer_is_gone
+    from producer.submission.resume_command import ProducerGone, is_abandoned
     from shared.store.jobs import JobRecord, list_jobs
     from shared.store.redis_client import explain_server_errors, server_time_ms
     from shared.store.worker_registry import living_workers
@@ -242,7 +246,7 @@ def status(job: Annotated[str | None, typer.Argument(help="The job's name; witho
         found, now_ms = record.load(), server_time_ms(client)
         print_job(found, now_ms, refusals, stalled=bool(stalled_jobs(client, [found], settings)))
     if is_abandoned(found, now_ms):
-        raise NotFinished(producer_is_gone(found))
+        raise ProducerGone(found)
 
 
 @cli.command()
@@ -448,42 +452,20 @@ def metrics(
     serve_metrics(settings, address, port or settings.metrics_port)
 
 
-_INTERRUPTED = 130  # what typer makes of a KeyboardInterrupt
-_PATH_SHOWN = 100
-
-
 def main() -> None:
     """Runs the command line; what a user can cause is a line, not a traceback."""
-    from shared.domain.errors import FaceQueueError
+    sys.exit(exit_code_after(_run))
 
+
+def _run() -> int | None:
     try:
-        code = cli(standalone_mode=False)
-        if code == _INTERRUPTED:
-            raise KeyboardInterrupt
-    except FaceQueueError as error:
-        _say(f"producer: {error}")
-        code = error.exit_code
-    except KeyboardInterrupt:
-        _say("producer: interrupted. Nothing is lost: repeat the command to go on.")
-        code = ExitCode.NOT_FINISHED
+        answer: int | None = cli(standalone_mode=False)
+        return answer
     except typer.Abort:
-        code = ExitCode.NOT_FINISHED
-    except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
-            raise
-        _say(
-            f"producer: A path is too long for this system: {str(error.filename)[:_PATH_SHOWN]}... Give a shorter one."
-        )
-        code = ExitCode.WRONG_USAGE
+        return ExitCode.NOT_FINISHED
     except Exception as error:
-        code = _click_error(error)
-    sys.exit(int(code or 0))
-
-
-def _click_error(error: Exception) -> int:
-    """Typer's and click's own usage errors; anything else is unforeseen and keeps its traceback."""
-    show = getattr(error, "show", None)
-    if show is None:
-        raise error
-    show()
-    return ExitCode.WRONG_USAGE
+        show = getattr(error, "show", None)  # typer's own usage errors
+        if show is None:
+            raise
+        show()
+        return ExitCode.WRONG_USAGE

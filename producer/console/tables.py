@@ -9,11 +9,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from producer.monitoring.job_watcher import describe
+from producer.submission.resume_command import is_abandoned
 from shared.store.dead_letters import DeadLetter
 from shared.store.jobs import Job
 from shared.store.worker_registry import Worker
 
-_ATTACHES_WITHIN_S = 2.0  # a producer does, when it has made the job
 _PIPE_WIDTH = 10_000
 _BODY_BEGINNING = 120
 _NARROW = 110  # columns of a terminal that a worker's row does not fit into, with everything in it
@@ -71,11 +71,6 @@ def print_jobs(jobs: list[Job], now_ms: int, stalled: Collection[str] = ()) -> N
 def _state(job: Job, now_ms: int, *, stalled: bool) -> str:
     gone = ", producer gone" if is_abandoned(job, now_ms) else ""
     return f"{job.state}{', stalled' if stalled else ''}{gone}"
-
-
-def is_abandoned(job: Job, now_ms: int) -> bool:
-    """Whether a job still takes batches and nobody is there who adds any. `now_ms` is the server's time."""
-    return job.producer_silent_s(now_ms) > _ATTACHES_WITHIN_S
 
 
 def print_job(job: Job, now_ms: int, refusals: Mapping[str, str] = {}, *, stalled: bool = False) -> None:

@@ -18,11 +18,11 @@ from typing import Any
 import redis
 
 from producer.local.redis_server import EmbeddedServer
-from producer.monitoring.job_watcher import exit_code, follow
+from producer.monitoring.job_watcher import follow
 from producer.submission.folder_changes import refuse_changes
 from producer.submission.jobs import BackgroundProducer, Request, check_folder, open_job, origin_of, retry_job
 from shared.config.settings import Settings
-from shared.domain.errors import ExitCode, FaceQueueError, NotFinished, WrongUsage
+from shared.domain.errors import FaceQueueError, NotFinished, WrongUsage
 from shared.domain.job_names import check_job_name
 from shared.store.jobs import Job, JobRecord
 from shared.store.redis_client import connect, explain_server_errors, wait_for_server
@@ -41,7 +41,7 @@ def run(
     *,
     retry: bool = False,
     profile: bool = False,
-) -> tuple[Job, ExitCode]:
+) -> Job:
     """Does the whole job and returns it with its exit code; what was started is ended, however it goes."""
     folder = check_folder(request.folder)
     assert request.results_dir is not None
@@ -80,7 +80,7 @@ def run(
         with explain_server_errors(settings):
             job = _find_job(client, request, results_dir, settings, say, retry)
         if job.state == "finished":
-            return job, exit_code(job)
+            return job
         profiles = state / "profiles" / job.name if profile else None
         if profiles is not None:
             shutil.rmtree(profiles, ignore_errors=True)
@@ -99,7 +99,7 @@ def run(
             return crew.ensure(say, lambda: JobRecord(client, job.name).load().images_done)
 
         job = follow(client, job.name, settings, look_after)
-        return job, exit_code(job)
+        return job
 
 
 def _find_job(

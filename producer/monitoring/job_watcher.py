@@ -1,5 +1,6 @@
 """Follows a job to its end, on a terminal or line by line."""
 
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -10,9 +11,9 @@ import redis
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from producer.submission.resume_command import producer_is_gone
+from producer.submission.resume_command import ProducerGone, is_abandoned
 from shared.config.settings import Settings
-from shared.domain.errors import ExitCode, NotFinished, ResultsError, ServerError
+from shared.domain.errors import NotFinished, ResultsError, ServerError
 from shared.store.jobs import Job, JobRecord
 from shared.store.redis_client import Client, explain_server_errors, server_time_ms
 from shared.store.worker_registry import living_workers
@@ -39,13 +40,39 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def exit_code(job: Job) -> ExitCode:
-    """The exit code of a finished job."""
-    return ExitCode.SOME_FAILED if job.failed else ExitCode.FINISHED
+class JobCancelled(NotFinished):
+    """A job was cancelled while somebody followed it."""
+
+
+class JobNotServed(NotFinished):
+    """Workers are there, and none of them can serve the job."""
+
+    def __init__(self, job: str, worker: str, reason: str) -> None:
+        super().__init__(
+            f"No living worker can serve job '{job}'; {worker} says: {reason}. Fix that, or start a worker that can serve it."
+        )
+        self.job = job
+
+
+class NoWorkers(NotFinished):
+    """Nobody serves a job's queue."""
+
+    def __init__(self, job: str, queue: str, seconds: float) -> None:
+        super().__init__(f"No worker has served the queue {queue} of job '{job}' for {seconds:.0f} s.")
+        self.job = job
+
+
+class ResultsNotWritten(ResultsError):
+    """All images of a job are done, and its results could not be written."""
+
+    def __init__(self, job: str, problem: str) -> None:
+        super().__init__(problem)
+        self.job = job
 
 
 def follow(client: Client, name: str, settings: Settings, check: Callable[[], bool] = lambda: False) -> Job:
-    """Returns the finished job. NotFinished when it was cancelled, or when nobody works on it or enqueues it for too long.
+    """Returns the finished job. JobCancelled; NoWorkers, JobNotServed or ProducerGone when nobody works on it or enqueues it
+    for too long; ResultsNotWritten.
 
     `check` is called all the while, for those who look after the workers themselves: it may raise, and it says whether a
     worker is on its way, so that one is not missed that still gets ready (the first on a machine converts the networks).
@@ -54,7 +81,7 @@ def follow(client: Client, name: str, settings: Settings, check: Callable[[], bo
     first = _load(record, settings)
     started, last_worker_seen, lost_server_at = time.monotonic(), time.monotonic(), None
     done, last_fit = -1, time.monotonic()
-    silent_since: float | None = None
+    server_back_at = -math.inf
     view = _TerminalView(first) if sys.stderr.isatty() else _LineView()
     with view:
         while True:
@@ -66,23 +93,24 @@ def follow(client: Client, name: str, settings: Settings, check: Callable[[], bo
                 workers = living_workers(client, f"{job.queue_prefix}{wanted}")
                 working = on_its_way or bool(workers)
                 refusals = record.refusals() if job.diverted and not job.complete else {}
-                silent = job.state == "enqueuing" and job.producer_silent_s(server_time_ms(client)) > 0
+                abandoned = job.state == "enqueuing" and is_abandoned(job, server_time_ms(client))
+                server_back_at = now if lost_server_at is not None else server_back_at
                 lost_server_at = None
             except (ServerError, redis.ConnectionError, redis.TimeoutError):
                 # It may come back; what is done is on its disk.
-                lost_server_at, silent_since = lost_server_at or now, None
+                lost_server_at = lost_server_at or now
                 if now - lost_server_at > settings.worker_timeout_s:
                     with explain_server_errors(settings):
                         raise
                 time.sleep(_POLL_S)
                 continue
             if job.uid != first.uid or job.state == "cancelled":
-                raise NotFinished(f"Job '{name}' was cancelled.")
+                raise JobCancelled(f"Job '{name}' was cancelled.")
             view.show(job, _speed(first, job, now - started))
             if job.state == "finished":
                 return job
             if job.problem is not None:
-                raise ResultsError(job.problem)
+                raise ResultsNotWritten(name, job.problem)
             refusing = {worker.name: refusals[worker.name] for worker in workers if worker.name in refusals}
             for worker, reason in refusing.items():
                 view.note(f"{worker} does not serve job {name}: {reason}")
@@ -90,20 +118,13 @@ def follow(client: Client, name: str, settings: Settings, check: Callable[[], bo
                 done, last_fit = job.images_done, now
             if now - last_fit > settings.worker_timeout_s:
                 worker, reason = next(iter(refusing.items()))
-                raise NotFinished(
-                    f"No living worker can serve job '{name}'; {worker} says: {reason}. Fix that, or start a worker that can "
-                    f"serve it, then `python -m producer watch {name}`."
-                )
-            # Seen so for a while: one that was cut off from the server has yet to say that it lives.
-            silent_since = (silent_since or now) if silent else None
-            if silent_since is not None and now - silent_since > settings.lease_s / 3:
-                raise NotFinished(producer_is_gone(job))
+                raise JobNotServed(name, worker, reason)
+            # Whoever was cut off from the server has yet to say that it lives.
+            if abandoned and now - server_back_at > settings.lease_s / 3:
+                raise ProducerGone(job)
             last_worker_seen = now if working else last_worker_seen
             if now - last_worker_seen > settings.worker_timeout_s:
-                raise NotFinished(
-                    f"No worker has served the queue {wanted} of job '{name}' for {settings.worker_timeout_s:.0f} s. Start one "
-                    f"(`python -m worker`, or `docker compose up worker`), then `python -m producer watch {name}`."
-                )
+                raise NoWorkers(name, wanted, settings.worker_timeout_s)
             time.sleep(_POLL_S)
 
 

@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from shared.domain.paths import FolderPath
+
 Key = tuple[tuple[int, bytes], ...]
 _MARKER: Key = ((0, b""),)
 """Key of what stands for a directory that cannot be listed: before all that could be in it."""
 _NOTHING: Key = ()
 
 
-def find_images(folder: Path, after: str = "") -> Iterator[str]:
+def find_images(folder: Path, after: FolderPath | None = None) -> Iterator[FolderPath]:
     """Relative paths, with `/`, of every regular file that is not hidden; those behind `after` where it is given.
 
     A directory's files come first, then its subdirectories, both sorted by the bytes of their names. At most the names
@@ -21,9 +23,9 @@ def find_images(folder: Path, after: str = "") -> Iterator[str]:
     is yielded itself with a `/` behind it, in the place of its files, so that they are not missing in silence; `folder`
     raises OSError.
     """
-    here = order_key(after) if after else _MARKER
+    here = order_key(after) if after is not None else _MARKER
     files, below = _list(folder)
-    yield from _behind(files, here[0])
+    yield from map(FolderPath, _behind(files, here[0]))
     pending = [_Level("", below, here)]
     while pending:
         level = pending[-1]
@@ -41,15 +43,15 @@ def find_images(folder: Path, after: str = "") -> Iterator[str]:
             linked = True
         if linked:
             if rest != _MARKER:
-                yield path
+                yield FolderPath(path)
             continue
         here = rest or _MARKER
         for file in _behind(files, here[0]):
-            yield path + file
+            yield FolderPath(path + file)
         pending.append(_Level(path, below, here))
 
 
-def order_key(path: str) -> Key:
+def order_key(path: FolderPath) -> Key:
     """Sorts paths as `find_images` yields them."""
     *directories, name = path.split("/")
     return (*((1, os.fsencode(part)) for part in directories), (0, os.fsencode(name)))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from producer.submission.discovery import find_images
 from shared.domain.errors import ResultsError, WrongUsage
-from shared.domain.paths import printable
+from shared.domain.paths import FolderPath, ShownPath, printable, show_path
 from shared.results.digests import file_digest
 from shared.store.jobs import Job
 
@@ -25,9 +25,9 @@ class Changes:
     """How many files are new, changed or gone, and the first of each kind."""
 
     counts: dict[str, int] = field(default_factory=dict)
-    examples: dict[str, list[str]] = field(default_factory=dict)
+    examples: dict[str, list[ShownPath]] = field(default_factory=dict)
 
-    def add(self, kind: str, path: str) -> None:
+    def add(self, kind: str, path: ShownPath) -> None:
         """Counts a file."""
         self.counts[kind] = self.counts.get(kind, 0) + 1
         examples = self.examples.setdefault(kind, [])
@@ -44,8 +44,7 @@ class Changes:
 
 @dataclass(frozen=True)
 class _Row:
-    path: str
-    """As printed."""
+    path: ShownPath
     digest: str
     """BLAKE2b-128 of the file's bytes; empty where it was not read to its end."""
 
@@ -60,10 +59,11 @@ def find_changes(folder: Path, results: Path) -> Changes:
     try:
         since_s, ended_s = _times(results)
         for path, row in _pair(find_images(folder), _rows(results)):
-            if row is None:
-                changes.add("new", printable(path or ""))
-            elif path is None:
-                changes.add("gone", row.path)
+            if path is None:
+                if row is not None:
+                    changes.add("gone", row.path)
+            elif row is None:
+                changes.add("new", show_path(path))
             elif not path.endswith("/") and _has_changed(folder / path, row.digest, since_s, ended_s):
                 changes.add("changed", row.path)
     except (OSError, ValueError, LookupError, TypeError, csv.Error) as error:
@@ -134,18 +134,18 @@ def _rows(results: Path) -> Iterator[_Row]:
         (results / "digests.csv").open(newline="", encoding="utf-8") as digests,
     ):
         for image, digest in zip(csv.DictReader(images), csv.DictReader(digests), strict=True):
-            yield _Row(image["path"], digest["blake2b"])
+            yield _Row(ShownPath(image["path"]), digest["blake2b"])
 
 
-def _pair(paths: Iterable[str], rows: Iterable[_Row]) -> Iterator[tuple[str | None, _Row | None]]:
+def _pair(paths: Iterable[FolderPath], rows: Iterable[_Row]) -> Iterator[tuple[FolderPath | None, _Row | None]]:
     """Paths of a walk with their rows; None for what one side lacks.
 
     Both come in the same order, so that no more is held than there are differences.
     """
-    here: dict[str, str] = {}
-    there: dict[str, _Row] = {}
+    here: dict[ShownPath, FolderPath] = {}
+    there: dict[ShownPath, _Row] = {}
     for path, row in zip_longest(paths, rows):
-        shown = None if path is None else printable(path)
+        shown = None if path is None else show_path(path)
         if path is not None and row is not None and shown == row.path:
             yield path, row
             continue

@@ -21,9 +21,9 @@ from producer.submission.heartbeat import Heartbeat, attach
 from producer.submission.kept_results import refuse_to_replace
 from shared.config.settings import Settings
 from shared.domain.contract import Contract
-from shared.domain.errors import ServerError, WrongUsage
+from shared.domain.errors import JobNotFound, JobNotRetryable, ServerError, WrongUsage
 from shared.domain.job_names import check_job_name
-from shared.domain.paths import printable
+from shared.domain.paths import DATA_ROOT, FolderPath, RootPath, below_folder, below_root, printable
 from shared.messaging.celery_app import BrokerError, make_celery, send_aggregate, send_batch
 from shared.messaging.messages import Aggregate, EmbedBatch
 from shared.results.failed_list import failed_images
@@ -65,7 +65,7 @@ def check_folder(folder: Path) -> Path:
     return folder.resolve()
 
 
-def folder_in_root(folder: Path, root: Path) -> str:
+def folder_in_root(folder: Path, root: Path) -> RootPath:
     """The folder relative to the data root; WrongUsage names the ways out where it is not inside."""
     real_root = root.resolve()
     if folder != real_root and real_root not in folder.parents:
@@ -74,8 +74,7 @@ def folder_in_root(folder: Path, root: Path) -> str:
             "symbolic link. Move or mount the images there, set FACEQUEUE_DATA_ROOT (for the workers too), or use "
             "`python -m producer run`."
         )
-    relative = folder.relative_to(real_root).as_posix()
-    return "" if relative == "." else relative
+    return RootPath(folder.relative_to(real_root).as_posix())
 
 
 def origin_of(request: Request, folder: Path) -> str:
@@ -102,8 +101,8 @@ def open_job(client: Client, request: Request, settings: Settings, *, anew: bool
             JobRecord(client, unfinished[-1].name).go_on(unfinished[-1].uid)
             return unfinished[-1], False
     options = Options(
-        # Workers look for images that travel below no folder of theirs.
-        folder="" if request.inline else folder_in_root(folder, settings.data_root),
+        # Images that travel are in no folder of the workers'.
+        folder=DATA_ROOT if request.inline else folder_in_root(folder, settings.data_root),
         batch_size=request.batch_size,
         distances=request.distances,
         inline=request.inline,
@@ -146,7 +145,7 @@ def enqueue_images(
     """Adds the batches that the job has not recorded yet, and seals it.
 
     Going on after a break, the record says what its batches hold; the walk goes on behind the last recorded path. A job
-    that was reopened has its failed images instead of a walk, and needs no folder. WrongUsage where another producer is alive
+    that was reopened has its failed images instead of a walk, and needs no folder. AnotherProducer where one is alive
     that does this, unless this one is to `take_over` from it.
     """
     if job.state != "enqueuing":
@@ -182,7 +181,7 @@ def _add_batches(
         gate.wait()
         if job.options.inline and folder is not None:
             for path in images:
-                packed = pack_image(folder, path, settings.max_image_mib * 2**20)
+                packed = pack_image(folder, FolderPath(path), settings.max_image_mib * 2**20)
                 gate.pass_through(partial(record.put_image, job.uid, producer, batch, path, packed))
         send = gate.pass_through(partial(record.add_batch, job.uid, producer, batch, images))
         message = EmbedBatch(version=1, job=job.name, uid=job.uid, batch=batch, send=send, images=images)
@@ -195,18 +194,19 @@ def _add_batches(
             gate.pass_through(partial(send_aggregate, app, job.aggregate_queue, last))
 
 
-def _still_to_enqueue(job: Job, record: JobRecord, folder: Path | None, settings: Settings) -> Iterator[str]:
+def _still_to_enqueue(job: Job, record: JobRecord, folder: Path | None, settings: Settings) -> Iterator[RootPath]:
     """Paths relative to the data root, behind those that are in batches already."""
     if job.retries:
         failed = failed_images(record, job, settings.results_dir)
         yield from list(failed.values())[job.batches * job.options.batch_size :]
     elif folder is not None:
-        prefix = f"{job.options.folder}/" if job.options.folder else ""
-        for path in find_images(folder, job.cursor.removeprefix(prefix)):
-            yield prefix + path
+        below = job.options.folder
+        after = None if job.cursor is None else below_folder(below, job.cursor)
+        for path in find_images(folder, after):
+            yield below_root(below, path)
 
 
-def _in_batches(paths: Iterator[str], size: int) -> Iterator[list[str]]:
+def _in_batches(paths: Iterator[RootPath], size: int) -> Iterator[list[RootPath]]:
     while batch := list(islice(paths, size)):
         yield batch
 
@@ -222,7 +222,7 @@ def retry_job(client: Client, name: str, settings: Settings, say: Callable[[str]
         if not (job.retries and job.state == "enqueuing"):
             failed = record.reopen(job)
             if failed == 0:
-                raise WrongUsage(f"No image of job '{name}' failed: there is nothing to try again.")
+                raise JobNotRetryable(f"No image of job '{name}' failed: there is nothing to try again.")
             say(f"Trying {failed} failed images of job {name} again")
         return record.load()
 
@@ -250,7 +250,7 @@ def cancel_job(client: Client, name: str, settings: Settings, *, only: Job | Non
     with explain_server_errors(settings):
         record = JobRecord(client, name)
         if not record.exists():
-            raise WrongUsage(f"No job '{name}' on this server. `python -m producer jobs` lists them.")
+            raise JobNotFound(name)
         own = record.embed_queue()
         if not record.delete(only, keep_mark_s=mark_s):
             return False

@@ -10,7 +10,7 @@ from platformdirs import user_cache_path, user_state_path
 from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.domain.errors import WrongUsage
+from shared.domain.errors import InvalidSetting
 
 
 class Settings(BaseSettings):
@@ -214,15 +214,15 @@ def _names(hosts: str | None) -> list[str]:
 
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
-    """This process's settings; WrongUsage names the one that is not right."""
+    """This process's settings; InvalidSetting names the one that is not right."""
     try:
         return Settings()
     except ValidationError as error:
         first = error.errors()[0]
         name = "_".join(str(part) for part in first["loc"]).upper()
         name = name if name.startswith(("REDIS_URL", "FACEQUEUE")) else f"FACEQUEUE_{name}"
-        raise WrongUsage(
+        raise InvalidSetting(
             f"The setting {name} is not right: {first['msg']}. It comes from the environment or .env."
         ) from None
     except UnicodeDecodeError:
-        raise WrongUsage("The file .env is not UTF-8 text. Save it as such, or remove it.") from None
+        raise InvalidSetting("The file .env is not UTF-8 text. Save it as such, or remove it.") from None

@@ -60,6 +60,6 @@ def build_report(
             scratch.unlink(missing_ok=True)
     except OSError as error:
         raise ResultsError(
-            f"{printable(str(target))} cannot be written: {error.strerror or error}. Mend that, then `python -m producer report`."
+            f"{printable(str(target))} cannot be written: {error.strerror or error}. Mend that, and have it written again."
         ) from None
     return target

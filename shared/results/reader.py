@@ -12,7 +12,7 @@ import numpy as np
 
 from shared.domain.arrays import Float32
 from shared.domain.errors import ResultsError
-from shared.domain.paths import printable
+from shared.domain.paths import ShownPath, printable
 from shared.results.distances import Distances
 from shared.results.tables import Face, Faces, ImageFile, Images
 
@@ -108,7 +108,7 @@ def _faces(path: Path) -> Faces:
         box = float(left), float(top), float(right), float(bottom)
         if not all(map(isfinite, box)):
             raise ValueError(f"a face in {path.name} has no box")
-        faces.append(Face(printable(image), box, float(probability)))
+        faces.append(Face(ShownPath(printable(image)), box, float(probability)))
     return faces
 
 
@@ -119,7 +119,8 @@ def _images(path: Path) -> Images:
     ):
         # Somebody else's folder may hold what commands a terminal.
         image, outcome, error, same_as = map(printable, (image, outcome, error, same_as))
-        images.append(ImageFile(image, outcome, error, same_as, int(width or 0), int(height or 0)))
+        first = ShownPath(same_as) if same_as else None
+        images.append(ImageFile(ShownPath(image), outcome, error, first, int(width or 0), int(height or 0)))
     return images
 
 

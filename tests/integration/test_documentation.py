@@ -8,8 +8,8 @@ import pytest
 import typer.main
 
 from producer.cli.commands import cli as producer_cli
+from producer.cli.errors import ExitCode
 from shared.config.settings import Settings
-from shared.domain.errors import ExitCode
 from shared.domain.outcomes import FAILED, Outcome
 from tests.support.stage import ROOT
 from worker.__main__ import cli as worker_cli

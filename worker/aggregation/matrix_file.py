@@ -47,7 +47,7 @@ def plan_matrix(job: Job, results_dir: Path, max_bytes: float) -> Plan:
     if needed > free:
         raise ResultsError(
             f"The results of job '{job.name}' take {_gib(needed)}, and only {_gib(free)} are free in "
-            f"{results_dir}. Make room, then `python -m producer aggregate {job.name}`, or the same `run` again."
+            f"{printable(str(results_dir))}. Make room."
         )
     return plan
 
@@ -94,7 +94,7 @@ def _take_over(job: Job, scratch: Path, earlier: Path) -> None:
     raise ResultsError(
         f"There is no room for the distances of job '{job.name}' ({_gib(job.faces**2 * 4)}) beside the earlier results in "
         f"{printable(str(earlier))}, whose {FILE} is of other faces. They were left as they are. Make room, or remove that "
-        f"{FILE} to go on without distances; then `python -m producer aggregate {job.name}`, or the same `run` again."
+        f"{FILE} to go on without distances."
     )
 
 

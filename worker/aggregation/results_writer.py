@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from shared.domain.errors import ResultsError
-from shared.domain.paths import printable
+from shared.domain.paths import RootPath, printable
 from shared.results.failed_list import write_failed_list
 from shared.results.files import sync_to_disk
 from shared.store.jobs import Job
@@ -48,14 +48,14 @@ class Written:
     """What was written."""
 
     summary: dict[str, Any]
-    failed: dict[int, str]
-    """The images that failed: path (relative to the data root) by index."""
+    failed: dict[int, RootPath]
+    """The images that failed: path by index."""
 
 
 def write_results(
     job: Job,
     blocks: Iterable[bytes],
-    retried: dict[int, str],
+    retried: dict[int, RootPath],
     results_dir: Path,
     *,
     resources: Callable[[], Samples],
@@ -111,7 +111,7 @@ def _explain(results_dir: Path) -> Iterator[None]:
     except OSError as error:
         raise ResultsError(
             f"The results folder {printable(str(results_dir))} cannot be written: {error.strerror or error}. Nothing is "
-            "lost: mend that, then `python -m producer aggregate JOB`, or the same `run` again."
+            "lost: mend that, and have them written again."
         ) from None
 
 
@@ -119,8 +119,8 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def _rows(job: Job, blocks: Iterable[bytes], retried: dict[int, str], results_dir: Path) -> Iterator[Row]:
-    fresh = rows_of_blocks(blocks, f"{job.options.folder}/" if job.options.folder else "")
+def _rows(job: Job, blocks: Iterable[bytes], retried: dict[int, RootPath], results_dir: Path) -> Iterator[Row]:
+    fresh = rows_of_blocks(blocks, job.options.folder)
     return merged_rows(results_dir / job.name, retried, fresh) if retried else fresh
 
 

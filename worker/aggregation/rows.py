@@ -14,7 +14,7 @@ import numpy as np
 
 from shared.domain.arrays import Float32
 from shared.domain.errors import ResultsError
-from shared.domain.paths import printable
+from shared.domain.paths import RootPath, ShownPath, below_folder, show_path
 from worker.batch_result import DIMENSIONS, Block
 
 FACE_COLUMNS = ("face", "image", "path", "x1", "y1", "x2", "y2", "probability")
@@ -42,10 +42,9 @@ class Origin:
 class Row:
     """One image, as the tables show it but for what depends on its place: numbers and `same_as`."""
 
-    path: str
-    """Relative to the data root, as it is on the disk."""
-    shown: str
-    """Relative to the folder, printable."""
+    path: RootPath | None
+    """None for an image of an earlier time, whose table shows paths and does not keep their bytes."""
+    shown: ShownPath
     outcome: str
     error: str
     digest: str
@@ -61,8 +60,8 @@ class Row:
     origin: Origin | None = None
 
 
-def rows_of_blocks(blocks: Iterable[bytes], prefix: str) -> Iterator[Row]:
-    """The images of a job's batches; `prefix` is the folder enqueued, below the data root."""
+def rows_of_blocks(blocks: Iterable[bytes], folder: RootPath) -> Iterator[Row]:
+    """The images of a job's batches; `folder` is the one enqueued."""
     for packed in blocks:
         block = Block.unpack(packed)
         origin = Origin(block.worker, block.started_ms, block.ended_ms, block.commit_ms)
@@ -70,7 +69,7 @@ def rows_of_blocks(blocks: Iterable[bytes], prefix: str) -> Iterator[Row]:
         for image in block.images:
             spent = image.spent_ms
             yield Row(
-                path=image.path, shown=printable(image.path.removeprefix(prefix)), outcome=image.outcome, error=image.error,
+                path=image.path, shown=show_path(below_folder(folder, image.path)), outcome=image.outcome, error=image.error,
                 digest=image.digest, recalled=image.recalled, spent_ms=spent, origin=origin,
                 figures=[str(image.width), str(image.height), *(f"{ms:.1f}" for ms in spent.values()), block.worker, str(block.attempt)],
                 boxes=[[*(f"{edge:.4f}" for edge in box), f"{probability:.6f}"] for *box, probability in image.faces],
@@ -79,7 +78,7 @@ def rows_of_blocks(blocks: Iterable[bytes], prefix: str) -> Iterator[Row]:
             embeddings = embeddings[len(image.faces) :]
 
 
-def merged_rows(folder: Path, retried: dict[int, str], fresh: Iterator[Row]) -> Iterator[Row]:
+def merged_rows(folder: Path, retried: dict[int, RootPath], fresh: Iterator[Row]) -> Iterator[Row]:
     """The images of a results folder, with those of `retried` (path by index) replaced by `fresh` ones, in order."""
     try:
         embeddings = np.load(folder / "embeddings.npy", mmap_mode="r")
@@ -104,7 +103,7 @@ def merged_rows(folder: Path, retried: dict[int, str], fresh: Iterator[Row]) -> 
                     yield row
                 else:
                     yield Row(
-                        path="", shown=image["path"], outcome=image["outcome"], error=image["error"], digest=digest["blake2b"],
+                        path=None, shown=ShownPath(image["path"]), outcome=image["outcome"], error=image["error"], digest=digest["blake2b"],
                         figures=[image[column] for column in _FIGURES], boxes=boxes, embeddings=embeddings[face : face + count],
                     )  # fmt: skip
                 face += count

@@ -10,7 +10,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from shared.config.logs import get_logger
-from shared.domain.errors import NotFinished, ResultsError
+from shared.domain.errors import BlockMissing, ResultsError
 from shared.domain.paths import printable
 from shared.store.jobs import PREFIX, Job, JobRecord
 from shared.store.redis_client import Client, insist, wait_for_disk
@@ -105,7 +105,7 @@ def read_blocks(client: Client, job: Job, results_dir: Path) -> Iterator[bytes]:
             for batch in batches:
                 block = on_server[batch] if batch in on_server else spooled.block(batch) if spooled else None
                 if block is None:
-                    raise NotFinished(
+                    raise BlockMissing(
                         f"Block {batch} of job '{job.name}' is not on the server any more; cancel the job and run it again."
                     )
                 yield block
@@ -114,8 +114,7 @@ def read_blocks(client: Client, job: Job, results_dir: Path) -> Iterator[bytes]:
 def _missing(job: Job, path: Path) -> ResultsError:
     return ResultsError(
         f"Finished blocks of job '{job.name}' are in the spool {path.name} in the results folder of {job.spool_host}, and "
-        f"not here, in {printable(str(path.parent))}. Let only workers with that folder aggregate (`--queues embed` for the others), then "
-        f"`python -m producer aggregate {job.name}`."
+        f"not here, in {printable(str(path.parent))}. Let only workers with that folder aggregate (`--queues embed` for the others)."
     )
 
 

@@ -16,6 +16,7 @@ import redis
 
 from shared.config.settings import get_settings
 from shared.domain.outcomes import Outcome
+from shared.domain.paths import RootPath
 from shared.messaging.messages import EmbedBatch
 from shared.store.jobs import LOSSES_TOGETHER, Job, JobRecord, Lease
 from shared.store.redis_client import Client
@@ -67,7 +68,7 @@ class Run:
         self._record.note_alone(self._batch.batch, self._holder, None)
         return results
 
-    def _embed(self, paths: list[str]) -> list[Result]:
+    def _embed(self, paths: list[RootPath]) -> list[Result]:
         try:
             return process_images(
                 self._settings.data_root,
@@ -84,7 +85,7 @@ class Run:
             os.kill(os.getpid(), signal.SIGKILL)
             raise
 
-    def _fetch(self, path: str) -> bytes:
+    def _fetch(self, path: RootPath) -> bytes:
         return read_inline(self._client, self._record.inline_key(self._batch.batch), path, self._limits)
 
     def _step(self) -> None:
@@ -111,6 +112,6 @@ def _disarm() -> None:
     signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _convicted(path: str, verdict: str) -> Result:
+def _convicted(path: RootPath, verdict: str) -> Result:
     outcome, _, reason = verdict.partition(": ")
     return Result(ImageRecord(path=path, outcome=Outcome(outcome), error=reason), np.empty((0, DIMENSIONS), np.float32))

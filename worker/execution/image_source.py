@@ -4,13 +4,14 @@ import os
 
 from shared.domain.image_formats import HEAD_BYTES
 from shared.domain.outcomes import Outcome
+from shared.domain.paths import RootPath
 from shared.store.image_payloads import TooLarge, unpack_image
 from shared.store.redis_client import Client
 from worker.vision.decode import ImageTrouble, Limits, check_file
 from worker.vision.pipeline import UNLISTED_FOLDER
 
 
-def read_inline(client: Client, key: str, path: str, limits: Limits) -> bytes:
+def read_inline(client: Client, key: str, path: RootPath, limits: Limits) -> bytes:
     """The bytes of one image of a batch, `key` being the batch's hash on the server; ImageTrouble, OSError or OutsideDataRoot as from the disk."""
     try:
         data = unpack_image(client.hget(key, os.fsencode(path)))

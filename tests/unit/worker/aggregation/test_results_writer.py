@@ -28,7 +28,7 @@ CONTRACT = Contract(
 def _job(faces: int, distances: str = "full") -> Job:
     return Job(
         name="j", uid="u" * 32, state="sealed", origin="o", source="images", contract=CONTRACT, runtime={}, retries=0, queue_prefix="",
-        options=Options(folder="", batch_size=16, distances=distances), batches=1, images=faces, cursor="",
+        options=Options(folder=".", batch_size=16, distances=distances), batches=1, images=faces, cursor=None,
         images_done=faces, faces=faces, outcomes={"ok": faces}, created_ms=0, started_ms=0, updated_ms=1000,
         committed_ms=1000, ended_ms=None, refusal=None, problem=None,
     )  # fmt: skip

@@ -1,5 +1,6 @@
 """Workers that cannot serve a job: they cost it nothing, and it costs the others nothing."""
 
+import csv
 import json
 import re
 import shutil
@@ -8,10 +9,13 @@ import time
 from pathlib import Path
 from statistics import median
 
+import torch
+
 from shared.store.diversion import DIVERTED, own_queue
 from shared.store.jobs import PREFIX, JobRecord
 from tests.support.results import result_bytes
 from tests.support.stage import Stage, wait_until
+from worker.models.torch_backend import new_resnet
 
 FOREIGN = json.dumps({"backend": "another 1.0", "device": "cpu", "decoder": "another 1.0"})
 
@@ -172,6 +176,30 @@ def test_a_worker_without_the_weights_does_not_decide_the_runtime(stage: Stage, 
     wait_until(record.refusals, 60, "the worker refuses")
     assert "FACEQUEUE_WEIGHTS_PATH" in next(iter(record.refusals().values()))
     assert record.load().runtime is None
+
+
+def test_a_worker_with_the_weights_serves_what_one_without_them_refused(
+    stage: Stage, sample: Path, tmp_path: Path
+) -> None:
+    """It comes later, decides the runtime and does every image, while the first is still there."""
+    weights = tmp_path / "mine.pt"
+    torch.save(new_resnet().state_dict(), weights)
+    root = {"FACEQUEUE_DATA_ROOT": str(sample), "FACEQUEUE_CACHE_DIR": str(tmp_path / "cache")}
+    options = ("--job", "own", "--weights", str(weights), "--batch-size", "2")
+    enqueued = stage.producer("enqueue", str(sample / "hopper"), *options, **root)
+    assert enqueued.returncode == 0, enqueued.stderr
+    stage.worker("--concurrency", "1", **root)
+    record = JobRecord(stage.client, "own")
+    wait_until(record.refusals, 60, "the first worker refuses")
+    wait_until(lambda: not stage.client.llen("embed"), 60, "all are passed on")
+    job = record.load()
+    assert (job.runtime, job.images_done, record.open_batches()) == (None, 0, job.batches)
+    (refusing,) = record.refusals()
+    stage.worker("--concurrency", "1", FACEQUEUE_WEIGHTS_PATH=str(weights), **root)
+    done = stage.producer("watch", "own", FACEQUEUE_WORKER_TIMEOUT_S="60")
+    assert done.returncode == 0, done.stderr + stage.log("worker.log")
+    rows = list(csv.DictReader((stage.results / "own" / "images.csv").open()))
+    assert len(rows) == job.images and {row["worker"] for row in rows}.isdisjoint({refusing, ""})
 
 
 def test_processors_of_two_kinds_serve_a_job_under_one_pin(stage: Stage, sample: Path, tmp_path: Path) -> None:

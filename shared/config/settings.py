@@ -3,7 +3,7 @@
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
 
 from platformdirs import user_cache_path, user_state_path
@@ -215,8 +215,13 @@ def _names(hosts: str | None) -> list[str]:
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
     """This process's settings; InvalidSetting names the one that is not right."""
+    return load_settings()
+
+
+def load_settings(**given: Any) -> Settings:
+    """Settings from the environment and `.env`, where those `given` (by field name) win; InvalidSetting names a wrong one."""
     try:
-        return Settings()
+        return Settings(**given)
     except ValidationError as error:
         first = error.errors()[0]
         name = "_".join(str(part) for part in first["loc"]).upper()

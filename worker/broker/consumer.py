@@ -1,4 +1,4 @@
-"""Celery's consumer, which hands on what calls one of our tasks as it is called, and refuses the rest."""
+"""Celery's consumer, which hands on valid calls of our tasks and rejects the rest."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ from celery.worker import consumer as celery_consumer
 
 from shared.domain.errors import BadMessage
 from worker.broker.envelope import check_task_message
-from worker.broker.rejection import refuse
+from worker.broker.rejection import reject_message
 
 _celery_log = get_logger(__name__)
 
@@ -27,7 +27,7 @@ class Consumer(celery_consumer.Consumer):  # type: ignore[misc]
             try:
                 check_task_message(message)
             except BadMessage as error:
-                self._refuse(message, error)
+                self._reject(message, error)
             else:
                 handle(message)
 
@@ -35,21 +35,21 @@ class Consumer(celery_consumer.Consumer):  # type: ignore[misc]
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """The body cannot be unpacked, or is of a content type that is not accepted."""
-        self._refuse(message, f"body cannot be decoded: {exc}")
+        self._reject(message, f"body cannot be decoded: {exc}")
 
     def on_unknown_message(self, body: Any, message: Any) -> None:
         """Not a task's message."""
-        self._refuse(message, "no task is named")
+        self._reject(message, "no task is named")
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
         """No task of this worker."""
-        self._refuse(message, f"unknown task {exc}")
+        self._reject(message, f"unknown task {exc}")
 
     def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
         """Not as Celery's protocol has it."""
-        self._refuse(message, exc)
+        self._reject(message, exc)
 
-    def _refuse(self, message: Any, reason: object) -> None:
+    def _reject(self, message: Any, reason: object) -> None:
         where = message.delivery_info.get("routing_key") or message.headers.get("task") or "broadcast"
-        refuse(str(where), reason, message.body)
+        reject_message(message.channel.dead_letters, str(where), reason, message.body)
         message.ack_log_error(_celery_log, self.connection_errors)

@@ -29,7 +29,7 @@ return answers
 )
 
 
-class PatientPipeline(Pipeline):
+class OomTolerantPipeline(Pipeline):
     """A transaction that is small and has to be, whether the server is full or not."""
 
     def execute(self, raise_on_error: bool = True) -> list[Any]:
@@ -46,12 +46,12 @@ class PatientPipeline(Pipeline):
             return answers
 
 
-class PatientRedis(redis.Redis):
+class OomTolerantRedis(redis.Redis):
     """kombu's client."""
 
-    def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> PatientPipeline:
+    def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> OomTolerantPipeline:
         """As usual, but for what it does when the server is full."""
-        return PatientPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+        return OomTolerantPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
 
     def register_script(self, script: Any) -> Any:
         """kombu's own scripts write little."""
@@ -67,8 +67,8 @@ class PatientRedis(redis.Redis):
             return insist(self, *arguments)
 
 
-class PatientChannel(transport.Channel):
+class OomTolerantChannel(transport.Channel):
     """kombu's channel, with that client."""
 
     def _get_client(self) -> type[redis.Redis]:
-        return PatientRedis
+        return OomTolerantRedis

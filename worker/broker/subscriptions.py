@@ -3,7 +3,6 @@
 Looked up in the main process every second, and at once when one of its processes has refused a job.
 """
 
-import re
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -15,26 +14,18 @@ from shared.store.diversion import diverted_queues, is_own_queue
 from shared.store.jobs import JobRecord
 from shared.store.redis_client import Client
 
-_REFUSED = re.compile(r"['\"]?refused: ")  # the task's answer, as Celery's tracer quotes it
 _log = get_logger("subscriptions")
-
-LOOK_NOW = threading.Event()
-"""Set where the next look should follow at once."""
-
-
-def look_now_if_refused(answer: object) -> None:
-    """Takes note of a batch task's answer."""
-    if isinstance(answer, str) and _REFUSED.match(answer):
-        LOOK_NOW.set()
 
 
 class Subscriptions:
     """The queues that this worker consumes beside the general one."""
 
-    def __init__(self, parent: Any, client: Client, queue_prefix: str, name: str) -> None:
+    def __init__(self, parent: Any, client: Client, queue_prefix: str, name: str, wake: threading.Event) -> None:
+        """`parent` is Celery's worker; `wake` is set by whoever wants the next look at once."""
         self._parent, self._client, self._prefix, self._name = parent, client, queue_prefix, name
+        self._wake = wake
         self._refused: dict[str, str] = {}
-        self._begun = False
+        self._started = False
 
     @property
     def refused(self) -> dict[str, str]:
@@ -43,11 +34,11 @@ class Subscriptions:
 
     def step(self) -> None:
         """One look."""
-        LOOK_NOW.clear()
+        self._wake.clear()
         wanted, refused = set(), {}
         for job, queue in diverted_queues(self._client, self._prefix).items():
             record = JobRecord(self._client, job)
-            if not self._begun:
+            if not self._started:
                 record.forget_refusal(self._name)  # of an earlier worker of this name, which may be mended
             if record.undivert(queue):
                 continue
@@ -56,7 +47,7 @@ class Subscriptions:
                 wanted.add(queue)
             else:
                 refused[job] = reason
-        self._refused, self._begun = refused, True
+        self._refused, self._started = refused, True
         self._consume(wanted)
 
     def _consume(self, wanted: set[str]) -> None:

@@ -11,9 +11,13 @@ from kombu.utils.json import dumps
 
 from shared.domain.errors import BadMessage
 from shared.messaging.celery_app import AGAIN
+from shared.store.redis_client import Client
 from worker.broker.envelope import check_envelope, read_envelope
-from worker.broker.oom_tolerant_redis import PatientChannel
-from worker.broker.rejection import refuse
+from worker.broker.oom_tolerant_redis import OomTolerantChannel
+from worker.broker.rejection import reject_message
+
+DEAD_LETTERS_OPTION = "dead_letters"
+"""The transport option that holds a client of the server, for dead letters; without it, junk is only logged."""
 
 
 def use_guarded_transport() -> None:
@@ -35,7 +39,7 @@ class QoS(kombu_redis.QoS):
                 if raw is not None:
                     _check_unacked(raw, self.channel)
             except BadMessage as error:
-                refuse(self.unacked_key, error, raw)
+                reject_message(self.channel.dead_letters, self.unacked_key, error, raw)
                 self._remove_from_indices(tag).execute()  # type: ignore[no-untyped-call]
             else:
                 super().restore_by_tag(tag, client, leftmost)  # type: ignore[no-untyped-call]
@@ -48,16 +52,18 @@ def _check_unacked(raw: bytes, channel: Any) -> None:
     check_envelope(entry[0], channel)
 
 
-class Channel(PatientChannel):
-    """Delivers what is a message; refuses the rest."""
+class Channel(OomTolerantChannel):
+    """Delivers what is a message; rejects the rest."""
 
     QoS = QoS
+    dead_letters: Client | None = None
+    from_transport_options = (*OomTolerantChannel.from_transport_options, DEAD_LETTERS_OPTION)  # type: ignore[assignment]
 
     def _create_client(self, asynchronous: bool = False) -> Any:
         client = super()._create_client(asynchronous)  # type: ignore[no-untyped-call]
         if asynchronous:  # the one that waits at the queues
             plain = client.response_callbacks.get("BRPOP", lambda answer: answer)
-            client.set_response_callback("BRPOP", lambda answer: self._sift(plain(answer)))
+            client.set_response_callback("BRPOP", lambda answer: self._drop_junk(plain(answer)))
         return client
 
     def _put(self, queue: str, message: Any, **options: Any) -> None:
@@ -68,7 +74,7 @@ class Channel(PatientChannel):
         with self.conn_or_acquire() as client:
             client.rpush(queue, dumps(message))  # type: ignore[no-untyped-call]
 
-    def _sift(self, answer: Any) -> Any:
+    def _drop_junk(self, answer: Any) -> Any:
         """The answer to a BRPOP; none, as if the queues were empty, where the entry is junk."""
         if not answer:
             return answer
@@ -82,7 +88,7 @@ class Channel(PatientChannel):
                 # Put back, it would be written into whatever key it names.
                 raise BadMessage("envelope: addressed to another queue")
         except BadMessage as error:
-            refuse(queue, error, raw)
+            reject_message(self.dead_letters, queue, error, raw)
             return None
         return answer
 
@@ -91,7 +97,7 @@ class Channel(PatientChannel):
         try:
             check_envelope(message, self)
         except BadMessage as error:
-            refuse(exchange, error, message)
+            reject_message(self.dead_letters, exchange, error, message)
             return False
         return bool(super()._deliver_fanout_message(message, exchange))  # type: ignore[no-untyped-call]
 

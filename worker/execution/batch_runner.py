@@ -14,51 +14,59 @@ from contextlib import contextmanager, suppress
 import numpy as np
 import redis
 
-from shared.config.settings import get_settings
+from shared.config.settings import Settings
 from shared.domain.outcomes import Outcome
 from shared.domain.paths import RootPath
 from shared.messaging.messages import EmbedBatch
 from shared.store.jobs import LOSSES_TOGETHER, Job, JobRecord, Lease
 from shared.store.redis_client import Client
 from worker.batch_result import DIMENSIONS, ImageRecord
-from worker.execution.image_cache import ImageCache
+from worker.execution.image_cache import ContractCache
 from worker.execution.image_source import read_inline
-from worker.execution.memory import give_memory_back
+from worker.execution.memory import release_free_memory
 from worker.vision.decode import Limits
 from worker.vision.pipeline import Networks, Result, process_images
 
 _ASK_EVERY_S = 2.0
 
 
-class NotWanted(Exception):
+class BatchAbandoned(Exception):
     """The job was cancelled while its batch was worked on, or the batch is somebody else's by now."""
 
 
-class Run:
-    """One attempt at a batch, by one process that holds its lease."""
+class BatchRunner:
+    """Runs one attempt at a batch, in a process that holds its lease."""
 
     def __init__(
-        self, client: Client, job: Job, batch: EmbedBatch, holder: str, networks: Networks, cache: ImageCache
+        self,
+        client: Client,
+        settings: Settings,
+        job: Job,
+        batch: EmbedBatch,
+        holder: str,
+        networks: Networks,
+        cache: ContractCache,
     ) -> None:
-        self._client, self._job, self._batch, self._holder = client, job, batch, holder
+        self._client, self._settings = client, settings
+        self._job, self._batch, self._holder = job, batch, holder
         self._record = JobRecord(client, job.name)
-        self._networks, self._cache, self._settings = networks, cache, get_settings()
-        self._limits = Limits(self._settings.max_image_mib * 2**20, self._settings.max_image_megapixels * 10**6)
+        self._networks, self._cache = networks, cache
+        self._limits = Limits(settings.max_image_mib * 2**20, settings.max_image_megapixels * 10**6)
         self._asked = time.monotonic()
 
     def process(self, lease: Lease) -> list[Result]:
-        """One result an image, in the batch's order; NotWanted where nobody waits for them any more."""
+        """One result an image, in the batch's order; BatchAbandoned where nobody waits for them any more."""
         with _alarm_off_at_the_end():
-            results = self._embed(self._batch.images) if lease.losses < LOSSES_TOGETHER else self._one_by_one()
-        give_memory_back()
+            results = self._embed(self._batch.images) if lease.losses < LOSSES_TOGETHER else self._embed_in_isolation()
+        release_free_memory()
         return results
 
-    def _one_by_one(self) -> list[Result]:
+    def _embed_in_isolation(self) -> list[Result]:
         verdicts = self._record.verdicts(self._batch.batch, len(self._batch.images))
         results = []
         for index, path in enumerate(self._batch.images):
             if index in verdicts:
-                results.append(_convicted(path, verdicts[index]))
+                results.append(_failed(path, verdicts[index]))
                 continue
             self._record.note_alone(self._batch.batch, self._holder, index)
             results += self._embed([path])
@@ -94,7 +102,7 @@ class Run:
             self._asked = time.monotonic()
             with suppress(redis.RedisError):  # what is computed is kept until the server is back
                 if not self._record.is_wanted(self._job.uid, self._batch.batch, self._holder):
-                    raise NotWanted("cancelled, or handed back")
+                    raise BatchAbandoned("cancelled, or handed back")
         signal.setitimer(signal.ITIMER_REAL, self._settings.image_timeout_s)
 
 
@@ -112,6 +120,6 @@ def _disarm() -> None:
     signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _convicted(path: RootPath, verdict: str) -> Result:
+def _failed(path: RootPath, verdict: str) -> Result:
     outcome, _, reason = verdict.partition(": ")
     return Result(ImageRecord(path=path, outcome=Outcome(outcome), error=reason), np.empty((0, DIMENSIONS), np.float32))

@@ -5,7 +5,6 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 
 from shared.config.logs import get_logger
@@ -13,28 +12,31 @@ from shared.config.logs import get_logger
 _log = get_logger("profiling")
 
 
-@lru_cache(maxsize=1)
-def _profile() -> cProfile.Profile:
-    return cProfile.Profile()
+class Profiler:
+    """This process's profile, written into a folder; without a folder it measures nothing."""
 
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._profile = cProfile.Profile()
 
-@contextmanager
-def profiled(folder: Path | None) -> Iterator[None]:
-    """Adds what runs inside to this process's profile, and writes that; does nothing without a folder."""
-    if folder is None:
-        yield
-        return
-    profile = _profile()
-    profile.enable()
-    try:
-        yield
-    finally:
-        profile.disable()
-        # After every batch: a process that is ended has no moment left for it.
+    @contextmanager
+    def measure(self) -> Iterator[None]:
+        """Adds what runs inside to the profile, and writes that."""
+        if self._folder is None:
+            yield
+            return
+        self._profile.enable()
+        try:
+            yield
+        finally:
+            self._profile.disable()
+            self._write(self._folder)  # after every batch: a process that is ended has no moment left for it
+
+    def _write(self, folder: Path) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             part = folder / f".{os.getpid()}.part"
-            profile.dump_stats(part)
+            self._profile.dump_stats(part)
             part.replace(folder / f"worker-{os.getpid()}.prof")
         except OSError as error:  # a batch is worth more than its profile
             _log.warning("no profile in %s: %s", folder, error, extra={"action": "profile_failed"})

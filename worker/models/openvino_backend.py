@@ -12,7 +12,6 @@ from shared.domain.arrays import Float32
 from shared.domain.contract import CROP_PX
 from worker.models.mtcnn_layers import NAMES, Conv, Dense, Layer, MaxPool, PReLU, load_layers
 
-VERSION = str(ov.__version__).split("-")[0]
 _LARGEST_BATCH = 128
 # A new batch size costs some milliseconds of compilation, a crop too many a fifth of one in R-net and 0.4 in O-net.
 _BATCH_MULTIPLES = {"rnet": 16, "onet": 4}
@@ -47,6 +46,11 @@ def _build(layers: list[Layer], side: int) -> ov.Model:
                     node = ops.reshape(node, np.array([0, weight.shape[1]]), special_zero=True)
                 node = ops.add(ops.matmul(node, weight, False, True), bias.reshape(1, -1))
     return ov.Model([node], [pixels])
+
+
+def load_networks(folder: Path, threads: int, device: str) -> "OpenVinoNetworks":
+    """The networks from `folder`; the device is always the CPU."""
+    return OpenVinoNetworks(folder, threads)
 
 
 class OpenVinoNetworks:

@@ -7,6 +7,7 @@ import pytest
 
 from producer.monitoring import doctor
 from shared.config.settings import Settings
+from shared.domain import weights_files
 from shared.domain.contract import KNOWN_WEIGHTS
 
 
@@ -19,6 +20,7 @@ def _without(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
         return None if name in packages else ModuleSpec(name, None)
 
     monkeypatch.setattr(doctor, "find_spec", find)
+    monkeypatch.setattr(weights_files, "find_spec", find)
 
 
 def test_installed_weights_are_converted_by_the_first_worker(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def _explain(results_dir: Path) -> Iterator[None]:
     except OSError as error:
         raise ResultsError(
             f"The results folder {printable(str(results_dir))} cannot be written: {error.strerror or error}. Nothing is "
-            "lost: mend that, and have them written again."
+            "lost: the same job writes them when that is mended."
         ) from None
 
 

@@ -30,7 +30,7 @@ class Profiler:
             yield
         finally:
             self._profile.disable()
-            self._write(self._folder)  # after every batch: a process that is ended has no moment left for it
+            self._write(self._folder)  # after every batch, since a process may be killed
 
     def _write(self, folder: Path) -> None:
         try:
@@ -38,7 +38,7 @@ class Profiler:
             part = folder / f".{os.getpid()}.part"
             self._profile.dump_stats(part)
             part.replace(folder / f"worker-{os.getpid()}.prof")
-        except OSError as error:  # a batch is worth more than its profile
+        except OSError as error:  # an unwritable profile must not fail a batch
             _log.warning("no profile in %s: %s", folder, error, extra={"action": "profile_failed"})
 
 

@@ -80,7 +80,7 @@ def test_waiting_with_a_full_window_gives_up_too(stage: Stage, sample: Path) -> 
     enqueuing = stage.spawn(
         "producer", "enqueue", str(sample), "--batch-size", "1", "--job", "full", log="p.log", **root
     )
-    wait_until(lambda: "enqueuing goes on" in stage.log("p.log"), 20, "the window is full")
+    wait_until(lambda: "enqueuing resumes" in stage.log("p.log"), 20, "the window is full")
     assert stage.producer("cancel", "full").returncode == 0
     assert enqueuing.wait(10) == 4
     assert "was cancelled" in stage.log("p.log")

@@ -58,8 +58,8 @@ def test_what_a_user_can_cause_is_one_line(capsys: pytest.CaptureFixture[str]) -
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.splitlines() == [
-        "producer: No job 'j' on this server. `python -m producer jobs` lists them.",
-        "producer: interrupted. Nothing is lost: repeat the command to go on.",
+        "producer: No job 'j' on this server. `python -m producer jobs` lists the jobs.",
+        "producer: interrupted. Nothing is lost: repeat the command to resume.",
     ]
 
 

@@ -36,10 +36,10 @@ def serve(
     if unknown or not wanted:
         raise WrongUsage(f"Unknown queue '{', '.join(unknown)}': there are `embed` and `aggregate`.")
     if parent_pid:
-        threading.Thread(target=_end_with, args=(parent_pid,), daemon=True).start()
+        threading.Thread(target=_stop_with_parent, args=(parent_pid,), daemon=True).start()
 
-    # Here, where it ends the command in a line: a process of the pool that cannot start is started again and again.
-    if "embed" in wanted:  # who only aggregates needs neither networks nor what they run on
+    # An error here ends the command with one line. In the pool, Celery would restart the failed process forever.
+    if "embed" in wanted:  # a worker that only aggregates needs no device
         from worker.models.runtime import check_device
 
         check_device(settings)
@@ -61,8 +61,8 @@ def serve(
     )
 
 
-def _end_with(parent_pid: int) -> None:
-    """Ends this worker when the process that started it is gone, however it went."""
+def _stop_with_parent(parent_pid: int) -> None:
+    """Ends this worker when the process that started it has ended for whatever reason."""
     while os.getppid() == parent_pid:
         time.sleep(0.5)
     os.kill(os.getpid(), 15)
@@ -70,7 +70,7 @@ def _end_with(parent_pid: int) -> None:
 
 @cli.command()
 def alive(context: typer.Context) -> None:
-    """Exit with 0 if a worker on this host has announced itself lately, with its networks loaded (for health checks)."""
+    """Exit with 0 if a live worker on this host has its networks loaded (for health checks)."""
     import socket
 
     from shared.store.redis_client import connect, explain_server_errors
@@ -80,7 +80,7 @@ def alive(context: typer.Context) -> None:
     with explain_server_errors(settings):
         workers = living_workers(connect(settings, read_timeout_s=5))
     here = [worker for worker in workers if worker.name.endswith(f"@{socket.gethostname()}")]
-    # One that only aggregates needs none.
+    # A worker that only aggregates needs no networks.
     ready = [w for w in here if settings.embed_queue not in w.queues or w.resources.get("models_loaded")]
     raise typer.Exit(0 if ready else 1)
 
@@ -100,7 +100,8 @@ def fetch_weights(
 
     if not re.fullmatch(WEIGHTS_NAME_PATTERN, name):
         raise WrongUsage(
-            f"{name!r} cannot name weights: use up to 100 letters, digits, '.', '_' and '-', with a letter or digit first."
+            f"{name!r} cannot name weights: use up to 100 letters, digits, '.', '_' and '-', and start with a letter "
+            "or digit."
         )
     wanted = sha256 or KNOWN_WEIGHTS.get(name, "")
     if not wanted:
@@ -108,7 +109,9 @@ def fetch_weights(
             f"'{name}' is not one of {', '.join(KNOWN_WEIGHTS)}: give --sha256 and FACEQUEUE_WEIGHTS_PATH."
         )
     if not re.fullmatch(SHA256_PATTERN, wanted):
-        raise WrongUsage(f"--sha256 {wanted!r} is no SHA-256: give the 64 digits (0-9, a-f) that `sha256sum` prints.")
+        raise WrongUsage(
+            f"--sha256 {wanted!r} is not a SHA-256: give the 64 digits (0-9, a-f) that `sha256sum` prints."
+        )
     settings: Settings = context.obj
     print(prepare(name, wanted, choose_backend(settings), settings))
 

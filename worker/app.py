@@ -1,8 +1,9 @@
-"""What a worker is made of: the composition root. `python -m worker` uses it, and so does `celery -A worker.app worker`.
+"""The composition root of a worker: creates everything that needs settings, connections or networks, and connects it.
 
-Everything that needs settings, connections or networks gets them from here.
+`python -m worker` calls `make_worker`. `celery -A worker.app worker` uses the module's `app`.
 """
 
+import logging
 import os
 from typing import Any
 
@@ -13,7 +14,8 @@ from shared.config.logs import log_to_stderr
 from shared.config.settings import Settings, get_settings
 from shared.messaging.celery_app import make_celery
 from worker.aggregation.job_aggregator import JobAggregator
-from worker.broker.transport import DEAD_LETTERS_OPTION, use_guarded_transport
+from worker.answers import show_line_in_log
+from worker.broker.transport import use_guarded_transport
 from worker.execution.batch_executor import BatchExecutor
 from worker.execution.connections import Connections
 from worker.execution.crash_attribution import BatchMonitor
@@ -26,19 +28,15 @@ from worker.tasks import AggregateTask, EmbedBatchTask
 
 def make_worker(settings: Settings) -> Celery:
     """The Celery application of a worker with these settings. Nothing is connected or loaded yet."""
-    use_guarded_transport()
     app = make_celery(settings)
     models = ModelLoader(settings)
     # Not shared: a child that forks while another thread uses a connection pool inherits the pool's locked lock.
     main = MainProcess(settings, Connections(settings), models)
     in_child = Connections(settings)
+    use_guarded_transport(main.connections.event_loop)
     monitor = BatchMonitor(settings, app, main.connections, main.progress, on_refusal=main.look_at_queues.set)
     app.register_task(EmbedBatchTask(in_child, BatchExecutor(settings, app, in_child, models), monitor))
     app.register_task(AggregateTask(in_child, JobAggregator(settings, in_child, usable_cores())))
-    app.conf.broker_transport_options = {
-        **app.conf.broker_transport_options,
-        DEAD_LETTERS_OPTION: main.connections.event_loop,
-    }
     app.conf.worker_consumer = "worker.broker.consumer:Consumer"
     app.steps["worker"].add(BackgroundThreads.of(main))
     _load_networks_in_children(app, settings, models)
@@ -69,6 +67,7 @@ def _load_networks_in_children(app: Celery, settings: Settings, models: ModelLoa
 
 def _set_up_logging(loglevel: Any = "INFO", **_: Any) -> None:
     log_to_stderr(loglevel)
+    logging.getLogger("celery.app.trace").addFilter(show_line_in_log)
 
 
 def __getattr__(name: str) -> Celery:

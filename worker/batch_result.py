@@ -1,4 +1,4 @@
-"""What a batch leaves behind: one record an image, and the embeddings of its faces."""
+"""The result of a batch: one record per image, and the embeddings of the faces."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
@@ -16,7 +16,7 @@ DIMENSIONS = 512
 
 @dataclass(kw_only=True)
 class ImageRecord:
-    """What became of one image."""
+    """The outcome of one image."""
 
     path: RootPath
     outcome: Outcome

@@ -152,9 +152,7 @@ def test_a_spool_on_another_machine_is_an_error_that_says_where(stage: Stage, tm
     do_batches(stage, record, job, range(2))
     move_blocks(stage.client, job, stage.results, 1)
     stage.client.hset(f"{PREFIX}job:j", "spool_host", "elsewhere")
-    with pytest.raises(
-        ResultsError, match=r"results folder of elsewhere, and not here.*python -m producer aggregate j"
-    ):
+    with pytest.raises(ResultsError, match=r"results folder of elsewhere, and not here"):
         list(read_blocks(stage.client, record.load(), tmp_path / "other"))
     with pytest.raises(ResultsError, match="elsewhere"):
         move_blocks(stage.client, record.load(), tmp_path / "other", 1)

@@ -42,3 +42,23 @@ def test_nothing_else_reads_the_environment() -> None:
     for house in ("producer", "shared", "worker"):
         for path in (ROOT / house).rglob("*.py"):
             assert not re.search(r"os\.getenv|os\.environ\.get|os\.environ\[[^\]]+\](?! = )", path.read_text()), path
+
+
+def test_a_worker_reads_its_settings_once() -> None:
+    """Only the command line and the composition root ask for them; everything else gets them passed in."""
+    readers = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "worker").rglob("*.py")
+        if re.search(r"\b(get|load)_settings\b", path.read_text())
+    }
+    assert readers == {"worker/__main__.py", "worker/app.py"}
+
+
+def test_a_worker_sets_no_variable_that_it_reads_itself() -> None:
+    """Those that it sets are read by OpenMP, oneDNN and torch when they are loaded."""
+    set_here = {
+        name
+        for path in (ROOT / "worker").rglob("*.py")
+        for name in re.findall(r"os\.environ(?:\[|\.setdefault\()\"(\w+)\"", path.read_text())
+    }
+    assert set_here == {"OMP_NUM_THREADS", "ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY"}

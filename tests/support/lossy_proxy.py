@@ -24,7 +24,10 @@ class LossyProxy:
         return f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
 
     def lose_answer_to(self, marker: bytes) -> None:
-        """Closes the connection instead of passing on the answer to the next request that holds the marker."""
+        """Closes the connection instead of passing on the answer to the next request that holds the marker.
+
+        An error is passed on: then nothing was done, and the client asks again in another way.
+        """
         self._marker = marker
 
     def close(self) -> None:
@@ -46,15 +49,16 @@ class LossyProxy:
             threading.Thread(target=self._pass_answers, args=(server, client, drop), daemon=True).start()
             while request := _receive(client):
                 if self._marker is not None and self._marker in request:
-                    self._marker = None
                     drop.set()
                 server.sendall(request)
 
     def _pass_answers(self, server: socket.socket, client: socket.socket, drop: threading.Event) -> None:
         while answer := _receive(server):
-            if drop.is_set():
+            if drop.is_set() and not answer.startswith(b"-"):
+                self._marker = None
                 self.lost += 1
                 break
+            drop.clear()
             client.sendall(answer)
         try:
             client.shutdown(socket.SHUT_RDWR)

@@ -14,7 +14,7 @@ from shared.store.jobs import Job, JobRecord
 from worker.aggregation.report_process import write_report
 from worker.aggregation.results_writer import Written, write_results
 from worker.aggregation.spilling import read_blocks, remove_spool
-from worker.answers import Result, TaskAnswer, not_wanted
+from worker.answers import AnswerKind, TaskAnswer, not_wanted
 from worker.execution.connections import Connections
 from worker.execution.patience import retry_until_stored
 from worker.supervision.sample_streams import samples_between
@@ -74,11 +74,11 @@ class JobAggregator:
             # Also after an error of the server: once it is back, the next aggregator need not wait for the claim's end.
             retry_until_stored(lambda: claim.record.release_aggregation(job.uid, claim.holder, problem))
         if problem is not None:
-            return TaskAnswer(result=Result.FAILED, reason=problem)
+            return TaskAnswer(kind=AnswerKind.FAILED, reason=problem)
         _log.info("job %s %s", job.name, finished, extra={"action": "job_aggregated"})
         if finished != "finished":
             return not_wanted(finished)
-        return TaskAnswer(result=Result.FINISHED, images=job.images, faces=job.faces)
+        return TaskAnswer(kind=AnswerKind.FINISHED, images=job.images, faces=job.faces)
 
     def _write(self, claim: _Claim) -> str:
         """Writes results and report and finishes the record: `finished`, or why that was refused."""

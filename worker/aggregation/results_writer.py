@@ -87,7 +87,7 @@ def _os_errors_explained(results_dir: Path) -> Iterator[None]:
         where = f"{printable(str(error.filename))}: " if error.filename else ""
         raise ResultsError(
             f"The results folder {printable(str(results_dir))} cannot be written: {where}{error.strerror or error}. "
-            "Nothing is lost. Solve that, then have the results written again."
+            "Nothing is lost: the same job writes them once that is solved."
         ) from None
 
 

@@ -14,13 +14,13 @@ _celery_log = get_logger(__name__)
 
 
 class Consumer(celery_consumer.Consumer):  # type: ignore[misc]
-    """Checks messages in the main process, before they cost a child anything.
+    """Checks messages in the main process, before a child process receives them.
 
-    Celery's own four refusals log the body and a traceback, and forget the message.
+    Celery's own four handlers of bad messages log the body with a traceback and drop the message.
     """
 
     def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:
-        """What is called with every message of a queue."""
+        """The function that Celery calls with every message of a queue."""
         handle = super().create_task_handler(*args, **options)
 
         def check_and_handle(message: Any) -> None:
@@ -34,19 +34,19 @@ class Consumer(celery_consumer.Consumer):  # type: ignore[misc]
         return check_and_handle
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
-        """The body cannot be unpacked, or is of a content type that is not accepted."""
+        """Rejects a message whose body cannot be decoded, or has a content type that is not accepted."""
         self._reject(message, f"body cannot be decoded: {exc}")
 
     def on_unknown_message(self, body: Any, message: Any) -> None:
-        """Not a task's message."""
+        """Rejects a message that names no task."""
         self._reject(message, "no task is named")
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
-        """No task of this worker."""
+        """Rejects a message for a task that this worker does not have."""
         self._reject(message, f"unknown task {exc}")
 
     def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
-        """Not as Celery's protocol has it."""
+        """Rejects a message that violates Celery's protocol."""
         self._reject(message, exc)
 
     def _reject(self, message: Any, reason: object) -> None:

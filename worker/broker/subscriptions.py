@@ -1,6 +1,6 @@
-"""Which queues of diverted jobs this worker consumes: those of jobs that it has not refused.
+"""Consumes the queues of diverted jobs that this worker has not refused.
 
-Looked up in the main process every second, and at once when one of its processes has refused a job.
+The main process looks them up every second, and at once when one of its child processes has refused a job.
 """
 
 import threading
@@ -18,10 +18,10 @@ _log = get_logger("subscriptions")
 
 
 class Subscriptions:
-    """The queues that this worker consumes beside the general one."""
+    """The queues of diverted jobs that this worker consumes in addition to the common queue."""
 
     def __init__(self, parent: Any, client: Client, queue_prefix: str, name: str, wake: threading.Event) -> None:
-        """`parent` is Celery's worker; `wake` is set by whoever wants the next look at once."""
+        """`parent` is Celery's worker; whoever sets `wake` gets the next lookup at once."""
         self._parent, self._client, self._prefix, self._name = parent, client, queue_prefix, name
         self._wake = wake
         self._refused: dict[str, str] = {}
@@ -29,17 +29,17 @@ class Subscriptions:
 
     @property
     def refused(self) -> dict[str, str]:
-        """Reason by job, of the last look."""
+        """Reason by refused job, as of the last lookup."""
         return self._refused
 
     def step(self) -> None:
-        """One look."""
+        """Looks the queues up once, and subscribes and unsubscribes accordingly."""
         self._wake.clear()
         wanted, refused = set(), {}
         for job, queue in diverted_queues(self._client, self._prefix).items():
             record = JobRecord(self._client, job)
             if not self._started:
-                record.forget_refusal(self._name)  # of an earlier worker of this name, which may be mended
+                record.forget_refusal(self._name)  # of an earlier worker with this name, whose problem may be solved
             if record.undivert(queue):
                 continue
             reason = record.refusal_of(self._name)
@@ -62,7 +62,7 @@ class Subscriptions:
 
 
 def _add(consumer: Any, queue: str) -> None:
-    """In the consumer's own thread."""
+    """Subscribes to a queue. Runs in the consumer's own thread."""
     if consumer.task_consumer is not None:
         # Without an exchange, as `send_batch` names it: nothing of it stays on the server when it is empty.
         consumer.app.amqp.queues.add(Queue(queue))  # type: ignore[no-untyped-call]
@@ -78,5 +78,5 @@ def _cancel(consumer: Any, queue: str) -> None:
 
 
 def describe(refused: Mapping[str, str]) -> list[str]:
-    """One line a job."""
+    """One line for each refused job."""
     return [f"{job}: {reason}" for job, reason in sorted(refused.items())]

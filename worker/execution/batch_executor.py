@@ -1,4 +1,7 @@
-"""The steps of a batch: load the job, lease the batch, compute it, commit its block, enqueue the aggregation after the last."""
+"""The steps of a batch: load the job, lease the batch, compute it, commit its block.
+
+Whoever commits the last batch of a job enqueues its aggregation.
+"""
 
 import os
 import time
@@ -16,14 +19,13 @@ from shared.messaging.celery_app import send_aggregate
 from shared.messaging.messages import Aggregate, EmbedBatch
 from shared.store.jobs import Job, JobRecord, Lease
 from shared.store.totals import count_batch
-from worker.answers import Result as Answered
-from worker.answers import TaskAnswer, not_wanted
+from worker.answers import AnswerKind, TaskAnswer, not_wanted
 from worker.batch_result import Block
 from worker.execution.batch_runner import BatchAbandoned, BatchRunner
 from worker.execution.connections import Connections
+from worker.execution.data_root_check import check_job_folder, find_missing_folder, folder_missing
 from worker.execution.diversion import Diversion
 from worker.execution.image_cache import ImageCache
-from worker.execution.mount import check_job_folder, find_missing_parent, missing_parent
 from worker.execution.patience import retry_until_stored
 from worker.execution.profiling import Profiler
 from worker.models.loader import ModelLoader
@@ -59,7 +61,10 @@ class BatchExecutor:
         return ImageCache(self._connections.quick, self._models.runtime, settings.cache_ttl_s, settings.cache_max_mib)
 
     def execute(self, batch: EmbedBatch, worker: str) -> TaskAnswer:
-        """Embeds a batch and commits its block, unless nobody waits for it or `worker`, this worker, cannot serve its job."""
+        """Embeds a batch and commits its block. What happens to an image is in its record, never an exception.
+
+        `worker` is the name of this worker. It refuses the batch if it cannot serve the job.
+        """
         client = self._connections.patient
         record, holder = JobRecord(client, batch.job), f"{worker}/{os.getpid()}"
         try:
@@ -88,13 +93,13 @@ class BatchExecutor:
             return diversion.divert(error)
         except BatchAbandoned as why:
             return not_wanted(why)
-        # Where no other worker can look, the folder is gone: its images are recorded as unreadable.
+        # If no other worker can look for the folder, it counts as deleted: its images are recorded as unreadable.
         if missing is not None and (answer := diversion.divert_unless_alone(missing)) is not None:
             return answer
         return self._commit(attempt, results)
 
     def _load_networks(self, attempt: _Attempt) -> Networks:
-        """The networks for a job. Whoever cannot serve it raises before the job's runtime is agreed upon."""
+        """The networks for a job. A worker that cannot serve the job raises before it sets the job's runtime."""
         job, mine = attempt.job, self._models.runtime
         check_contract(job.contract)
         if job.runtime is not None:
@@ -123,13 +128,13 @@ class BatchExecutor:
             return runner.process(attempt.lease)
 
     def _missing_folder(self, attempt: _Attempt, results: list[Result]) -> FolderMissing | None:
-        """The subfolder that this worker's data root lacks, where images could not be read; raises for the job's own."""
+        """The subfolder of unreadable images that the data root lacks; FolderMissing if it lacks the job's folder."""
         job, root = attempt.job, self._settings.data_root
         if job.options.inline or not any(result.record.outcome == Outcome.UNREADABLE for result in results):
             return None
         check_job_folder(root, job.options.folder)  # it may have gone while the batch ran
-        parent = find_missing_parent(root, attempt.batch.images)
-        return None if parent is None else missing_parent(root, parent)
+        folder = find_missing_folder(root, attempt.batch.images)
+        return None if folder is None else folder_missing(root, folder)
 
     def _commit(self, attempt: _Attempt, results: list[Result]) -> TaskAnswer:
         job, batch = attempt.job, attempt.batch
@@ -149,7 +154,7 @@ class BatchExecutor:
         _log.info("%s %s", batch.describe(), committed, extra={"action": "batch_committed"})
         if committed not in ("stored", "last"):
             return not_wanted(committed)
-        return TaskAnswer(result=Answered.STORED, images=len(results), faces=faces, outcomes=outcomes)
+        return TaskAnswer(kind=AnswerKind.STORED, images=len(results), faces=faces, outcomes=outcomes)
 
     def _block(self, attempt: _Attempt, results: list[Result]) -> Block:
         return Block(

@@ -1,8 +1,8 @@
-"""Runs a batch so that an image which kills or hangs its process costs itself only.
+"""Runs a batch so that an image which crashes or hangs its process does not affect its neighbors.
 
-An alarm of the operating system ends a process that is too long at one image, whatever it hangs in. After some lost
-processes the batch's images run one by one, each noted in the job record first, so that whoever counts the next loss
-(`worker.execution.crash_attribution`) knows which image it was.
+An alarm of the operating system ends a process that takes too long for one image. After some crashes with the batch its
+images run in isolation. Each is noted in the job record before it runs, so that the main process, which counts crashes
+(`worker.execution.crash_attribution`), can attribute the next one.
 """
 
 import os
@@ -31,7 +31,7 @@ _ASK_EVERY_S = 2.0
 
 
 class BatchAbandoned(Exception):
-    """The job was cancelled while its batch was worked on, or the batch is somebody else's by now."""
+    """The job was cancelled, or the batch was leased to another process, while it was computed."""
 
 
 class BatchRunner:
@@ -55,7 +55,7 @@ class BatchRunner:
         self._asked = time.monotonic()
 
     def process(self, lease: Lease) -> list[Result]:
-        """One result an image, in the batch's order; BatchAbandoned where nobody waits for them any more."""
+        """One result per image, in the batch's order; BatchAbandoned if the lease is lost or the job cancelled."""
         with _alarm_off_at_the_end():
             results = self._embed(self._batch.images) if lease.losses < LOSSES_TOGETHER else self._embed_in_isolation()
         release_free_memory()
@@ -71,7 +71,7 @@ class BatchRunner:
             self._record.note_alone(self._batch.batch, self._holder, index)
             results += self._embed([path])
             _disarm()
-            # Kept at once: the next image may take this process with it.
+            # Cached at once: the next image may crash this process.
             self._cache.keep(results[-1:])
         self._record.note_alone(self._batch.batch, self._holder, None)
         return results
@@ -89,7 +89,7 @@ class BatchRunner:
                 step=self._step,
             )
         except MemoryError:
-            # Nobody knows what is left of this process. It ends as the system's own out-of-memory killer would end it.
+            # The state of this process is unknown now. It ends as the out-of-memory killer would end it.
             os.kill(os.getpid(), signal.SIGKILL)
             raise
 
@@ -97,18 +97,18 @@ class BatchRunner:
         return read_inline(self._client, self._record.inline_key(self._batch.batch), path, self._limits)
 
     def _step(self) -> None:
-        _disarm()  # what is asked of the server is not the image's time
+        _disarm()  # a request to the server does not count as the image's time
         if time.monotonic() - self._asked > _ASK_EVERY_S:
             self._asked = time.monotonic()
-            with suppress(redis.RedisError):  # what is computed is kept until the server is back
+            with suppress(redis.RedisError):  # results are kept until the server is back
                 if not self._record.is_wanted(self._job.uid, self._batch.batch, self._holder):
-                    raise BatchAbandoned("cancelled, or handed back")
+                    raise BatchAbandoned("cancelled, or returned to the queue")
         signal.setitimer(signal.ITIMER_REAL, self._settings.image_timeout_s)
 
 
 @contextmanager
 def _alarm_off_at_the_end() -> Iterator[None]:
-    # The default action, death, needs nothing of a process that hangs, not even the interpreter's lock.
+    # The default action ends the process even if it hangs while it holds the interpreter's lock.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     try:
         yield

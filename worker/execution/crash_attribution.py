@@ -1,7 +1,7 @@
-"""Counts a process that was lost with a batch in the job record, and sends the batch again.
+"""Counts crashed processes in the job record, and requeues their batches. Runs in the worker's main process.
 
-Only a surviving main process counts a crash. When the worker itself, the server or the machine goes, nobody is left to
-count, and no image is suspected; the reconciler then sends the batch again.
+Only a surviving main process counts a crash. If the worker, the server or the machine ends, no crash is counted and no
+image is suspected; the reconciler then requeues the batch.
 """
 
 import re
@@ -18,7 +18,7 @@ from shared.domain.outcomes import Outcome
 from shared.messaging.celery_app import send_batch
 from shared.messaging.messages import EmbedBatch, parse_message
 from shared.store.jobs import DEATHS_ALONE, JobRecord
-from worker.answers import Result, TaskAnswer
+from worker.answers import AnswerKind, TaskAnswer
 from worker.execution.connections import Connections
 from worker.execution.progress import Progress
 
@@ -26,7 +26,7 @@ _log = get_logger("lost_process")
 
 
 class BatchMonitor:
-    """What the main process does when a child is done with a batch, or was lost with it."""
+    """Counts what becomes of the batches of a worker's child processes: images done, refusals and crashes."""
 
     def __init__(
         self,
@@ -36,15 +36,15 @@ class BatchMonitor:
         progress: Progress,
         on_refusal: Callable[[], object],
     ) -> None:
-        """`on_refusal` is called when a child has refused a job."""
+        """`on_refusal` is called when a child process has refused a job."""
         self._settings, self._app, self._connections = settings, app, connections
         self._progress, self._on_refusal = progress, on_refusal
 
     def answered(self, request: Any, answer: TaskAnswer) -> None:
         """Counts the images of a committed batch."""
-        if answer.result is Result.STORED:
+        if answer.kind is AnswerKind.STORED:
             self._progress.add(request.worker_pid, answer.images)
-        elif answer.result is Result.REFUSED:
+        elif answer.kind is AnswerKind.REFUSED:
             self._on_refusal()
 
     def process_died(self, request: Any, death: str) -> None:
@@ -56,7 +56,7 @@ class BatchMonitor:
         self._count(request, f"{Outcome.TIMEOUT}: took longer than {limit_s:g} s", send_again=True)
 
     def raised(self, request: Any, error: BaseException) -> None:
-        """Counts an unforeseen error of the task. The reconciler sends the batch again, a little later."""
+        """Counts an unforeseen error of the task. The reconciler requeues the batch."""
         verdict = f"{Outcome.CRASHED}: raised {type(error).__name__}, {DEATHS_ALONE} times"
         self._count(request, verdict, send_again=False)
 
@@ -73,9 +73,9 @@ class BatchMonitor:
                 send_batch(self._app, self._settings, record.embed_queue(), again, again=True)
         except BadMessage:
             return
-        # The main process must live on. The lease runs out, and the reconciler sends the batch again.
+        # The main process must survive. The lease expires, and the reconciler requeues the batch.
         except Exception as error:
-            _log.warning("a lost process could not be counted: %s", error, extra={"action": "loss_not_counted"})
+            _log.warning("a crash could not be counted: %s", error, extra={"action": "loss_not_counted"})
 
 
 def crash_verdict(death: str, image_timeout_s: float) -> str:

@@ -1,7 +1,7 @@
-"""What a worker does with a job that it cannot serve: it notes why, and forwards the job's messages to a queue of their own.
+"""Diverts a job that this worker cannot serve: notes the reason, and forwards the job's messages to a queue of its own.
 
-So a job for which no worker is fit waits there, at no cost to the others, and one for which another worker is fit gets
-to that worker (`worker.broker.subscriptions`).
+The other workers consume that queue (`worker.broker.subscriptions`). A job that no worker can serve waits there without
+cost to other jobs.
 """
 
 from collections.abc import Sequence
@@ -18,14 +18,14 @@ from shared.store.diversion import own_queue
 from shared.store.jobs import Job, JobRecord
 from shared.store.redis_client import Client
 from shared.store.worker_registry import living_workers
-from worker.answers import Result, TaskAnswer, not_wanted
+from worker.answers import AnswerKind, TaskAnswer, not_wanted
 
 _log = get_logger("diversion")
 _RETRY_LEASES = 4  # a minute: after that a missing mount or missing weights are looked for again
 
 
 class Diversion:
-    """One worker process with one message of a job in its hands."""
+    """The decisions of one worker process about one message of a job."""
 
     def __init__(
         self, client: Client, app: Celery, settings: Settings, job: Job, batch: EmbedBatch, worker: str, holder: str
@@ -43,14 +43,14 @@ class Diversion:
         return self._answer(self._note(error), error)
 
     def divert_unless_alone(self, error: FaceQueueError) -> TaskAnswer | None:
-        """As `divert`; None, with nothing changed, where no other living worker may serve the job."""
+        """As `divert`; None, with nothing changed, where no other live worker may serve the job."""
         queue = f"{self._job.queue_prefix}embed"
         others = [worker.name for worker in living_workers(self._client, queue) if worker.name != self._worker]
         noted = self._note(error, unless_alone=True, others=others)
         return None if noted == "alone" else self._answer(noted, error)
 
     def _note(self, error: FaceQueueError, *, unless_alone: bool = False, others: Sequence[str] = ()) -> str:
-        # Another runtime stays another; a mount or weights may come.
+        # The runtime of a worker never changes; a mount or weights may appear.
         again_s = 0.0 if isinstance(error, ContractError) else _RETRY_LEASES * self._settings.lease_s
         return self._record.divert(
             self._job,
@@ -72,7 +72,7 @@ class Diversion:
         return self.forward(str(error))
 
     def forget(self) -> None:
-        """Takes back what this worker has noted, since it can serve the job now."""
+        """Removes this worker's refusal: it can serve the job now."""
         if self._job.diverted:
             self._record.forget_refusal(self._worker)
 
@@ -84,6 +84,6 @@ class Diversion:
         try:
             send_batch(self._app, self._settings, queue, self._batch)
         except (redis.RedisError, BrokerError) as error:
-            # The record has the batch open: the reconciler sends it to that queue.
+            # The batch is still open in the record: the reconciler sends it to that queue.
             _log.warning("%s is sent later: %s", self._batch.describe(), error, extra={"action": "pass_on_failed"})
-        return TaskAnswer(result=Result.REFUSED, reason=reason)
+        return TaskAnswer(kind=AnswerKind.REFUSED, reason=reason)

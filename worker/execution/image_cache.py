@@ -1,7 +1,7 @@
-"""Results by the digest of the file's bytes and the contract: a copy of a file, or a file of an earlier job, is not computed again.
+"""Caches results in Redis by contract and digest of the file's bytes: a copy of a file is computed once, across jobs.
 
-Kept in Redis for a while, up to a limit, and only for `ok` and `no_face`. It may fail at any moment: then everything is
-computed, and nobody waits.
+Only `ok` and `no_face` are cached, for a limited time and up to a limited size. If the cache fails, everything is
+computed.
 """
 
 import hashlib

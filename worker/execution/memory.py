@@ -1,4 +1,4 @@
-"""Keeps a worker process from growing with the largest images it has seen."""
+"""Returns freed memory to the system, so that a worker process does not stay as large as its largest images."""
 
 import ctypes
 from collections.abc import Callable
@@ -16,7 +16,7 @@ def _malloc_trim() -> Callable[[int], Any]:
 
 
 def release_free_memory() -> None:
-    """Hands freed memory to the system, which glibc keeps in pieces between the large arrays of a batch.
+    """Returns freed memory to the system, which glibc would keep between the large arrays of a batch.
 
     (Measured over 3,000 photographs of mixed sizes: 460 MiB instead of 530 at the end, in the same time.)
     """

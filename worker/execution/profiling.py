@@ -37,7 +37,7 @@ class Profiler:
             yield
         finally:
             self._profile.disable()
-            self._write(self._folder)  # after every batch: a process that is ended has no moment left for it
+            self._write(self._folder)  # after every batch, since a process may be killed
 
     def _write(self, folder: Path) -> None:
         try:
@@ -50,5 +50,5 @@ class Profiler:
             ]
             replace_content(folder / f"worker-{os.getpid()}.prof", marshal.dumps(stats))
             replace_content(folder / f"worker-{os.getpid()}.json", json.dumps({"functions": functions}).encode())
-        except OSError as error:  # a batch is worth more than its profile
+        except OSError as error:  # an unwritable profile must not fail a batch
             _log.warning("no profile in %s: %s", folder, error, extra={"action": "profile_failed"})

@@ -48,7 +48,7 @@ class BatchRequest(AnsweredRequest):
         error = error.exc if isinstance(error, ExceptionWithTraceback) else error
         super().on_failure(exc_info, send_failed_event, return_ok)
         if state.should_terminate or self._already_cancelled or isinstance(error, Terminated):
-            return  # ended by this worker itself, as it does when it loses the server
+            return  # ended by this worker itself, for example when it lost the server
         if isinstance(error, TimeLimitExceeded):
             return  # `on_timeout` counts it, and knows the limit
         if isinstance(error, (WorkerLostError, SystemExit)):
@@ -57,7 +57,7 @@ class BatchRequest(AnsweredRequest):
             self.task.monitor.raised(self, error)
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
-        """Called when the whole batch took too long; its process is killed."""
+        """Called when the batch exceeded its time limit; its process is killed."""
         super().on_timeout(soft, timeout)
         if not soft and not state.should_terminate:
             self.task.monitor.timed_out(self, timeout)

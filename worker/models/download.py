@@ -22,7 +22,7 @@ _PORTION_BYTES = 2**16
 
 @dataclass(frozen=True, kw_only=True)
 class DownloadLimits:
-    """What a server may cost."""
+    """How much a download may take."""
 
     max_bytes: int = 2**30
     """Of the whole file; InceptionResnetV1's weights take 112 MB."""
@@ -51,8 +51,8 @@ def download(url: str, target: Path, sha256: str, limits: DownloadLimits = _LIMI
         except _TooLarge:
             part.unlink(missing_ok=True)
             raise WeightsError(
-                f"{url} sends more than the {limits.max_bytes:,} bytes that weights may have; it was thrown away. Check "
-                "FACEQUEUE_WEIGHTS_URL."
+                f"{url} sends more than the {limits.max_bytes:,} bytes that weights may have; what came was deleted. "
+                "Check FACEQUEUE_WEIGHTS_URL."
             ) from None
         except (OSError, http.client.HTTPException) as error:
             raise WeightsError(
@@ -108,7 +108,7 @@ def _resume(url: str, part: Path, limits: DownloadLimits) -> None:
 
 
 def _announced(answer: Any, have: int) -> tuple[bool, int]:
-    """Whether the server goes on after the `have` bytes that are here, and the whole file's size; 0 if not announced."""
+    """Whether the answer continues after the first `have` bytes, and the size of the whole file (0: not announced)."""
     span = re.match(r"bytes (\d+)-\d+/(\d+)$", answer.headers.get("Content-Range", ""))
     resumed = have > 0 and answer.status == 206 and (span is None or int(span[1]) == have)
     if resumed and span is not None:

@@ -52,7 +52,8 @@ def _graph_def() -> Any:
     kinds = descriptor_pb2.FieldDescriptorProto
     messages = {
         "GraphDef": [("node", 1, "NodeDef", True)],
-        "NodeDef": [("name", 1, kinds.TYPE_STRING, False), ("op", 2, kinds.TYPE_STRING, False), ("attr", 5, "Attr", True)],
+        "NodeDef": [("name", 1, kinds.TYPE_STRING, False), ("op", 2, kinds.TYPE_STRING, False),
+                    ("attr", 5, "Attr", True)],
         "Attr": [("key", 1, kinds.TYPE_STRING, False), ("value", 2, "AttrValue", False)],
         "AttrValue": [("tensor", 8, "Tensor", False)],
         "Tensor": [("dtype", 1, kinds.TYPE_INT32, False), ("tensor_shape", 2, "Shape", False),

@@ -1,4 +1,4 @@
-"""The networks of a worker: prepared once before its processes fork, loaded once in each, warmed up before it takes work."""
+"""The networks of a worker: converted before its processes fork, then loaded and warmed up once in each of them."""
 
 import time
 from functools import cached_property, lru_cache

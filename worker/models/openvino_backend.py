@@ -54,7 +54,7 @@ def load_networks(folder: Path, threads: int, device: str) -> "OpenVinoNetworks"
 
 
 class OpenVinoNetworks:
-    """P-, R-, O-net and the embedder in this process. Build it after the fork: OpenVINO's threads do not survive one."""
+    """P-, R-, O-net and the embedder in this process. Create it after the fork: OpenVINO's threads die in a fork."""
 
     def __init__(self, folder: Path, threads: int) -> None:
         core = ov.Core()
@@ -64,8 +64,8 @@ class OpenVinoNetworks:
             # It pins threads from core 0 up: two processes of one thread each would share one core.
             "ENABLE_CPU_PINNING": False,
             "INFERENCE_PRECISION_HINT": "f32",
-            # By default it keeps what it compiled for up to 5,000 shapes, and every image is another shape. (Measured over
-            # 3,000 images: with 128 memory still grows by a tenth, with 16 to 32 it is level, at the same speed.)
+            # By default it keeps what it compiled for up to 5,000 shapes, and every image is another shape. (Measured
+            # over 3,000 images: with 128 memory still grows by a tenth, with 16 to 32 it is level, at the same speed.)
             "CPU_RUNTIME_CACHE_CAPACITY": 32,
             # No CACHE_DIR: OpenVINO loads a damaged file from it without a word, and it saves 0.3 s of 0.4 s a process.
         }

@@ -12,7 +12,8 @@ _TIMEOUT_S = 3600.0  # seconds for converting; the rest is for downloading 112 M
 
 def prepare_in_subprocess(name: str, sha256: str, settings: Settings) -> None:
     """Makes the networks' files for these weights; WeightsError says in a line why it cannot."""
-    # What else the settings say, the process reads where this one has. A name that begins with `-` must not be an option.
+    # The process reads all other settings from the same environment. `--`: a name that starts with `-` is not an
+    # option.
     worker = [sys.executable, "-m", "worker", "--device", settings.device]
     command = [*worker, "fetch-weights", f"--sha256={sha256}", "--", name]
     by_hand = f"To see more, run it by hand: python -m worker fetch-weights {name} --sha256 {sha256}"

@@ -1,4 +1,4 @@
-"""This worker's part of the contract: backend, device, instruction set, decoder. And whether a job's contract fits it."""
+"""This worker's part of the contract (backend, device, instruction set, decoder), and checks of a job's contract."""
 
 import subprocess
 import sys
@@ -75,7 +75,7 @@ def check_runtime(agreed: dict[str, str], mine: Runtime) -> None:
 def check_contract(contract: Contract) -> None:
     """ContractError where this version cannot give the embeddings of this contract."""
     for field in fields(contract):
-        # What a producer can choose has no default, or any value of it can be served; the rest is fixed by this version.
+        # A field that the producer chooses has no default, or any value can be served; this version fixes the others.
         theirs = getattr(contract, field.name)
         if field.default is not MISSING and field.name != "mirror" and theirs != field.default:
             raise ContractError(f"{field.name}: {theirs} there, {field.default} here")

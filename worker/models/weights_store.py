@@ -114,7 +114,7 @@ def _export(source: Path, name: str, backend: str, folder: Path) -> None:
 
 
 def load_embedder(source: Path, name: str) -> "torch.nn.Module":
-    """InceptionResnetV1 with these weights, standardisation in front, in evaluation mode."""
+    """InceptionResnetV1 with these weights, standardization in front, in evaluation mode."""
     import torch
 
     from worker.models import frozen_graph

@@ -1,7 +1,7 @@
-"""What a worker's main process does beside the work: heartbeat, leases, resource samples, subscriptions, reconciling.
+"""The threads of a worker's main process: heartbeat and leases, subscriptions, resource samples, reconciler.
 
-One thread each, in the main process, so that a task which hangs in a library cannot stop them, and so that they stop for
-a batch whose child has died.
+They run in the main process, so that a task which hangs in a library cannot stop them, and so that the lease of a batch
+is no longer renewed when its child process has died.
 """
 
 import socket
@@ -37,14 +37,14 @@ _LOOK_S = 1.0
 
 @dataclass(frozen=True)
 class MainProcess:
-    """What the main process of a worker works with."""
+    """What the threads of a worker's main process share."""
 
     settings: Settings
     connections: Connections
     models: ModelLoader
     progress: Progress = field(default_factory=Progress)
     look_at_queues: threading.Event = field(default_factory=threading.Event)
-    """Set where the queues of diverted jobs should be looked at at once."""
+    """Whoever sets it has the queues of diverted jobs looked up at once."""
 
 
 class BackgroundThreads(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -55,7 +55,7 @@ class BackgroundThreads(bootsteps.StartStopStep):  # type: ignore[misc]
 
     @classmethod
     def of(cls, main: MainProcess) -> type[Self]:
-        """This step with what it works with: Celery creates the instance and passes nothing of ours."""
+        """This step bound to a main process: Celery creates the instance and passes no arguments of ours."""
         return type(cls.__name__, (cls,), {"main": main, "__module__": cls.__module__})
 
     def __init__(self, parent: Any, **options: Any) -> None:
@@ -88,7 +88,7 @@ class BackgroundThreads(bootsteps.StartStopStep):  # type: ignore[misc]
         worker_shutdown.connect(self._end, weak=False)
 
     def stop(self, parent: Any) -> None:
-        """Called when the worker is to end after its batches. Those that take too long are given back; `_end` follows."""
+        """Called when the worker is to end after its batches. Long ones return to the queue; `_end` follows."""
         timer = threading.Timer(self.main.settings.stop_after_s, end_leases, [self._client])
         timer.daemon = True
         timer.start()
@@ -133,7 +133,7 @@ class BackgroundThreads(bootsteps.StartStopStep):  # type: ignore[misc]
             _log.info("could not sign off from the server: %s", error, extra={"action": "no_leave"})
 
     def _every(self, interval_s: float, step: Callable[[], object], wake: threading.Event | None = None) -> None:
-        """Calls `step` again and again; where it returns True, again very soon, and when `wake` is set, at once."""
+        """Calls `step` every `interval_s` in a thread; sooner if it returns True, and at once when `wake` is set."""
 
         def loop() -> None:
             while not self._stop.is_set():

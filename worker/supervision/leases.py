@@ -1,4 +1,4 @@
-"""The leases of what this worker's processes have in hand: renewed by its main process, ended when the worker stops."""
+"""Renews the leases of this worker's processes, and ends them when the worker stops."""
 
 from shared.store.jobs import JobRecord
 from shared.store.redis_client import Client
@@ -6,7 +6,7 @@ from worker.execution.active_tasks import active_tasks
 
 
 def renew_leases(client: Client, lease_s: float) -> None:
-    """Prolongs the leases of all batches and aggregations in work. A task of an unknown form costs the others nothing."""
+    """Renews the leases of all active batches and aggregations; tasks that are not of facequeue are ignored."""
     for task in active_tasks():
         if task.leased_batch is not None:
             JobRecord(client, task.job).renew(task.leased_batch, task.holder, lease_s)

@@ -1,9 +1,9 @@
 """CPU, memory and progress of a worker, sampled beside the work.
 
 At one sample a second, a worker with two children spends 0.2 to 0.4 % of a core on it (AMD EPYC, `python
-benchmarks/sampler.py IMAGES`: 1.6 ms to read and log, 0.3 ms to send). The processes come from the pool instead of a search
-through the machine's, and each is read from small files of /proc. Only for the memory that is a process's own (`uss_mib`)
-the kernel has to walk its pages, 3.5 ms for each: it is read at every 30th sample.
+benchmarks/sampler.py IMAGES`: 1.6 ms to read and log, 0.3 ms to send). The processes come from the pool instead of a
+search through the machine's, and each is read from small files of /proc. Only for the memory that is a process's own
+(`uss_mib`) the kernel has to walk its pages, 3.5 ms for each: it is read at every 30th sample.
 """
 
 import threading

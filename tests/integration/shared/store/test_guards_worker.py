@@ -108,6 +108,23 @@ def test_a_batch_is_committed_once(fresh: FreshJob) -> None:
     assert (fresh.load().images_done, fresh.load().faces, fresh.record.blocks([0])) == (1, 1, [b"block"])
 
 
+def test_a_repeated_commit_changes_nothing_and_is_answered_like_the_first(fresh: FreshJob) -> None:
+    """Its answer was lost on the way: the same bytes again, before and after the job is sealed."""
+    fresh.take(0, fresh.add(0))
+    assert fresh.commit() == "stored"
+    before = fresh.snapshot()
+    assert fresh.commit() == "stored"
+    assert fresh.snapshot() == before
+    fresh.take(1, fresh.add(1))
+    fresh.seal()
+    assert fresh.commit(0) == "stored"  # another batch is open
+    assert fresh.commit(1) == "last"
+    before = fresh.snapshot()
+    assert fresh.commit(1) == "last"
+    assert fresh.commit(1, b"another's block") == "done"
+    assert fresh.snapshot() == before
+
+
 def test_only_the_last_batch_of_a_sealed_job_is_the_last(fresh: FreshJob) -> None:
     """Neither an earlier one, nor the only one while the producer may add more."""
     fresh.take(0, fresh.add(0))

@@ -20,7 +20,7 @@ from tests.support.lossy_proxy import LossyProxy
 from tests.support.stage import Stage, wait_until
 from worker.aggregation import job_aggregator
 from worker.aggregation.job_aggregator import JobAggregator
-from worker.answers import Result, TaskAnswer
+from worker.answers import AnswerKind, TaskAnswer
 from worker.broker.transport import use_guarded_transport
 from worker.execution import batch_executor
 from worker.execution.batch_executor import BatchExecutor
@@ -84,7 +84,7 @@ def test_the_aggregation_is_sent_though_the_answer_to_the_last_commit_is_lost(
     proxy.lose_answer_to(b"worker@here-")  # in the block
     answer = _execute(stage, sample, job, proxy.url)
     assert proxy.lost == 1
-    assert (answer.result, answer.images) == (Result.STORED, 1)
+    assert (answer.kind, answer.images) == (AnswerKind.STORED, 1)
     assert stage.client.llen("aggregate") == 1
 
 
@@ -113,7 +113,7 @@ def test_the_aggregation_is_sent_though_the_server_goes_after_the_last_commit(
         send_aggregate(app, queue, message)
 
     monkeypatch.setattr(batch_executor, "send_aggregate", send)
-    assert _execute(stage, sample, job, stage.server.url).result is Result.STORED
+    assert _execute(stage, sample, job, stage.server.url).kind is AnswerKind.STORED
     assert len(sends) > 1
     assert stage.client.llen("aggregate") == 1
 
@@ -142,7 +142,7 @@ def test_a_claim_is_released_though_the_server_is_away_for_a_moment(
 
     _keep_leases_long(stage)
     record, answer = _aggregate(stage, monkeypatch, fail)
-    assert (answer.result, answer.reason) == (Result.FAILED, "no room")
+    assert (answer.kind, answer.reason) == (AnswerKind.FAILED, "no room")
     assert (record.load().problem, record.aggregation_claimed()) == ("no room", False)
 
 

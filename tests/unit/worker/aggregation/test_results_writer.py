@@ -95,7 +95,7 @@ def test_another_jobs_results_are_never_replaced(tmp_path: Path, changes: dict[s
         raise AssertionError("the blocks are read")
         yield b""
 
-    with pytest.raises(ResultsError, match=message + ".*python -m producer aggregate j"):
+    with pytest.raises(ResultsError, match=message + ".*nothing of job 'j' is lost"):
         results.write_results(
             _job(4), no_work(), {}, tmp_path, resources=dict, threads=1, distances_max_bytes=2**30,
             may_publish=lambda: True,

@@ -3,6 +3,7 @@
 import errno
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -108,7 +109,8 @@ def _compute_again(job: "Job", results: Path) -> str:
 
 def say_error(line: str) -> None:
     """Prints a line on standard error."""
-    print(f"producer: {line}", file=sys.stderr, flush=True)
+    with suppress(OSError):  # the terminal may be closed, and what is being ended is to be ended all the same
+        print(f"producer: {line}", file=sys.stderr, flush=True)
 
 
 def exit_code_after(command: Callable[[], int | None]) -> int:

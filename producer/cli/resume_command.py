@@ -2,6 +2,7 @@
 
 import shlex
 
+from producer.submission.jobs import RUN_PREFIX
 from shared.domain.contract import KNOWN_WEIGHTS
 from shared.domain.paths import printable
 from shared.store.jobs import Job
@@ -21,7 +22,7 @@ def command_to_resume(job: Job) -> str:
 
 def is_of_run(job: Job) -> bool:
     """Whether `run` made the job, with a server or queues of its own."""
-    return job.queue_prefix.startswith("run-")
+    return job.queue_prefix.startswith(RUN_PREFIX)
 
 
 def _options(job: Job) -> list[str]:

@@ -15,7 +15,7 @@ from producer.monitoring.job_watcher import follow
 from producer.submission.background import BackgroundProducer
 from producer.submission.finished_jobs import refuse_changes
 from producer.submission.folders import check_folder
-from producer.submission.jobs import Request, open_job, origin_of, retry_job
+from producer.submission.jobs import RUN_PREFIX, Request, open_job, origin_of, retry_job
 from shared.config.settings import Settings
 from shared.domain.errors import WrongUsage
 from shared.domain.job_names import check_job_name
@@ -74,7 +74,7 @@ def _settings_of_run(
         "data_root": folder,
         "results_dir": results_dir,
         # Of this folder on this machine: its workers never take the batches of another job.
-        "queue_prefix": f"run-{origin_of(request, folder)[:12]}-",
+        "queue_prefix": f"{RUN_PREFIX}{origin_of(request, folder)[:12]}-",
         "batch_size": request.batch_size,
     }
     return settings.model_copy(update=changes)

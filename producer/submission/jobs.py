@@ -19,6 +19,10 @@ from shared.domain.paths import DATA_ROOT, printable
 from shared.results.failed_list import failed_images
 from shared.store.jobs import Job, JobRecord, Options, job_names, list_jobs
 from shared.store.redis_client import Client, explain_server_errors
+from shared.store.registry import unfinished_names
+
+RUN_PREFIX = "run-"
+"""Of the queues of `run`: no worker serves them but those that it starts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,8 +152,11 @@ def cancel_job(client: Client, name: str, settings: Settings, *, only: Job | Non
         record = JobRecord(client, name)
         if not record.exists():
             raise JobNotFound(name)
-        own = record.embed_queue()
+        prefix, own = record.queue_prefix(), record.embed_queue()
         if not record.delete(only, keep_mark_s=mark_s):
             return False
         record.undivert(own)
+        # Workers drop what is left in the queues that they share. Nobody serves those of a `run` that has ended.
+        if prefix.startswith(RUN_PREFIX) and not unfinished_names(client, prefix, "", 1)[0]:
+            client.unlink(f"{prefix}embed", f"{prefix}aggregate")
         return True

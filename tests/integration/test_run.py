@@ -239,7 +239,9 @@ def test_a_profile_of_every_worker_process(sample: Path, tmp_path: Path) -> None
     (path,) = (tmp_path / "out" / "p" / "profile").glob("*.prof")
     functions = {function for _, _, function in pstats.Stats(str(path)).stats}  # type: ignore[attr-defined]
     assert {"detect_largest", "crop_face"} <= functions
+    assert path.with_suffix(".json").is_file()
     report = (tmp_path / "out" / "p" / "report.html").read_text()
+    assert "detect_largest" in report
     assert "Where the code spends its time" in report
     assert str(ROOT) not in report
 

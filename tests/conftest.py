@@ -15,7 +15,7 @@ from tests.support.stage import ROOT, Stage
 from producer.sample_images import write_sample
 from shared.config.settings import Settings
 from shared.domain.contract import KNOWN_WEIGHTS
-from worker.models import loader as models
+from worker.models.loader import load_networks
 from worker.vision.pipeline import Networks
 
 # A shell that starts the tests in the background has them, and all they start, ignore Ctrl-C.
@@ -54,7 +54,7 @@ def networks() -> Networks:
     """The real networks, in this process, on one thread."""
     settings = Settings(_env_file=None)
     name = "casia-webface"
-    return models.load_networks(name, KNOWN_WEIGHTS[name], settings, 1)
+    return load_networks(name, KNOWN_WEIGHTS[name], settings, 1)
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,11 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from shared.config.settings import get_settings
+from shared.config.command_line import Command, CommandGroup
+from shared.config.settings import Settings, load_settings
 from shared.domain.errors import FaceQueueError, WrongUsage
 
-cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help="Workers of facequeue.")
+cli = typer.Typer(cls=CommandGroup, add_completion=False, pretty_exceptions_enable=False, help="Workers of facequeue.")
 
 
 @cli.callback(invoke_without_command=True)
@@ -26,62 +27,68 @@ def serve(
     parent_pid: Annotated[int, typer.Option(hidden=True)] = 0,
 ) -> None:
     """Serve the queues until stopped."""
-    if device is not None:
-        os.environ["FACEQUEUE_DEVICE"] = device  # before the settings are read
+    settings = load_settings(device=device)
+    context.obj = settings
     if context.invoked_subcommand is not None:
         return
-    settings = get_settings()
     names = {"embed": settings.embed_queue, "aggregate": settings.aggregate_queue}
     wanted = [queue.strip() for queue in queues.split(",") if queue.strip()]
     unknown = [queue for queue in wanted if queue not in names]
     if unknown or not wanted:
         raise WrongUsage(f"Unknown queue '{', '.join(unknown)}': there are `embed` and `aggregate`.")
     if parent_pid:
-        threading.Thread(target=_end_with, args=(parent_pid,), daemon=True).start()
+        threading.Thread(target=_stop_with_parent, args=(parent_pid,), daemon=True).start()
 
-    # Here, where it ends the command in a line: a process of the pool that cannot start is started again and again.
-    if "embed" in wanted:  # who only aggregates needs neither networks nor what they run on
-        from worker.models.loader import check_device
+    # An error here ends the command with one line. In the pool, Celery would restart the failed process forever.
+    if "embed" in wanted:  # a worker that only aggregates needs no device
+        from worker.models.runtime import check_device
 
         check_device(settings)
 
-    from worker.app import app
+    from worker.app import make_worker
     from worker.models.cpu_limits import usable_cores
 
     processes = concurrency or settings.concurrency or usable_cores()
-    app.worker_main([
-        "worker", "--pool", "prefork", "--concurrency", str(processes), "--hostname", f"worker-{os.getpid()}@%h",
-        "--queues", ",".join(names[queue] for queue in wanted), "--loglevel", "INFO", "--without-mingle",
-        "--without-gossip", "-E",
-    ])  # fmt: skip
+    celery_options = {
+        "--pool": "prefork",
+        "--concurrency": str(processes),
+        "--hostname": f"worker-{os.getpid()}@%h",
+        "--queues": ",".join(names[queue] for queue in wanted),
+        "--loglevel": "INFO",
+    }
+    flags = ["--without-mingle", "--without-gossip", "-E"]
+    make_worker(settings).worker_main(
+        ["worker", *(part for option in celery_options.items() for part in option), *flags]
+    )
 
 
-def _end_with(parent_pid: int) -> None:
-    """Ends this worker when the process that started it is gone, however it went."""
+def _stop_with_parent(parent_pid: int) -> None:
+    """Ends this worker when the process that started it has ended for whatever reason."""
     while os.getppid() == parent_pid:
         time.sleep(0.5)
     os.kill(os.getpid(), 15)
 
 
-@cli.command()
-def alive() -> None:
-    """Exit with 0 if a worker on this host has announced itself lately, with its networks loaded (for health checks)."""
+@cli.command(cls=Command)
+def alive(context: typer.Context) -> None:
+    """Exit with 0 if a live worker on this host has its networks loaded (for health checks)."""
     import socket
 
     from shared.store.redis_client import connect, explain_server_errors
     from shared.store.worker_registry import living_workers
 
-    settings = get_settings()
+    settings: Settings = context.obj
     with explain_server_errors(settings):
         workers = living_workers(connect(settings, read_timeout_s=5))
     here = [worker for worker in workers if worker.name.endswith(f"@{socket.gethostname()}")]
-    # One that only aggregates needs none.
+    # A worker that only aggregates needs no networks.
     ready = [w for w in here if settings.embed_queue not in w.queues or w.resources.get("models_loaded")]
     raise typer.Exit(0 if ready else 1)
 
 
-@cli.command("fetch-weights")
+@cli.command("fetch-weights", cls=Command)
 def fetch_weights(
+    context: typer.Context,
     name: Annotated[str, typer.Argument(help="`casia-webface`, `vggface2`, or `own-STEM` for your STEM.pt.")],
     sha256: Annotated[str, typer.Option(help="SHA-256 of weights of your own.")] = "",
 ) -> None:
@@ -89,12 +96,13 @@ def fetch_weights(
     import re
 
     from shared.domain.contract import KNOWN_WEIGHTS, SHA256_PATTERN, WEIGHTS_NAME_PATTERN
-    from worker.models.loader import choose_backend
+    from worker.models.backend import choose_backend
     from worker.models.weights_store import prepare
 
     if not re.fullmatch(WEIGHTS_NAME_PATTERN, name):
         raise WrongUsage(
-            f"{name!r} cannot name weights: use up to 100 letters, digits, '.', '_' and '-', with a letter or digit first."
+            f"{name!r} cannot name weights: use up to 100 letters, digits, '.', '_' and '-', and start with a letter "
+            "or digit."
         )
     wanted = sha256 or KNOWN_WEIGHTS.get(name, "")
     if not wanted:
@@ -102,8 +110,10 @@ def fetch_weights(
             f"'{name}' is not one of {', '.join(KNOWN_WEIGHTS)}: give --sha256 and FACEQUEUE_WEIGHTS_PATH."
         )
     if not re.fullmatch(SHA256_PATTERN, wanted):
-        raise WrongUsage(f"--sha256 {wanted!r} is no SHA-256: give the 64 digits (0-9, a-f) that `sha256sum` prints.")
-    settings = get_settings()
+        raise WrongUsage(
+            f"--sha256 {wanted!r} is not a SHA-256: give the 64 digits (0-9, a-f) that `sha256sum` prints."
+        )
+    settings: Settings = context.obj
     print(prepare(name, wanted, choose_backend(settings), settings))
 
 
@@ -113,7 +123,7 @@ def main() -> NoReturn:
         cli(standalone_mode=True)
     except FaceQueueError as error:
         print(f"worker: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        sys.exit(2 if isinstance(error, WrongUsage) else 1)
     sys.exit(0)
 
 

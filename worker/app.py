@@ -1,64 +1,77 @@
-"""The worker's Celery application: `celery -A worker.app worker`, or `python -m worker`."""
+"""The composition root of a worker: creates everything that needs settings, connections or networks, and connects it.
 
+`python -m worker` calls `make_worker`. `celery -A worker.app worker` uses the module's `app`.
+"""
+
+import logging
 import os
 from typing import Any
 
+from celery import Celery
 from celery.signals import setup_logging, worker_init, worker_process_init
 
 from shared.config.logs import log_to_stderr
-from shared.config.settings import get_settings
-from shared.domain.contract import KNOWN_WEIGHTS
+from shared.config.settings import Settings, load_settings
 from shared.messaging.celery_app import make_celery
+from worker.aggregation.job_aggregator import JobAggregator
+from worker.answers import show_line_in_log
 from worker.broker.transport import use_guarded_transport
-from worker.supervision.background_threads import Upkeep
+from worker.execution.batch_executor import BatchExecutor
+from worker.execution.connections import Connections
+from worker.execution.crash_attribution import BatchMonitor
+from worker.models.cpu_limits import usable_cores
+from worker.models.loader import ModelLoader
+from worker.supervision.background_threads import BackgroundThreads, MainProcess
 from worker.supervision.readiness import note_loaded
-
-use_guarded_transport()
-app = make_celery(get_settings())
-app.conf.imports = ("worker.tasks",)
-app.conf.worker_consumer = "worker.broker.consumer:Consumer"
-app.steps["worker"].add(Upkeep)
-_processes = 1
+from worker.tasks import AggregateTask, EmbedBatchTask
 
 
-def processes() -> int:
-    """How many processes this worker has; each gets its share of the cores."""
-    return _processes
+def make_worker(settings: Settings) -> Celery:
+    """The Celery application of a worker with these settings. Nothing is connected or loaded yet."""
+    app = make_celery(settings)
+    models = ModelLoader(settings)
+    # Not shared: a child that forks while another thread uses a connection pool inherits the pool's locked lock.
+    main = MainProcess(settings, Connections(settings), models)
+    in_child = Connections(settings)
+    use_guarded_transport(main.connections.event_loop)
+    monitor = BatchMonitor(settings, app, main.connections, main.progress, on_refusal=main.look_at_queues.set)
+    app.register_task(EmbedBatchTask(in_child, BatchExecutor(settings, app, in_child, models), monitor))
+    app.register_task(AggregateTask(in_child, JobAggregator(settings, in_child, usable_cores())))
+    app.conf.worker_consumer = "worker.broker.consumer:Consumer"
+    app.steps["worker"].add(BackgroundThreads.of(main))
+    _load_networks_in_children(app, settings, models)
+    setup_logging.connect(_set_up_logging, weak=False)
+    return app
 
 
-def embeds() -> bool:
-    """Whether this worker takes batches; one that only aggregates needs no networks."""
-    return get_settings().embed_queue in app.amqp.queues.consume_from
+def _load_networks_in_children(app: Celery, settings: Settings, models: ModelLoader) -> None:
+    """Prepares the networks before the pool forks and loads them in each process, in a worker that embeds."""
+
+    def embeds() -> bool:
+        return settings.embed_queue in app.amqp.queues.consume_from  # known once the command line is read
+
+    def before_the_fork(sender: Any, **_: Any) -> None:
+        if embeds():
+            models.prepare(processes=int(sender.concurrency or 1))
+            # For OpenMP, which reads it when a child loads the first library that uses it.
+            os.environ.setdefault("OMP_NUM_THREADS", str(models.threads))
+
+    def after_the_fork(**_: Any) -> None:
+        if embeds():
+            models.preload()
+            note_loaded()
+
+    worker_init.connect(before_the_fork, weak=False)
+    worker_process_init.connect(after_the_fork, weak=False)
 
 
-@setup_logging.connect
 def _set_up_logging(loglevel: Any = "INFO", **_: Any) -> None:
     log_to_stderr(loglevel)
+    logging.getLogger("celery.app.trace").addFilter(show_line_in_log)
 
 
-@worker_init.connect
-def _before_the_fork(sender: Any, **_: Any) -> None:
-    from worker.models import loader as models
-
-    global _processes
-    _processes = int(sender.concurrency or 1)
-    if embeds():
-        settings = get_settings()
-        models.runtime(settings)  # so that no child has to ask a GPU again
-        # Read by OpenMP when a child loads its first library.
-        os.environ.setdefault("OMP_NUM_THREADS", str(models.thread_count(settings, _processes)))
-        name = settings.preload_weights
-        sha256 = KNOWN_WEIGHTS[name]
-        if not models.are_prepared(name, sha256, settings):
-            models.prepare_in_subprocess(name, sha256)
-
-
-@worker_process_init.connect
-def _after_the_fork(**_: Any) -> None:
-    from worker.models import loader as models
-
-    if embeds():
-        settings = get_settings()
-        name = settings.preload_weights
-        models.load_networks(name, KNOWN_WEIGHTS[name], settings, models.thread_count(settings, _processes))
-        note_loaded()
+def __getattr__(name: str) -> Celery:
+    """`app`, made when `celery -A worker.app` asks for it; `python -m worker` has settings from its command line."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return globals().setdefault("app", make_worker(load_settings()))

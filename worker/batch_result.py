@@ -1,4 +1,4 @@
-"""What a batch leaves behind: one record an image, and the embeddings of its faces."""
+"""The result of a batch: one record per image, and the embeddings of the faces."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
@@ -8,6 +8,7 @@ import numpy as np
 
 from shared.domain.arrays import Float32
 from shared.domain.outcomes import Outcome
+from shared.domain.paths import RootPath
 
 EMBEDDING_DTYPE = np.dtype("<f4")
 DIMENSIONS = 512
@@ -15,10 +16,9 @@ DIMENSIONS = 512
 
 @dataclass(kw_only=True)
 class ImageRecord:
-    """What became of one image."""
+    """The outcome of one image."""
 
-    path: str
-    """Relative to the data root."""
+    path: RootPath
     outcome: Outcome
     error: str = ""
     faces: list[list[float]] = field(default_factory=list)

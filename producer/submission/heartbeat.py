@@ -17,10 +17,18 @@ _BEATS_A_LEASE = 5
 _PATIENCE_LEASES = 2  # one alive says so ten times meanwhile
 
 
+class AnotherProducer(WrongUsage):
+    """A job has a producer that is alive."""
+
+    def __init__(self, job: str) -> None:
+        super().__init__(f"Another producer is putting job '{job}' into the queue just now.")
+        self.job = job
+
+
 def attach(gate: Gate, record: JobRecord, job: Job, lease_s: float, *, take_over: bool) -> str:
     """Makes this process the job's producer, and returns its token.
 
-    WrongUsage where another one is alive, unless that is to be fenced off (`take_over`). One that was alive a moment ago may
+    AnotherProducer where another one is alive, unless that is to be fenced off (`take_over`). One that was alive a moment ago may
     have been killed since: it is given the rest of its lease to show itself, by this process's clock, as the server's may have
     been set back.
     """
@@ -33,11 +41,7 @@ def attach(gate: Gate, record: JobRecord, job: Job, lease_s: float, *, take_over
         if isinstance(answer, str):
             return answer
         if seen_until_ms is not None and answer != seen_until_ms:
-            raise WrongUsage(
-                f"Another producer is putting job '{job.name}' into the queue just now. `python -m producer watch {job.name}` "
-                "follows it. To go on from here, stop that producer first, then repeat the command; `enqueue DIR --new` makes "
-                "another job of the same folder."
-            )
+            raise AnotherProducer(job.name)
         if time.monotonic() > give_up_at:
             return gate.pass_through(partial(record.attach_producer, job.uid, lease_s))
         seen_until_ms = answer

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from producer.submission.jobs import cancel_job
 from shared.config.settings import Settings
-from shared.domain.errors import WrongUsage
+from shared.domain.errors import JobNotFound, RecordUnreadable
 from shared.store.jobs import Job, JobRecord
 from shared.store.redis_client import Client, server_time_ms
 
@@ -34,7 +34,7 @@ def prune_jobs(
                 removed = JobRecord(client, job.name).delete(job)
             else:
                 removed = cancel_job(client, job.name, settings, only=job, mark_s=0)
-        except WrongUsage:  # another command was faster, or it has expired
+        except (JobNotFound, RecordUnreadable):  # another command was faster, or it has expired
             continue
         left = f"{job.images - job.images_done} of {job.images} images were not done"
         if not removed:

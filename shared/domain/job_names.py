@@ -2,7 +2,7 @@
 
 import re
 
-from shared.domain.errors import WrongUsage
+from shared.domain.errors import InvalidJobName
 from shared.domain.paths import printable
 
 JOB_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
@@ -16,9 +16,9 @@ def is_job_name(name: str) -> bool:
 
 
 def check_job_name(name: str) -> str:
-    """The name itself, if it can name a job and its results folder; else WrongUsage."""
+    """The name itself, if it can name a job and its results folder; else InvalidJobName."""
     if not is_job_name(name):
-        raise WrongUsage(
+        raise InvalidJobName(
             f"'{printable(name)}' cannot name a job: use up to 100 letters, digits, '.', '_' and '-', with a letter or digit first."
         )
     return name

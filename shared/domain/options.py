@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, PlainValidator, TypeAdapter, ValidationError
 
-from shared.domain.paths import check_relative
+from shared.domain.paths import RootPath, check_relative
 from shared.domain.validation import explain
 
 MOST_IMAGES = 1024
@@ -17,8 +17,8 @@ class Options:
     """What the producer asked for beside the contract."""
 
     # Not pydantic's `str`: it refuses the surrogates of names that are not UTF-8.
-    folder: Annotated[str, PlainValidator(check_relative)]
-    """The folder enqueued, relative to the data root; empty for the data root itself."""
+    folder: Annotated[RootPath, PlainValidator(check_relative)]
+    """The folder enqueued; `.` where its images travel through the server."""
     batch_size: Annotated[int, Field(strict=True, ge=1, le=MOST_IMAGES)]
     distances: Annotated[str, Field(strict=True, pattern="^(full|none|auto)$")]
     inline: Annotated[bool, Field(strict=True)] = False

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationErr
 from shared.domain.errors import BadMessage
 from shared.domain.job_names import JOB_NAME_PATTERN, UID_PATTERN
 from shared.domain.options import MOST_IMAGES
-from shared.domain.paths import check_relative
+from shared.domain.paths import RootPath, check_relative
 from shared.domain.validation import explain
 
 EMBED_TASK = "facequeue.embed_batch"
@@ -15,14 +15,8 @@ AGGREGATE_TASK = "facequeue.aggregate"
 VERSION = 1
 
 
-def _check_path(value: Any) -> str:
-    # Not pydantic's `str`: it refuses surrogates, which stand for the bytes of names that are not UTF-8.
-    if not value:
-        raise ValueError("not a path")
-    return check_relative(value)
-
-
-ImagePath = Annotated[str, PlainValidator(_check_path)]
+# Not pydantic's `str`: it refuses surrogates, which stand for the bytes of names that are not UTF-8.
+ImagePath = Annotated[RootPath, PlainValidator(check_relative)]
 
 
 class _Message(BaseModel):

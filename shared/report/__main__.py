@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from shared.domain.errors import ExitCode, FaceQueueError
+from shared.domain.errors import FaceQueueError
 from shared.domain.paths import printable
 from shared.report.build import build_report
 
@@ -25,9 +25,9 @@ def main() -> int:
         )
     except FaceQueueError as error:
         print(f"report: {error}", file=sys.stderr)
-        return error.exit_code
+        return 1
     print(printable(str(written)))
-    return ExitCode.FINISHED
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Small pictures of faces, cut from the images when the report is made."""
 
 import os
-import stat
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,9 +12,10 @@ from PIL import Image, ImageOps
 
 from shared.domain.errors import OutsideDataRoot
 from shared.domain.image_formats import openers
-from shared.domain.paths import resolve_inside
+from shared.domain.paths import ShownPath, path_of_shown, resolve_inside
 from shared.domain.pixels import to_rgb
 from shared.results.digests import file_digest
+from shared.results.files import open_regular
 from shared.results.tables import Face, ImageFile
 
 MAX_TOTAL_BYTES = 14 * 2**20
@@ -58,7 +58,7 @@ def cut_thumbnails(
         return Thumbnails([None] * len(faces), side_px, len(faces), 0)
     # The size is compared with the one that was embedded, before anything is decoded.
     Image.MAX_IMAGE_PIXELS = None
-    faces_of: dict[str, list[int]] = {}
+    faces_of: dict[ShownPath, list[int]] = {}
     for index, face in enumerate(faces):
         faces_of.setdefault(face.path, []).append(index)
     size_of = {image.path: (image.width, image.height) for image in images if image.path in faces_of}
@@ -66,7 +66,7 @@ def cut_thumbnails(
     jpegs: list[bytes | None] = [None] * len(faces)
     late = 0
 
-    def cut(path: str) -> list[bytes] | None:
+    def cut(path: ShownPath) -> list[bytes] | None:
         if deadline is not None and time.monotonic() > deadline:
             return None
         boxes = [faces[index].box for index in faces_of[path]]
@@ -96,14 +96,14 @@ Box = tuple[float, float, float, float]
 
 
 def _cut(
-    root: Path, path: str, digest: str | None, size: tuple[int, int], boxes: list[Box], side_px: int
+    root: Path, path: ShownPath, digest: str | None, size: tuple[int, int], boxes: list[Box], side_px: int
 ) -> list[bytes]:
     """A JPEG for each box; none at all where the file is not the one of that digest and (upright) size."""
     try:
-        real = resolve_inside(root, path)
-        if digest is None or not stat.S_ISREG(real.stat().st_mode):  # opening a pipe would wait for ever
+        real = resolve_inside(root, path_of_shown(path))
+        if digest is None:
             return []
-        with real.open("rb") as file:
+        with open_regular(real) as file:
             # One open file for both: what is decoded is what was compared, also where another takes its name meanwhile.
             if file_digest(file) != digest:
                 return []

@@ -1,8 +1,8 @@
 """Which images of a finished job failed: in its record, or, where they are too many for that, in its results folder.
 
-`failed.csv` has a row an image and time: how often failed images had been tried again when it failed, its number in
-`images.csv`, and its path below the data root as a JSON string, since `images.csv` shows paths and does not keep their bytes.
-The rows of the time before stay: an aggregation that is done again needs them still.
+`failed.csv` has one row per image and attempt at the job: how many retries had run when the image failed, its number in
+`images.csv`, and its path below the data root. The path is a JSON string, because `images.csv` does not keep a path's
+bytes. The rows of the attempt before are kept: an aggregation that runs again still needs them.
 """
 
 import csv
@@ -12,24 +12,24 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shared.domain.errors import WrongUsage
-from shared.domain.paths import printable
+from shared.domain.errors import FailedListUnreadable
+from shared.domain.paths import RootPath, check_relative, printable
+from shared.results.files import open_table
+from shared.results.schema import FAILED_COLUMNS, FAILED_LIST
 
 if TYPE_CHECKING:
     from shared.store.jobs import Job, JobRecord
 
-FAILED_LIST = "failed.csv"
-_COLUMNS = ("retries", "image", "path")
 _MOST_IN_RECORD = 10_000
 _MOST_BYTES_IN_RECORD = 2**20
 
 
-def fits_record(failed: Mapping[int, str]) -> bool:
+def fits_record(failed: Mapping[int, RootPath]) -> bool:
     """Whether the record takes these failed images (path by index): it must take them on a full server too."""
     return len(failed) <= _MOST_IN_RECORD and sum(map(len, failed.values())) <= _MOST_BYTES_IN_RECORD
 
 
-def write_failed_list(folder: Path, job: "Job", failed: Mapping[int, str], earlier: Path) -> None:
+def write_failed_list(folder: Path, job: "Job", failed: Mapping[int, RootPath], earlier: Path) -> None:
     """Writes `failed.csv` into a results folder in the making, where there is need of one.
 
     `earlier` is the results folder that this one is to replace, if there is any.
@@ -40,15 +40,18 @@ def write_failed_list(folder: Path, job: "Job", failed: Mapping[int, str], earli
         return
     with (folder / FAILED_LIST).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        times: Iterable[tuple[int, Iterable[tuple[int, str]]]] = ((job.retries - 1, kept), (job.retries, fresh.items()))
+        writer.writerow(FAILED_COLUMNS)
+        times: Iterable[tuple[int, Iterable[tuple[int, RootPath]]]] = (
+            (job.retries - 1, kept),
+            (job.retries, fresh.items()),
+        )
         writer.writerows(chain.from_iterable(_written(time, images) for time, images in times))
 
 
-def failed_images(record: "JobRecord", job: "Job", results_dir: Path) -> dict[int, str]:
+def failed_images(record: "JobRecord", job: "Job", results_dir: Path) -> dict[int, RootPath]:
     """The images that failed when the job was last finished: path (below the data root) by index, in order.
 
-    WrongUsage where only the results folder has them, and it is not here.
+    FailedListUnreadable where only the results folder has them, and it is not here.
     """
     if not job.failed_listed:
         return record.failed_images()
@@ -61,21 +64,21 @@ def failed_images(record: "JobRecord", job: "Job", results_dir: Path) -> dict[in
     else:
         reason = f" whole: it lists {len(found)} of them"
     if len(found) != job.failed_listed:
-        raise WrongUsage(
+        raise FailedListUnreadable(
             f"{job.failed_listed} images of job '{job.name}' failed, too many for the server; their list "
-            f"{printable(str(path))} is not readable{reason}. Run `retry` where FACEQUEUE_RESULTS_DIR is the aggregator's "
+            f"{printable(str(path))} is not readable{reason}. Retry where FACEQUEUE_RESULTS_DIR is the aggregator's "
             "results folder."
         )
     return dict(sorted(found.items()))
 
 
-def _rows(path: Path, time: int) -> Iterator[tuple[int, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
+def _rows(path: Path, time: int) -> Iterator[tuple[int, RootPath]]:
+    with open_table(path) as file:
         for row in csv.DictReader(file):
             if int(row["retries"]) == time:
-                yield int(row["image"]), str(json.loads(row["path"]))
+                yield int(row["image"]), check_relative(json.loads(row["path"]))
 
 
-def _written(time: int, images: Iterable[tuple[int, str]]) -> Iterator[tuple[int, int, str]]:
+def _written(time: int, images: Iterable[tuple[int, RootPath]]) -> Iterator[tuple[int, int, str]]:
     for index, path in images:
         yield time, index, json.dumps(path)

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar, overload
 
+from shared.domain.paths import ShownPath
+
 Item = TypeVar("Item")
 
 
@@ -12,8 +14,7 @@ Item = TypeVar("Item")
 class Face:
     """A row of `faces.csv`: row k describes row k of the arrays."""
 
-    path: str
-    """As printed: relative to the images' folder."""
+    path: ShownPath
     box: tuple[float, float, float, float]
     """Left, top, right, bottom, in pixels of the upright image."""
     probability: float
@@ -23,11 +24,11 @@ class Face:
 class ImageFile:
     """A row of `images.csv`."""
 
-    path: str
+    path: ShownPath
     outcome: str
     error: str
-    same_as: str
-    """The first file with the same bytes; empty where this is it."""
+    same_as: ShownPath | None
+    """The first file with the same bytes; None where this is it."""
     width: int
     """Of the upright image, in pixels; 0 where it was not decoded."""
     height: int
@@ -87,7 +88,7 @@ class Faces(_Rows[Face]):
 
     def _item(self, index: int) -> Face:
         left, top, right, bottom, probability = self._figures[5 * index : 5 * index + 5]
-        return Face(self.paths[index], (left, top, right, bottom), probability)
+        return Face(ShownPath(self.paths[index]), (left, top, right, bottom), probability)
 
 
 class Images(_Rows[ImageFile]):
@@ -104,7 +105,7 @@ class Images(_Rows[ImageFile]):
         """Adds one at the end."""
         self.paths.append(image.path)
         self._errors.append(image.error)
-        self.same_as.append(image.same_as)
+        self.same_as.append(image.same_as or "")
         self.outcomes.append(self._known.setdefault(image.outcome, image.outcome))
         self._sizes.extend((image.width, image.height))
 
@@ -113,6 +114,7 @@ class Images(_Rows[ImageFile]):
 
     def _item(self, index: int) -> ImageFile:
         width, height = self._sizes[2 * index : 2 * index + 2]
+        path, same_as = ShownPath(self.paths[index]), self.same_as[index]
         return ImageFile(
-            self.paths[index], self.outcomes[index], self._errors[index], self.same_as[index], width, height
+            path, self.outcomes[index], self._errors[index], ShownPath(same_as) if same_as else None, width, height
         )

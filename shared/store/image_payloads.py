@@ -10,7 +10,7 @@ from pathlib import Path
 
 from shared.domain.errors import LinkedFolder, OutsideDataRoot
 from shared.domain.image_formats import HEAD_BYTES
-from shared.domain.paths import resolve_inside
+from shared.domain.paths import FolderPath, resolve_inside
 
 _FILE, _LARGE, _ERROR, _FOLDER, _LINKED, _OUTSIDE = b"F", b"L", b"E", b"D", b"S", b"O"
 _SIZE_BYTES = 8
@@ -24,7 +24,7 @@ class TooLarge(Exception):
         self.head, self.size = head, size
 
 
-def pack_image(root: Path, relative: str, max_bytes: int) -> bytes:
+def pack_image(root: Path, relative: FolderPath, max_bytes: int) -> bytes:
     """What is at a path below `root`, in the form that travels; of files above `max_bytes` only the head and the size."""
     try:
         path = resolve_inside(root, relative)

@@ -13,11 +13,20 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from shared.domain.contract import Contract, Runtime
-from shared.domain.errors import ContractError, FaceQueueError, NotFinished, WrongUsage
+from shared.domain.errors import (
+    ContractError,
+    FaceQueueError,
+    JobGone,
+    JobNotFound,
+    JobNotRetryable,
+    NotFinished,
+    ProducerReplaced,
+    RecordUnreadable,
+)
 from shared.domain.job_names import UID_PATTERN, check_job_name
 from shared.domain.options import Options as Options
 from shared.domain.outcomes import FAILED, Outcome
-from shared.domain.paths import pack_paths, printable, unpack_paths
+from shared.domain.paths import RootPath, check_relative, pack_paths, printable, unpack_paths
 from shared.results.failed_list import fits_record
 from shared.store.diversion import DIVERTED, own_queue, parse_refusals
 from shared.store.redis_client import Client, insist, server_time_ms
@@ -29,7 +38,7 @@ UNFINISHED = f"{PREFIX}unfinished"
 """The index of unfinished jobs (`shared.store.registry`)."""
 METRICS = f"{PREFIX}metrics"
 """Totals over all jobs (`shared.store.totals`)."""
-RECORD_VERSION = "1"
+RECORD_VERSION = "2"
 _WHILE_UNFINISHED = (
     "open", "leases", "holders", "batches", "attempts", "losses", "alone", "deaths", "verdicts", "refusals",
 )  # fmt: skip
@@ -38,7 +47,7 @@ _SWEPT = ("stored", "inline")
 """They name the batches whose blocks and whose images are on the server, and go with the last of these."""
 _PARTS = ("aggregation", "failed", *_WHILE_UNFINISHED)
 """All parts of the record but those, and blocks and images, which are one a batch."""
-_SWEPT_AT_ONCE = 256
+_SWEPT_AT_ONCE = 128
 _LOOKED_AT_ONCE = 1000
 """Most batches that one script removes or looks at: the server answers nobody meanwhile."""
 _NOTED_LIFE_S = 3600
@@ -78,7 +87,8 @@ class Job:
     queue_prefix: str
     batches: int
     images: int
-    cursor: str
+    cursor: RootPath | None
+    """The last path that a batch holds."""
     images_done: int
     faces: int
     outcomes: dict[str, int]
@@ -151,22 +161,17 @@ class Job:
 
     @classmethod
     def parse(cls, name: str, raw: dict[bytes, bytes]) -> Self:
-        """From the hash in Redis; WrongUsage where it is none of ours, or of another version."""
+        """From the hash in Redis; RecordUnreadable where it is none of ours, or of another version."""
         try:
             return cls._parse(name, raw)
         except (LookupError, TypeError, ValueError, ContractError) as error:
-            raise WrongUsage(
-                f"The record of job '{name}' cannot be read ({type(error).__name__}: {error}). "
-                f"`python -m producer cancel {name}` removes it."
-            ) from None
+            raise RecordUnreadable(name, f"{type(error).__name__}: {error}") from None
 
     @classmethod
     def _parse(cls, name: str, raw: dict[bytes, bytes]) -> Self:
         fields = {key.decode(): value.decode() for key, value in raw.items()}
         if fields.get("version") != RECORD_VERSION:
-            raise WrongUsage(
-                f"Job '{name}' was made by another version of facequeue; finish or cancel it with that one."
-            )
+            raise RecordUnreadable(name, "another version of facequeue made it, which can finish it")
         # Both become parts of file names.
         check_job_name(name)
         if not re.fullmatch(UID_PATTERN, fields["uid"]):
@@ -184,7 +189,7 @@ class Job:
             queue_prefix=fields["queue_prefix"],
             batches=int(fields["batches"]),
             images=int(fields["images"]),
-            cursor=json.loads(fields["cursor"]),
+            cursor=_cursor(json.loads(fields["cursor"])),
             images_done=int(fields.get("images_done", 0)),
             faces=int(fields.get("faces", 0)),
             outcomes={o.value: int(fields[f"outcome:{o}"]) for o in Outcome if f"outcome:{o}" in fields},
@@ -206,13 +211,17 @@ class Job:
         )
 
 
+def _cursor(value: Any) -> RootPath | None:
+    return None if value is None else check_relative(value)
+
+
 def _shown(text: str | None) -> str | None:
     """For a terminal: whoever can write to the server could command it."""
     return None if text is None else printable(text)
 
 
 class JobRecord:
-    """The record of one job. WrongUsage for a name that none can have: its keys could be those of another job."""
+    """The record of one job. InvalidJobName for a name that none can have: its keys could be those of another job."""
 
     def __init__(self, client: Client, name: str) -> None:
         self.name = check_job_name(name)
@@ -238,7 +247,7 @@ class JobRecord:
         fields = {
             "version": RECORD_VERSION, "state": "enqueuing", "origin": origin, "source": source,
             "contract": json.dumps(contract.as_dict()), "options": json.dumps(vars(options)),
-            "queue_prefix": queue_prefix, "batches": 0, "images": 0, "cursor": json.dumps(""), "sends": 0,
+            "queue_prefix": queue_prefix, "batches": 0, "images": 0, "cursor": json.dumps(None), "sends": 0,
         }  # fmt: skip
         pairs = [item for pair in fields.items() for item in pair]
         parts = ["", f"={REGISTRY}", f"={UNFINISHED}", *_PARTS, *_SWEPT]
@@ -257,10 +266,10 @@ class JobRecord:
         return os.fsdecode(self._client.hget(self._key, "queue_prefix") or b"")
 
     def load(self) -> Job:
-        """The job as it stands; WrongUsage where there is none of this name."""
+        """The job as it stands; JobNotFound, or RecordUnreadable."""
         raw = self._client.hgetall(self._key)
         if not raw:
-            raise WrongUsage(f"No job '{self.name}' on this server. `python -m producer jobs` lists them.")
+            raise JobNotFound(self.name)
         return Job.parse(self.name, raw)
 
     def attach_producer(self, uid: str, lease_s: float = 0.0) -> str:
@@ -287,19 +296,19 @@ class JobRecord:
         """Says that somebody wants this job: its time begins anew, and results that failed are tried again."""
         self._run("go_on", [""], uid)
 
-    def add_batch(self, uid: str, producer: str, batch: int, paths: list[str]) -> int:
+    def add_batch(self, uid: str, producer: str, batch: int, paths: list[RootPath]) -> int:
         """Records a batch and returns its send number."""
         args = (uid, producer, batch, pack_paths(paths), len(paths), json.dumps(paths[-1]))
         answer = self._run("add_batch", ["", "batches", "open"], *args)
         if isinstance(answer, int):
             return answer
-        raise NotFinished(self._refusal(answer))
+        raise self._refusal(answer)
 
-    def put_image(self, uid: str, producer: str, batch: int, path: str, packed: bytes) -> None:
+    def put_image(self, uid: str, producer: str, batch: int, path: RootPath, packed: bytes) -> None:
         """Stores what is at the path of a batch's image, for workers that cannot look themselves."""
         parts = ["", f"bytes:{batch}", "inline"]
         if not self._run("inline_put", parts, uid, producer, batch, os.fsencode(path), packed):
-            raise NotFinished(self._refusal("fenced"))
+            raise self._refusal("fenced")
 
     def inline_bytes(self) -> int:
         """Of the images that are on the server."""
@@ -313,15 +322,15 @@ class JobRecord:
         """Says that no batch will follow. True where all batches are done already."""
         answer = self._run("seal", ["", "open"], uid, producer)
         if answer not in ("sealed", "complete"):
-            raise NotFinished(self._refusal(answer))
+            raise self._refusal(answer)
         return bool(answer == "complete")
 
-    def _refusal(self, answer: str) -> str:
+    def _refusal(self, answer: str) -> NotFinished:
         if answer == "fenced":
-            return f"Another producer has taken over job '{self.name}'; this one stops."
+            return ProducerReplaced(self.name)
         if answer == "cancelled":
-            return f"Job '{self.name}' was cancelled."
-        return f"Job '{self.name}' takes no more images ({answer})."
+            return JobGone(f"Job '{self.name}' was cancelled.")
+        return JobGone(f"Job '{self.name}' takes no more images ({answer}).")
 
     def reopen(self, job: Job) -> int:
         """Opens a finished job again for its failed images; how many these are."""
@@ -331,9 +340,11 @@ class JobRecord:
         answer = self._run("reopen", parts, job.uid, uuid.uuid4().hex, job.name, *counters)
         if isinstance(answer, int):
             return answer
-        raise WrongUsage(f"Job '{job.name}' is {answer}: only the failed images of a finished job can be tried again.")
+        raise JobNotRetryable(
+            f"Job '{job.name}' is {answer}: only the failed images of a finished job can be tried again."
+        )
 
-    def failed_images(self) -> dict[int, str]:
+    def failed_images(self) -> dict[int, RootPath]:
         """The failed images of the last time the job was finished: path by index, in order; none where they did not fit.
 
         `shared.results.failed_list.failed_images` finds those too.
@@ -373,7 +384,7 @@ class JobRecord:
         """Notes which image of a batch is about to run alone; None: none is any more."""
         self._run("alone", ["holders", "alone"], batch, holder, "" if index is None else index)
 
-    def lose(self, uid: str, batch: int, holder: str, verdict: str) -> tuple[int, list[str]] | None:
+    def lose(self, uid: str, batch: int, holder: str, verdict: str) -> tuple[int, list[RootPath]] | None:
         """Counts a process that was lost with this batch while its worker lives on.
 
         An image that lost `DEATHS_ALONE` processes while it ran alone gets the verdict. Returns a new send number and the
@@ -510,7 +521,7 @@ class JobRecord:
         found: list[bytes | None] = self._client.mget([self._part(f"block:{batch}") for batch in batches])
         return found
 
-    def finish(self, job: Job, holder: str, ttl_s: int, failed: dict[int, str]) -> str:
+    def finish(self, job: Job, holder: str, ttl_s: int, failed: dict[int, RootPath]) -> str:
         """Marks the job finished, notes its failed images, and removes what only an unfinished job needs.
 
         Where so many failed that they do not fit the record, they are only counted.
@@ -537,8 +548,10 @@ class JobRecord:
 
     def _sweep(self, uid: str) -> None:
         """Removes blocks and images of all batches, some at a time, of a finished or cancelled job."""
+        # Nobody adds any more. Images are on the server of those batches only that are listed: mostly of none.
+        kinds = ("block", "bytes") if self._client.exists(self._part("inline")) else ("block",)
         while batches := self._batches_kept():
-            parts = [f"{kind}:{batch}" for kind in ("block", "bytes") for batch in batches]
+            parts = [f"{kind}:{batch}" for kind in kinds for batch in batches]
             if not self._run("sweep", ["", *_SWEPT, *parts], uid, *batches):
                 return
 
@@ -568,7 +581,7 @@ class JobRecord:
             unleased |= {int(batch): send.decode() for batch, send in zip(found[::2], found[1::2], strict=True)}
         return unleased
 
-    def resend(self, uid: str, batch: int, send: str) -> tuple[int, list[str]] | None:
+    def resend(self, uid: str, batch: int, send: str) -> tuple[int, list[RootPath]] | None:
         """A new send number and the paths of a lost batch; None where it is not lost any more."""
         answer = self._run("resend", ["", "open", "leases", "holders", "batches"], uid, batch, send)
         return (int(answer[0]), unpack_paths(answer[1])) if answer else None

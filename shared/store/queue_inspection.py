@@ -1,11 +1,10 @@
-"""What waits in a queue: messages are read and removed on the server, a stretch of the list at a time."""
+"""What waits in a queue: messages are read on the server, a stretch of the list at a time."""
 
-from shared.domain.job_names import check_job_name
-from shared.store.redis_client import NOTHING, Client
+from shared.store.redis_client import Client
 from shared.store.scripts import run_script
 
-_AT_ONCE = 192
-_BYTES_AT_ONCE = 2**19
+_AT_ONCE = 64
+_BYTES_AT_ONCE = 2**18
 """One script looks at so much: the server answers nobody meanwhile."""
 
 
@@ -29,13 +28,3 @@ def _parts(task_id: str) -> tuple[str, str, str]:
     job, _, rest = task_id.partition(":")
     what, _, which = rest.partition(":")
     return job, what, which
-
-
-def remove_waiting(client: Client, queue: str, job: str) -> int:
-    """Takes the messages of a job out of a queue that perhaps nobody serves any more; how many there were."""
-    check_job_name(job)
-    index, removed = 0, 0
-    while index >= 0:
-        index, gone = run_script(client, "remove_waiting", [queue, NOTHING], [job, index, _AT_ONCE, _BYTES_AT_ONCE])
-        removed += int(gone)
-    return removed

@@ -12,7 +12,7 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from shared.config.settings import Settings
-from shared.domain.errors import ServerError
+from shared.domain.errors import ServerError, ServerUnreachable
 
 Client = Any
 """A `redis.Redis`: its own types mix answers of text and bytes, waited for or not."""
@@ -97,9 +97,8 @@ def explain_server_errors(settings: Settings) -> Iterator[None]:
     except redis.AuthenticationError as error:
         raise ServerError(f"The server at {where} refused the password: {error}. Check REDIS_URL.") from None
     except redis.ConnectionError as error:
-        raise ServerError(
-            f"No server answers at {where} ({error}). Start one (`docker compose up redis`), set REDIS_URL, "
-            "or use `python -m producer run`, which brings its own."
+        raise ServerUnreachable(
+            f"No server answers at {where} ({error}). Start one (`docker compose up redis`), or set REDIS_URL."
         ) from None
     except redis.TimeoutError:
         raise ServerError(f"The server at {where} does not answer in time. Is it overloaded?") from None

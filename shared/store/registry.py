@@ -4,8 +4,7 @@ Entries of the index are `<queue prefix>:<job>`, all with the score 0: so the se
 be read.
 """
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from shared.domain.job_names import is_job_name
@@ -61,15 +60,28 @@ def some_names(client: Client, first: int) -> tuple[list[str], int]:
 
 
 def count_jobs(client: Client) -> Census:
-    """Counts all jobs on this server. Those that are made or end meanwhile may be missed."""
-    by_state: Counter[str] = Counter()
-    in_flight, names = 0, client.zrange(REGISTRY, 0, -1)
+    """Counts all jobs on this server. Those that are made or end meanwhile may be missed.
+
+    Only the records of unfinished jobs are read. All others count as finished: also those that are being removed, and those
+    whose record has expired and whose name `tidy` has not forgotten yet.
+    """
+    known, enqueuing, sealed, in_flight = client.zcard(REGISTRY), 0, 0, 0
     prefixes: set[str] = set()
-    for first in range(0, len(names), _AT_ONCE):
-        some = names[first : first + _AT_ONCE]
-        keys = [_JOB + name + part for name in some for part in (b"", b":leases")]
-        working, served, *found = run_script(client, "count_jobs", keys, [])
-        in_flight += int(working)
-        prefixes.update(prefix.decode() for prefix in served)
-        by_state.update({state.decode(): int(jobs) for state, jobs in zip(found[::2], found[1::2], strict=True)})
-    return Census(dict(by_state), in_flight, sorted(prefixes))
+    for entries in _stretches_of_index(client):
+        parts = [entry.rpartition(b":") for entry in entries]
+        jobs = [_JOB + name for _, _, name in parts]
+        some_enqueuing, some_sealed, *begun = run_script(client, "count_jobs", jobs, [])
+        enqueuing += some_enqueuing
+        sealed += some_sealed
+        if begun:
+            in_flight += run_script(client, "count_leases", [jobs[place] + b":leases" for place in begun], [])
+        prefixes.update(prefix.decode("utf-8", "replace") for prefix, _, _ in parts)
+    by_state = {"enqueuing": enqueuing, "sealed": sealed, "finished": max(0, known - enqueuing - sealed)}
+    return Census(by_state, in_flight, sorted(prefixes))
+
+
+def _stretches_of_index(client: Client) -> Iterator[list[bytes]]:
+    after = b"-"
+    while entries := client.zrangebylex(UNFINISHED, after, "+", 0, _AT_ONCE):
+        yield entries
+        after = b"(" + entries[-1]

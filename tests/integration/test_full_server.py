@@ -17,7 +17,8 @@ import pytest
 import redis
 
 from producer.submission.backpressure import Gate, Stopped
-from producer.submission.jobs import cancel_job, enqueue_images
+from producer.submission.batches import enqueue_images
+from producer.submission.jobs import cancel_job
 from shared.domain.arrays import Float32
 from shared.domain.errors import NotFinished, ResultsError
 from shared.domain.outcomes import Outcome
@@ -32,6 +33,7 @@ from tests.support.stage import Stage, wait_until
 from worker.aggregation.results_writer import write_results
 from worker.aggregation.spilling import move_blocks, read_blocks, remove_spool, spool_path, sweep_spools
 from worker.batch_result import Block, ImageRecord
+from worker.execution.progress import Progress
 from worker.supervision.reconciler import Reconciler
 from worker.supervision.resource_sampler import Sampler
 
@@ -94,7 +96,7 @@ def test_what_adds_is_refused_whole_and_the_rest_works(stage: Stage) -> None:
         send_batch(make_celery(stage.settings), stage.settings, "embed", message)
     assert stage.client.hgetall(f"{PREFIX}job:j") == before
     assert record.open_batches() == 2
-    sampler = Sampler("w", list, None, {})
+    sampler = Sampler("w", list, Progress(), None, {})
     sampler.sample()
     sampler.send(stage.client)
     announce(stage.client, Worker("w", ["embed"], 1, {}), 5)
@@ -151,9 +153,7 @@ def test_a_spool_on_another_machine_is_an_error_that_says_where(stage: Stage, tm
     do_batches(stage, record, job, range(2))
     move_blocks(stage.client, job, stage.results, 1)
     stage.client.hset(f"{PREFIX}job:j", "spool_host", "elsewhere")
-    with pytest.raises(
-        ResultsError, match=r"results folder of elsewhere, and not here.*python -m producer aggregate j"
-    ):
+    with pytest.raises(ResultsError, match=r"results folder of elsewhere, and not here"):
         list(read_blocks(stage.client, record.load(), tmp_path / "other"))
     with pytest.raises(ResultsError, match="elsewhere"):
         move_blocks(stage.client, record.load(), tmp_path / "other", 1)
@@ -215,7 +215,7 @@ def test_blocks_beyond_the_stated_size_are_spooled_and_the_producer_waits_for_th
     said: list[str] = []
     with pytest.raises(Stopped):
         Gate(stage.client, record, settings, said.append, should_stop=lambda: True).wait()
-    assert said == ["2 MiB of results are on the server; enqueuing goes on as the aggregator moves them"]
+    assert said == ["2 MiB of results are on the server; enqueuing resumes as the aggregator moves them"]
     reconciler = Reconciler(make_celery(settings), stage.client, settings, "w")
     assert reconciler.step()
     assert record.block_bytes() <= MIB / 2

@@ -38,7 +38,34 @@ def test_help_answers_in_under_a_second(arguments: list[str]) -> None:
 
 
 def test_nothing_else_reads_the_environment() -> None:
-    """`os.environ` is only handed on to processes that are started."""
+    """`os.environ` is only passed on to processes that are started. No setting is put there for this process to read."""
+    reading = r"os\.getenv|os\.environ\.get|os\.environ\[[^\]]+\](?! = )"
+    own_setting = r"os\.environ\[\W*(FACEQUEUE_|REDIS_URL)|os\.putenv|os\.environ\.update"
     for house in ("producer", "shared", "worker"):
         for path in (ROOT / house).rglob("*.py"):
-            assert not re.search(r"os\.getenv|os\.environ\.get|os\.environ\[[^\]]+\](?! = )", path.read_text()), path
+            assert not re.search(f"{reading}|{own_setting}", path.read_text()), path
+
+
+def test_settings_are_read_in_one_place() -> None:
+    """Only the command lines and the worker's composition root read them; everything else gets them passed in."""
+    readers = {
+        path.relative_to(ROOT).as_posix()
+        for house in ("producer", "worker", "shared")
+        for path in (ROOT / house).rglob("*.py")
+        if re.search(r"\bload_settings\b", path.read_text())
+    }
+    assert {path for path in readers if not path.startswith("producer/cli/")} == {
+        "shared/config/settings.py",
+        "worker/__main__.py",
+        "worker/app.py",
+    }
+
+
+def test_a_worker_sets_no_variable_that_it_reads_itself() -> None:
+    """Those that it sets are read by OpenMP, oneDNN and torch when they are loaded."""
+    set_here = {
+        name
+        for path in (ROOT / "worker").rglob("*.py")
+        for name in re.findall(r"os\.environ(?:\[|\.setdefault\()\"(\w+)\"", path.read_text())
+    }
+    assert set_here == {"OMP_NUM_THREADS", "ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY"}

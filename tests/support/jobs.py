@@ -15,6 +15,6 @@ RUNTIME = Runtime(backend="b 1", device="cpu", instruction_set="i", decoder="d 1
 def make_job(stage: Stage, name: str = "j") -> tuple[JobRecord, Job]:
     """A new job without batches."""
     record = JobRecord(stage.client, name)
-    options = Options(folder="", batch_size=2, distances="auto")
+    options = Options(folder=".", batch_size=2, distances="auto")
     job, _ = record.create(origin="o", source="s", contract=CONTRACT, options=options, queue_prefix="")
     return record, job

@@ -27,8 +27,8 @@ def check_replaceable(job: Job, target: Path) -> None:
     reason = why_not_replaced(target, job.origin, job.source)
     if reason is not None:
         raise ResultsError(
-            f"{reason}; it was left alone, and nothing of job '{job.name}' is lost. Move that folder away, then "
-            f"`python -m producer aggregate {job.name}`, or the same `run` again; or cancel the job and use another name."
+            f"{reason}; it was left alone, and nothing of job '{job.name}' is lost. Move that folder away, or cancel the job and "
+            "use another name."
         )
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shared.domain.outcomes import FAILED
+from shared.domain.paths import RootPath
 from worker.aggregation.rows import Origin, Row
 
 
@@ -56,7 +57,7 @@ class Tally:
     recalled: int = 0
     """Images whose result was known from an earlier file of the same bytes."""
     outcomes: dict[str, int] = field(default_factory=dict)
-    failed: dict[int, str] = field(default_factory=dict)
+    failed: dict[int, RootPath] = field(default_factory=dict)
     stage_s: dict[str, float] = field(default_factory=_no_seconds)
     workers: dict[str, WorkerTally] = field(default_factory=dict)
     _batch: Origin | None = None
@@ -64,7 +65,7 @@ class Tally:
     def add(self, row: Row) -> None:
         """Counts one image."""
         self.outcomes[row.outcome] = self.outcomes.get(row.outcome, 0) + 1
-        if row.outcome in FAILED:
+        if row.outcome in FAILED and row.path is not None:
             self.failed[self.images] = row.path
         self.images += 1
         self.recalled += row.recalled

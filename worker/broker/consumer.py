@@ -1,4 +1,4 @@
-"""Celery's consumer, which hands on what calls one of our tasks as it is called, and refuses the rest."""
+"""Celery's consumer, which hands on valid calls of our tasks and rejects the rest."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,48 +8,48 @@ from celery.worker import consumer as celery_consumer
 
 from shared.domain.errors import BadMessage
 from worker.broker.envelope import check_task_message
-from worker.broker.rejection import refuse
+from worker.broker.rejection import reject_message
 
 _celery_log = get_logger(__name__)
 
 
 class Consumer(celery_consumer.Consumer):  # type: ignore[misc]
-    """Checks messages in the main process, before they cost a child anything.
+    """Checks messages in the main process, before a child process receives them.
 
-    Celery's own four refusals log the body and a traceback, and forget the message.
+    Celery's own four handlers of bad messages log the body with a traceback and drop the message.
     """
 
     def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:
-        """What is called with every message of a queue."""
+        """The function that Celery calls with every message of a queue."""
         handle = super().create_task_handler(*args, **options)
 
         def check_and_handle(message: Any) -> None:
             try:
                 check_task_message(message)
             except BadMessage as error:
-                self._refuse(message, error)
+                self._reject(message, error)
             else:
                 handle(message)
 
         return check_and_handle
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
-        """The body cannot be unpacked, or is of a content type that is not accepted."""
-        self._refuse(message, f"body cannot be decoded: {exc}")
+        """Rejects a message whose body cannot be decoded, or has a content type that is not accepted."""
+        self._reject(message, f"body cannot be decoded: {exc}")
 
     def on_unknown_message(self, body: Any, message: Any) -> None:
-        """Not a task's message."""
-        self._refuse(message, "no task is named")
+        """Rejects a message that names no task."""
+        self._reject(message, "no task is named")
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
-        """No task of this worker."""
-        self._refuse(message, f"unknown task {exc}")
+        """Rejects a message for a task that this worker does not have."""
+        self._reject(message, f"unknown task {exc}")
 
     def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
-        """Not as Celery's protocol has it."""
-        self._refuse(message, exc)
+        """Rejects a message that violates Celery's protocol."""
+        self._reject(message, exc)
 
-    def _refuse(self, message: Any, reason: object) -> None:
+    def _reject(self, message: Any, reason: object) -> None:
         where = message.delivery_info.get("routing_key") or message.headers.get("task") or "broadcast"
-        refuse(str(where), reason, message.body)
+        reject_message(message.channel.dead_letters, str(where), reason, message.body)
         message.ack_log_error(_celery_log, self.connection_errors)

@@ -1,6 +1,7 @@
-"""What a message of ours looks like to kombu and to Celery, around its own fields.
+"""Checks the parts of a message that kombu and Celery read: envelope, properties, headers and body.
 
-Both trust what they read: a field that is missing or of another type raises in the worker's event loop and ends it.
+Both trust what they read: a missing field, or one of another type, raises in the worker's event loop and ends the
+worker.
 """
 
 import json
@@ -12,9 +13,9 @@ from kombu.utils.json import loads
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.domain.errors import BadMessage
+from shared.domain.text import one_line
 from shared.domain.validation import explain
 from shared.messaging.messages import AGGREGATE_TASK, EMBED_TASK, Aggregate, EmbedBatch, parse_message
-from shared.store.dead_letters import one_line
 
 KINDS: dict[str, type[EmbedBatch] | type[Aggregate]] = {EMBED_TASK: EmbedBatch, AGGREGATE_TASK: Aggregate}
 P = TypeVar("P", bound=BaseModel)
@@ -25,7 +26,7 @@ _METHODS = frozenset(name for name in dir(Context) if callable(getattr(Context, 
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(strict=True)  # other fields are kombu's and Celery's business
+    model_config = ConfigDict(strict=True)  # other fields matter to kombu and Celery only
 
 
 class _DeliveryInfo(_Part):
@@ -58,7 +59,7 @@ class _Headers(_Part):
     kwargsrepr: _Text | None = None
     ignore_result: bool | None = None
     stamped_headers: None = None
-    # Would let a message wait, pass in silence, or start others.
+    # Each could delay a message, drop it silently, or start other tasks.
     eta: None = None
     expires: None = None
     shadow: None = None
@@ -91,7 +92,7 @@ class _Payload(_Part):
 
 
 def read_envelope(raw: bytes) -> Any:
-    """What kombu makes of an entry of a queue's list; BadMessage where that is not JSON."""
+    """An entry of a queue's list, decoded as kombu decodes it; BadMessage where it is not JSON."""
     try:
         return loads(bytes_to_str(raw))  # type: ignore[no-untyped-call]
     # kombu's decoder has hooks for types, which raise what they like; and JSON may be too deep.
@@ -104,7 +105,7 @@ def check_envelope(envelope: Any, channel: Any) -> None:
     """BadMessage where kombu could not deliver this, acknowledge it, or put it back into its queue."""
     checked = _checked(_Envelope, envelope, "envelope")
     if "compression" in checked.headers:
-        raise BadMessage("envelope: compressed, which no message of ours is")
+        raise BadMessage("envelope: compressed, which facequeue's messages never are")
     try:
         channel.Message(envelope, channel=channel)
     except Exception as error:
@@ -112,7 +113,7 @@ def check_envelope(envelope: Any, channel: Any) -> None:
 
 
 def check_task_message(message: Any) -> None:
-    """BadMessage where this message of kombu's calls none of our tasks, or not as they are called."""
+    """BadMessage where this kombu message calls no task of facequeue, or calls it with wrong arguments."""
     headers = message.headers
     task = headers.get("task")
     if not isinstance(task, str) or task not in KINDS:

@@ -1,7 +1,9 @@
-"""Celery's bookkeeping on a full server: a worker can start there, and keeps hold of the messages it has taken.
+"""Celery's bookkeeping on a server that is out of memory: workers can start, and keep the messages that they have
+taken.
 
-kombu declares queues and notes taken messages with commands that a full server refuses; a worker would end with its message
-lost, and none could start that makes room again. Only messages that are added are refused, and wait with their sender.
+kombu declares queues and records taken messages with commands that such a server refuses. A worker would end and lose
+its message, and no worker could start to free memory. Only new messages are refused; their sender keeps them and
+retries.
 """
 
 from typing import Any
@@ -29,11 +31,11 @@ return answers
 )
 
 
-class PatientPipeline(Pipeline):
-    """A transaction that is small and has to be, whether the server is full or not."""
+class OomTolerantPipeline(Pipeline):
+    """A small transaction that must succeed although the server is out of memory."""
 
     def execute(self, raise_on_error: bool = True) -> list[Any]:
-        """As usual; once more as a script where the server was full, which has refused the whole of it."""
+        """As usual; if the server refuses the transaction for lack of memory, its commands run again as one script."""
         commands = [command for command, _ in self.command_stack]
         whole = vars(self)["transaction"] or self.explicit_transaction
         try:
@@ -46,19 +48,19 @@ class PatientPipeline(Pipeline):
             return answers
 
 
-class PatientRedis(redis.Redis):
-    """kombu's client."""
+class OomTolerantRedis(redis.Redis):
+    """The Redis client that kombu uses."""
 
-    def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> PatientPipeline:
-        """As usual, but for what it does when the server is full."""
-        return PatientPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+    def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> OomTolerantPipeline:
+        """A pipeline whose transactions also run on a server that is out of memory."""
+        return OomTolerantPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
 
     def register_script(self, script: Any) -> Any:
-        """kombu's own scripts write little."""
+        """As usual, but the script also runs on a server that is out of memory; those of kombu write little."""
         return super().register_script(_REMOVE_NOTHING + script)
 
     def execute_command(self, *arguments: Any, **options: Any) -> Any:
-        """As usual; on a full server all but what adds a message."""
+        """As usual; on a server that is out of memory only commands that add a message are refused."""
         try:
             return super().execute_command(*arguments, **options)
         except redis.OutOfMemoryError:
@@ -67,8 +69,8 @@ class PatientRedis(redis.Redis):
             return insist(self, *arguments)
 
 
-class PatientChannel(transport.Channel):
-    """kombu's channel, with that client."""
+class OomTolerantChannel(transport.Channel):
+    """kombu's channel with a client that tolerates a server without free memory."""
 
     def _get_client(self) -> type[redis.Redis]:
-        return PatientRedis
+        return OomTolerantRedis

@@ -1,23 +1,19 @@
-"""Refusing a message: one line in the log, and a dead letter."""
-
-from functools import lru_cache
+"""Rejecting a message: one line in the log, and a dead letter."""
 
 from shared.config.logs import get_logger
-from shared.config.settings import get_settings
-from shared.store.dead_letters import one_line, park
-from shared.store.redis_client import Client, connect
+from shared.domain.text import one_line
+from shared.store.dead_letters import park
+from shared.store.redis_client import Client
 
-_log = get_logger("refuse")
-_TIMEOUT_S = 5.0  # the main process waits for it, and everything else with it
-
-
-@lru_cache(maxsize=1)
-def _client() -> Client:
-    return connect(get_settings(), read_timeout_s=_TIMEOUT_S)
+_log = get_logger("rejection")
 
 
-def refuse(where: str, reason: object, body: object) -> None:
-    """Logs and parks a message that was taken out of a queue, or meant for a task; never raises."""
+def reject_message(client: Client | None, where: str, reason: object, body: object) -> None:
+    """Logs a message that was taken out of a queue, or meant for a task, and keeps it as a dead letter; never raises.
+
+    Without a client it is only logged.
+    """
     where, why = one_line(where), one_line(str(reason))
     _log.error("%s message refused: %s", where, why, extra={"action": "message_refused"})
-    park(_client(), where, why, body)
+    if client is not None:
+        park(client, where, why, body)

@@ -1,9 +1,8 @@
-"""Which queues of diverted jobs this worker consumes: those of jobs that it has not refused.
+"""Consumes the queues of diverted jobs that this worker has not refused.
 
-Looked up in the main process every second, and at once when one of its processes has refused a job.
+The main process looks them up every second, and at once when one of its child processes has refused a job.
 """
 
-import re
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -15,40 +14,32 @@ from shared.store.diversion import diverted_queues, is_own_queue
 from shared.store.jobs import JobRecord
 from shared.store.redis_client import Client
 
-_REFUSED = re.compile(r"['\"]?refused: ")  # the task's answer, as Celery's tracer quotes it
 _log = get_logger("subscriptions")
-
-LOOK_NOW = threading.Event()
-"""Set where the next look should follow at once."""
-
-
-def look_now_if_refused(answer: object) -> None:
-    """Takes note of a batch task's answer."""
-    if isinstance(answer, str) and _REFUSED.match(answer):
-        LOOK_NOW.set()
 
 
 class Subscriptions:
-    """The queues that this worker consumes beside the general one."""
+    """The queues of diverted jobs that this worker consumes in addition to the common queue."""
 
-    def __init__(self, parent: Any, client: Client, queue_prefix: str, name: str) -> None:
+    def __init__(self, parent: Any, client: Client, queue_prefix: str, name: str, wake: threading.Event) -> None:
+        """`parent` is Celery's worker; whoever sets `wake` gets the next lookup at once."""
         self._parent, self._client, self._prefix, self._name = parent, client, queue_prefix, name
+        self._wake = wake
         self._refused: dict[str, str] = {}
-        self._begun = False
+        self._started = False
 
     @property
     def refused(self) -> dict[str, str]:
-        """Reason by job, of the last look."""
+        """Reason by refused job, as of the last lookup."""
         return self._refused
 
     def step(self) -> None:
-        """One look."""
-        LOOK_NOW.clear()
+        """Looks the queues up once, and subscribes and unsubscribes accordingly."""
+        self._wake.clear()
         wanted, refused = set(), {}
         for job, queue in diverted_queues(self._client, self._prefix).items():
             record = JobRecord(self._client, job)
-            if not self._begun:
-                record.forget_refusal(self._name)  # of an earlier worker of this name, which may be mended
+            if not self._started:
+                record.forget_refusal(self._name)  # of an earlier worker with this name, whose problem may be solved
             if record.undivert(queue):
                 continue
             reason = record.refusal_of(self._name)
@@ -56,7 +47,7 @@ class Subscriptions:
                 wanted.add(queue)
             else:
                 refused[job] = reason
-        self._refused, self._begun = refused, True
+        self._refused, self._started = refused, True
         self._consume(wanted)
 
     def _consume(self, wanted: set[str]) -> None:
@@ -71,7 +62,7 @@ class Subscriptions:
 
 
 def _add(consumer: Any, queue: str) -> None:
-    """In the consumer's own thread."""
+    """Subscribes to a queue. Runs in the consumer's own thread."""
     if consumer.task_consumer is not None:
         # Without an exchange, as `send_batch` names it: nothing of it stays on the server when it is empty.
         consumer.app.amqp.queues.add(Queue(queue))  # type: ignore[no-untyped-call]
@@ -87,5 +78,5 @@ def _cancel(consumer: Any, queue: str) -> None:
 
 
 def describe(refused: Mapping[str, str]) -> list[str]:
-    """One line a job."""
+    """One line for each refused job."""
     return [f"{job}: {reason}" for job, reason in sorted(refused.items())]

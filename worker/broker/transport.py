@@ -1,6 +1,6 @@
-"""kombu's Redis transport, with a guard at both of its doors: entries of a queue's list, and messages put back.
+"""kombu's Redis transport with checks on what it reads: entries of a queue's list, and messages that it restores.
 
-kombu decodes both in the worker's event loop and trusts their shape, so one entry of junk would end the worker.
+kombu decodes both in the worker's event loop and trusts their shape, so one invalid entry would end the worker.
 """
 
 from typing import Any
@@ -11,31 +11,36 @@ from kombu.utils.json import dumps
 
 from shared.domain.errors import BadMessage
 from shared.messaging.celery_app import AGAIN
+from shared.store.redis_client import Client
 from worker.broker.envelope import check_envelope, read_envelope
-from worker.broker.oom_tolerant_redis import PatientChannel
-from worker.broker.rejection import refuse
+from worker.broker.oom_tolerant_redis import OomTolerantChannel
+from worker.broker.rejection import reject_message
 
 
-def use_guarded_transport() -> None:
-    """Makes kombu take this transport for the schemes of Redis.
+def use_guarded_transport(dead_letters: Client | None = None) -> None:
+    """Makes kombu use this transport for Redis URLs. Rejected messages go to `dead_letters`; by default, only to the log.
 
-    Not `broker_transport`: kombu forgets it for `redis+socket://` and after a failover, and `rediss` is a name it looks for.
+    The setting `broker_transport` would not do: kombu ignores it for `redis+socket://` and after a failover, and looks
+    up `rediss` by name.
     """
-    TRANSPORT_ALIASES.update(redis=f"{__name__}:Transport", rediss=f"{__name__}:Transport")
+    # kombu creates the objects itself. Its transport options are no place for a client: `inspect stats` sends them around.
+    channel = type(Channel.__name__, (Channel,), {"dead_letters": dead_letters})
+    transport = type(Transport.__name__, (Transport,), {"Channel": channel})
+    TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), lambda: transport))  # type: ignore[arg-type]
 
 
 class QoS(kombu_redis.QoS):
-    """Puts unacknowledged messages back, but no entry that it would fail at again and again."""
+    """Restores unacknowledged messages. An invalid entry becomes a dead letter, or restoring would fail forever."""
 
     def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:
-        """One message back into its queue; an entry that is none is parked."""
+        """Puts one message back into its queue; an invalid entry becomes a dead letter."""
         with self.channel.conn_or_acquire(client) as client:
             raw = client.hget(self.unacked_key, tag)
             try:
                 if raw is not None:
                     _check_unacked(raw, self.channel)
             except BadMessage as error:
-                refuse(self.unacked_key, error, raw)
+                reject_message(self.channel.dead_letters, self.unacked_key, error, raw)
                 self._remove_from_indices(tag).execute()  # type: ignore[no-untyped-call]
             else:
                 super().restore_by_tag(tag, client, leftmost)  # type: ignore[no-untyped-call]
@@ -48,28 +53,29 @@ def _check_unacked(raw: bytes, channel: Any) -> None:
     check_envelope(entry[0], channel)
 
 
-class Channel(PatientChannel):
-    """Delivers what is a message; refuses the rest."""
+class Channel(OomTolerantChannel):
+    """Delivers valid messages and rejects everything else."""
 
     QoS = QoS
+    dead_letters: Client | None = None
 
     def _create_client(self, asynchronous: bool = False) -> Any:
         client = super()._create_client(asynchronous)  # type: ignore[no-untyped-call]
-        if asynchronous:  # the one that waits at the queues
+        if asynchronous:  # the client that waits for messages
             plain = client.response_callbacks.get("BRPOP", lambda answer: answer)
-            client.set_response_callback("BRPOP", lambda answer: self._sift(plain(answer)))
+            client.set_response_callback("BRPOP", lambda answer: self._drop_invalid(plain(answer)))
         return client
 
     def _put(self, queue: str, message: Any, **options: Any) -> None:
-        """A lost batch goes to the end that is taken from next: its job has waited for it already."""
+        """Puts a message into its queue; a requeued batch goes first, since its job has waited for it already."""
         if not message["headers"].get(AGAIN):
             super()._put(queue, message, **options)  # type: ignore[no-untyped-call]
             return
         with self.conn_or_acquire() as client:
             client.rpush(queue, dumps(message))  # type: ignore[no-untyped-call]
 
-    def _sift(self, answer: Any) -> Any:
-        """The answer to a BRPOP; none, as if the queues were empty, where the entry is junk."""
+    def _drop_invalid(self, answer: Any) -> Any:
+        """The answer to a BRPOP; None, as if the queues were empty, where the entry is invalid."""
         if not answer:
             return answer
         key, raw = answer
@@ -82,16 +88,16 @@ class Channel(PatientChannel):
                 # Put back, it would be written into whatever key it names.
                 raise BadMessage("envelope: addressed to another queue")
         except BadMessage as error:
-            refuse(queue, error, raw)
+            reject_message(self.dead_letters, queue, error, raw)
             return None
         return answer
 
     def _deliver_fanout_message(self, message: Any, exchange: str) -> bool:
-        """Remote control comes this way; anybody can publish there."""
+        """Delivers a remote-control message if it is valid; anyone with access to the server can publish there."""
         try:
             check_envelope(message, self)
         except BadMessage as error:
-            refuse(exchange, error, message)
+            reject_message(self.dead_letters, exchange, error, message)
             return False
         return bool(super()._deliver_fanout_message(message, exchange))  # type: ignore[no-untyped-call]
 

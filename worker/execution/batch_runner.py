@@ -1,8 +1,8 @@
-"""Runs a batch so that an image which kills or hangs its process costs itself only.
+"""Runs a batch so that an image which crashes or hangs its process does not affect its neighbors.
 
-An alarm of the operating system ends a process that is too long at one image, whatever it hangs in. After some lost
-processes the batch's images run one by one, each noted in the job record first, so that whoever counts the next loss
-(`worker.execution.crash_attribution`) knows which image it was.
+An alarm of the operating system ends a process that takes too long for one image. After some crashes with the batch its
+images run in isolation. Each is noted in the job record before it runs, so that the main process, which counts crashes
+(`worker.execution.crash_attribution`), can attribute the next one.
 """
 
 import os
@@ -14,60 +14,69 @@ from contextlib import contextmanager, suppress
 import numpy as np
 import redis
 
-from shared.config.settings import get_settings
+from shared.config.settings import Settings
 from shared.domain.outcomes import Outcome
+from shared.domain.paths import RootPath
 from shared.messaging.messages import EmbedBatch
 from shared.store.jobs import LOSSES_TOGETHER, Job, JobRecord, Lease
 from shared.store.redis_client import Client
 from worker.batch_result import DIMENSIONS, ImageRecord
-from worker.execution.image_cache import ImageCache
+from worker.execution.image_cache import ContractCache
 from worker.execution.image_source import read_inline
-from worker.execution.memory import give_memory_back
+from worker.execution.memory import release_free_memory
 from worker.vision.decode import Limits
 from worker.vision.pipeline import Networks, Result, process_images
 
 _ASK_EVERY_S = 2.0
 
 
-class NotWanted(Exception):
-    """The job was cancelled while its batch was worked on, or the batch is somebody else's by now."""
+class BatchAbandoned(Exception):
+    """The job was cancelled, or the batch was leased to another process, while it was computed."""
 
 
-class Run:
-    """One attempt at a batch, by one process that holds its lease."""
+class BatchRunner:
+    """Runs one attempt at a batch, in a process that holds its lease."""
 
     def __init__(
-        self, client: Client, job: Job, batch: EmbedBatch, holder: str, networks: Networks, cache: ImageCache
+        self,
+        client: Client,
+        settings: Settings,
+        job: Job,
+        batch: EmbedBatch,
+        holder: str,
+        networks: Networks,
+        cache: ContractCache,
     ) -> None:
-        self._client, self._job, self._batch, self._holder = client, job, batch, holder
+        self._client, self._settings = client, settings
+        self._job, self._batch, self._holder = job, batch, holder
         self._record = JobRecord(client, job.name)
-        self._networks, self._cache, self._settings = networks, cache, get_settings()
-        self._limits = Limits(self._settings.max_image_mib * 2**20, self._settings.max_image_megapixels * 10**6)
+        self._networks, self._cache = networks, cache
+        self._limits = Limits(settings.max_image_mib * 2**20, settings.max_image_megapixels * 10**6)
         self._asked = time.monotonic()
 
     def process(self, lease: Lease) -> list[Result]:
-        """One result an image, in the batch's order; NotWanted where nobody waits for them any more."""
+        """One result per image, in the batch's order; BatchAbandoned if the lease is lost or the job cancelled."""
         with _alarm_off_at_the_end():
-            results = self._embed(self._batch.images) if lease.losses < LOSSES_TOGETHER else self._one_by_one()
-        give_memory_back()
+            results = self._embed(self._batch.images) if lease.losses < LOSSES_TOGETHER else self._embed_in_isolation()
+        release_free_memory()
         return results
 
-    def _one_by_one(self) -> list[Result]:
+    def _embed_in_isolation(self) -> list[Result]:
         verdicts = self._record.verdicts(self._batch.batch, len(self._batch.images))
         results = []
         for index, path in enumerate(self._batch.images):
             if index in verdicts:
-                results.append(_convicted(path, verdicts[index]))
+                results.append(_failed(path, verdicts[index]))
                 continue
             self._record.note_alone(self._batch.batch, self._holder, index)
             results += self._embed([path])
             _disarm()
-            # Kept at once: the next image may take this process with it.
+            # Cached at once: the next image may crash this process.
             self._cache.keep(results[-1:])
         self._record.note_alone(self._batch.batch, self._holder, None)
         return results
 
-    def _embed(self, paths: list[str]) -> list[Result]:
+    def _embed(self, paths: list[RootPath]) -> list[Result]:
         try:
             return process_images(
                 self._settings.data_root,
@@ -80,26 +89,26 @@ class Run:
                 step=self._step,
             )
         except MemoryError:
-            # Nobody knows what is left of this process. It ends as the system's own out-of-memory killer would end it.
+            # The state of this process is unknown now. It ends as the out-of-memory killer would end it.
             os.kill(os.getpid(), signal.SIGKILL)
             raise
 
-    def _fetch(self, path: str) -> bytes:
+    def _fetch(self, path: RootPath) -> bytes:
         return read_inline(self._client, self._record.inline_key(self._batch.batch), path, self._limits)
 
     def _step(self) -> None:
-        _disarm()  # what is asked of the server is not the image's time
+        _disarm()  # a request to the server does not count as the image's time
         if time.monotonic() - self._asked > _ASK_EVERY_S:
             self._asked = time.monotonic()
-            with suppress(redis.RedisError):  # what is computed is kept until the server is back
+            with suppress(redis.RedisError):  # results are kept until the server is back
                 if not self._record.is_wanted(self._job.uid, self._batch.batch, self._holder):
-                    raise NotWanted("cancelled, or handed back")
+                    raise BatchAbandoned("cancelled, or returned to the queue")
         signal.setitimer(signal.ITIMER_REAL, self._settings.image_timeout_s)
 
 
 @contextmanager
 def _alarm_off_at_the_end() -> Iterator[None]:
-    # The default action, death, needs nothing of a process that hangs, not even the interpreter's lock.
+    # The default action ends the process even if it hangs while it holds the interpreter's lock.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     try:
         yield
@@ -111,6 +120,6 @@ def _disarm() -> None:
     signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _convicted(path: str, verdict: str) -> Result:
+def _failed(path: RootPath, verdict: str) -> Result:
     outcome, _, reason = verdict.partition(": ")
     return Result(ImageRecord(path=path, outcome=Outcome(outcome), error=reason), np.empty((0, DIMENSIONS), np.float32))

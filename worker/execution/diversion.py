@@ -1,14 +1,16 @@
-"""What a worker does with a job that it cannot serve: it says so once, and passes the job's messages on to a queue of their own.
+"""Diverts a job that this worker cannot serve: notes the reason, and forwards the job's messages to a queue of its own.
 
-So a job for which no worker is fit waits there, at no cost to the others, and one for which another worker is fit gets
-to that worker (`worker.broker.subscriptions`).
+The other workers consume that queue (`worker.broker.subscriptions`). A job that no worker can serve waits there without
+cost to other jobs.
 """
+
+from collections.abc import Sequence
 
 import redis
 from celery import Celery
 
 from shared.config.logs import get_logger
-from shared.config.settings import get_settings
+from shared.config.settings import Settings
 from shared.domain.errors import ContractError, FaceQueueError
 from shared.messaging.celery_app import BrokerError, send_batch
 from shared.messaging.messages import EmbedBatch
@@ -16,58 +18,72 @@ from shared.store.diversion import own_queue
 from shared.store.jobs import Job, JobRecord
 from shared.store.redis_client import Client
 from shared.store.worker_registry import living_workers
+from worker.answers import AnswerKind, TaskAnswer, not_wanted
 
 _log = get_logger("diversion")
-_AGAIN_LEASES = 4  # a minute: after that a missing mount or missing weights are looked for again
+_RETRY_LEASES = 4  # a minute: after that a missing mount or missing weights are looked for again
 
 
 class Diversion:
-    """One worker process with one message of a job in its hands."""
+    """The decisions of one worker process about one message of a job."""
 
-    def __init__(self, client: Client, app: Celery, job: Job, batch: EmbedBatch, worker: str, holder: str) -> None:
-        self._client, self._app, self._job, self._batch = client, app, job, batch
+    def __init__(
+        self, client: Client, app: Celery, settings: Settings, job: Job, batch: EmbedBatch, worker: str, holder: str
+    ) -> None:
+        self._client, self._app, self._settings, self._job, self._batch = client, app, settings, job, batch
         self._worker, self._holder = worker, holder
         self._record = JobRecord(client, job.name)
 
     def known_reason(self) -> str | None:
-        """Why this worker refuses the job, where it has said so before."""
+        """Why this worker refuses the job, if it has noted that before."""
         return self._record.refusal_of(self._worker) if self._job.diverted else None
 
-    def divert(self, error: FaceQueueError, *, unless_alone: bool = False) -> str | None:
-        """Notes that this worker cannot serve the job, and passes the message on. Returns the task's answer.
+    def divert(self, error: FaceQueueError) -> TaskAnswer:
+        """Notes that this worker cannot serve the job, and forwards the message. Returns the task's answer."""
+        return self._answer(self._note(error), error)
 
-        None, with `unless_alone`, where no other living worker may serve the job: nothing is changed then.
-        """
+    def divert_unless_alone(self, error: FaceQueueError) -> TaskAnswer | None:
+        """As `divert`; None, with nothing changed, where no other live worker may serve the job."""
         queue = f"{self._job.queue_prefix}embed"
         others = [worker.name for worker in living_workers(self._client, queue) if worker.name != self._worker]
-        # Another runtime stays another; a mount or weights may come.
-        again_s = 0.0 if isinstance(error, ContractError) else _AGAIN_LEASES * get_settings().lease_s
-        answer = self._record.divert(
-            self._job, self._batch.batch, self._holder, self._worker, str(error),
-            again_s=again_s, unless_alone=unless_alone, others=others,
-        )  # fmt: skip
-        if answer == "alone":
-            return None
-        if answer != "diverted":
-            return f"not wanted: {answer}"
+        noted = self._note(error, unless_alone=True, others=others)
+        return None if noted == "alone" else self._answer(noted, error)
+
+    def _note(self, error: FaceQueueError, *, unless_alone: bool = False, others: Sequence[str] = ()) -> str:
+        # The runtime of a worker never changes; a mount or weights may appear.
+        again_s = 0.0 if isinstance(error, ContractError) else _RETRY_LEASES * self._settings.lease_s
+        return self._record.divert(
+            self._job,
+            self._batch.batch,
+            self._holder,
+            self._worker,
+            str(error),
+            again_s=again_s,
+            unless_alone=unless_alone,
+            others=others,
+        )
+
+    def _answer(self, noted: str, error: FaceQueueError) -> TaskAnswer:
+        if noted != "diverted":
+            return not_wanted(noted)
         _log.warning(
             "%s does not serve job %s: %s", self._worker, self._job.name, error, extra={"action": "job_refused"}
         )
-        return self.pass_on(str(error))
+        return self.forward(str(error))
 
     def forget(self) -> None:
-        """Takes back what this worker has noted, since it can serve the job now."""
+        """Removes this worker's refusal: it can serve the job now."""
         if self._job.diverted:
             self._record.forget_refusal(self._worker)
 
-    def pass_on(self, reason: str) -> str:
+    def forward(self, reason: str) -> TaskAnswer:
         """Puts the message into the job's own queue. Returns the task's answer."""
         if not self._record.waits_for(self._batch.batch, self._batch.send):
-            return "not wanted: done, or sent again"
+            return not_wanted("done, or sent again")
         queue = own_queue(self._job.queue_prefix, self._job.uid)
         try:
-            send_batch(self._app, get_settings(), queue, self._batch)
+            send_batch(self._app, self._settings, queue, self._batch)
         except (redis.RedisError, BrokerError) as error:
-            # The record has the batch open: the reconciler sends it to that queue.
+            # The batch is still open in the record: the reconciler sends it to that queue.
             _log.warning("%s is sent later: %s", self._batch.describe(), error, extra={"action": "pass_on_failed"})
-        return f"refused: {reason}"
+        return TaskAnswer(kind=AnswerKind.REFUSED, reason=reason)

@@ -1,7 +1,7 @@
-"""Results by the digest of the file's bytes and the contract: a copy of a file, or a file of an earlier job, is not computed again.
+"""Caches results in Redis by contract and digest of the file's bytes: a copy of a file is computed once, across jobs.
 
-Kept in Redis for a while, up to a limit, and only for `ok` and `no_face`. It may fail at any moment: then everything is
-computed, and nobody waits.
+Only `ok` and `no_face` are cached, for a limited time and up to a limited size. If the cache fails, everything is
+computed.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ import numpy as np
 import redis
 
 from shared.config.logs import get_logger
-from shared.domain.contract import Contract
+from shared.domain.contract import Contract, Runtime
 from shared.domain.outcomes import Outcome
 from shared.store.jobs import PREFIX
 from shared.store.redis_client import Client
@@ -31,38 +31,36 @@ _SERVER_SHARE = 4  # where the server has a memory limit, at most this part of i
 
 
 class ImageCache:
-    """The results that are known under one contract."""
+    """This process's access to the cache. After an error it leaves the server alone for a while."""
 
-    def __init__(self, client: Client, contract: Contract, runtime: dict[str, str], ttl_s: int, max_mib: int) -> None:
-        label = json.dumps(contract.as_dict() | runtime, sort_keys=True).encode()
-        self._prefix = f"{PREFIX}cache:{hashlib.blake2b(label, digest_size=16).hexdigest()}:"
-        self._client, self._ttl_s, self._max_bytes = client, ttl_s, max_mib * 2**20
-        self._keep = client.register_script(_script())
+    def __init__(self, client: Client, runtime: Runtime, ttl_s: int, max_mib: int) -> None:
+        self._client, self._runtime, self._ttl_s, self._max_bytes = client, runtime, ttl_s, max_mib * 2**20
+        self._keep_script = client.register_script(_script())
         self._off_until = 0.0
 
-    def recall(self, digest: str) -> Result | None:
-        """The result of a file with this digest; None where it is not known, or the server does not say."""
+    def under(self, contract: Contract) -> "ContractCache":
+        """The results that this worker's runtime gives under a contract."""
+        label = json.dumps(contract.as_dict() | self._runtime.as_dict(), sort_keys=True).encode()
+        return ContractCache(self, f"{PREFIX}cache:{hashlib.blake2b(label, digest_size=16).hexdigest()}:")
+
+    def get(self, key: str) -> bytes | None:
+        """A packed result; None where it is not known, or the server does not answer."""
         if self._is_off():
             return None
         try:
-            packed = self._client.get(self._prefix + digest)
+            packed: bytes | None = self._client.get(key)
         except redis.RedisError as error:
             self._turn_off(error)
             return None
-        return None if packed is None else _unpack(packed)
+        return packed
 
-    def keep(self, results: Iterable[Result]) -> None:
-        """Keeps what was computed, as far as there is room."""
-        entries = {
-            self._prefix + result.record.digest: _pack(result)
-            for result in results
-            if result.record.outcome in _KEPT and not result.record.recalled
-        }
+    def put(self, entries: dict[str, bytes]) -> None:
+        """Keeps packed results by key, as far as there is room."""
         if self._is_off() or not entries:
             return
         keys = [f"{PREFIX}cache:index", f"{PREFIX}cache:bytes", *entries]
         try:
-            self._keep(keys=keys, args=[self._ttl_s, self._limit(), *entries.values()])
+            self._keep_script(keys=keys, args=[self._ttl_s, self._limit(), *entries.values()])
         except redis.RedisError as error:
             self._turn_off(error)
 
@@ -78,6 +76,28 @@ class ImageCache:
         _log.info("no image cache for %.0f s: %s", _PAUSE_S, error, extra={"action": "cache_off"})
 
 
+class ContractCache:
+    """The cached results of one contract."""
+
+    def __init__(self, cache: ImageCache, prefix: str) -> None:
+        self._cache, self._prefix = cache, prefix
+
+    def recall(self, digest: str) -> Result | None:
+        """The result of a file with this digest; None where it is not cached."""
+        packed = self._cache.get(self._prefix + digest)
+        return None if packed is None else _unpack(packed)
+
+    def keep(self, results: Iterable[Result]) -> None:
+        """Keeps what was computed, as far as there is room."""
+        self._cache.put(
+            {
+                self._prefix + result.record.digest: _pack(result)
+                for result in results
+                if result.record.outcome in _KEPT and not result.record.recalled
+            }
+        )
+
+
 @lru_cache(maxsize=1)
 def _script() -> str:
     return (Path(__file__).parent / "cache_keep.lua").read_text()
@@ -86,9 +106,13 @@ def _script() -> str:
 def _pack(result: Result) -> bytes:
     record = result.record
     values = {
-        "outcome": record.outcome, "error": record.error, "faces": record.faces, "width": record.width,
-        "height": record.height, "embeddings": np.ascontiguousarray(result.embeddings, EMBEDDING_DTYPE).tobytes(),
-    }  # fmt: skip
+        "outcome": record.outcome,
+        "error": record.error,
+        "faces": record.faces,
+        "width": record.width,
+        "height": record.height,
+        "embeddings": np.ascontiguousarray(result.embeddings, EMBEDDING_DTYPE).tobytes(),
+    }
     packed: bytes = msgpack.packb(values)
     return packed
 

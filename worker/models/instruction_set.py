@@ -1,6 +1,7 @@
 """Which vector instructions the networks run on: their width moves the last bits of an embedding.
 
-oneDNN, in OpenVINO and in torch, takes the best set that the processor has, up to ONEDNN_MAX_CPU_ISA, read when it is first used.
+oneDNN, in OpenVINO and in torch, uses the best set that the processor has, up to ONEDNN_MAX_CPU_ISA. It reads that
+variable when it is first used.
 """
 
 import os
@@ -28,7 +29,10 @@ _TORCH = {"sse41": "default", "avx": "default", "avx2": "avx2", "avx512_core": "
 
 
 def pin_instruction_set(settings: Settings) -> None:
-    """Sets what limits the networks' libraries in this process and its children, before any of them is loaded."""
+    """Limits the networks' libraries in this process and its children; call it before any of them is loaded.
+
+    The libraries have no other interface for it than these environment variables.
+    """
     if settings.cpu_isa != "auto":
         os.environ["ONEDNN_MAX_CPU_ISA"] = settings.cpu_isa.upper()
         os.environ["ATEN_CPU_CAPABILITY"] = _TORCH[settings.cpu_isa]
@@ -40,8 +44,8 @@ def check_instruction_set(settings: Settings) -> None:
     if wanted == "auto" or wanted == instruction_set(settings):
         return
     raise ContractError(
-        f"FACEQUEUE_CPU_ISA is {wanted}, and this processor has {instruction_set(settings)} at most. Give every worker the best "
-        "set that all of them have."
+        f"FACEQUEUE_CPU_ISA is {wanted}, and this processor has {instruction_set(settings)} at most. Give every worker "
+        "the best set that all of them have."
     )
 
 

@@ -1,7 +1,7 @@
 """MTCNN's three networks as plain lists of layers, from the weights in the facenet-pytorch wheel.
 
-Architecture: Zhang et al. 2016, "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional Networks", as
-facenet-pytorch builds it. Three changes make them cheaper without changing what they compute: the standardisation
+Architecture: Zhang et al. 2016, "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional Networks",
+as facenet-pytorch builds it. Three changes make them cheaper without changing what they compute: the standardization
 (x - 127.5) / 128 is folded into the first convolution (none of them pads), the heads are one layer, and instead of a
 softmax over two classes the difference of the two logits is returned (its sigmoid is the softmax's second value).
 """
@@ -95,11 +95,11 @@ def load_layers(name: Name) -> list[Layer]:
             layers.append(Dense(np.ascontiguousarray(weight), state[f"{kind}.bias"]))
     first = layers[0]
     assert isinstance(first, Conv)
-    layers[0] = _fold_standardisation(first)
+    layers[0] = _fold_standardization(first)
     return layers
 
 
-def _fold_standardisation(layer: Conv) -> Conv:
+def _fold_standardization(layer: Conv) -> Conv:
     weight = layer.weight / np.float32(PIXEL_SCALE)
     bias = layer.bias - np.float32(PIXEL_MEAN) * weight.sum(axis=(1, 2, 3), dtype=np.float64)
     return Conv(weight, bias.astype(np.float32))

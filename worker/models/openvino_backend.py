@@ -12,7 +12,6 @@ from shared.domain.arrays import Float32
 from shared.domain.contract import CROP_PX
 from worker.models.mtcnn_layers import NAMES, Conv, Dense, Layer, MaxPool, PReLU, load_layers
 
-VERSION = str(ov.__version__).split("-")[0]
 _LARGEST_BATCH = 128
 # A new batch size costs some milliseconds of compilation, a crop too many a fifth of one in R-net and 0.4 in O-net.
 _BATCH_MULTIPLES = {"rnet": 16, "onet": 4}
@@ -49,8 +48,13 @@ def _build(layers: list[Layer], side: int) -> ov.Model:
     return ov.Model([node], [pixels])
 
 
+def load_networks(folder: Path, threads: int, device: str) -> "OpenVinoNetworks":
+    """The networks from `folder`; the device is always the CPU."""
+    return OpenVinoNetworks(folder, threads)
+
+
 class OpenVinoNetworks:
-    """P-, R-, O-net and the embedder in this process. Build it after the fork: OpenVINO's threads do not survive one."""
+    """P-, R-, O-net and the embedder in this process. Create it after the fork: OpenVINO's threads die in a fork."""
 
     def __init__(self, folder: Path, threads: int) -> None:
         core = ov.Core()
@@ -60,8 +64,8 @@ class OpenVinoNetworks:
             # It pins threads from core 0 up: two processes of one thread each would share one core.
             "ENABLE_CPU_PINNING": False,
             "INFERENCE_PRECISION_HINT": "f32",
-            # By default it keeps what it compiled for up to 5,000 shapes, and every image is another shape. (Measured over
-            # 3,000 images: with 128 memory still grows by a tenth, with 16 to 32 it is level, at the same speed.)
+            # By default it keeps what it compiled for up to 5,000 shapes, and every image is another shape. (Measured
+            # over 3,000 images: with 128 memory still grows by a tenth, with 16 to 32 it is level, at the same speed.)
             "CPU_RUNTIME_CACHE_CAPACITY": 32,
             # No CACHE_DIR: OpenVINO loads a damaged file from it without a word, and it saves 0.3 s of 0.4 s a process.
         }

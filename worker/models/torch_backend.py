@@ -12,7 +12,6 @@ from shared.domain.arrays import Float32
 from shared.domain.contract import PIXEL_MEAN, PIXEL_SCALE
 from worker.models.mtcnn_layers import NAMES, Conv, Dense, Layer, MaxPool, PReLU, load_layers
 
-VERSION = str(torch.__version__).split("+")[0]
 # Eager torch's last bits move with the size of the batch, so every forward pass of the embedder has this many rows.
 _EMBED_ROWS = 16
 
@@ -68,6 +67,11 @@ def _fill(module: nn.Conv2d | nn.Linear, weight: Float32, bias: Float32) -> nn.M
     assert module.bias is not None
     module.bias.data = torch.from_numpy(bias.copy())
     return module
+
+
+def load_networks(folder: Path, threads: int, device: str) -> "TorchNetworks":
+    """The networks from `folder`, on the CPU or a GPU."""
+    return TorchNetworks(folder, threads, device)
 
 
 class TorchNetworks:

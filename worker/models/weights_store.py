@@ -1,13 +1,8 @@
 """The embedder's weights: found, checked against their SHA-256, converted once, kept in the cache folder."""
 
-import hashlib
-import http.client
 import json
-import re
 import shutil
 import tempfile
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,21 +11,16 @@ from filelock import FileLock
 from shared.config.logs import get_logger
 from shared.config.settings import Settings
 from shared.domain.errors import WeightsError
-from shared.results.files import sync_to_disk
+from shared.domain.weights_files import MANIFEST, downloaded_file, prepared_folder
+from worker.models.backend import import_backend
+from worker.models.digest import file_sha256
+from worker.models.download import download
 
 if TYPE_CHECKING:
     import torch
 
 VGGFACE2_URL = "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/20180402-114759-vggface2.pt"
-VGGFACE2_BYTES = 111_898_327
-_CONVERSION_VERSION = 1  # part of the cache's names: raise it when the files written change
 _log = get_logger("weights")
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def find_weights(name: str, sha256: str, settings: Settings) -> Path:
@@ -42,9 +32,9 @@ def find_weights(name: str, sha256: str, settings: Settings) -> Path:
     elif name == "casia-webface":
         from worker.models import frozen_graph
 
-        path = frozen_graph.graph_file()
+        path = frozen_graph.find_graph()
     elif name == "vggface2":
-        path = download(settings.weights_url or VGGFACE2_URL, settings.cache_dir / "vggface2.pt", sha256)
+        path = download(settings.weights_url or VGGFACE2_URL, downloaded_file(settings.cache_dir, name), sha256)
     else:
         raise WeightsError(
             f"The job wants the weights '{name}'. Give this worker their file in FACEQUEUE_WEIGHTS_PATH."
@@ -58,80 +48,9 @@ def find_weights(name: str, sha256: str, settings: Settings) -> Path:
     return path
 
 
-def download(url: str, target: Path, sha256: str) -> Path:
-    """Fetches a file, going on where an earlier attempt stopped; kept only if its SHA-256 is right."""
-    if _is_whole(target, sha256):
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_suffix(".part")
-    with FileLock(target.with_suffix(".lock")):
-        if _is_whole(target, sha256):
-            return target
-        try:
-            # Whole already, where the process was ended between its last byte and its new name.
-            if not part.is_file() or file_sha256(part) != sha256:
-                _fetch(url, part)
-        except (OSError, http.client.HTTPException) as error:
-            raise WeightsError(
-                f"Downloading {url} failed: {error}. Try again (it goes on where it stopped), or download the file "
-                "by other means and name it in FACEQUEUE_WEIGHTS_PATH."
-            ) from None
-        found = file_sha256(part)
-        if found != sha256:
-            part.unlink()
-            raise WeightsError(f"What {url} sent has the SHA-256 {found} instead of {sha256}; it was thrown away.")
-        sync_to_disk(part)
-        part.replace(target)
-    return target
-
-
-def _is_whole(target: Path, sha256: str) -> bool:
-    """Whether the file is there; one that the disk has damaged is fetched again, as the networks are made again."""
-    if not target.is_file():
-        return False
-    whole = file_sha256(target) == sha256
-    if not whole:
-        _log.warning("%s is damaged and is fetched again", target, extra={"action": "weights_damaged"})
-    return whole
-
-
-def _fetch(url: str, part: Path) -> None:
-    """The rest of a file into `part`, or all of it; ConnectionError where less came than was announced."""
-    have = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
-    try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            span = re.match(r"bytes (\d+)-\d+/(\d+)$", answer.headers.get("Content-Range", ""))
-            resumed = have > 0 and answer.status == 206 and (span is None or int(span[1]) == have)
-            length = answer.headers.get("Content-Length", "")
-            if resumed and span is not None:
-                whole = int(span[2])
-            else:
-                whole = (int(length) if length.isdecimal() else 0) + (have if resumed else 0)
-            with part.open("ab" if resumed else "wb") as file:
-                shutil.copyfileobj(answer, file)
-    except urllib.error.HTTPError as error:
-        if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or not have:
-            raise
-        # The file has no more bytes than `part`, which is not that file: nothing of it is worth keeping.
-        part.unlink()
-        _fetch(url, part)
-        return
-    # urllib ends quietly when the connection is cut.
-    came = part.stat().st_size
-    if came < whole:
-        raise ConnectionError(f"the connection was cut after {came:,} of {whole:,} bytes")
-
-
-def prepared_folder(name: str, sha256: str, backend: str, settings: Settings) -> Path:
-    """Where the networks ready for this backend are or will be kept."""
-    label = f"{name}-{sha256}-{backend.replace(' ', '-')}-{_CONVERSION_VERSION}"
-    return settings.cache_dir / "networks" / label
-
-
 def prepare(name: str, sha256: str, backend: str, settings: Settings) -> Path:
     """Makes the networks' files, unless they are there undamaged; safe against other processes that do the same."""
-    folder = prepared_folder(name, sha256, backend, settings)
+    folder = prepared_folder(settings.cache_dir, name, sha256, backend)
     if is_prepared(folder):
         return folder
     try:
@@ -150,7 +69,7 @@ def prepare(name: str, sha256: str, backend: str, settings: Settings) -> Path:
             try:
                 _export(find_weights(name, sha256, settings), name, backend, scratch)
                 manifest = {file.name: file_sha256(file) for file in sorted(scratch.iterdir())}
-                (scratch / "manifest.json").write_text(json.dumps(manifest, indent=1))
+                (scratch / MANIFEST).write_text(json.dumps(manifest, indent=1))
                 scratch.chmod(0o755)
                 scratch.rename(folder)
             finally:
@@ -176,7 +95,7 @@ def is_prepared(folder: Path) -> bool:
 
 def _find_damaged(folder: Path) -> Path | None:
     """The first file that is not the one that was written, or cannot be read."""
-    looked_at = folder / "manifest.json"
+    looked_at = folder / MANIFEST
     try:
         manifest = json.loads(looked_at.read_text(encoding="utf-8"))
         if not isinstance(manifest, dict) or not manifest:
@@ -191,19 +110,11 @@ def _find_damaged(folder: Path) -> Path | None:
 
 
 def _export(source: Path, name: str, backend: str, folder: Path) -> None:
-    embedder = load_embedder(source, name)
-    if backend.startswith("openvino"):
-        from worker.models.openvino_backend import export_networks
-
-        export_networks(embedder, folder)
-    else:
-        from worker.models.torch_backend import export_networks as export_torch
-
-        export_torch(embedder, folder)
+    import_backend(backend).export_networks(load_embedder(source, name), folder)
 
 
 def load_embedder(source: Path, name: str) -> "torch.nn.Module":
-    """InceptionResnetV1 with these weights, standardisation in front, in evaluation mode."""
+    """InceptionResnetV1 with these weights, standardization in front, in evaluation mode."""
     import torch
 
     from worker.models import frozen_graph

@@ -1,85 +1,95 @@
-"""What a worker's main process does beside the work: heartbeat, leases, resource samples, reconciling.
+"""The threads of a worker's main process: heartbeat and leases, subscriptions, resource samples, reconciler.
 
-One thread each, in the main process, so that a task which hangs in a library cannot stop them, and so that they stop for
-a batch whose child has died.
+They run in the main process, so that a task which hangs in a library cannot stop them, and so that the lease of a batch
+is no longer renewed when its child process has died.
 """
 
 import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, ClassVar, Self
 
 from celery import bootsteps
 from celery.signals import worker_shutdown
-from celery.worker import state
 
 from shared.config.logs import get_logger
-from shared.config.settings import Settings, get_settings
-from shared.domain.job_names import is_job_name
-from shared.messaging.messages import AGGREGATE_TASK, EMBED_TASK
-from shared.store.jobs import JobRecord
-from shared.store.redis_client import connect
+from shared.config.settings import Settings
+from shared.store.redis_client import Client
 from shared.store.worker_registry import Worker, announce, withdraw
-from worker.broker.subscriptions import LOOK_NOW, Subscriptions, describe
-from worker.execution.progress import work_in_hand
+from worker.broker.subscriptions import Subscriptions, describe
+from worker.execution.active_tasks import active_tasks
+from worker.execution.connections import Connections
+from worker.execution.progress import Progress
+from worker.models.loader import ModelLoader
+from worker.supervision.leases import end_leases, renew_leases
 from worker.supervision.reconciler import Reconciler
 from worker.supervision.resource_sampler import Sampler
 from worker.supervision.sample_log import SampleLog
 
-_log = get_logger("upkeep")
+_log = get_logger("background")
 _HURRY_S = 0.5
 _SEND_PAUSE_S = 0.2
 _LOOK_S = 1.0
 
 
-class Upkeep(bootsteps.StartStopStep):  # type: ignore[misc]
+@dataclass(frozen=True)
+class MainProcess:
+    """What the threads of a worker's main process share."""
+
+    settings: Settings
+    connections: Connections
+    models: ModelLoader
+    progress: Progress = field(default_factory=Progress)
+    look_at_queues: threading.Event = field(default_factory=threading.Event)
+    """Whoever sets it has the queues of diverted jobs looked up at once."""
+
+
+class BackgroundThreads(bootsteps.StartStopStep):  # type: ignore[misc]
     """Starts and ends the threads with the worker."""
 
     requires = frozenset({"celery.worker.components:Pool"})
+    main: ClassVar[MainProcess]
+
+    @classmethod
+    def of(cls, main: MainProcess) -> type[Self]:
+        """This step bound to a main process: Celery creates the instance and passes no arguments of ours."""
+        return type(cls.__name__, (cls,), {"main": main, "__module__": cls.__module__})
 
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
         self._stop = threading.Event()
+        self._client: Client = self.main.connections.patient
+        self._name = str(parent.hostname)
         self._sampler: Sampler | None = None
         self._reconciler: Reconciler | None = None
         self._subscriptions: Subscriptions | None = None
 
     def start(self, parent: Any) -> None:
         """Called when the worker's pool is up."""
-        settings = get_settings()
-        client = connect(settings)
-        name = str(parent.hostname)
+        settings, client = self.main.settings, self._client
         queues = list(parent.app.amqp.queues.consume_from)
-        sampler = _make_sampler(parent, name, queues, settings)
-        self._sampler = sampler
-        host, started_ms = socket.gethostname(), int(time.time() * 1000)
-
-        subscriptions: Subscriptions | None = None
+        sampler = self._sampler = self._make_sampler(parent, queues)
         if settings.embed_queue in queues:
-            subscriptions = self._subscriptions = Subscriptions(parent, client, settings.queue_prefix, name)
-
-        def keep_leases() -> None:
-            current = [f"{job}:{batch}" for job, batch in sorted(work_in_hand().values())]
-            refuses = dict(subscriptions.refused) if subscriptions else {}
-            me = Worker(name, queues, parent.concurrency, sampler.latest(), host, started_ms, current, refuses)
-            announce(client, me, settings.lease_s)
-            _renew_leases(client, settings.lease_s)
-
-        self._every(settings.lease_s / 5, keep_leases)
-        if subscriptions is not None:
-            self._every(_LOOK_S, subscriptions.step, wake=LOOK_NOW)
+            self._subscriptions = Subscriptions(
+                parent, client, settings.queue_prefix, self._name, self.main.look_at_queues
+            )
+        started_ms = int(time.time() * 1000)
+        self._every(settings.lease_s / 5, partial(self._announce_and_renew, parent, queues, sampler, started_ms))
+        if self._subscriptions is not None:
+            self._every(_LOOK_S, self._subscriptions.step, wake=self.main.look_at_queues)
         self._every(settings.sample_interval_s, sampler.sample)
-        self._every(_SEND_PAUSE_S, lambda: sampler.send(client))
+        self._every(_SEND_PAUSE_S, partial(sampler.send, client))
         if settings.aggregate_queue in queues:
-            self._reconciler = Reconciler(parent.app, client, settings, name)
+            self._reconciler = Reconciler(parent.app, client, settings, self._name)
             self._every(settings.lease_s / 5, self._reconciler.step)
-        self._client, self._name = client, name
         worker_shutdown.connect(self._end, weak=False)
 
     def stop(self, parent: Any) -> None:
-        """Called when the worker is to end after its batches. Those that take too long are handed back; `_end` follows."""
-        timer = threading.Timer(get_settings().stop_after_s, _give_back, [self._client])
+        """Called when the worker is to end after its batches. Long ones return to the queue; `_end` follows."""
+        timer = threading.Timer(self.main.settings.stop_after_s, end_leases, [self._client])
         timer.daemon = True
         timer.start()
 
@@ -87,69 +97,53 @@ class Upkeep(bootsteps.StartStopStep):  # type: ignore[misc]
         """Called when the worker is to end at once."""
         self._end()
 
-    def _end(self, **_: Any) -> None:
-        self._stop.set()
-        try:
-            _give_back(self._client)
-            if self._reconciler is not None:
-                self._reconciler.resign()
-            withdraw(self._client, self._name)
-        # The server may be gone already; leases and entry run out in seconds.
-        except Exception as error:
-            _log.info("could not take leave of the server: %s", error, extra={"action": "no_leave"})
-
     def info(self, parent: Any) -> dict[str, Any]:
         """Merged into `celery inspect stats`, and so into Flower's page of this worker."""
         refuses = describe(self._subscriptions.refused) if self._subscriptions else []
         return {"psutil": (self._sampler.latest() if self._sampler else {}) | ({"refuses": refuses} if refuses else {})}
 
-    def _every(self, interval_s: float, step: Callable[[], bool | None], wake: threading.Event | None = None) -> None:
-        """Calls `step` again and again; where it returns True, again very soon, and when `wake` is set, at once."""
+    def _announce_and_renew(self, parent: Any, queues: list[str], sampler: Sampler, started_ms: int) -> None:
+        lease_s = self.main.settings.lease_s
+        current = sorted(f"{task.job}:{task.batch}" for task in active_tasks() if task.pid is not None)
+        refuses = dict(self._subscriptions.refused) if self._subscriptions else {}
+        host = socket.gethostname()
+        me = Worker(self._name, queues, parent.concurrency, sampler.latest(), host, started_ms, current, refuses)
+        announce(self._client, me, lease_s)
+        renew_leases(self._client, lease_s)
+
+    def _make_sampler(self, parent: Any, queues: list[str]) -> Sampler:
+        settings = self.main.settings
+        serves = {}
+        if settings.embed_queue in queues:
+            serves = {"weights": str(settings.preload_weights), **self.main.models.runtime.as_dict()}
+        folder = settings.sample_log_dir
+        log = SampleLog(folder, self._name, settings.log_max_mib * 2**20) if folder is not None else None
+        children = lambda: parent.pool.info.get("processes", ())  # noqa: E731 - the pool replaces its processes
+        return Sampler(self._name, children, self.main.progress, log, serves)
+
+    def _end(self, **_: Any) -> None:
+        self._stop.set()
+        try:
+            end_leases(self._client)
+            if self._reconciler is not None:
+                self._reconciler.resign()
+            withdraw(self._client, self._name)
+        # The server may be gone already; leases and entry expire in seconds.
+        except Exception as error:
+            _log.info("could not sign off from the server: %s", error, extra={"action": "no_leave"})
+
+    def _every(self, interval_s: float, step: Callable[[], object], wake: threading.Event | None = None) -> None:
+        """Calls `step` every `interval_s` in a thread; sooner if it returns True, and at once when `wake` is set."""
 
         def loop() -> None:
             while not self._stop.is_set():
                 hurry = False
                 try:
                     hurry = bool(step())
-                # The server may be away for a while; the next round tries again.
+                # The server may be unreachable for a while; the next round tries again.
                 except Exception as error:
                     _log.warning("%s", error, extra={"action": "upkeep_failed"})
                 (wake or self._stop).wait(min(interval_s, _HURRY_S) if hurry else interval_s)
 
-        threading.Thread(target=loop, daemon=True, name=f"upkeep-{getattr(step, '__name__', 'step')}").start()
-
-
-def _make_sampler(parent: Any, name: str, queues: list[str], settings: Settings) -> Sampler:
-    from worker.models.loader import runtime
-
-    serves = {}
-    if settings.embed_queue in queues:
-        serves = {"weights": str(settings.preload_weights), **runtime(settings).as_dict()}
-    folder = settings.sample_log_dir
-    log = SampleLog(folder, name, settings.log_max_mib * 2**20) if folder is not None else None
-    return Sampler(name, lambda: parent.pool.info.get("processes", ()), log, serves)
-
-
-def _give_back(client: Any) -> None:
-    """Ends the leases of batches that this worker leaves unfinished, so that another has them at once.
-
-    The process at work on one notices before its next image, and stops.
-    """
-    for request in list(state.active_requests):
-        job, _, rest = request.id.partition(":")
-        batch = rest.partition(":")[0]
-        if request.name == EMBED_TASK and batch.isdecimal() and is_job_name(job):
-            JobRecord(client, job).give_back(int(batch), f"{request.hostname}/{request.worker_pid}")
-
-
-def _renew_leases(client: Any, lease_s: float) -> None:
-    for request in list(state.active_requests):
-        job, _, rest = request.id.partition(":")
-        batch = rest.partition(":")[0]
-        holder = f"{request.hostname}/{request.worker_pid}"
-        if not is_job_name(job):
-            continue
-        if request.name == EMBED_TASK and batch.isdecimal():  # somebody else's id must not cost the others their leases
-            JobRecord(client, job).renew(int(batch), holder, lease_s)
-        elif request.name == AGGREGATE_TASK:
-            JobRecord(client, job).renew_aggregation(holder, lease_s)
+        name = getattr(step, "__name__", None) or getattr(getattr(step, "func", None), "__name__", "step")
+        threading.Thread(target=loop, daemon=True, name=f"background-{name}").start()

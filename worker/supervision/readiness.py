@@ -1,7 +1,7 @@
-"""Which processes of this worker have their networks loaded.
+"""Counts the processes of this worker that have loaded their networks.
 
-Each notes its process id in memory that all share: one place a process of the pool, so nobody waits for anybody, also not
-for one that was killed. Where processes are not forked (macOS), nothing is shared and none counts as loaded.
+Each writes its process id into shared memory, at a place of its own, so no lock is needed that a killed process could
+hold. Where processes are not forked (macOS), nothing is shared and no process counts as loaded.
 """
 
 import mmap
@@ -15,12 +15,12 @@ _pids = memoryview(mmap.mmap(-1, 4 * _PLACES)).cast("i")
 
 
 def note_loaded() -> None:
-    """Says that this process has its networks."""
+    """Records that this process has loaded its networks."""
     place = getattr(current_process(), "index", None)
     if isinstance(place, int) and 0 <= place < _PLACES:
         _pids[place] = os.getpid()
 
 
 def count_loaded(pids: Collection[int]) -> int:
-    """How many of these processes have said so."""
+    """How many of these processes have loaded their networks."""
     return len(set(pids).intersection(_pids))

@@ -132,8 +132,8 @@ class Reconciler:
         if job.uid not in self._stalled:
             self._stalled.add(job.uid)
             _log.warning(
-                "job %s is stalled: no news for %.1f days. It goes on when workers come; `python -m producer cancel %s` "
-                "removes it.", job.name, (now_ms - job.updated_ms) / _DAY_MS, job.name, extra={"action": "job_stalled"},
+                "job %s is stalled: no news for %.1f days. It goes on when workers come, or can be cancelled",
+                job.name, (now_ms - job.updated_ms) / _DAY_MS, extra={"action": "job_stalled"},
             )  # fmt: skip
         return False
 
@@ -172,7 +172,7 @@ class Reconciler:
         if job.lost_aggregations >= _MOST_AGGREGATIONS:
             problem = (
                 f"The aggregator died {_MOST_AGGREGATIONS} times while it wrote the results of job '{job.name}'; is "
-                f"memory short? Its log says more. Then `python -m producer aggregate {job.name}`, or the same `run` again."
+                "memory short? Its log says more."
             )
             _log.error("%s", problem, extra={"action": "aggregation_given_up"})
             record.note_problem(job.uid, problem)

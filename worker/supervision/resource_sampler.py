@@ -1,9 +1,9 @@
 """CPU, memory and progress of a worker, sampled beside the work.
 
 At one sample a second, a worker with two children spends 0.2 to 0.4 % of a core on it (AMD EPYC, `python
-benchmarks/sampler.py IMAGES`: 1.6 ms to read and log, 0.3 ms to send). The processes come from the pool instead of a search
-through the machine's, and each is read from small files of /proc. Only for the memory that is a process's own (`uss_mib`)
-the kernel has to walk its pages, 3.5 ms for each: it is read at every 30th sample.
+benchmarks/sampler.py IMAGES`: 1.6 ms to read and log, 0.3 ms to send). The processes come from the pool instead of a
+search through the machine's, and each is read from small files of /proc. Only for the memory that is a process's own
+(`uss_mib`) the kernel has to walk its pages, 3.5 ms for each: it is read at every 30th sample.
 """
 
 import threading
@@ -17,7 +17,8 @@ import redis
 
 from shared.config.logs import get_logger
 from shared.store.redis_client import Client
-from worker.execution.progress import PROGRESS, work_in_hand
+from worker.execution.active_tasks import active_tasks
+from worker.execution.progress import Progress
 from worker.supervision.readiness import count_loaded
 from worker.supervision.sample_log import SampleLog
 from worker.supervision.sample_streams import SampleStreams
@@ -35,10 +36,15 @@ class Sampler:
     """
 
     def __init__(
-        self, worker: str, children: Callable[[], Collection[int]], log: SampleLog | None, serves: Mapping[str, str]
+        self,
+        worker: str,
+        children: Callable[[], Collection[int]],
+        progress: Progress,
+        log: SampleLog | None,
+        serves: Mapping[str, str],
     ) -> None:
         """`children` gives the pool's process ids; `serves` is what this worker can serve, for those who look at it."""
-        self._children, self._log, self._serves = children, log, serves
+        self._children, self._progress, self._log, self._serves = children, progress, log, serves
         self._main = psutil.Process()
         self._known = {self._main.pid: self._main}
         self._samples = 0
@@ -60,8 +66,8 @@ class Sampler:
             "cpu_percent": round(sum(float(row["cpu_percent"]) for row in rows), 1),
             "rss_mib": round(sum(float(row["rss_mib"]) for row in rows), 1),
             "processes": len(rows),
-            "images_done": PROGRESS.total,
-            "images_per_s": round(PROGRESS.images_per_s(), 2),
+            "images_done": self._progress.total,
+            "images_per_s": round(self._progress.images_per_s(), 2),
             "models_loaded": count_loaded(children),
             **self._serves,
         }
@@ -88,7 +94,7 @@ class Sampler:
         stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
         machine = f"{psutil.cpu_percent():.1f}", f"{psutil.virtual_memory().percent:.1f}"
         pids = [self._main.pid, *(pid for pid in children if pid != self._main.pid)]
-        work = work_in_hand()
+        work = {task.pid: (task.job, task.batch) for task in active_tasks() if task.pid is not None}
         with_uss = self._samples % _USS_EVERY == 0
         self._samples += 1
         known, rows = {}, []
@@ -101,7 +107,7 @@ class Sampler:
             except psutil.Error:  # it has ended meanwhile
                 continue
         self._known = known
-        PROGRESS.keep_only(known)
+        self._progress.keep_only(known)
         return rows
 
     def _figures(self, process: psutil.Process, work: Mapping[int, tuple[str, str]], with_uss: bool) -> dict[str, str]:
@@ -118,7 +124,7 @@ class Sampler:
                 "threads": str(process.num_threads()),
                 "read_mib": f"{disk.read_bytes / MIB:.1f}" if disk else "",
                 "written_mib": f"{disk.write_bytes / MIB:.1f}" if disk else "",
-                "images_done": str(PROGRESS.total if is_main else PROGRESS.of_process(process.pid)),
+                "images_done": str(self._progress.total if is_main else self._progress.of_process(process.pid)),
                 "job": job,
                 "batch": batch,
             }

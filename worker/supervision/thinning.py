@@ -29,8 +29,11 @@ class _Process:
             self.work = {name: row[name] for name in _WORK}
 
     def as_row(self, time: str, moments: int) -> Row:
-        # A process that was not there all the time used nothing then, so that the sum over processes stays right.
-        means = {"cpu_percent": self.sums["cpu_percent"] / moments, "machine_cpu_percent": self.sums["machine_cpu_percent"] / self.samples}  # fmt: skip
+        # A process counts as idle while it did not exist, so that the sum over processes is right.
+        means = {
+            "cpu_percent": self.sums["cpu_percent"] / moments,
+            "machine_cpu_percent": self.sums["machine_cpu_percent"] / self.samples,
+        }
         return (
             self.last | self.peaks | self.work | {"time": time} | {name: f"{mean:.1f}" for name, mean in means.items()}
         )
@@ -46,10 +49,11 @@ class Window:
         self._processes: dict[str, _Process] = {}
 
     def add(self, rows: Sequence[Row], at_s: float) -> list[Row]:
-        """Takes a sample, one row a process, of the moment `at_s`; returns the rows of the window that this one ends, or none.
+        """Adds the sample of the moment `at_s`, one row per process. Returns the rows of the window that it ends, if
+        any.
 
-        A row has the time of the window's last sample, the mean of the CPU, the peak of memory and threads, the last job and
-        batch in work, and of counters the last value.
+        A row has the time of the window's last sample, the mean CPU, the peak of memory and threads, the last active
+        job and batch, and the last value of each counter.
         """
         number = int(at_s // self._seconds)
         ended = [] if number == self._number else self._end()

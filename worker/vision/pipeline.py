@@ -13,7 +13,7 @@ from shared.domain.arrays import Float32
 from shared.domain.contract import MIN_FACE_PX, Contract
 from shared.domain.errors import OutsideDataRoot
 from shared.domain.outcomes import Outcome
-from shared.domain.paths import resolve_inside
+from shared.domain.paths import RootPath, resolve_inside
 from worker.batch_result import DIMENSIONS, ImageRecord
 from worker.vision.decode import ImageTrouble, Limits, decode, read_bytes
 from worker.vision.face_selection import choose_faces, crop_face
@@ -44,8 +44,8 @@ class Result:
 
 
 def process_images(
-    root: Path, paths: Iterable[str], networks: Networks, contract: Contract, limits: Limits,
-    *, read: Callable[[str], bytes] | None = None, recall: Callable[[str], Result | None] = lambda digest: None, step: Callable[[], None] = lambda: None,
+    root: Path, paths: Iterable[RootPath], networks: Networks, contract: Contract, limits: Limits,
+    *, read: Callable[[RootPath], bytes] | None = None, recall: Callable[[str], Result | None] = lambda digest: None, step: Callable[[], None] = lambda: None,
 ) -> list[Result]:  # fmt: skip
     """One result an image, in the same order.
 

@@ -1,10 +1,18 @@
 -- Stores a batch's block and marks the batch done, once. Returns 'stored', 'last' (of a sealed job), or why not.
+-- A repeated call with the same bytes is a commit whose answer was lost: it changes nothing and is answered as the first was.
 -- KEYS: job, open, leases, holders, batches, attempts, block, stored, losses, the batch's images, their sizes, totals over all jobs
 -- ARGV: uid, batch, block, how many of the following are the job's, counter, amount, ...; then those of the totals
 local job = redis.call('HMGET', KEYS[1], 'uid', 'state')
 if job[1] ~= ARGV[1] then return 'unknown' end
 if job[2] == 'cancelled' then return 'cancelled' end
-if not redis.call('ZSCORE', KEYS[2], ARGV[2]) then return 'done' end
+local function stored_or_last()
+  if job[2] == 'sealed' and redis.call('ZCARD', KEYS[2]) == 0 then return 'last' end
+  return 'stored'
+end
+if not redis.call('ZSCORE', KEYS[2], ARGV[2]) then
+  if redis.call('GET', KEYS[7]) ~= ARGV[3] then return 'done' end
+  return stored_or_last()
+end
 -- First of all writes: a full server refuses it and so the whole commit, never a half.
 redis.call('SET', KEYS[7], ARGV[3])
 redis.call('ZADD', KEYS[8], ARGV[2], ARGV[2])
@@ -29,5 +37,4 @@ for k = totals, #ARGV, 2 do redis.pcall('HINCRBY', KEYS[#KEYS], ARGV[k], ARGV[k 
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 redis.call('HSET', KEYS[1], 'updated_ms', now, 'committed_ms', now)
-if job[2] == 'sealed' and redis.call('ZCARD', KEYS[2]) == 0 then return 'last' end
-return 'stored'
+return stored_or_last()

@@ -1,21 +1,10 @@
--- Counts some jobs. Returns {batches in the hands of workers, {queue prefix of unfinished ones, ...}, state, jobs, state, jobs, ...}
--- KEYS: job, leases, job, leases, ...
-local t = redis.call('TIME')
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local in_flight, of_state, seen, prefixes = 0, {}, {}, {}
-for k = 1, #KEYS, 2 do
-  local job = redis.call('HMGET', KEYS[k], 'state', 'queue_prefix')
-  local state, prefix = job[1], job[2] or ''
-  if state then of_state[state] = (of_state[state] or 0) + 1 end
-  if state == 'enqueuing' or state == 'sealed' then
-    if not seen[prefix] then prefixes[#prefixes + 1] = prefix end
-    seen[prefix] = true
-    in_flight = in_flight + redis.call('ZCOUNT', KEYS[k + 1], '(' .. now, '+inf')
-  end
-end
-local found = {in_flight, prefixes}
-for state, jobs in pairs(of_state) do
-  found[#found + 1] = state
-  found[#found + 1] = jobs
+-- Counts some jobs by state. Returns {enqueuing ones, sealed ones, place of one that has been begun, ...}; places from 0 on.
+-- KEYS: job, ...
+local found = {0, 0}
+for k = 1, #KEYS do
+  local job = redis.call('HMGET', KEYS[k], 'state', 'started_ms')
+  if job[1] == 'enqueuing' then found[1] = found[1] + 1 end
+  if job[1] == 'sealed' then found[2] = found[2] + 1 end
+  if job[2] then found[#found + 1] = k - 1 end
 end
 return found

@@ -25,7 +25,7 @@ def _refused(fresh: FreshJob, batch: int = 0, *, uid: str = "", producer: str = 
 
 
 def _create(fresh: FreshJob) -> tuple[str, bool]:
-    options = Options(folder="", batch_size=2, distances="auto")
+    options = Options(folder=".", batch_size=2, distances="auto")
     job, new = fresh.record.create(origin="p", source="s", contract=CONTRACT, options=options, queue_prefix="")
     return job.uid, new
 

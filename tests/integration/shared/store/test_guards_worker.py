@@ -3,10 +3,12 @@
 import pytest
 
 from shared.domain.contract import Runtime
-from shared.store.jobs import DEATHS_ALONE, Lease
-from shared.store.registry import count_jobs
+from shared.store.jobs import DEATHS_ALONE, PREFIX, UNFINISHED, Lease
+from shared.store.queue_inspection import waiting_tasks
+from shared.store.registry import Census, count_jobs
+from shared.store.scripts import run_script
 from tests.integration.conftest import LONG_S, FreshJob
-from tests.support.jobs import RUNTIME
+from tests.support.jobs import RUNTIME, make_job
 
 OTHER = "0" * 32
 """A uid that no job has."""
@@ -106,6 +108,23 @@ def test_a_batch_is_committed_once(fresh: FreshJob) -> None:
     assert fresh.commit() == "stored"
     assert _commit_refused(fresh) == "done"
     assert (fresh.load().images_done, fresh.load().faces, fresh.record.blocks([0])) == (1, 1, [b"block"])
+
+
+def test_a_repeated_commit_changes_nothing_and_is_answered_like_the_first(fresh: FreshJob) -> None:
+    """Its answer was lost on the way: the same bytes again, before and after the job is sealed."""
+    fresh.take(0, fresh.add(0))
+    assert fresh.commit() == "stored"
+    before = fresh.snapshot()
+    assert fresh.commit() == "stored"
+    assert fresh.snapshot() == before
+    fresh.take(1, fresh.add(1))
+    fresh.seal()
+    assert fresh.commit(0) == "stored"  # another batch is open
+    assert fresh.commit(1) == "last"
+    before = fresh.snapshot()
+    assert fresh.commit(1) == "last"
+    assert fresh.commit(1, b"another's block") == "done"
+    assert fresh.snapshot() == before
 
 
 def test_only_the_last_batch_of_a_sealed_job_is_the_last(fresh: FreshJob) -> None:
@@ -266,6 +285,55 @@ def test_only_what_nobody_holds_is_unleased(fresh: FreshJob) -> None:
     fresh.run_out(2)
     assert fresh.record.find_unleased() == {0: "1", 2: "3"}
     assert count_jobs(fresh.client).in_flight == 1
+
+
+# waiting
+
+
+def test_what_is_no_task_id_is_passed_over(fresh: FreshJob) -> None:
+    """Strangers' messages too are in a queue: numbers, long texts, what no terminal should see."""
+    longest, key = "a" * 255, "embed"
+    ids = ['"j:0:1"', f'"{longest}"', f'"{longest}a"', '"a b"', '"a\x07"', '"\xe9"', "5", '""']
+    fresh.client.lpush(key, *(f'{{"id": {one}}}' for one in ids), "no JSON", '{"id": 5, "headers": {"id":"k:0:1"}}')
+    assert waiting_tasks(fresh.client, key) == {"j:0:1", longest, "k:0:1"}
+
+
+@pytest.mark.parametrize(("most", "most_bytes", "goes_on_at"), [(64, 9999, 64), (65, 9999, 128), (999, 640, 64)])
+def test_a_stretch_of_a_queue_ends_in_time(fresh: FreshJob, most: int, most_bytes: int, goes_on_at: int) -> None:
+    """After so many messages, or so many bytes, in steps of 64 messages."""
+    fresh.client.lpush("embed", *["x" * 10] * 200)
+    assert run_script(fresh.client, "waiting", ["embed"], [0, most, most_bytes]) == [goes_on_at]
+    assert run_script(fresh.client, "waiting", ["embed"], [200, most, most_bytes]) == [-1]
+
+
+# count_jobs, count_leases
+
+
+def test_jobs_are_counted_by_state(fresh: FreshJob) -> None:
+    """Batches are in flight while their leases last, over all jobs; a job that nobody has begun has none."""
+    fresh.client.config_resetstat()
+    assert count_jobs(fresh.client) == Census({"enqueuing": 1, "sealed": 0, "finished": 0}, 0, [""])
+    assert "cmdstat_zcount" not in fresh.client.info("commandstats")
+    fresh.add()
+    fresh.take()
+    for name in ("k", "m"):
+        begun, job = make_job(fresh.stage, name)
+        producer = begun.attach_producer(job.uid)
+        for batch in range(2):
+            send = begun.add_batch(job.uid, producer, batch, [f"{batch}.jpg"])
+            if name == "m":
+                assert isinstance(begun.take(job.uid, batch, send, "w", LONG_S), Lease)
+        begun.seal(job.uid, producer)
+    assert count_jobs(fresh.client) == Census({"enqueuing": 1, "sealed": 2, "finished": 0}, 3, [""])
+    fresh.run_out()
+    assert count_jobs(fresh.client).in_flight == 2
+
+
+def test_jobs_that_are_not_unfinished_count_as_finished(fresh: FreshJob) -> None:
+    """Also one whose blocks are still being removed, which the index names; one that is gone counts as nothing there."""
+    fresh.client.hset(f"{PREFIX}job:{fresh.record.name}", "state", "finished")
+    fresh.client.zadd(UNFINISHED, {"other-:gone": 0})
+    assert count_jobs(fresh.client) == Census({"enqueuing": 0, "sealed": 0, "finished": 1}, 0, ["", "other-"])
 
 
 def _resend_refused(fresh: FreshJob, *, uid: str = "", send: str = "1") -> None:

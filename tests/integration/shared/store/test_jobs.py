@@ -5,7 +5,7 @@ import pytest
 from producer.submission.jobs import cancel_job
 from shared.config.settings import Settings
 from shared.domain.errors import NotFinished, WrongUsage
-from shared.store.jobs import PREFIX, REGISTRY, Job, JobRecord, Lease, list_jobs
+from shared.store.jobs import PREFIX, RECORD_VERSION, REGISTRY, Job, JobRecord, Lease, list_jobs
 from tests.support.jobs import RUNTIME, make_job
 from tests.support.stage import Stage
 from worker.supervision.reconciler import Reconciler
@@ -61,10 +61,12 @@ def test_a_record_of_another_version_hinders_nobody(stage: Stage) -> None:
     stage.client.zadd(REGISTRY, {"other": 1})
     said: list[str] = []
     assert [job.name for job in list_jobs(stage.client, said.append)] == ["mine"]
-    assert said == ["Job 'other' was made by another version of facequeue; finish or cancel it with that one."]
+    assert said == [
+        "The record of job 'other' cannot be read: another version of facequeue made it, which can finish it."
+    ]
     with pytest.raises(WrongUsage):
         JobRecord(stage.client, "other").load()
-    stage.client.hset(f"{PREFIX}job:other", mapping={"version": "1", "contract": "{"})
+    stage.client.hset(f"{PREFIX}job:other", mapping={"version": RECORD_VERSION, "contract": "{"})
     with pytest.raises(WrongUsage, match="cannot be read"):
         JobRecord(stage.client, "other").load()
     cancel_job(stage.client, "other", stage.settings, mark_s=0)

@@ -7,6 +7,7 @@ import pytest
 
 from producer.monitoring import doctor
 from shared.config.settings import Settings
+from shared.domain import weights_files
 from shared.domain.contract import KNOWN_WEIGHTS
 
 
@@ -19,6 +20,7 @@ def _without(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
         return None if name in packages else ModuleSpec(name, None)
 
     monkeypatch.setattr(doctor, "find_spec", find)
+    monkeypatch.setattr(weights_files, "find_spec", find)
 
 
 def test_installed_weights_are_converted_by_the_first_worker(tmp_path: Path) -> None:
@@ -41,7 +43,7 @@ def test_converted_weights_need_no_packages_for_converting(tmp_path: Path, monke
     (networks / "casia-webface-0123-openvino-1-1").mkdir(parents=True)
     (networks / "casia-webface-0123-openvino-1-1" / "manifest.json").write_text("{}")
     finding = doctor._weights(_settings(tmp_path))
-    assert (finding.good, "torch must be installed" in finding.what) == (False, True)
+    assert (finding.good, "install facenet_pytorch and torch (extra" in finding.what) == (False, True)
     ours = networks / f"casia-webface-{KNOWN_WEIGHTS['casia-webface']}-openvino-1-1"
     ours.mkdir()
     (ours / "manifest.json").write_text("{}")

@@ -7,13 +7,13 @@ import pytest
 
 from shared.domain.errors import WrongUsage
 from shared.domain.options import Options
-from shared.store.jobs import Job
+from shared.store.jobs import RECORD_VERSION, Job
 from tests.support.jobs import CONTRACT
 
 GOOD = Options(folder="a/b\udcff", batch_size=16, distances="auto", inline=True)
 RECORD = {
-    "version": "1", "uid": "0" * 32, "state": "sealed", "origin": "o", "source": "s", "queue_prefix": "", "batches": "1",
-    "images": "1", "cursor": '""', "created_ms": "1", "updated_ms": "1", "contract": json.dumps(CONTRACT.as_dict()),
+    "version": RECORD_VERSION, "uid": "0" * 32, "state": "sealed", "origin": "o", "source": "s", "queue_prefix": "", "batches": "1",
+    "images": "1", "cursor": "null", "created_ms": "1", "updated_ms": "1", "contract": json.dumps(CONTRACT.as_dict()),
     "options": json.dumps(vars(GOOD)),
 }  # fmt: skip
 

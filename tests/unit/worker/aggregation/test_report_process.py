@@ -38,6 +38,6 @@ def test_what_cannot_be_tidied_up_costs_no_job(tmp_path: Path) -> None:
     """The results are whole before the report is made: a leftover that cannot be removed is no reason to call them failed."""
     results = make_results(tmp_path / "j", ["a.jpg"], people(1, 1))
     (results / ".report.html.left").mkdir()
-    job = SimpleNamespace(name="j", options=SimpleNamespace(folder="", inline=True))
+    job = SimpleNamespace(name="j", options=SimpleNamespace(folder=".", inline=True))
     write_report(job, results, tmp_path)  # type: ignore[arg-type]
     assert (results / "report.html").is_file()

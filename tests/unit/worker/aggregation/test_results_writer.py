@@ -28,7 +28,7 @@ CONTRACT = Contract(
 def _job(faces: int, distances: str = "full") -> Job:
     return Job(
         name="j", uid="u" * 32, state="sealed", origin="o", source="images", contract=CONTRACT, runtime={}, retries=0, queue_prefix="",
-        options=Options(folder="", batch_size=16, distances=distances), batches=1, images=faces, cursor="",
+        options=Options(folder=".", batch_size=16, distances=distances), batches=1, images=faces, cursor=None,
         images_done=faces, faces=faces, outcomes={"ok": faces}, created_ms=0, started_ms=0, updated_ms=1000,
         committed_ms=1000, ended_ms=None, refusal=None, problem=None,
     )  # fmt: skip
@@ -95,7 +95,7 @@ def test_another_jobs_results_are_never_replaced(tmp_path: Path, changes: dict[s
         raise AssertionError("the blocks are read")
         yield b""
 
-    with pytest.raises(ResultsError, match=message + ".*python -m producer aggregate j"):
+    with pytest.raises(ResultsError, match=message + ".*nothing of job 'j' is lost"):
         results.write_results(
             _job(4), no_work(), {}, tmp_path, resources=dict, threads=1, distances_max_bytes=2**30,
             may_publish=lambda: True,

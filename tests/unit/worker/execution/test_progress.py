@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from worker.execution.progress import Progress, images_stored
+from worker.execution.progress import Progress
 from worker.supervision import readiness as loaded
 from worker.supervision.readiness import count_loaded, note_loaded
 
@@ -40,24 +40,6 @@ def test_the_speed_is_that_of_the_last_minute() -> None:
     assert progress.images_per_s() == 1.0
     clock.now_s += 61
     assert progress.images_per_s() == 0.0
-
-
-@pytest.mark.parametrize(
-    ("answer", "images"),
-    [
-        ("'stored: 3 faces, 2 ok'", 2), ("'last: 0 faces, 2 no_face'", 2), ("stored: as it is", 2),
-        ("'done: 3 faces, 2 ok'", 0), ("'not wanted: cancelled'", 0), ("'unknown: 0 faces'", 0), (None, 0), (3, 0),
-    ],
-)  # fmt: skip
-def test_only_committed_batches_count(answer: object, images: int) -> None:
-    """A block that was done before, or that nobody wants, is nobody's progress."""
-    assert images_stored(answer, {"images": ["a.jpg", "b.jpg"]}) == images
-
-
-@pytest.mark.parametrize("message", [None, "text", {}, {"images": 5}])
-def test_a_message_of_any_shape_is_no_trouble(message: object) -> None:
-    """The main process must live on."""
-    assert images_stored("'stored: 1 faces'", message) == 0
 
 
 def test_processes_say_that_they_have_loaded(monkeypatch: pytest.MonkeyPatch) -> None:

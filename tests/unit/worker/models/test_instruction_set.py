@@ -19,8 +19,8 @@ SKYLAKE = ZEN3 | frozenset(["avx512f", "avx512bw", "avx512dq", "avx512vl"])
 ICE_LAKE = SKYLAKE | {"avx512_vnni"}
 NETWORKS = (
     "import sys, hashlib, numpy as np; from pathlib import Path; from shared.config.settings import Settings;"
-    "from shared.domain.contract import KNOWN_WEIGHTS; from worker.models import loader as models;"
-    "n = models.load_networks('casia-webface', KNOWN_WEIGHTS['casia-webface'], Settings(_env_file=None), 1);"
+    "from shared.domain.contract import KNOWN_WEIGHTS; from worker.models.loader import load_networks;"
+    "n = load_networks('casia-webface', KNOWN_WEIGHTS['casia-webface'], Settings(_env_file=None), 1);"
     "x = np.random.default_rng(0).integers(0, 256, (2, 3, 160, 160)).astype(np.float32);"
     "print(hashlib.sha256(n.embed(x).tobytes()).hexdigest())"
 )

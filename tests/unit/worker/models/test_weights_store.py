@@ -1,16 +1,12 @@
 """The converted weights against an independent run of their graph, and what protects them."""
 
 import hashlib
-import http.server
 import json
 import os
 import re
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -22,9 +18,10 @@ from PIL import Image
 from shared.config.settings import Settings
 from shared.domain.contract import KNOWN_WEIGHTS
 from shared.domain.errors import ContractError, WeightsError
-from worker.models import loader as models
+from worker.models import backend, loader, preparation
+from worker.models import runtime as runtimes
 from worker.models import weights_store as weights
-from worker.models.frozen_graph import graph_file
+from worker.models.frozen_graph import find_graph
 from worker.models.torch_backend import new_resnet
 from worker.vision.face_selection import crop_face
 from worker.vision.mtcnn_cascade import detect_faces
@@ -48,7 +45,7 @@ def crops(sample: Path, networks: Networks) -> np.ndarray:
 def test_embeddings_equal_opencvs_run_of_the_graph(crops: np.ndarray, networks: Networks) -> None:
     """To 1e-5, on real faces."""
     # OpenCV 5's classic engine takes this graph, its new one does not; and it takes one crop at a time.
-    graph = cv2.dnn.readNetFromTensorflow(str(graph_file()), engine=cv2.dnn.ENGINE_CLASSIC)
+    graph = cv2.dnn.readNetFromTensorflow(str(find_graph()), engine=cv2.dnn.ENGINE_CLASSIC)
     rows = []
     for crop in (crops - 127.5) / 128:
         graph.setInput(crop[None])
@@ -64,7 +61,7 @@ def test_torch_gives_the_same_embeddings_and_the_same_bits_in_any_batch(
     """The other backend agrees, and its rows do not depend on their neighbours."""
     from worker.models.torch_backend import TorchNetworks, export_networks
 
-    export_networks(weights.load_embedder(graph_file(), NAME), tmp_path)
+    export_networks(weights.load_embedder(find_graph(), NAME), tmp_path)
     by_torch = TorchNetworks(tmp_path, 1, "cpu")
     together = by_torch.embed(crops)
     assert np.abs(together - networks.embed(crops)).max() < 1e-5
@@ -165,26 +162,29 @@ def test_a_worker_has_damaged_networks_made_again(
 ) -> None:
     """Before it loads them; whole ones are left as they are."""
     settings = Settings(_env_file=None, cache_dir=tmp_path)
-    folder = weights.prepare(NAME, SHA256, models.choose_backend(settings), settings)
-    assert models.are_prepared(NAME, SHA256, settings)
+    chosen = backend.choose_backend(settings)
+    folder = weights.prepare(NAME, SHA256, chosen, settings)
+    monkeypatch.setattr(
+        loader, "prepare_in_subprocess", lambda name, sha256, settings: weights.prepare(name, sha256, chosen, settings)
+    )
+    loader.ModelLoader(settings).prepare(processes=1)
+    assert len(conversions) == 1
     (folder / "net.bin").write_bytes(b"")
-    assert not models.are_prepared(NAME, SHA256, settings)
-
-    def prepare(name: str, sha256: str) -> None:
-        weights.prepare(name, sha256, models.choose_backend(settings), settings)
-        raise InterruptedError  # what is made here is no network that could be loaded
-
-    monkeypatch.setattr(models, "prepare_in_subprocess", prepare)
-    with pytest.raises(InterruptedError):
-        models.load_networks(NAME, SHA256, settings, 1)
-    assert models.are_prepared(NAME, SHA256, settings)
+    loader.ModelLoader(settings).prepare(processes=1)
+    assert len(conversions) == 2
+    weights.check_prepared(folder)
+    (folder / "net.bin").write_bytes(b"")
+    with pytest.raises(RuntimeError):  # what is made here is no network that could be loaded
+        loader.load_networks(NAME, SHA256, settings, 1)
+    assert len(conversions) == 3
+    weights.check_prepared(folder)
 
 
 @pytest.mark.parametrize("name", ["--help", "../outside", "a/b"])
 def test_a_name_is_never_an_option_nor_a_path(name: str) -> None:
     """`--help` would end well and make nothing."""
     with pytest.raises(WeightsError, match="cannot name weights"):
-        models.prepare_in_subprocess(name, SHA256)
+        preparation.prepare_in_subprocess(name, SHA256, Settings(_env_file=None))
 
 
 @pytest.mark.parametrize(
@@ -205,20 +205,30 @@ def test_how_a_conversion_failed_is_said(
     python.write_text(f"#!/bin/sh\n{script}\n")
     python.chmod(0o755)
     monkeypatch.setattr("sys.executable", str(python))
-    monkeypatch.setattr(models, "_PREPARE_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(preparation, "_TIMEOUT_S", 1.0)
     with pytest.raises(WeightsError, match=said) as failed:
-        models.prepare_in_subprocess("own-mine", SHA256)
+        preparation.prepare_in_subprocess("own-mine", SHA256, Settings(_env_file=None))
     assert "\n" not in str(failed.value)
 
 
 def test_networks_are_loaded_once_a_process() -> None:
-    """The same arguments give the same networks; `worker.models.loader.loads` counts the loading."""
-    settings = Settings(_env_file=None)
-    before = models.loads
-    first = models.load_networks(NAME, SHA256, settings, 3)  # a number of threads that no other test asks for
-    assert models.loads == before + 1
-    assert models.load_networks(NAME, SHA256, settings, 3) is first
-    assert models.loads == before + 1
+    """The same weights give the same networks, however many batches ask for them."""
+    models = loader.ModelLoader(Settings(_env_file=None))
+    first = models.load(NAME, SHA256)
+    assert models.load(NAME, SHA256) is first
+    models.preload()
+    assert models.load.cache_info().misses == 1
+
+
+def test_the_device_of_the_command_line_reaches_the_conversion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks are converted for the backend that `--device` asks for, though the environment names no device."""
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho "$@" >&2\nexit 1\n')
+    python.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(python))
+    monkeypatch.delenv("FACEQUEUE_DEVICE", raising=False)
+    with pytest.raises(WeightsError, match="--device cuda:1 fetch-weights"):
+        preparation.prepare_in_subprocess(NAME, SHA256, Settings(_env_file=None, device="cuda:1"))
 
 
 def test_embeddings_depend_on_no_file_that_is_not_checked(networks: Networks) -> None:
@@ -251,15 +261,14 @@ def test_gpus_are_counted_from_0(device: str, found: str, tmp_path: Path, monkey
     (tmp_path / "torch.py").write_text(FAKE_TORCH)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     settings = Settings(_env_file=None, backend="torch", device=device)
-    models.runtime.cache_clear()
-    runtime = models.runtime(settings)
+    runtime = runtimes.find_runtime(settings)
     assert runtime.device == "cuda"
     assert runtime.instruction_set == ({"cuda": "sm_80", "cuda:1": "sm_90"}.get(device, ""))
     if not found:
-        models.check_device(settings)
+        runtimes.check_device(settings)
         return
     with pytest.raises(ContractError, match=found):
-        models.check_device(settings)
+        runtimes.check_device(settings)
 
 
 def test_openvino_and_a_gpu_end_the_worker_in_a_line() -> None:
@@ -270,102 +279,3 @@ def test_openvino_and_a_gpu_end_the_worker_in_a_line() -> None:
     )  # fmt: skip
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "FACEQUEUE_BACKEND=torch for a GPU" in done.stderr
-
-
-@contextmanager
-def _web_server(body: bytes, cut_after: int | None = None) -> Iterator[tuple[str, list[str | None]]]:
-    """Serves `body`, ranges too, at most `cut_after` bytes of it at a time; records the Range headers."""
-    ranges: list[str | None] = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            wanted = self.headers.get("Range")
-            ranges.append(wanted)
-            start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
-            if start >= len(body):
-                self.send_error(416)
-                return
-            self.send_response(206 if wanted else 200)
-            if wanted:
-                self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
-            self.send_header("Content-Length", str(len(body) - start))
-            self.end_headers()
-            self.wfile.write(body[start:][:cut_after])
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/w.pt", ranges
-    server.shutdown()
-
-
-def test_a_download_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    """Half a file is there; only the rest is asked for, and the whole is checked."""
-    body = bytes(range(256)) * 1000
-    target = tmp_path / "vggface2.pt"
-    target.with_suffix(".part").write_bytes(body[:1000])
-    with _web_server(body) as (url, ranges):
-        weights.download(url, target, hashlib.sha256(body).hexdigest())
-    assert target.read_bytes() == body
-    assert ranges == ["bytes=1000-"]
-
-
-def test_a_download_that_is_cut_is_kept_and_gone_on_with(tmp_path: Path) -> None:
-    """Each attempt says how far it came; the third has the whole."""
-    body = bytes(range(256)) * 1000
-    target = tmp_path / "vggface2.pt"
-    sha256 = hashlib.sha256(body).hexdigest()
-    with _web_server(body, cut_after=100_000) as (url, ranges):
-        for came in (100_000, 200_000):
-            with pytest.raises(WeightsError, match=f"cut after {came:,} of 256,000 bytes. Try again"):
-                weights.download(url, target, sha256)
-            assert target.with_suffix(".part").read_bytes() == body[:came]
-        weights.download(url, target, sha256)
-    assert target.read_bytes() == body
-    assert ranges == [None, "bytes=100000-", "bytes=200000-"]
-
-
-def test_a_download_that_is_whole_already_is_not_asked_for(tmp_path: Path) -> None:
-    """Its process was ended between the last byte and the new name."""
-    body = b"weights" * 1000
-    target = tmp_path / "vggface2.pt"
-    target.with_suffix(".part").write_bytes(body)
-    with _web_server(body) as (url, ranges):
-        weights.download(url, target, hashlib.sha256(body).hexdigest())
-    assert (target.read_bytes(), ranges) == (body, [])
-    assert not target.with_suffix(".part").exists()
-
-
-@pytest.mark.parametrize("length", [7000, 9000])
-def test_a_part_of_something_else_is_fetched_anew(length: int, tmp_path: Path) -> None:
-    """As long as the file or longer: the server answers 416, since there is nothing to go on with."""
-    body = b"weights" * 1000
-    target = tmp_path / "vggface2.pt"
-    target.with_suffix(".part").write_bytes(b"x" * length)
-    with _web_server(body) as (url, ranges):
-        weights.download(url, target, hashlib.sha256(body).hexdigest())
-    assert (target.read_bytes(), ranges) == (body, [f"bytes={length}-", None])
-
-
-def test_a_download_of_something_else_is_thrown_away(tmp_path: Path) -> None:
-    """Nothing stays, not even the part."""
-    with _web_server(b"<html>not found</html>") as (url, _), pytest.raises(WeightsError, match="thrown away"):
-        weights.download(url, tmp_path / "w.pt", "0" * 64)
-    assert not list(tmp_path.glob("*.pt*"))
-    assert not list(tmp_path.glob("*.part"))
-
-
-def test_a_failed_download_says_what_to_do(tmp_path: Path) -> None:
-    """No traceback: the message names the setting for a local file."""
-    with pytest.raises(WeightsError, match="FACEQUEUE_WEIGHTS_PATH"):
-        weights.download("http://127.0.0.1:9/w.pt", tmp_path / "w.pt", "0" * 64)
-
-
-def test_a_damaged_download_is_fetched_again(tmp_path: Path) -> None:
-    """A power failure can leave a file under its right name and without its bytes."""
-    body = b"weights" * 1000
-    (tmp_path / "w.pt").write_bytes(bytes(len(body)))
-    with _web_server(body) as (url, _):
-        assert weights.download(url, tmp_path / "w.pt", hashlib.sha256(body).hexdigest()).read_bytes() == body

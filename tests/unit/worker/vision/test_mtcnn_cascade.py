@@ -75,11 +75,11 @@ def test_an_images_bits_depend_on_nothing_but_the_image(sample: Path, networks: 
 def test_threads_do_not_move_a_bit(sample: Path, networks: Networks) -> None:
     """Two threads a process or one."""
     from shared.config.settings import Settings
-    from worker.models import loader as models
-    from worker.models import weights_store as weights
+    from shared.domain.weights_files import prepared_folder
+    from worker.models.backend import choose_backend
 
     settings = Settings(_env_file=None)
-    folder = weights.prepared_folder(
-        "casia-webface", KNOWN_WEIGHTS["casia-webface"], models.choose_backend(settings), settings
+    folder = prepared_folder(
+        settings.cache_dir, "casia-webface", KNOWN_WEIGHTS["casia-webface"], choose_backend(settings)
     )
     assert _by_path(sample, PATHS, OpenVinoNetworks(folder, 2)) == _by_path(sample, PATHS, networks)

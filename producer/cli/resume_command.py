@@ -1,16 +1,17 @@
-"""The command that goes on with a job whose producer is gone, for people to copy."""
+"""The command that resumes a job, to be copied."""
 
 import shlex
 
+from producer.submission.jobs import RUN_PREFIX
 from shared.domain.contract import KNOWN_WEIGHTS
 from shared.domain.paths import printable
 from shared.store.jobs import Job
 
 
-def command_to_go_on(job: Job) -> str:
-    """The command line that puts the rest of a job into the queue: with the job's own options, as others are refused."""
+def command_to_resume(job: Job) -> str:
+    """The command line that enqueues the rest of a job. It has the job's own options, since others are refused."""
     folder, name = printable(job.source), ["--job", job.name]
-    if _is_of_run(job):
+    if is_of_run(job):
         words = ["run", folder, *name, *_options(job)]
     elif job.retries:
         words = ["retry", job.name]
@@ -19,17 +20,9 @@ def command_to_go_on(job: Job) -> str:
     return shlex.join(["python", "-m", "producer", *words])
 
 
-def producer_is_gone(job: Job) -> str:
-    """A line that says so, and how to go on."""
-    where = ", and with its --results where it had one" if _is_of_run(job) else ""
-    return (
-        f"The producer of job '{job.name}' is gone: nobody puts the rest of its images into the queue. On that machine{where}, "
-        f"`{command_to_go_on(job)}` goes on."
-    )
-
-
-def _is_of_run(job: Job) -> bool:
-    return job.queue_prefix.startswith("run-")
+def is_of_run(job: Job) -> bool:
+    """Whether `run` made the job, with a server or queues of its own."""
+    return job.queue_prefix.startswith(RUN_PREFIX)
 
 
 def _options(job: Job) -> list[str]:

@@ -1,4 +1,4 @@
-"""Whether this worker's data root holds the folders of a job, or is perhaps not mounted."""
+"""Checks that this worker's data root has the folders of a job: the data root may not be mounted."""
 
 import os
 from collections.abc import Iterable
@@ -6,13 +6,13 @@ from itertools import islice
 from pathlib import Path
 
 from shared.domain.errors import FolderMissing
-from shared.domain.paths import printable
+from shared.domain.paths import DATA_ROOT, RootPath, printable
 
 
-def check_job_folder(root: Path, folder: str) -> None:
-    """FolderMissing where the job's folder, relative to the data root, is not there, cannot be entered, or is empty.
+def check_job_folder(root: Path, folder: RootPath) -> None:
+    """FolderMissing where the job's folder is not there, cannot be entered, or is empty.
 
-    An empty folder is what a mount that is missing looks like; a producer enqueues none.
+    A missing mount looks like an empty folder, and a producer enqueues no empty folder.
     """
     path = root / folder
     try:
@@ -30,9 +30,9 @@ def check_job_folder(root: Path, folder: str) -> None:
         raise _missing(root, folder, f"cannot be opened ({error.strerror})") from None
 
 
-def find_missing_parent(root: Path, images: Iterable[str]) -> str | None:
-    """The first folder, relative to the data root, that should hold one of these images and is not there."""
-    for parent in dict.fromkeys(image.rpartition("/")[0] for image in images):
+def find_missing_folder(root: Path, images: Iterable[RootPath]) -> RootPath | None:
+    """The first folder that should hold one of these images and is not there."""
+    for parent in dict.fromkeys(RootPath(image.rpartition("/")[0] or DATA_ROOT) for image in images):
         path = root / parent
         try:
             path.stat()
@@ -45,11 +45,11 @@ def find_missing_parent(root: Path, images: Iterable[str]) -> str | None:
     return None
 
 
-def missing_parent(root: Path, folder: str) -> FolderMissing:
-    """The error that says so."""
+def folder_missing(root: Path, folder: RootPath) -> FolderMissing:
+    """The error for a folder that is not there."""
     return _missing(root, folder, "is not there")
 
 
-def _missing(root: Path, folder: str, how: str) -> FolderMissing:
-    what = f"the folder '{printable(folder)}' in its data root" if folder else "its data root"
+def _missing(root: Path, folder: RootPath, how: str) -> FolderMissing:
+    what = f"the folder '{printable(folder)}' in its data root" if folder != DATA_ROOT else "its data root"
     return FolderMissing(f"{what} {root.resolve()} {how}; mount the images there, or set FACEQUEUE_DATA_ROOT")

@@ -1,0 +1,133 @@
+"""Turns errors into an exit code and one line on standard error: what happened, and which command to type next."""
+
+import errno
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shared.domain.errors import (
+    FaceQueueError,
+    JobNotFound,
+    NotFinished,
+    RecordUnreadable,
+    ServerError,
+    ServerUnreachable,
+    WrongUsage,
+)
+from shared.domain.paths import printable
+
+if TYPE_CHECKING:
+    from shared.store.jobs import Job
+
+_INTERRUPTED = 130  # typer's exit code after a KeyboardInterrupt
+_PATH_SHOWN = 100
+
+
+class ExitCode(IntEnum):
+    """The exit codes of the command line, as docs/cli.md lists them."""
+
+    FINISHED = 0
+    """Finished; every file is ok, no_face or skipped."""
+    UNFORESEEN = 1
+    """Any other error."""
+    WRONG_USAGE = 2
+    """No such folder, empty folder, unknown job, other settings under the same name."""
+    SOME_FAILED = 3
+    """Finished; some images failed, and images.csv lists them."""
+    NOT_FINISHED = 4
+    """Interrupted, cancelled, no server, no worker or no producer within the stated time."""
+
+
+def exit_code_of(error: FaceQueueError) -> ExitCode:
+    """The exit code of an error."""
+    if isinstance(error, WrongUsage):
+        return ExitCode.WRONG_USAGE
+    if isinstance(error, NotFinished | ServerError):
+        return ExitCode.NOT_FINISHED
+    return ExitCode.UNFORESEEN
+
+
+def next_step(error: FaceQueueError) -> str:
+    """The command to type next, with a space before it; empty if the message already says what to do."""
+    # Imported here, since `--help` needs none of them.
+    from producer.cli.resume_command import command_to_resume, is_of_run
+    from producer.monitoring.job_watcher import JobNotServed, NoWorkers, ResultsNotWritten
+    from producer.submission.abandoned_jobs import ProducerGone
+    from producer.submission.finished_jobs import FolderChanged
+    from producer.submission.folders import FolderOutsideDataRoot
+    from producer.submission.heartbeat import AnotherProducer
+    from producer.submission.jobs import JobExists
+
+    match error:
+        case JobNotFound():
+            return " `python -m producer jobs` lists the jobs."
+        case RecordUnreadable():
+            return f" `python -m producer cancel {error.job}` removes it."
+        case ServerUnreachable():
+            return " Or use `python -m producer run`, which starts its own."
+        case ResultsNotWritten():
+            return f" Then run `python -m producer aggregate {error.job}`, or repeat the same `run`."
+        case NoWorkers():
+            return (
+                " Start one (`python -m worker`, or `docker compose up worker`), then "
+                f"`python -m producer watch {error.job}`."
+            )
+        case JobNotServed():
+            return f" Then `python -m producer watch {error.job}`."
+        case AnotherProducer():
+            return (
+                f" `python -m producer watch {error.job}` follows it. To continue from here, stop that producer and "
+                "repeat the command; `enqueue DIR --new` makes another job of the same folder."
+            )
+        case ProducerGone():
+            where = ", and with its --results if it had one" if is_of_run(error.of) else ""
+            return f" On that machine{where}, `{command_to_resume(error.of)}` resumes it."
+        case JobExists():
+            freed = "" if error.of_run else f", or free the name with `python -m producer cancel {error.job}`"
+            return f" Choose another --job{freed}."
+        case FolderOutsideDataRoot():
+            return " Or use `python -m producer run`."
+        case FolderChanged():
+            return f" Give another --job for the folder as it is now, or {_compute_again(error.job, error.results)}."
+    return ""
+
+
+def _compute_again(job: "Job", results: Path) -> str:
+    """How to compute a finished job anew, or only its failed images."""
+    from producer.cli.resume_command import is_of_run
+
+    if is_of_run(job):
+        again, retry = f"move {printable(str(results))} away and repeat the command", "--retry"
+    else:
+        again = f"`python -m producer cancel {job.name}` and repeat the command, which replaces its results"
+        retry = f"python -m producer retry {job.name}"
+    return f"{again} (`{retry}` retries only the {job.failed} that failed)" if job.failed else again
+
+
+def say_error(line: str) -> None:
+    """Prints a line on standard error."""
+    with suppress(OSError):  # the terminal may be closed, and what is being ended is to be ended all the same
+        print(f"producer: {line}", file=sys.stderr, flush=True)
+
+
+def exit_code_after(command: Callable[[], int | None]) -> int:
+    """Runs a command and returns its exit code. A FaceQueueError is one line; a defect keeps its traceback."""
+    try:
+        code = command()
+        if code == _INTERRUPTED:
+            raise KeyboardInterrupt
+        return int(code or ExitCode.FINISHED)
+    except FaceQueueError as error:
+        say_error(f"{error}{next_step(error)}")
+        return exit_code_of(error)
+    except KeyboardInterrupt:
+        say_error("interrupted. Nothing is lost: repeat the command to resume.")
+        return ExitCode.NOT_FINISHED
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        say_error(f"A path is too long for this system: {str(error.filename)[:_PATH_SHOWN]}... Give a shorter one.")
+        return ExitCode.WRONG_USAGE

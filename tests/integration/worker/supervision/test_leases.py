@@ -1,0 +1,46 @@
+"""The leases of what is in work are renewed, and ended with the worker, whatever the event loop does meanwhile."""
+
+from types import SimpleNamespace
+
+import pytest
+from celery.worker import state
+
+from shared.messaging.messages import AGGREGATE_TASK, EMBED_TASK
+from tests.integration.conftest import LONG_S, FreshJob
+from tests.support.changing_requests import ChangingRequests
+from worker.supervision.leases import end_leases, renew_leases
+
+
+def _in_work(monkeypatch: pytest.MonkeyPatch, *tasks: tuple[str, str]) -> None:
+    requests = [SimpleNamespace(id=id_, name=name, hostname="w", worker_pid=1) for id_, name in tasks]
+    monkeypatch.setattr(state, "active_requests", ChangingRequests(requests))
+
+
+def test_all_leases_are_renewed_while_requests_come_and_go(fresh: FreshJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each batch; a task of somebody else between them costs nobody a lease."""
+    for batch in range(2):
+        fresh.take(batch, fresh.add(batch), lease_s=1)
+    before = fresh.client.zrange(fresh.key("leases"), 0, -1, withscores=True)
+    _in_work(monkeypatch, ("j:0:1", EMBED_TASK), ("../:0:1", EMBED_TASK), ("j:1:2", EMBED_TASK))
+    renew_leases(fresh.client, LONG_S)
+    after = dict(fresh.client.zrange(fresh.key("leases"), 0, -1, withscores=True))
+    assert all(after[batch] > end + 1000 * LONG_S / 2 for batch, end in before)
+
+
+def test_an_aggregators_claim_is_renewed(fresh: FreshJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is in the same set of requests."""
+    fresh.complete()
+    assert fresh.record.claim_aggregation("w/1", 5)
+    _in_work(monkeypatch, ("k:0:1", EMBED_TASK), ("j:aggregate:1", AGGREGATE_TASK))
+    renew_leases(fresh.client, LONG_S)
+    assert fresh.client.pttl(fresh.key("aggregation")) > 1000 * LONG_S / 2
+
+
+def test_a_worker_that_stops_gives_all_its_batches_back(fresh: FreshJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each, though requests come and go meanwhile; another worker can take them at once."""
+    sends = [fresh.add(batch) for batch in range(2)]
+    for batch, send in enumerate(sends):
+        fresh.take(batch, send)
+    _in_work(monkeypatch, ("j:0:1", EMBED_TASK), ("j:1:2", EMBED_TASK))
+    end_leases(fresh.client)
+    assert fresh.client.zcard(fresh.key("leases")) == 0

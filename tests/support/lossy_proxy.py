@@ -1,0 +1,73 @@
+"""A network between a client and the server that loses an answer: the server has done what was asked, and nobody hears of it."""
+
+import socket
+import threading
+from urllib.parse import urlsplit
+
+_MOST = 2**16
+
+
+class LossyProxy:
+    """Forwards connections to a server's Unix socket. `url` is where clients reach it."""
+
+    def __init__(self, server_url: str) -> None:
+        self._server_path = urlsplit(server_url).path
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._marker: bytes | None = None
+        self.lost = 0
+        """Answers that were lost so far."""
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        """The server's address through this proxy."""
+        return f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
+
+    def lose_answer_to(self, marker: bytes) -> None:
+        """Closes the connection instead of passing on the answer to the next request that holds the marker.
+
+        An error is passed on: then nothing was done, and the client asks again in another way.
+        """
+        self._marker = marker
+
+    def close(self) -> None:
+        """Takes no more connections."""
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._forward, args=(client,), daemon=True).start()
+
+    def _forward(self, client: socket.socket) -> None:
+        with client, socket.socket(socket.AF_UNIX) as server:
+            server.connect(self._server_path)
+            drop = threading.Event()
+            threading.Thread(target=self._pass_answers, args=(server, client, drop), daemon=True).start()
+            while request := _receive(client):
+                if self._marker is not None and self._marker in request:
+                    drop.set()
+                server.sendall(request)
+
+    def _pass_answers(self, server: socket.socket, client: socket.socket, drop: threading.Event) -> None:
+        while answer := _receive(server):
+            if drop.is_set() and not answer.startswith(b"-"):
+                self._marker = None
+                self.lost += 1
+                break
+            drop.clear()
+            client.sendall(answer)
+        try:
+            client.shutdown(socket.SHUT_RDWR)
+        except OSError:  # the client was faster
+            return
+
+
+def _receive(end: socket.socket) -> bytes:
+    try:
+        return end.recv(_MOST)
+    except OSError:
+        return b""

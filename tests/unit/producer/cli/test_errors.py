@@ -1,0 +1,72 @@
+"""What the command line makes of errors: an exit code, and the command to type next."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from producer.cli.errors import ExitCode, exit_code_after, exit_code_of, next_step
+from producer.monitoring.job_watcher import JobNotServed, NoWorkers, ResultsNotWritten
+from producer.submission.folders import FolderOutsideDataRoot
+from producer.submission.heartbeat import AnotherProducer
+from shared.domain.errors import (
+    FaceQueueError,
+    JobNotFound,
+    NotFinished,
+    RecordUnreadable,
+    ResultsError,
+    ServerError,
+    ServerUnreachable,
+    WeightsError,
+    WrongUsage,
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "command"),
+    [
+        (JobNotFound("j"), ExitCode.WRONG_USAGE, "`python -m producer jobs`"),
+        (RecordUnreadable("j", "why"), ExitCode.WRONG_USAGE, "`python -m producer cancel j`"),
+        (AnotherProducer("j"), ExitCode.WRONG_USAGE, "`python -m producer watch j`"),
+        (FolderOutsideDataRoot(Path("a"), Path("b")), ExitCode.WRONG_USAGE, "`python -m producer run`"),
+        (ServerUnreachable("x"), ExitCode.NOT_FINISHED, "`python -m producer run`"),
+        (NoWorkers("j", "embed", 5), ExitCode.NOT_FINISHED, "`python -m worker`"),
+        (JobNotServed("j", "w", "why"), ExitCode.NOT_FINISHED, "`python -m producer watch j`"),
+        (ResultsNotWritten("j", "disk full"), ExitCode.UNFORESEEN, "`python -m producer aggregate j`"),
+        (WrongUsage("x"), ExitCode.WRONG_USAGE, ""),
+        (NotFinished("x"), ExitCode.NOT_FINISHED, ""),
+        (ServerError("x"), ExitCode.NOT_FINISHED, ""),
+        (ResultsError("x"), ExitCode.UNFORESEEN, ""),
+        (WeightsError("x"), ExitCode.UNFORESEEN, ""),
+    ],
+)
+def test_every_error_has_its_exit_code_and_its_next_step(error: FaceQueueError, code: ExitCode, command: str) -> None:
+    """Where the message does not say what to type, the command line does."""
+    assert exit_code_of(error) == code
+    assert (command in next_step(error)) and (bool(command) is bool(next_step(error)))
+
+
+def _raising(error: BaseException) -> Callable[[], Any]:
+    def command() -> None:
+        raise error
+
+    return command
+
+
+def test_what_a_user_can_cause_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """On standard error, with the next step behind it; Ctrl-C says that nothing is lost."""
+    assert exit_code_after(_raising(JobNotFound("j"))) == ExitCode.WRONG_USAGE
+    assert exit_code_after(_raising(KeyboardInterrupt())) == ExitCode.NOT_FINISHED
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.splitlines() == [
+        "producer: No job 'j' on this server. `python -m producer jobs` lists the jobs.",
+        "producer: interrupted. Nothing is lost: repeat the command to resume.",
+    ]
+
+
+def test_what_nobody_foresaw_keeps_its_traceback() -> None:
+    """It is a defect, and its place is what whoever mends it needs."""
+    with pytest.raises(ZeroDivisionError):
+        exit_code_after(_raising(ZeroDivisionError()))

@@ -1,0 +1,108 @@
+"""The steps of an aggregation: claim the job, write its results and report, finish the record, release the claim."""
+
+import os
+from dataclasses import dataclass
+
+import redis
+
+from shared.config.logs import get_logger
+from shared.config.settings import Settings
+from shared.domain.errors import FaceQueueError, JobNotFound, RecordUnreadable
+from shared.messaging.messages import Aggregate
+from shared.results.failed_list import failed_images
+from shared.store.jobs import Job, JobRecord
+from worker.aggregation.report_process import write_report
+from worker.aggregation.results_writer import Written, write_results
+from worker.aggregation.spilling import read_blocks, remove_spool
+from worker.answers import AnswerKind, TaskAnswer, not_wanted
+from worker.execution.connections import Connections
+from worker.execution.patience import retry_until_stored
+from worker.supervision.sample_streams import samples_between
+
+_log = get_logger("tasks")
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """A job that this process alone aggregates."""
+
+    record: JobRecord
+    job: Job
+    holder: str
+
+
+class JobAggregator:
+    """Aggregates the jobs that a worker process takes."""
+
+    def __init__(self, settings: Settings, connections: Connections, threads: int) -> None:
+        """`threads` compute the distance matrix."""
+        self._settings, self._connections, self._threads = settings, connections, threads
+
+    def aggregate(self, wanted: Aggregate, worker: str) -> TaskAnswer:
+        """Writes the results of a complete job, unless that is done or somebody else does it.
+
+        A problem that the user can solve is noted in the record and in the answer. redis.RedisError: the claim is
+        released or expires, and the reconciler sends the aggregation again.
+        """
+        record, holder = JobRecord(self._connections.patient, wanted.job), f"{worker}/{os.getpid()}"
+        try:
+            job = record.load()
+        except (JobNotFound, RecordUnreadable) as error:
+            return not_wanted(error)
+        if job.uid != wanted.uid or job.state != "sealed" or not job.complete:
+            return not_wanted(f"job {job.state}")
+        if not record.claim_aggregation(holder, self._settings.lease_s, uid=wanted.uid):
+            return not_wanted("somebody else writes the results")
+        return self._aggregate_claimed(_Claim(record, job, holder))
+
+    def _aggregate_claimed(self, claim: _Claim) -> TaskAnswer:
+        job, problem = claim.job, None
+        try:
+            finished = self._write(claim)
+        except FaceQueueError as error:
+            problem = str(error)
+            _log.error("%s", problem, extra={"action": "aggregation_failed"})
+        except redis.RedisError:
+            raise
+        except Exception as error:
+            # Unforeseen: without a reason in the record it would be tried for ever, and whoever follows would wait.
+            problem = (
+                f"The results could not be written: {type(error).__name__}: {error}. The aggregator's log has more."
+            )
+            _log.exception("job %s: %s", job.name, problem, extra={"action": "aggregation_failed"})
+        finally:
+            # Also after an error of the server: once it is back, the next aggregator need not wait for the claim's end.
+            retry_until_stored(lambda: claim.record.release_aggregation(job.uid, claim.holder, problem))
+        if problem is not None:
+            return TaskAnswer(kind=AnswerKind.FAILED, reason=problem)
+        _log.info("job %s %s", job.name, finished, extra={"action": "job_aggregated"})
+        if finished != "finished":
+            return not_wanted(finished)
+        return TaskAnswer(kind=AnswerKind.FINISHED, images=job.images, faces=job.faces)
+
+    def _write(self, claim: _Claim) -> str:
+        """Writes results and report and finishes the record: `finished`, or why that was refused."""
+        settings, job = self._settings, claim.job
+        written = self._write_results(claim)
+        write_report(job, settings.results_dir / job.name, settings.data_root)
+        finished = retry_until_stored(
+            lambda: claim.record.finish(job, claim.holder, settings.job_ttl_s, written.failed)
+        )
+        if finished == "finished":
+            remove_spool(self._connections.patient, job, settings.results_dir)
+        return finished
+
+    def _write_results(self, claim: _Claim) -> Written:
+        settings, client, job = self._settings, self._connections.patient, claim.job
+        since_ms = job.started_ms or job.created_ms
+        return write_results(
+            job,
+            read_blocks(client, job, settings.results_dir),
+            failed_images(claim.record, job, settings.results_dir) if job.retries else {},
+            settings.results_dir,
+            resources=lambda: samples_between(client, since_ms),
+            profiles=settings.profile_dir,
+            threads=self._threads,
+            distances_max_bytes=settings.distances_max_gib * 2**30,
+            may_publish=lambda: retry_until_stored(lambda: claim.record.holds_aggregation(claim.holder)),
+        )

@@ -1,0 +1,169 @@
+"""The steps of a batch: load the job, lease the batch, compute it, commit its block.
+
+Whoever commits the last batch of a job enqueues its aggregation.
+"""
+
+import os
+import time
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from celery import Celery
+
+from shared.config.logs import get_logger
+from shared.config.settings import Settings
+from shared.domain.errors import ContractError, FolderMissing, JobNotFound, RecordUnreadable, WeightsError
+from shared.domain.outcomes import Outcome
+from shared.messaging.celery_app import send_aggregate
+from shared.messaging.messages import Aggregate, EmbedBatch
+from shared.store.jobs import Job, JobRecord, Lease
+from shared.store.totals import count_batch
+from worker.answers import AnswerKind, TaskAnswer, not_wanted
+from worker.batch_result import Block
+from worker.execution.batch_runner import BatchAbandoned, BatchRunner
+from worker.execution.connections import Connections
+from worker.execution.data_root_check import check_job_folder, find_missing_folder, folder_missing
+from worker.execution.diversion import Diversion
+from worker.execution.image_cache import ImageCache
+from worker.execution.patience import retry_until_stored
+from worker.execution.profiling import Profiler
+from worker.models.loader import ModelLoader
+from worker.models.runtime import check_contract, check_runtime
+from worker.vision.pipeline import Networks, Result
+
+_log = get_logger("tasks")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Attempt:
+    """One process's attempt at a batch that it has leased."""
+
+    record: JobRecord
+    job: Job
+    batch: EmbedBatch
+    holder: str
+    lease: Lease
+    started_ms: int
+
+
+class BatchExecutor:
+    """Executes the batches that a worker process takes."""
+
+    def __init__(self, settings: Settings, app: Celery, connections: Connections, models: ModelLoader) -> None:
+        self._settings, self._app, self._connections, self._models = settings, app, connections, models
+        self._profiler = Profiler(settings.profile_dir)
+        self._last_commit_ms = 0.0
+
+    @cached_property
+    def _cache(self) -> ImageCache:
+        settings = self._settings
+        return ImageCache(self._connections.quick, self._models.runtime, settings.cache_ttl_s, settings.cache_max_mib)
+
+    def execute(self, batch: EmbedBatch, worker: str) -> TaskAnswer:
+        """Embeds a batch and commits its block. What happens to an image is in its record, never an exception.
+
+        `worker` is the name of this worker. It refuses the batch if it cannot serve the job.
+        """
+        client = self._connections.patient
+        record, holder = JobRecord(client, batch.job), f"{worker}/{os.getpid()}"
+        try:
+            job = record.load()
+        except (JobNotFound, RecordUnreadable) as error:
+            return not_wanted(error)
+        diversion = Diversion(client, self._app, self._settings, job, batch, worker, holder)
+        if job.uid == batch.uid and (reason := diversion.known_reason()):
+            return diversion.forward(reason)
+        started_ms = int(time.time() * 1000)
+        lease = record.take(
+            batch.uid, batch.batch, batch.send, holder, self._settings.lease_s, images=len(batch.images)
+        )
+        if not isinstance(lease, Lease):
+            return not_wanted(lease)
+        attempt = _Attempt(record=record, job=job, batch=batch, holder=holder, lease=lease, started_ms=started_ms)
+        return self._execute_leased(attempt, diversion)
+
+    def _execute_leased(self, attempt: _Attempt, diversion: Diversion) -> TaskAnswer:
+        try:
+            networks = self._load_networks(attempt)
+            diversion.forget()
+            results = self._compute(attempt, networks)
+            missing = self._missing_folder(attempt, results)
+        except (ContractError, WeightsError, FolderMissing) as error:
+            return diversion.divert(error)
+        except BatchAbandoned as why:
+            return not_wanted(why)
+        # If no other worker can look for the folder, it counts as deleted: its images are recorded as unreadable.
+        if missing is not None and (answer := diversion.divert_unless_alone(missing)) is not None:
+            return answer
+        return self._commit(attempt, results)
+
+    def _load_networks(self, attempt: _Attempt) -> Networks:
+        """The networks for a job. A worker that cannot serve the job raises before it sets the job's runtime."""
+        job, mine = attempt.job, self._models.runtime
+        check_contract(job.contract)
+        if job.runtime is not None:
+            check_runtime(job.runtime, mine)  # before loading, which may take minutes
+        if not job.options.inline:
+            check_job_folder(self._settings.data_root, job.options.folder)
+        networks = self._models.load(job.contract.weights, job.contract.weights_sha256)
+        agreed = attempt.record.agree_on_runtime(job.uid, mine)
+        if not agreed:
+            raise BatchAbandoned("the job is gone")
+        check_runtime(agreed, mine)
+        return networks
+
+    def _compute(self, attempt: _Attempt, networks: Networks) -> list[Result]:
+        job, batch = attempt.job, attempt.batch
+        runner = BatchRunner(
+            self._connections.quick,
+            self._settings,
+            job,
+            batch,
+            attempt.holder,
+            networks,
+            self._cache.under(job.contract),
+        )
+        with self._profiler.measure():
+            return runner.process(attempt.lease)
+
+    def _missing_folder(self, attempt: _Attempt, results: list[Result]) -> FolderMissing | None:
+        """The subfolder of unreadable images that the data root lacks; FolderMissing if it lacks the job's folder."""
+        job, root = attempt.job, self._settings.data_root
+        if job.options.inline or not any(result.record.outcome == Outcome.UNREADABLE for result in results):
+            return None
+        check_job_folder(root, job.options.folder)  # it may have gone while the batch ran
+        folder = find_missing_folder(root, attempt.batch.images)
+        return None if folder is None else folder_missing(root, folder)
+
+    def _commit(self, attempt: _Attempt, results: list[Result]) -> TaskAnswer:
+        job, batch = attempt.job, attempt.batch
+        block = self._block(attempt, results)
+        outcomes, faces = block.count_outcomes(), len(block.embeddings)
+        totals = count_batch(outcomes, faces, (image.spent_ms for image in block.images))
+        started = time.perf_counter()
+        packed = block.pack()
+        committed = retry_until_stored(
+            lambda: attempt.record.commit(batch.uid, batch.batch, packed, outcomes, faces, totals)
+        )
+        self._last_commit_ms = (time.perf_counter() - started) * 1000
+        if committed == "last":
+            last = Aggregate(version=1, job=batch.job, uid=batch.uid)
+            retry_until_stored(lambda: send_aggregate(self._app, job.aggregate_queue, last))
+        self._cache.under(job.contract).keep(results)
+        _log.info("%s %s", batch.describe(), committed, extra={"action": "batch_committed"})
+        if committed not in ("stored", "last"):
+            return not_wanted(committed)
+        return TaskAnswer(kind=AnswerKind.STORED, images=len(results), faces=faces, outcomes=outcomes)
+
+    def _block(self, attempt: _Attempt, results: list[Result]) -> Block:
+        return Block(
+            batch=attempt.batch.batch,
+            attempt=attempt.lease.attempt,
+            worker=attempt.holder.replace("/", "-"),
+            started_ms=attempt.started_ms,
+            ended_ms=int(time.time() * 1000),
+            commit_ms=self._last_commit_ms,
+            images=[result.record for result in results],
+            embeddings=np.concatenate([result.embeddings for result in results]),
+        )

@@ -21,8 +21,9 @@ from benchmarks.machine import describe_machine
 from producer.local.redis_server import EmbeddedServer
 from shared.config.settings import Settings
 from shared.domain.contract import KNOWN_WEIGHTS, Contract
+from shared.domain.options import Options
 from shared.domain.outcomes import Outcome
-from shared.store.jobs import JobRecord, Options
+from shared.store.jobs import JobRecord
 from shared.store.redis_client import connect
 from worker.batch_result import Block, ImageRecord
 

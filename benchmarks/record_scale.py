@@ -27,9 +27,11 @@ from producer.monitoring.prometheus import QueueCollector
 from producer.submission.jobs import cancel_job
 from shared.config.settings import Settings
 from shared.domain.contract import KNOWN_WEIGHTS, Contract
+from shared.domain.options import Options
 from shared.messaging.celery_app import make_celery, send_batch
 from shared.messaging.messages import EmbedBatch
-from shared.store.jobs import PREFIX, REGISTRY, UNFINISHED, JobRecord, Options
+from shared.store.jobs import JobRecord
+from shared.store.keys import PREFIX, REGISTRY, UNFINISHED
 from shared.store.queue_inspection import waiting_tasks
 from shared.store.redis_client import connect
 from worker.supervision.reconciler import Reconciler

@@ -20,7 +20,7 @@ from shared.domain.errors import (
 from shared.domain.paths import printable
 
 if TYPE_CHECKING:
-    from shared.store.jobs import Job
+    from shared.domain.job import Job
 
 _INTERRUPTED = 130  # typer's exit code after a KeyboardInterrupt
 _PATH_SHOWN = 100

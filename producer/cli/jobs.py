@@ -25,7 +25,7 @@ from shared.domain.contract import KNOWN_WEIGHTS
 from shared.domain.errors import WrongUsage
 
 if TYPE_CHECKING:
-    from shared.store.jobs import Job
+    from shared.domain.job import Job
 
 
 def run(

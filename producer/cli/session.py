@@ -13,7 +13,7 @@ from producer.cli.errors import ExitCode
 from shared.config.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from shared.store.jobs import Job
+    from shared.domain.job import Job
     from shared.store.redis_client import Client
 
 

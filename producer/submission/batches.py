@@ -14,12 +14,13 @@ from producer.submission.discovery import find_images
 from producer.submission.heartbeat import Heartbeat, attach
 from shared.config.settings import Settings
 from shared.domain.errors import ServerError
+from shared.domain.job import Job
 from shared.domain.paths import FolderPath, RootPath, below_folder, below_root
 from shared.messaging.celery_app import BrokerError, send_aggregate, send_batch
 from shared.messaging.messages import Aggregate, EmbedBatch
 from shared.results.failed_list import failed_images
 from shared.store.image_payloads import pack_image
-from shared.store.jobs import Job, JobRecord
+from shared.store.jobs import JobRecord
 from shared.store.redis_client import Client, wait_for_disk
 
 

@@ -14,10 +14,13 @@ from producer.submission.kept_results import refuse_to_replace
 from shared.config.settings import Settings
 from shared.domain.contract import Contract
 from shared.domain.errors import JobNotFound, JobNotRetryable, WrongUsage
+from shared.domain.job import Job
 from shared.domain.job_names import check_job_name
+from shared.domain.options import Options
 from shared.domain.paths import DATA_ROOT, printable
+from shared.domain.queues import aggregate_queue, embed_queue
 from shared.results.failed_list import failed_images
-from shared.store.jobs import Job, JobRecord, Options, job_names, list_jobs
+from shared.store.jobs import JobRecord, job_names, list_jobs
 from shared.store.redis_client import Client, explain_server_errors
 from shared.store.registry import unfinished_names
 
@@ -158,5 +161,5 @@ def cancel_job(client: Client, name: str, settings: Settings, *, only: Job | Non
         record.undivert(own)
         # Workers drop what is left in the queues that they share. Nobody serves those of a `run` that has ended.
         if prefix.startswith(RUN_PREFIX) and not unfinished_names(client, prefix, "", 1)[0]:
-            client.unlink(f"{prefix}embed", f"{prefix}aggregate")
+            client.unlink(embed_queue(prefix), aggregate_queue(prefix))
         return True

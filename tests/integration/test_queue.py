@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import requests
 
-from shared.store.jobs import PREFIX, JobRecord
+from shared.store.jobs import JobRecord
+from shared.store.keys import PREFIX
 from tests.support.faulty_worker import MARKS, SLOW_S
 from tests.support.results import result_bytes
 from tests.support.stage import ROOT, Stage, wait_until

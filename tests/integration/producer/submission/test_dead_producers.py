@@ -12,7 +12,8 @@ import pytest
 
 from producer.cli.resume_command import command_to_resume
 from shared.domain.contract import own_weights_name
-from shared.store.jobs import Job, list_jobs
+from shared.domain.job import Job
+from shared.store.jobs import list_jobs
 from shared.store.redis_client import server_time_ms
 from tests.support.jobs import make_job
 from tests.support.stage import Stage, wait_until

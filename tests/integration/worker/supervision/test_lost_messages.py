@@ -7,9 +7,10 @@ import pytest
 
 from producer.submission.jobs import cancel_job
 from shared.config.settings import Settings
+from shared.domain.job import Job
 from shared.messaging.celery_app import make_celery, send_aggregate, send_batch
 from shared.messaging.messages import Aggregate, EmbedBatch, task_id
-from shared.store.jobs import Job, JobRecord
+from shared.store.jobs import JobRecord
 from shared.store.queue_inspection import waiting_aggregations, waiting_tasks
 from tests.support.jobs import make_job
 from tests.support.stage import Stage, wait_until

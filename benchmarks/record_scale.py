@@ -50,7 +50,7 @@ class Bench:
     def make_job(self, name: str) -> JobRecord:
         """A new job without batches."""
         record = JobRecord(self.client, name)
-        options = Options(folder="", batch_size=16, distances="auto")
+        options = Options(folder=".", batch_size=16, distances="auto")
         record.create(origin=name, source=name, contract=CONTRACT, options=options, queue_prefix="")
         return record
 

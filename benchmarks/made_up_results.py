@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from shared.domain.contract import KNOWN_WEIGHTS, Contract
-from worker.aggregation.rows import DIGEST_COLUMNS, FACE_COLUMNS, IMAGE_COLUMNS
+from shared.results.schema import DIGEST_COLUMNS, FACE_COLUMNS, IMAGE_COLUMNS
 from worker.batch_result import DIMENSIONS
 
 PHOTOS_OF_A_PERSON = 6

@@ -1,7 +1,5 @@
 """From a results folder to its `report.html`."""
 
-import os
-import secrets
 from pathlib import Path
 
 from jinja2 import TemplateError
@@ -13,9 +11,9 @@ from shared.report.rendering import render
 from shared.report.thumbnails import cut_thumbnails
 from shared.report.view_model import choose_faces, page_values
 from shared.results.digests import recorded_digests
-from shared.results.reader import Results
-
-REPORT = "report.html"
+from shared.results.files import replace_content
+from shared.results.reader import Results, damaged_results
+from shared.results.schema import REPORT
 
 
 def images_folder(folder: Path) -> Path | None:
@@ -44,22 +42,12 @@ def build_report(
         page = render(page_values(results, shown, thumbnails, chosen, calibrated is not None)).encode()
     # The summary says so much that any of it can be of another kind.
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError, TemplateError) as error:
-        raise ResultsError(
-            f"{printable(str(folder))} does not hold what a results folder holds: {printable(str(error))}. Run the job again."
-        ) from None
+        raise damaged_results(folder, error) from None
     target = folder / REPORT
-    scratch = folder / f".{REPORT}.{os.getpid()}-{secrets.token_hex(8)}"
     try:
-        try:
-            with scratch.open("xb") as file:  # never through a link that somebody has put there
-                file.write(page)
-                file.flush()
-                os.fsync(file.fileno())
-            scratch.replace(target)
-        finally:
-            scratch.unlink(missing_ok=True)
+        replace_content(target, page)
     except OSError as error:
         raise ResultsError(
-            f"{printable(str(target))} cannot be written: {error.strerror or error}. Mend that, and have it written again."
+            f"{printable(str(target))} cannot be written: {error.strerror or error}. Solve that, then write the report again."
         ) from None
     return target

@@ -6,6 +6,9 @@ from collections.abc import Container
 from io import BufferedReader
 from pathlib import Path
 
+from shared.results.files import open_table
+from shared.results.schema import DIGESTS, IMAGES
+
 
 def file_digest(file: BufferedReader) -> str:
     """BLAKE2b-128 of an open file's content, in hexadecimal, as `digests.csv` has it."""
@@ -19,8 +22,8 @@ def recorded_digests(folder: Path, paths: Container[str]) -> dict[str, str]:
     """
     try:
         with (
-            (folder / "images.csv").open(newline="", encoding="utf-8") as images,
-            (folder / "digests.csv").open(newline="", encoding="utf-8") as digests,
+            open_table(folder / IMAGES) as images,
+            open_table(folder / DIGESTS) as digests,
         ):
             rows = zip(csv.DictReader(images), csv.DictReader(digests), strict=True)
             return {

@@ -1,8 +1,8 @@
 """Which images of a finished job failed: in its record, or, where they are too many for that, in its results folder.
 
-`failed.csv` has a row an image and time: how often failed images had been tried again when it failed, its number in
-`images.csv`, and its path below the data root as a JSON string, since `images.csv` shows paths and does not keep their bytes.
-The rows of the time before stay: an aggregation that is done again needs them still.
+`failed.csv` has one row per image and attempt at the job: how many retries had run when the image failed, its number in
+`images.csv`, and its path below the data root. The path is a JSON string, because `images.csv` does not keep a path's
+bytes. The rows of the attempt before are kept: an aggregation that runs again still needs them.
 """
 
 import csv
@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from shared.domain.errors import FailedListUnreadable
 from shared.domain.paths import RootPath, check_relative, printable
+from shared.results.files import open_table
+from shared.results.schema import FAILED_COLUMNS, FAILED_LIST
 
 if TYPE_CHECKING:
     from shared.store.jobs import Job, JobRecord
 
-FAILED_LIST = "failed.csv"
-_COLUMNS = ("retries", "image", "path")
 _MOST_IN_RECORD = 10_000
 _MOST_BYTES_IN_RECORD = 2**20
 
@@ -40,7 +40,7 @@ def write_failed_list(folder: Path, job: "Job", failed: Mapping[int, RootPath], 
         return
     with (folder / FAILED_LIST).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_COLUMNS)
+        writer.writerow(FAILED_COLUMNS)
         times: Iterable[tuple[int, Iterable[tuple[int, RootPath]]]] = (
             (job.retries - 1, kept),
             (job.retries, fresh.items()),
@@ -73,7 +73,7 @@ def failed_images(record: "JobRecord", job: "Job", results_dir: Path) -> dict[in
 
 
 def _rows(path: Path, time: int) -> Iterator[tuple[int, RootPath]]:
-    with path.open(newline="", encoding="utf-8") as file:
+    with open_table(path) as file:
         for row in csv.DictReader(file):
             if int(row["retries"]) == time:
                 yield int(row["image"]), check_relative(json.loads(row["path"]))

@@ -1,8 +1,108 @@
-"""Writes to the disk what the system still holds back."""
+"""Reads and writes the files of a results folder: only regular files are read, and a file is replaced whole or not at all."""
 
 import errno
+import io
+import json
 import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, BinaryIO, TextIO
+
+import numpy as np
+import numpy.typing as npt
+
+
+def open_regular(path: Path) -> io.BufferedReader:
+    """The file, open for reading. OSError for a symbolic link, a pipe, a device or a folder.
+
+    A results folder may come from a stranger: a pipe would block its reader, and a link would lead to any file.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, "it is a symbolic link", str(path)) from None
+        if error.errno == errno.ENXIO:
+            raise OSError(errno.ENXIO, "it is not a regular file", str(path)) from None  # a socket
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def open_table(path: Path) -> TextIO:
+    """A CSV file, open for reading. OSError as `open_regular`."""
+    return io.TextIOWrapper(open_regular(path), encoding="utf-8", newline="")
+
+
+def read_json(path: Path) -> Any:
+    """The file's JSON value. OSError as `open_regular`; ValueError if it is not JSON, or nested too deeply."""
+    with open_regular(path) as file:
+        content = file.read()
+    try:
+        return json.loads(content.decode())
+    except RecursionError:
+        raise ValueError(f"{path.name} is nested too deeply") from None
+
+
+def map_array(path: Path) -> npt.NDArray[Any]:
+    """The array in a `.npy` file, mapped into memory read-only. OSError as `open_regular`; ValueError if it is damaged."""
+    with open_regular(path) as file:
+        readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        read_header = readers.get(np.lib.format.read_magic(file))
+        if read_header is None:
+            raise ValueError(f"{path.name} has an unknown version of the npy format")
+        shape, is_fortran, dtype = read_header(file)
+        if dtype.hasobject:
+            raise ValueError(f"{path.name} holds Python objects")
+        size = dtype.itemsize
+        for length in shape:
+            size *= max(0, length)
+        begin = file.tell()
+        if begin + size > os.fstat(file.fileno()).st_size:
+            raise ValueError(f"{path.name} is shorter than its header says")
+        order: Any = "F" if is_fortran else "C"
+        if size == 0:  # an empty file cannot be mapped
+            return np.empty(shape, dtype, order)
+        return np.memmap(file, dtype, "r", begin, shape, order)
+
+
+def copy_regular(source: Path, target: Path) -> None:
+    """Copies the content of a regular file to the new file `target`. OSError as `open_regular`."""
+    with open_regular(source) as read, target.open("xb") as written:
+        shutil.copyfileobj(read, written)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A new file beside `path`, open for writing, that takes its name when the block ends, and is on the disk then.
+
+    After an exception `path` is as it was before, and the new file is removed.
+    """
+    # A name that nobody can foresee, and `x`: never written through a link that somebody has put there.
+    scratch = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(8)}")
+    try:
+        with scratch.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def replace_content(path: Path, content: bytes) -> None:
+    """Gives the file this content, whole or not at all, as `replacing`."""
+    with replacing(path) as file:
+        file.write(content)
 
 
 def sync_to_disk(path: Path) -> None:

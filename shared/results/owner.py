@@ -1,24 +1,25 @@
 """Whose results a folder holds: only the job that wrote them may replace them."""
 
-import json
 from pathlib import Path
 
 from shared.domain.paths import printable
+from shared.results.files import read_json
+from shared.results.schema import EMBEDDINGS, IMAGES, SUMMARY
 
 
 def why_not_replaced(folder: Path, origin: str, source: str) -> str | None:
-    """The reason why a job of this origin and source must not write its results to `folder`; None where it may.
+    """Why a job of this origin and source must not write its results to `folder`; None if it may.
 
-    Results of before summaries had an origin are told apart by their source. OSError where the folder cannot be looked at.
+    Older summaries have no origin: their source is compared. OSError if the folder cannot be read.
     """
     if not folder.exists():
         return None
     shown = printable(str(folder))
     # Anything else under this name is somebody's own, photographs even.
-    if not all((folder / name).is_file() for name in ("embeddings.npy", "images.csv")):
+    if not all((folder / name).is_file() for name in (EMBEDDINGS, IMAGES)):
         return f"{shown} is there already and is no results folder"
     try:
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        summary = read_json(folder / SUMMARY)
         found_origin, found_source = summary.get("origin"), printable(str(summary.get("source")))
     except FileNotFoundError:  # somebody has taken the results apart, to have them computed again
         return None

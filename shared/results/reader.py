@@ -1,22 +1,22 @@
-"""What a job's results folder holds, read and checked."""
+"""A job's results folder, read and checked."""
 
 import csv
-import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from shared.domain.arrays import Float32
 from shared.domain.errors import ResultsError
 from shared.domain.paths import ShownPath, printable
 from shared.results.distances import Distances
+from shared.results.files import map_array, open_table, read_json
+from shared.results.schema import DISTANCES, EMBEDDINGS, FACES, IMAGES, RESOURCES, SUMMARY, worker_of_samples
 from shared.results.tables import Face, Faces, ImageFile, Images
 
-_SAMPLE_COLUMNS = ("time", "cpu_percent", "rss_mib")
+_CURVE_COLUMNS = ("time", "cpu_percent", "rss_mib")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,33 +31,31 @@ class Sample:
 
 
 class Results:
-    """A results folder; ResultsError says what in it cannot be read."""
+    """A results folder. ResultsError says which of its files cannot be read, and why."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         try:
-            self.summary: dict[str, Any] = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+            self.summary: dict[str, Any] = read_json(folder / SUMMARY)
             if not isinstance(self.summary, dict) or not isinstance(self.summary.get("contract") or {}, dict):
                 raise ValueError("summary.json is not that of a job")
             self.job = printable(str(self.summary["job"]))
-            self.faces = _faces(folder / "faces.csv")
-            self.images = _images(folder / "images.csv")
-            embeddings = _array(folder / "embeddings.npy", len(self.faces))
-            matrix_file = folder / "distances.npy"
-            matrix = _array(matrix_file, len(self.faces)) if matrix_file.exists() else None
+            self.faces = _faces(folder / FACES)
+            self.images = _images(folder / IMAGES)
+            embeddings = _array(folder / EMBEDDINGS, len(self.faces))
+            matrix_file = folder / DISTANCES
+            matrix = _array(matrix_file, len(self.faces)) if os.path.lexists(matrix_file) else None
         except FileNotFoundError as error:
             raise ResultsError(
-                f"{printable(str(error.filename))} is not there: {printable(str(folder))} is no results folder, or not "
-                "all of one. Run the job again."
+                f"{printable(str(error.filename))} is missing: {printable(str(folder))} is not a complete results folder. "
+                "Run the job again."
             ) from None
         except OSError as error:
             raise ResultsError(
                 f"{printable(str(error.filename or folder))} cannot be read: {error.strerror}."
             ) from None
-        except (ValueError, KeyError, csv.Error, OverflowError, RecursionError) as error:
-            raise ResultsError(
-                f"{printable(str(folder))} does not hold what a results folder holds: {printable(str(error))}. Run the job again."
-            ) from None
+        except (ValueError, KeyError, csv.Error, OverflowError) as error:
+            raise damaged_results(folder, error) from None
         self.distances = Distances(embeddings, matrix)
         self.has_matrix = matrix is not None
 
@@ -67,27 +65,34 @@ class Results:
         return dict(self.summary.get("contract") or {})
 
     def resources(self, most: int) -> tuple[dict[str, list[Sample]], int]:
-        """The samples of the first `most` workers, in order, and how many more workers have some.
+        """The samples of the first `most` workers, by name in order, and how many more workers have samples.
 
-        A file that cannot be read is left out.
+        Files that cannot be read are left out.
         """
         found: dict[str, list[Sample]] = {}
         more = 0
-        for path in sorted((self.folder / "resources").glob("*.csv")):
+        for path in sorted((self.folder / RESOURCES).glob("*.csv")):
             try:
                 if len(found) < most:
                     if samples := _samples(path):
-                        found[printable(path.stem)] = samples
+                        found[printable(worker_of_samples(path))] = samples
                 else:
-                    more += any(True for _ in _rows(path, *_SAMPLE_COLUMNS))
+                    more += any(True for _ in _rows(path, *_CURVE_COLUMNS))
             except (OSError, ValueError, csv.Error):
                 continue
         return found, more
 
 
+def damaged_results(folder: Path, reason: Exception) -> ResultsError:
+    """The error that says why the results in a folder cannot be used."""
+    return ResultsError(
+        f"The results in {printable(str(folder))} are damaged: {printable(str(reason))}. Run the job again."
+    )
+
+
 def _rows(path: Path, *columns: str) -> Iterator[list[str]]:
-    """These columns of the table, row by row; ValueError where it lacks one, or a row has another length."""
-    with path.open(newline="", encoding="utf-8") as file:
+    """These columns of the table, row by row. ValueError if a column is missing or a row has another length."""
+    with open_table(path) as file:
         reader = csv.reader(file)
         head = next(reader, [])
         if missing := [column for column in columns if column not in head]:
@@ -125,9 +130,8 @@ def _images(path: Path) -> Images:
 
 
 def _array(path: Path, faces: int) -> Float32:
-    # An empty file cannot be mapped.
-    array: Float32 = np.load(path, mmap_mode="r" if faces else None, allow_pickle=False)
-    square = path.name == "distances.npy"
+    array: Float32 = map_array(path)
+    square = path.name == DISTANCES
     if array.dtype.kind != "f":
         raise ValueError(f"{path.name} holds {array.dtype}, and no distances or embeddings")
     if array.ndim != 2 or len(array) != faces or (square and array.shape[1] != faces):
@@ -137,7 +141,7 @@ def _array(path: Path, faces: int) -> Float32:
 
 def _samples(path: Path) -> list[Sample]:
     sums: dict[str, list[float]] = {}
-    for time, cpu_percent, rss_mib in _rows(path, *_SAMPLE_COLUMNS):
+    for time, cpu_percent, rss_mib in _rows(path, *_CURVE_COLUMNS):
         total = sums.setdefault(time, [0.0, 0.0])
         total[0] += float(cpu_percent)
         total[1] += float(rss_mib)

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 import redis
 
 from shared.config.logs import get_logger
+from shared.domain.text import one_line
 from shared.store.jobs import PREFIX
 from shared.store.redis_client import Client
 
 DEAD_LETTERS = f"{PREFIX}dead-letters"
 MOST_LETTERS = 1000
 MOST_BODY_CHARACTERS = 2000
-_MOST_REASON_CHARACTERS = 300
 
 _log = get_logger("dead_letters")
 
@@ -29,26 +29,6 @@ class DeadLetter:
     reason: str
     body: str
     """The beginning of it, control characters and bytes that are no text escaped."""
-
-
-def one_line(value: object, most: int = _MOST_REASON_CHARACTERS) -> str:
-    """The first `most` characters of a text, of bytes or of something made of JSON, on one line and safe to print."""
-    if isinstance(value, bytes):
-        text = value[: 4 * most].decode("utf-8", "backslashreplace")  # 4 bytes a character at most
-    elif isinstance(value, str):
-        text = value
-    else:
-        text = _as_json(value)
-    text = text[:most]
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)[:most]
-
-
-def _as_json(value: object) -> str:
-    try:
-        return json.dumps(value, ensure_ascii=False, default=repr)
-    # Too deep, or with keys that JSON does not have.
-    except (TypeError, ValueError, RecursionError):
-        return f"a {type(value).__name__}"
 
 
 def park(client: Client, where: str, reason: str, body: object) -> None:

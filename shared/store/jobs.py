@@ -261,6 +261,10 @@ class JobRecord:
         """Whether there is a record of this name, of whatever version."""
         return bool(self._client.exists(self._key))
 
+    def queue_prefix(self) -> str:
+        """Of the queues that its messages are in, of whatever version the record is."""
+        return os.fsdecode(self._client.hget(self._key, "queue_prefix") or b"")
+
     def load(self) -> Job:
         """The job as it stands; JobNotFound, or RecordUnreadable."""
         raw = self._client.hgetall(self._key)

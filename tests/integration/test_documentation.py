@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import typer.main
 
-from producer.cli.commands import cli as producer_cli
+from producer.cli.app import cli as producer_cli
 from producer.cli.errors import ExitCode
 from shared.config.settings import Settings
 from shared.domain.outcomes import FAILED, Outcome
+from shared.results.schema import DIGEST_COLUMNS, FACE_COLUMNS, IMAGE_COLUMNS
 from tests.support.stage import ROOT
 from worker.__main__ import cli as worker_cli
-from worker.aggregation.rows import DIGEST_COLUMNS, FACE_COLUMNS, IMAGE_COLUMNS
 
 DOCS = ROOT / "docs"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")])

@@ -11,7 +11,7 @@ from shared.store.totals import Totals
 from shared.store.worker_registry import Worker, announce, living_workers
 from tests.support.samples import sample_row
 from tests.support.stage import Stage
-from worker.aggregation.results_writer import _write_resources
+from worker.aggregation.sample_files import write_samples
 from worker.supervision.sample_streams import SampleStreams, samples_between
 
 ESCAPE = "\x1b]0;mine\x07"
@@ -74,7 +74,7 @@ def test_samples_under_a_name_that_no_file_can_have_cost_no_results(stage: Stage
         streams = SampleStreams(name)
         streams.add([sample_row(0, 1, cpu=1.0, rss=1.0, images=1, batch="0")], 1_800_000_000.0)
         streams.send(stage.client)
-    _write_resources(samples_between(stage.client, 0), tmp_path / "resources", {})
+    write_samples(samples_between(stage.client, 0), tmp_path, {})
     assert [path.name for path in (tmp_path / "resources").iterdir()] == ["w@h.csv"]
 
 

@@ -13,8 +13,7 @@ import numpy as np
 from shared.domain.arrays import Float32
 from shared.domain.contract import KNOWN_WEIGHTS, Contract
 from shared.results.distances import Distances
-from worker.aggregation.rows import DIGEST_COLUMNS, FACE_COLUMNS, IMAGE_COLUMNS
-from worker.supervision.sample_log import SAMPLE_COLUMNS
+from shared.results.schema import DIGEST_COLUMNS, FACE_COLUMNS, IMAGE_COLUMNS, SAMPLE_COLUMNS, samples_name
 
 CONTRACT = Contract(
     faces="largest", mode="fast", margin_px=32, weights="casia-webface", weights_sha256=KNOWN_WEIGHTS["casia-webface"]
@@ -67,7 +66,7 @@ def make_results(
     _write(folder / "digests.csv", DIGEST_COLUMNS, digests)
     (folder / "resources").mkdir()
     for worker, samples in (resources or {}).items():
-        _write(folder / "resources" / f"{worker}.csv", SAMPLE_COLUMNS, samples)
+        _write(folder / "resources" / samples_name(worker), SAMPLE_COLUMNS, samples)
     values = {
         "job": folder.name, "source": "/nowhere/photos", "images": len(images), "faces": len(paths), "images_per_s": 12.5,
         "outcomes": {}, "seconds": {"decode": 1.0, "detect": 2.0, "embed": 1.0}, "workers": {}, "contract": CONTRACT.as_dict(),

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from worker.supervision.sample_log import SAMPLE_COLUMNS
+from shared.results.schema import SAMPLE_COLUMNS
 
 
 def sample_row(

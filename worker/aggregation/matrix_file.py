@@ -10,12 +10,13 @@ import numpy as np
 
 from shared.domain.errors import ResultsError
 from shared.domain.paths import printable
+from shared.results.files import map_array
+from shared.results.schema import DISTANCES, EMBEDDINGS
 from shared.store.jobs import Job
 from worker.aggregation.array_file import NO_ROOM, new_array
 from worker.aggregation.distance_matrix import write_distances
 from worker.batch_result import DIMENSIONS
 
-FILE = "distances.npy"
 _SPARE_BYTES = 16 * 2**20  # tables, summary and resource logs, beside the arrays
 _BYTES_AN_IMAGE = 300  # of images.csv and faces.csv
 
@@ -59,16 +60,16 @@ def write_matrix(plan: Plan, job: Job, scratch: Path, results_dir: Path, threads
     """
     if plan.absent is None and not plan.keeps:
         try:
-            out = new_array(scratch / FILE, (job.faces, job.faces))
+            out = new_array(scratch / DISTANCES, (job.faces, job.faces))
         except OSError as error:
             # Whatever has filled the disk since the plan was made.
             if job.options.distances != "auto" or error.errno not in NO_ROOM:
                 raise
-            (scratch / FILE).unlink(missing_ok=True)
+            (scratch / DISTANCES).unlink(missing_ok=True)
             plan = _without_room(job, results_dir, shutil.disk_usage(results_dir).free)
         else:
             if job.faces:
-                write_distances(np.load(scratch / "embeddings.npy", mmap_mode="r"), out, threads)
+                write_distances(map_array(scratch / EMBEDDINGS), out, threads)
             if isinstance(out, np.memmap):
                 out.flush()
     if plan.keeps:
@@ -77,7 +78,7 @@ def write_matrix(plan: Plan, job: Job, scratch: Path, results_dir: Path, threads
 
 
 def _without_room(job: Job, results_dir: Path, free: int) -> Plan:
-    if (results_dir / job.name / FILE).exists():
+    if (results_dir / job.name / DISTANCES).exists():
         return Plan(keeps=True)
     return Plan(absent=f"it would take {_gib(job.faces**2 * 4)}, and {_gib(free)} are free in {results_dir}")
 
@@ -85,16 +86,16 @@ def _without_room(job: Job, results_dir: Path, free: int) -> Plan:
 def _take_over(job: Job, scratch: Path, earlier: Path) -> None:
     """Links the earlier matrix, if it is of the same embeddings: the same bytes would be written again."""
     try:
-        same = filecmp.cmp(scratch / "embeddings.npy", earlier / "embeddings.npy", shallow=False)
-        if same and np.load(earlier / FILE, mmap_mode="r").shape == (job.faces, job.faces):
-            os.link(earlier / FILE, scratch / FILE)
+        same = filecmp.cmp(scratch / EMBEDDINGS, earlier / EMBEDDINGS, shallow=False)
+        if same and map_array(earlier / DISTANCES).shape == (job.faces, job.faces):
+            os.link(earlier / DISTANCES, scratch / DISTANCES)
             return
     except (OSError, ValueError):  # damaged, or a file system without links
         pass
     raise ResultsError(
         f"There is no room for the distances of job '{job.name}' ({_gib(job.faces**2 * 4)}) beside the earlier results in "
-        f"{printable(str(earlier))}, whose {FILE} is of other faces. They were left as they are. Make room, or remove that "
-        f"{FILE} to go on without distances."
+        f"{printable(str(earlier))}, whose {DISTANCES} is of other faces. They were left as they are. Make room, or remove that "
+        f"{DISTANCES} to go on without distances."
     )
 
 

@@ -1,23 +1,23 @@
 """The spool: one file beside the results that keeps a job's finished blocks when they are too many for the server.
 
-A header says whose it is; then come frames, in any order of batches: batch, length, the block's checksum and that of these
-three numbers, the block. How much of the
-file counts is in the job record: what a crash has left behind that is never read, and cut off before more is written.
+A header names its owner. Then come frames, with the batches in any order: batch, length, the block's checksum, the checksum
+of these three numbers, the block. The job record says how much of the file counts: what a crash left behind that is never
+read, and is cut off before more is written.
 """
 
 import fcntl
 import os
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from shared.domain.errors import ResultsError
 from shared.domain.paths import printable
-from shared.results.files import sync_to_disk
+from shared.results.files import open_regular, sync_to_disk
 
 _MAGIC = b"facequeue spool1"
 _HEADER = struct.Struct("<16s32s32s")
@@ -28,21 +28,21 @@ _FRAME_BYTES = _HEAD.size + _CHECK.size
 
 @dataclass(frozen=True)
 class Owner:
-    """Whose spool it is: a file of another server's job of the same name is never taken for ours."""
+    """The job that a spool belongs to: a file of another server's job of the same name is never taken for ours."""
 
     server: str
-    """Random name of the server's data, 32 digits."""
+    """Random name of the server's data, 32 hexadecimal digits."""
     uid: str
-    """Of the job, 32 digits."""
+    """Of the job, 32 hexadecimal digits."""
 
     def header(self) -> bytes:
-        """What the file begins with."""
+        """The first bytes of the file."""
         return _HEADER.pack(_MAGIC, self.server.encode(), self.uid.encode())
 
 
 def read_owner(path: Path) -> Owner | None:
-    """Whose file it is; None where it was left before it had a whole header, or is no spool."""
-    with path.open("rb") as file:
+    """The owner of a spool; None if its header is incomplete, or if it is not a spool."""
+    with open_regular(path) as file:
         head = file.read(_HEADER.size)
     if len(head) < _HEADER.size or not head.startswith(_MAGIC):
         return None
@@ -58,30 +58,60 @@ class Spool:
 
     @contextmanager
     def held(self) -> Iterator["SpoolWriter | None"]:
-        """The file, open to be written; None while another process has it."""
-        with self.path.open("ab") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield None
+        """The file, locked and open for writing; None while another process holds it."""
+        while True:
+            with self.path.open("ab") as file:
+                if not _try_lock(file):
+                    yield None
+                    return
+                if not _is_at(
+                    self.path, file
+                ):  # removed between the opening and the lock: what is written would be lost
+                    continue
+                yield SpoolWriter(self.path, self._owner, file)
                 return
-            yield SpoolWriter(self.path, self._owner, file)
 
     @contextmanager
     def reading(self, counted: int) -> Iterator["SpoolReader"]:
-        """The blocks in the first `counted` bytes; ResultsError where they are not all there."""
-        with self.path.open("rb") as file:
+        """The blocks in the first `counted` bytes. ResultsError if some are missing."""
+        with open_regular(self.path) as file:
             yield SpoolReader(self.path, self._owner, file, counted)
 
 
+def remove_if(path: Path, unwanted: Callable[[], bool]) -> None:
+    """Removes a spool unless another process holds it, or it turns out to be wanted. OSError as from the disk.
+
+    `unwanted` is called under the lock: nobody begins to write between the answer and the removal.
+    """
+    with path.open("r+b") as file:  # not only for reading: network file systems lock nothing else exclusively
+        if _try_lock(file) and _is_at(path, file) and unwanted():
+            path.unlink()
+
+
+def _try_lock(file: IO[bytes]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_at(path: Path, file: IO[bytes]) -> bool:
+    """Whether the path still leads to the open file."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
 class SpoolWriter:
-    """Appends, as long as the lock on the file is held."""
+    """Appends blocks while the lock on the file is held."""
 
     def __init__(self, path: Path, owner: Owner, file: BinaryIO) -> None:
         self._path, self._owner, self._file = path, owner, file
 
     def append(self, counted: int, blocks: Sequence[tuple[int, bytes]]) -> int:
-        """Adds blocks behind the first `counted` bytes and returns how many count then; they are on the disk."""
+        """Adds blocks after the first `counted` bytes, syncs them to the disk, and returns how many bytes count then."""
         if self._file.seek(0, os.SEEK_END) < counted or (counted and read_owner(self._path) != self._owner):
             raise _damaged(self._path, counted)
         self._file.truncate(counted)
@@ -98,7 +128,7 @@ class SpoolWriter:
 
 
 class SpoolReader:
-    """Knows where each block is."""
+    """Finds each block in the file."""
 
     def __init__(self, path: Path, owner: Owner, file: BinaryIO, counted: int) -> None:
         self._path, self._file = path, file
@@ -121,7 +151,7 @@ class SpoolReader:
         return batch in self._places
 
     def block(self, batch: int) -> bytes:
-        """The block of a batch that the spool holds; ResultsError where it is not what was written."""
+        """The block of a batch that the spool holds. ResultsError if it is not as it was written."""
         at, length, checksum = self._places[batch]
         block = os.pread(self._file.fileno(), length, at)
         if len(block) != length or zlib.crc32(block) != checksum:
@@ -131,6 +161,6 @@ class SpoolReader:
 
 def _damaged(path: Path, at: int) -> ResultsError:
     return ResultsError(
-        f"The spool {printable(str(path))} is damaged or too short at byte {at}, and finished blocks are only there. Check the "
-        "disk, then cancel the job and run it again."
+        f"The spool {printable(str(path))}, which alone holds finished blocks, is damaged or too short at byte {at}. "
+        "Check the disk, then cancel the job and run it again."
     )

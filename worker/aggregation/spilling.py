@@ -1,4 +1,4 @@
-"""Between the server and the spools: moves finished blocks out, reads them back in order, removes what is done with."""
+"""Moves finished blocks from the server to spools, reads them back in order, and removes spools that are no longer needed."""
 
 import re
 import shutil
@@ -7,14 +7,16 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 
 from shared.config.logs import get_logger
 from shared.domain.errors import BlockMissing, ResultsError
 from shared.domain.paths import printable
+from shared.domain.text import one_line
 from shared.store.jobs import PREFIX, Job, JobRecord
 from shared.store.redis_client import Client, insist, wait_for_disk
-from worker.aggregation.spill_file import Owner, Spool, read_owner
+from worker.aggregation.spill_file import Owner, Spool, read_owner, remove_if
 
 _log = get_logger("spooling")
 _PORTION_BYTES = 8 * 2**20  # is in this process's memory at once, and on the disk before it leaves the server
@@ -23,11 +25,12 @@ _BLOCKS_AT_ONCE = 16
 _LEFT_ALONE_S = 300.0
 _SCRATCH_LEFT_ALONE_S = 3600.0
 _SCRATCH_NAME = re.compile(r"\.(?P<job>[A-Za-z0-9][A-Za-z0-9._-]{0,99})\.(?P<uid>[0-9a-f]{8})-[0-9a-f]+\.making")
+_SERVER_NAME = re.compile(rb"[0-9a-f]{32}")
 _SPOOL_NAME = re.compile(r"\.(?P<job>[A-Za-z0-9][A-Za-z0-9._-]{0,99})\.[0-9a-f]{8}\.spool")
 
 
 def spool_path(job: Job, results_dir: Path) -> Path:
-    """Hidden: what is visible in the results folder is results."""
+    """The path of a job's spool. It is hidden, because everything visible in the results folder is results."""
     return results_dir / f".{job.name}.{job.uid[:8]}.spool"
 
 
@@ -36,17 +39,25 @@ def _spool_of(client: Client, job: Job, results_dir: Path) -> Spool:
 
 
 def _server_name(client: Client) -> str:
-    """A random name that the server's data carries: results folders can be shared by several servers."""
+    """A random name that the server's data carries, because several servers can share a results folder.
+
+    ResultsError if the key holds something else: all its spools would look like another server's.
+    """
     key = f"{PREFIX}server"
     insist(client, "SET", key, uuid.uuid4().hex, "NX")
-    name: str = client.get(key).decode()
-    return name
+    name: bytes = client.get(key)
+    if not _SERVER_NAME.fullmatch(name):
+        raise ResultsError(
+            f"The key {key} of the server holds {one_line(name, 80)!r}, not the 32 hexadecimal digits that name its spools. "
+            "Delete that key. Jobs that have a spool already must then be cancelled and run again."
+        )
+    return name.decode()
 
 
 def move_blocks(client: Client, job: Job, results_dir: Path, wanted_bytes: float) -> int:
-    """Moves finished blocks into the spool until so many bytes are moved or none is left; returns how many were.
+    """Moves finished blocks into the spool until `wanted_bytes` are moved or none is left; returns how many bytes were.
 
-    Not those of a job that is being aggregated.
+    Blocks of a job that is being aggregated stay.
     """
     record, spool = JobRecord(client, job.name), _spool_of(client, job, results_dir)
     if record.aggregation_claimed():
@@ -58,7 +69,7 @@ def move_blocks(client: Client, job: Job, results_dir: Path, wanted_bytes: float
     with spool.held() as writer:
         if writer is None:
             return 0
-        counted = record.load().spool_bytes  # again: only who holds the file may rely on it
+        counted = record.load().spool_bytes  # loaded again: only the holder of the file may rely on it
         while moved < wanted_bytes and not record.aggregation_claimed():
             batches, blocks = _next_portion(record)
             if not batches:
@@ -76,9 +87,9 @@ def _next_portion(record: JobRecord) -> tuple[list[int], list[tuple[int, bytes]]
     blocks: list[tuple[int, bytes]] = []
     size = 0
     for batch in record.stored(_MOST_BLOCKS):
-        (block,) = record.blocks([batch])  # one by one: what the server is sending takes memory there
+        (block,) = record.blocks([batch])  # one by one: a reply takes memory on the server
         batches.append(batch)
-        if block is not None:  # else somebody has removed it, and aggregation will say so
+        if block is not None:  # otherwise it was removed, and aggregation will report it
             blocks.append((batch, block))
             size += len(block)
         if size >= _PORTION_BYTES:
@@ -87,7 +98,7 @@ def _next_portion(record: JobRecord) -> tuple[list[int], list[tuple[int, bytes]]
 
 
 def read_blocks(client: Client, job: Job, results_dir: Path) -> Iterator[bytes]:
-    """All blocks of a job in order, from wherever they are. Nothing is moved while the job is claimed by the caller."""
+    """All blocks of a job in order, from the server and the spool. The caller's claim keeps them from being moved."""
     record = JobRecord(client, job.name)
     counted = record.load().spool_bytes
     spool = _spool_of(client, job, results_dir)
@@ -106,57 +117,66 @@ def read_blocks(client: Client, job: Job, results_dir: Path) -> Iterator[bytes]:
                 block = on_server[batch] if batch in on_server else spooled.block(batch) if spooled else None
                 if block is None:
                     raise BlockMissing(
-                        f"Block {batch} of job '{job.name}' is not on the server any more; cancel the job and run it again."
+                        f"Block {batch} of job '{job.name}' is no longer on the server. Cancel the job and run it again."
                     )
                 yield block
 
 
 def _missing(job: Job, path: Path) -> ResultsError:
     return ResultsError(
-        f"Finished blocks of job '{job.name}' are in the spool {path.name} in the results folder of {job.spool_host}, and "
-        f"not here, in {printable(str(path.parent))}. Let only workers with that folder aggregate (`--queues embed` for the others)."
+        f"Finished blocks of job '{job.name}' are in the spool {path.name} in the results folder of {job.spool_host}, not in "
+        f"{printable(str(path.parent))} here. Let only workers with that folder aggregate (`--queues embed` for the others)."
     )
 
 
 def remove_spool(client: Client, job: Job, results_dir: Path) -> None:
-    """For a job that is finished. A server that loses its last second must not find it unfinished, and the spool gone."""
+    """Removes the spool of a finished job, once the server has the job's end on its disk.
+
+    A server that loses its last second could otherwise come back with the job unfinished and its spool gone.
+    """
     path = spool_path(job, results_dir)
     if not path.exists():
         return
     if not wait_for_disk(client):
         _log.warning(
-            "the server does not confirm that the end of job %s is on its disk; %s stays for some minutes", job.name, path.name,
+            "the server does not confirm that the end of job %s is on its disk; %s stays for some minutes",
+            job.name,
+            path.name,
             extra={"action": "spool_kept"},
-        )  # fmt: skip
+        )
         return
-    with suppress(OSError):  # what stays is swept later
+    with suppress(OSError):  # swept later
         path.unlink()
 
 
 def sweep_spools(client: Client, results_dir: Path) -> None:
-    """Removes the spools that no unfinished job of this server will read any more, unless they are quite new.
+    """Removes old files that no unfinished job of this server will read: spools, and copies in the making.
 
-    Also the copies that nobody has written to for an hour, of aggregators that died and of jobs that are cancelled since;
-    never one of a job that is being aggregated, however long a step of that takes.
+    A spool is old after five minutes, a copy after an hour without a write. The copy of a job that is being aggregated
+    stays, however long a step of the aggregation takes.
     """
     if not results_dir.is_dir():
         return
     server = _server_name(client)
     for path in results_dir.iterdir():
-        copy = _SCRATCH_NAME.fullmatch(path.name)
-        if copy:
-            with suppress(OSError):
-                newest = max(part.stat().st_mtime for part in (path, *path.rglob("*")))
-                idle = time.time() - newest > _SCRATCH_LEFT_ALONE_S
-                if idle and not _is_being_aggregated(client, copy["job"], copy["uid"]):
-                    shutil.rmtree(path, ignore_errors=True)
-            continue
-        found = _SPOOL_NAME.fullmatch(path.name)
-        with suppress(OSError):  # being removed by another, or not ours to remove
-            if found and time.time() - path.stat().st_mtime > _LEFT_ALONE_S:
-                owner = read_owner(path)
-                if owner is None or (owner.server == server and not _is_wanted(client, found["job"], owner.uid)):
-                    path.unlink()
+        with suppress(OSError):  # removed by another process, or not ours to remove
+            if copy := _SCRATCH_NAME.fullmatch(path.name):
+                _sweep_copy(client, path, copy["job"], copy["uid"])
+            elif spool := _SPOOL_NAME.fullmatch(path.name):
+                remove_if(path, partial(_is_leftover, client, path, spool["job"], server))
+
+
+def _sweep_copy(client: Client, path: Path, job: str, uid_begins: str) -> None:
+    newest = max(part.stat().st_mtime for part in (path, *path.rglob("*")))
+    if time.time() - newest > _SCRATCH_LEFT_ALONE_S and not _is_being_aggregated(client, job, uid_begins):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_leftover(client: Client, path: Path, job: str, server: str) -> bool:
+    if time.time() - path.stat().st_mtime <= _LEFT_ALONE_S:
+        return False
+    owner = read_owner(path)
+    return owner is None or (owner.server == server and not _is_wanted(client, job, owner.uid))
 
 
 def _is_wanted(client: Client, name: str, uid: str) -> bool:

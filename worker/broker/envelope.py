@@ -13,9 +13,9 @@ from kombu.utils.json import loads
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.domain.errors import BadMessage
+from shared.domain.text import one_line
 from shared.domain.validation import explain
 from shared.messaging.messages import AGGREGATE_TASK, EMBED_TASK, Aggregate, EmbedBatch, parse_message
-from shared.store.dead_letters import one_line
 
 KINDS: dict[str, type[EmbedBatch] | type[Aggregate]] = {EMBED_TASK: EmbedBatch, AGGREGATE_TASK: Aggregate}
 P = TypeVar("P", bound=BaseModel)

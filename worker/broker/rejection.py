@@ -1,7 +1,8 @@
 """Rejecting a message: one line in the log, and a dead letter."""
 
 from shared.config.logs import get_logger
-from shared.store.dead_letters import one_line, park
+from shared.domain.text import one_line
+from shared.store.dead_letters import park
 from shared.store.redis_client import Client
 
 _log = get_logger("rejection")

@@ -1,13 +1,20 @@
-"""A profile of each worker process, for `run --profile`: cProfile files that snakeviz and pstats open."""
+"""A profile of each worker process, for `run --profile`.
+
+Each process writes two files: one for snakeviz and pstats, and one in JSON for the report. The first kind is read with
+`marshal`, which is unsafe on a stranger's file, so that the report, which may be made from a stranger's results, never reads it.
+"""
 
 import cProfile
+import json
+import marshal
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from shared.config.logs import get_logger
+from shared.results.files import replace_content
 
 _log = get_logger("profiling")
 
@@ -35,16 +42,13 @@ class Profiler:
     def _write(self, folder: Path) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            part = folder / f".{os.getpid()}.part"
-            self._profile.dump_stats(part)
-            part.replace(folder / f"worker-{os.getpid()}.prof")
+            self._profile.create_stats()
+            stats: dict[tuple[str, int, str], Any] = self._profile.stats
+            functions = [
+                {"file": file, "line": line, "function": function, "calls": calls, "own_s": own_s, "total_s": total_s}
+                for (file, line, function), (_, calls, own_s, total_s, _) in stats.items()
+            ]
+            replace_content(folder / f"worker-{os.getpid()}.prof", marshal.dumps(stats))
+            replace_content(folder / f"worker-{os.getpid()}.json", json.dumps({"functions": functions}).encode())
         except OSError as error:  # an unwritable profile must not fail a batch
             _log.warning("no profile in %s: %s", folder, error, extra={"action": "profile_failed"})
-
-
-def copy_profiles(folder: Path | None, target: Path) -> None:
-    """Copies the profiles of all processes beside the results."""
-    if folder is not None and folder.is_dir():
-        target.mkdir()
-        for path in sorted(folder.glob("worker-*.prof")):
-            shutil.copyfile(path, target / path.name)

@@ -8,25 +8,22 @@ from contextlib import suppress
 from pathlib import Path
 
 from shared.config.logs import get_logger
+from shared.results.schema import SAMPLE_COLUMNS, samples_name
 
-SAMPLE_COLUMNS = (
-    "time", "pid", "role", "cpu_percent", "rss_mib", "uss_mib", "threads", "read_mib", "written_mib", "images_done",
-    "job", "batch", "machine_cpu_percent", "machine_memory_percent",
-)  # fmt: skip
 _HEADER = ",".join(SAMPLE_COLUMNS) + "\n"
 _KEPT_S = 7 * 24 * 3600
 _log = get_logger("sample_log")
 
 
 class SampleLog:
-    """`<worker>.csv`; full, it becomes `<worker>.csv.1` and begins anew. Trouble with the folder ends it, with one line.
+    """`<worker>.csv`. A full file is renamed to `<worker>.csv.1`, and a new one begun.
 
-    The file is opened for each sample: children that are forked later inherit nothing, and whoever moves the file away
-    gets a new one.
+    An error of the folder ends the log with one warning. The file is opened for each sample: children that are forked
+    later inherit nothing, and a file that was moved away is created again.
     """
 
     def __init__(self, folder: Path, worker: str, max_bytes: float) -> None:
-        self.path = folder / f"{worker.replace('/', '-')}.csv"
+        self.path = folder / samples_name(worker)
         self._max_bytes = max_bytes
         self._on = self._try(self._begin)
 
@@ -40,16 +37,19 @@ class SampleLog:
             action()
         except OSError as error:
             _log.warning(
-                "no log of samples: %s: %s. They go on through the server only. FACEQUEUE_LOG_DIR names another folder, or `none`",
-                self.path.parent, error.strerror or error, extra={"action": "sample_log_off"},
-            )  # fmt: skip
+                "no log of samples in %s: %s. Samples are sent to the server only. Set FACEQUEUE_LOG_DIR to another "
+                "folder, or to `none`",
+                self.path.parent,
+                error.strerror or error,
+                extra={"action": "sample_log_off"},
+            )
             return False
         return True
 
     def _begin(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         _remove_old_logs(self.path.parent)
-        if _header(self.path) not in ("", _HEADER):  # of a version with other columns
+        if _header(self.path) not in ("", _HEADER):  # written by a version with other columns
             self._put_aside()
         with self.path.open("a", encoding="utf-8"):
             pass
@@ -76,8 +76,8 @@ def _header(path: Path) -> str:
 
 
 def _remove_old_logs(folder: Path) -> None:
-    """Every worker has a name of its own, so that without this the folder would grow with every start."""
+    """Every worker has a new name, so without this the folder would grow with every start."""
     for path in [*folder.glob("*@*.csv"), *folder.glob("*@*.csv.1")]:
-        with suppress(OSError):  # another worker may be at it too
+        with suppress(OSError):  # another worker may remove it at the same time
             if path.stat().st_mtime < time.time() - _KEPT_S and _header(path) == _HEADER:
                 path.unlink()

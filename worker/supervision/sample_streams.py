@@ -1,8 +1,8 @@
-"""A worker's samples on the server: all of late, thinner ones of before, and from there to those who write results.
+"""A worker's samples on the server: recent ones in full, older ones thinned, until the aggregator reads them.
 
-Three streams a worker, each of bounded size, so that a week of 16 processes fits into `MAX_BYTES`. The worker thins before it
-sends; a worker that dies leaves its last minutes in the finest stream. An entry is the sample of one moment, all processes: CSV
-without a header, compressed to a third.
+Each worker has three streams of bounded size, so that a week of 16 processes fits into `MAX_BYTES`. The worker thins samples
+before it sends them; a worker that dies leaves its last minutes in the finest stream. An entry is the sample of all
+processes at one moment: CSV without a header, compressed to a third.
 """
 
 import csv
@@ -16,20 +16,20 @@ from itertools import dropwhile
 import redis
 
 from shared.config.logs import get_logger
+from shared.results.schema import SAMPLE_COLUMNS, samples_name
 from shared.store.jobs import PREFIX
 from shared.store.redis_client import Client
-from worker.supervision.sample_log import SAMPLE_COLUMNS
 from worker.supervision.thinning import Row, Window
 
 MIB = 2**20
 KEPT_S = 8 * 24 * 3600
-"""A worker's past: a week and a bit. After that time without a sample the streams expire."""
+"""How much of a worker's past is kept. The streams expire after as long without a sample."""
 _STREAMS = f"{PREFIX}resources:"
 _FIELD = b"csv"
 _ENTRY_BYTES = 48  # the stream's own, for each entry
-_WAITING = 2_000  # entries of a stream, while the server is away
-_PAGE = 100  # entries that are read at once
-_LONGEST_NAME = 250  # bytes: a file name has 255, with `.csv`
+_WAITING = 2_000  # entries of a stream, while the server is unreachable
+_PAGE = 100  # entries read at once
+_LONGEST_FILE_NAME = 255  # bytes
 _MAX_UNPACKED = MIB  # of an entry; a process takes 120 bytes
 _log = get_logger("sample_streams")
 
@@ -70,7 +70,7 @@ class SampleStreams:
                 waiting.append(_pack(ready))
 
     def send(self, client: Client) -> None:
-        """Sends what waits, all or nothing, in one round trip. RedisError leaves it waiting, the newest entries at least."""
+        """Sends the waiting samples, all or none, in one round trip. After a RedisError they wait, the newest at least."""
         batches = [list(waiting) for waiting in self._waiting]
         with client.pipeline(transaction=True) as pipe:
             for level, key, batch in zip(_LEVELS, self._keys, batches, strict=True):
@@ -85,29 +85,34 @@ class SampleStreams:
 
 
 def samples_between(client: Client, started_ms: int) -> dict[str, Iterator[Row]]:
-    """The samples of every worker from `started_ms` (the server's clock) until now, in order; read as they are asked for.
+    """The samples of every worker from `started_ms` (the server's clock) until now, in order, read as they are asked for.
 
-    The most recent are as they were taken, those before are means of ten seconds and of a minute. Some workers may have none.
+    The most recent samples are complete, older ones are means of ten seconds and of a minute. Some workers may have none.
     """
     seconds, microseconds = client.time()
     until = str(seconds * 1000 + microseconds // 1000)
     keys = [key.decode("utf-8", "replace") for key in client.scan_iter(match=f"{_STREAMS}*", count=1000)]
     workers = {key.removeprefix(_STREAMS).partition(":")[2] for key in keys}
-    # Others could not name a file: one such key would stand in the way of every job's results.
-    named = sorted(worker for worker in workers if worker.isprintable() and 0 < len(worker.encode()) <= _LONGEST_NAME)
-    return {worker: _rows(client, worker, str(started_ms), until) for worker in named}
+    return {
+        worker: _rows(client, worker, str(started_ms), until) for worker in sorted(workers) if _names_a_file(worker)
+    }
+
+
+def _names_a_file(worker: str) -> bool:
+    """One key with another name would prevent the results of every job."""
+    return bool(worker) and worker.isprintable() and len(samples_name(worker).encode()) <= _LONGEST_FILE_NAME
 
 
 def _rows(client: Client, worker: str, first: str, until: str) -> Iterator[Row]:
     try:
         for moment in _moments(client, worker, first, until):
             yield from moment
-    except redis.ResponseError as error:  # no stream, or not ours: the results do without
+    except redis.ResponseError as error:  # not a stream, or not ours: the results lack it
         _log.warning("no samples of %s: %s", worker, error, extra={"action": "samples_unread"})
 
 
 def _moments(client: Client, worker: str, first: str, until: str) -> Iterator[list[Row]]:
-    """Coarse samples until the finer ones begin. Their times are all of the worker's own clock."""
+    """Coarse samples until the finer ones begin. All their times are of the worker's clock."""
     keys = [level.key(worker) for level in reversed(_LEVELS)]
     begins = [next((moment[0]["time"] for moment in _entries(client, key, first, until)), None) for key in keys]
     reached = ""
@@ -142,7 +147,7 @@ def _pack(rows: Sequence[Row]) -> bytes:
 
 
 def _unpack(entry: bytes) -> list[Row]:
-    """None where it is of another version, or was not written by a worker."""
+    """The rows of an entry; none if another version wrote it, or no worker."""
     try:
         text = zlib.decompressobj().decompress(entry, _MAX_UNPACKED).decode()
         rows = [row for row in csv.reader(io.StringIO(text)) if len(row) == len(SAMPLE_COLUMNS)]

@@ -29,7 +29,7 @@ class Relief:
         """Moves some blocks of these unfinished jobs; True where more may have to be moved very soon."""
         if time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + _SWEEP_EVERY_S
-            sweep_spools(self._client, self._settings.results_dir)
+            self._sweep()
         memory = server_memory(self._client)
         blocks, limit = sum(job.block_bytes for job in jobs), self._settings.blocks_in_server_mib * _MIB
         excess = blocks - limit / 2 if blocks > limit else 0.0
@@ -40,6 +40,12 @@ class Relief:
             if job.block_bytes and moved < wanted:
                 moved += self._move(job, wanted - moved)
         return moved > 0 or (blocks > 0 and memory.above(_WATCHFUL))
+
+    def _sweep(self) -> None:
+        try:
+            sweep_spools(self._client, self._settings.results_dir)
+        except (FaceQueueError, OSError) as error:
+            _log.error("old spools stay: %s", error, extra={"action": "sweep_failed"})
 
     def _move(self, job: Job, wanted_bytes: float) -> int:
         try:

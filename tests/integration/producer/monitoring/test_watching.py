@@ -23,10 +23,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from shared.domain.outcomes import Outcome
 from shared.messaging.celery_app import make_celery
+from shared.results.schema import SAMPLE_COLUMNS
 from shared.store.jobs import METRICS, JobRecord
 from shared.store.worker_registry import Worker, announce
 from tests.support.stage import ROOT, Stage, wait_until
-from worker.supervision.sample_log import SAMPLE_COLUMNS
 from worker.supervision.sample_streams import samples_between
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]

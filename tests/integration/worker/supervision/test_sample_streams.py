@@ -7,12 +7,11 @@ import tracemalloc
 from datetime import UTC, datetime
 from pathlib import Path
 
+from shared.results.schema import SAMPLE_COLUMNS
 from shared.store.jobs import PREFIX
 from tests.support.samples import sample_row
 from tests.support.stage import Stage
-from worker.aggregation.results_writer import _write_resources
-from worker.aggregation.rows import earlier_samples
-from worker.supervision.sample_log import SAMPLE_COLUMNS
+from worker.aggregation.sample_files import earlier_samples, write_samples
 from worker.supervision.sample_streams import MAX_BYTES, SampleStreams, samples_between
 
 WORKER = "worker-1@host"
@@ -60,7 +59,7 @@ def test_a_week_of_sixteen_processes_fits(stage: Stage, tmp_path: Path) -> None:
     assert sum(stage.client.memory_usage(key, samples=0) for key in keys) <= MAX_BYTES == 8 * 2**20
     assert all(stage.client.ttl(key) > 7 * 24 * 3600 for key in keys)
     tracemalloc.start()
-    _write_resources(samples_between(stage.client, 0), tmp_path / "resources", {})
+    write_samples(samples_between(stage.client, 0), tmp_path, {})
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 * 2**20
@@ -111,8 +110,8 @@ def test_what_is_no_stream_of_samples_costs_nobody_his_results(stage: Stage, tmp
     up = SampleStreams("../../up@host")
     up.add([sample_row(BEGAN, 2)], BEGAN)
     up.send(stage.client)
-    _write_resources(samples_between(stage.client, 0), tmp_path / "resources", {})
-    assert sorted(path.name for path in tmp_path.rglob("*.csv")) == ["..-..-up@host.csv", f"{WORKER}.csv"]
+    write_samples(samples_between(stage.client, 0), tmp_path, {})
+    assert sorted(path.name for path in tmp_path.rglob("*.csv")) == ["..%2F..%2Fup@host.csv", f"{WORKER}.csv"]
     assert not list(tmp_path.parent.glob("up@host.csv"))
     rows = list(earlier_samples(tmp_path)[WORKER])
     assert [row["pid"] for row in rows] == ["1"]

@@ -24,8 +24,9 @@ from shared.report.build import build_report
 from shared.results.digests import file_digest
 from tests.support.results_folders import CONTRACT, SIZE, Page, make_results, people, read_page
 from tests.support.stage import ROOT
-from worker.aggregation import results_writer as results
-from worker.aggregation import rows
+from worker.aggregation.profile_files import copy_profiles
+from worker.aggregation.retry_merge import merged_summary
+from worker.aggregation.sample_files import earlier_samples, write_samples
 from worker.vision.decode import Limits, decode
 
 HOSTILE = "<script>alert(1)</script>.jpg"
@@ -254,17 +255,18 @@ def test_a_retry_keeps_what_was_sampled_and_profiled_before(tmp_path: Path) -> N
     phases = {"distances_started": early, "distances_ended": early}
     folder = make_results(tmp_path / "j", ["a.jpg"], people(1, 1), resources=before, phases=phases)
     (folder / "profile").mkdir()
-    for name in ("worker-1.prof", "worker-2.prof"):
+    for name in ("worker-1.prof", "worker-1.json", "worker-2.prof"):
         (folder / "profile" / name).write_text("before")
-    scratch = tmp_path / "scratch"
-    (scratch / "profile").mkdir(parents=True)
-    (scratch / "profile" / "worker-2.prof").write_text("again")
+    scratch, profiles = tmp_path / "scratch", tmp_path / "profiles"
+    for made in (scratch, profiles):
+        made.mkdir()
+    (profiles / "worker-2.prof").write_text("again")
 
     fresh = {"both@a": [{"time": late, "cpu_percent": "20"}], "new@c": [{"time": late, "cpu_percent": "30"}]}
-    results._write_resources(fresh, scratch / "resources", rows.earlier_samples(folder))
-    rows.carry_over_profiles(folder, scratch / "profile")
+    write_samples(fresh, scratch, earlier_samples(folder))
+    copy_profiles(profiles, scratch, folder)
     again = {"started": late, "ended": late, "seconds": {}, "workers": {}, "phases": {"distances_started": late}}
-    summary = rows.carry_over(folder, again)
+    summary = merged_summary(folder, again)
 
     found = {
         path.stem: [(row["time"], row["cpu_percent"]) for row in csv.DictReader(path.open())]
@@ -273,6 +275,7 @@ def test_a_retry_keeps_what_was_sampled_and_profiled_before(tmp_path: Path) -> N
     assert found == {"both@a": [(early, "80"), (late, "20")], "gone@b": [(early, "80")], "new@c": [(late, "30")]}
     assert {path.name: path.read_text() for path in (scratch / "profile").iterdir()} == {
         "worker-1.prof": "before",
+        "worker-1.json": "before",
         "worker-2.prof": "again",
     }
     assert summary["phases"] == phases and summary["retries"][0]["phases"] == {"distances_started": late}
@@ -486,11 +489,11 @@ def test_another_contract_has_no_groups(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda folder: (folder / "faces.csv").unlink(), "faces.csv is not there"),
-        (lambda folder: (folder / "summary.json").write_text("{"), "does not hold what a results folder holds"),
+        (lambda folder: (folder / "faces.csv").unlink(), "faces.csv is missing"),
+        (lambda folder: (folder / "summary.json").write_text("{"), "are damaged: "),
         (lambda folder: np.save(folder / "embeddings.npy", people(1, 3)), "faces.csv has 2 faces"),
         (lambda folder: np.save(folder / "distances.npy", np.zeros((2, 3), np.float32)), r"distances.npy is \[2, 3\]"),
-        (lambda folder: (folder / "images.csv").write_text("path\nx\n"), "does not hold"),
+        (lambda folder: (folder / "images.csv").write_text("path\nx\n"), "are damaged: "),
     ],
 )
 def test_a_damaged_folder_is_named(tmp_path: Path, damage: object, message: str) -> None:
@@ -520,7 +523,7 @@ def test_the_command_of_the_aggregator(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0 and done.stdout == f"{folder}/report.html\n" and time.perf_counter() - started < 20
     done = subprocess.run([*command[:3], str(tmp_path)], capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 1 and "summary.json is not there" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 1 and "summary.json is missing" in done.stderr and "Traceback" not in done.stderr
     code = "import sys, shared.report.build; print(json.dumps(list(sys.modules)))"
     loaded = json.loads(
         subprocess.run([sys.executable, "-c", "import json;" + code], capture_output=True, text=True, cwd=ROOT).stdout

@@ -3,18 +3,26 @@
 import json
 import marshal
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from producer.results.queries import show_neighbours
 from shared.domain.errors import ResultsError
 from shared.report import build
 from shared.report.build import build_report
-from tests.support.results_folders import make_results, people
+from shared.results.owner import why_not_replaced
+from tests.support.results_folders import SIZE, make_results, people
 
 ESCAPE = "\x1b]0;mine\x07"
+_BAD_FIGURES: list[dict[str, object]] = [
+    *({"calls": "a"}, {"calls": 10**400}, {"calls": -1}, {"own_s": None}, {"own_s": float("nan")}),
+    *({"total_s": float("inf")}, {"line": 1.5}, {"function": 7}),
+]
 
 
 def _folder(tmp_path: Path, *paths: str) -> Path:
@@ -53,7 +61,7 @@ def test_a_summary_of_another_kind_is_one_line(tmp_path: Path, changes: object) 
     """No traceback, and no page."""
     folder = _folder(tmp_path)
     (folder / "summary.json").write_text(json.dumps(changes))
-    with pytest.raises(ResultsError, match="does not hold what a results folder holds"):
+    with pytest.raises(ResultsError, match="are damaged: "):
         build_report(folder, None)
     assert not [path for path in folder.iterdir() if build.REPORT in path.name]
 
@@ -71,17 +79,112 @@ def test_tables_and_arrays_of_another_kind_are_one_line(tmp_path: Path, trouble:
         np.save(folder / "embeddings.npy", np.full((2, 128), "x"))
     else:
         images.write_text(images.read_text().replace(",100,", f",{10**30},"))
-    with pytest.raises(ResultsError, match="does not hold what a results folder holds"):
+    with pytest.raises(ResultsError, match="are damaged: "):
         build_report(folder, None)
 
 
 def test_a_profile_that_is_none_costs_no_report(tmp_path: Path) -> None:
-    """What cProfile did not write is left out, whatever it is."""
+    """What no worker wrote is left out, whatever it is; what one wrote is shown, on one line each."""
     folder = _folder(tmp_path)
     (folder / "profile").mkdir()
-    key = ("f.py", 1, "f")
-    for name, value in enumerate(
-        ([1], {"a": 1}, {key: 1}, {key: ("a", "b", "c", "d", {})}, {key: (1, 1, None, 1.0, {})})
-    ):
-        (folder / "profile" / f"{name}.prof").write_bytes(marshal.dumps(value))
-    assert build_report(folder, None).is_file()
+    good = {"file": "/home/me/a.py", "line": 7, "function": f"good{ESCAPE}", "calls": 3, "own_s": 0.5, "total_s": 1}
+    bad: list[object] = [
+        *([1], {"a": 1}, {"functions": 7}, {"functions": [7]}, {"functions": [{"file": "dreadful.py"}]}),
+        *({"functions": [good, good | {"function": "dreadful"} | change]} for change in _BAD_FIGURES),
+    ]
+    contents = [json.dumps(value).encode() for value in bad] + [b"{", b"\xff", b"[" * 100_000]
+    for name, content in enumerate(contents):
+        (folder / "profile" / f"{name}.json").write_bytes(content)
+    (folder / "profile" / "worker-1.json").write_text(json.dumps({"functions": [good]}))
+    text = build_report(folder, None).read_text()
+    assert "dreadful" not in text
+    assert "me/a.py:7 good\\x1b]0;mine" in text and "/home" not in text
+
+
+def test_what_marshal_reads_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stranger's cProfile file could crash or take over the process that unmarshals it."""
+    folder = _folder(tmp_path)
+    (folder / "profile").mkdir()
+    (folder / "profile" / "worker-1.prof").write_bytes(marshal.dumps({("f.py", 1, "f"): (1, 1, 1.0, 1.0, {})}))
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a stranger's file is unmarshaled")
+
+    monkeypatch.setattr(marshal, "load", refuse)
+    monkeypatch.setattr(marshal, "loads", refuse)
+    assert "f.py" not in build_report(folder, None).read_text()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("summary.json", "faces.csv", "images.csv", "digests.csv", "embeddings.npy", "distances.npy"),
+        *("resources/w@a.csv", "profile/worker-1.json"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+def test_only_regular_files_are_read(tmp_path: Path, name: str, kind: str) -> None:
+    """A pipe does not block the reader, and a link does not lead out of the folder: one line, or a report without it."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.new("RGB", SIZE).save(photos / "a.png")
+    sample = {"time": "2026-01-31T12:00:01.000+00:00", "cpu_percent": 40, "rss_mib": 200}
+    folder = make_results(tmp_path / "j", ["a.png", "b.png"], people(1, 2), resources={"w@a": [sample]}, photos=photos)
+    (folder / "profile").mkdir()
+    function = {"file": "a.py", "line": 7, "function": "f", "calls": 3, "own_s": 0.5, "total_s": 1}
+    (folder / "profile" / "worker-1.json").write_text(json.dumps({"functions": [function]}))
+    shown = {"resources/w@a.csv": "<h3>w@a</h3>", "profile/worker-1.json": "a.py:7 f", "digests.csv": "image/jpeg"}
+    whole = build_report(folder, photos).read_text()
+    assert all(text in whole for text in shown.values())
+    (folder / name).rename(tmp_path / "moved")
+    if kind == "pipe":
+        os.mkfifo(folder / name)
+    else:
+        (folder / name).symlink_to(tmp_path / "moved")
+    command = [sys.executable, "-m", "shared.report", str(folder), "--images", str(photos)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    if name in shown:
+        assert done.returncode == 0, done.stderr
+        assert shown[name] not in (folder / "report.html").read_text()
+    else:
+        assert done.returncode == 1
+        reason = "it is not a regular file" if kind == "pipe" else "it is a symbolic link"
+        assert done.stderr == f"report: {folder / name} cannot be read: {reason}.\n"
+
+
+def test_an_image_that_became_a_pipe_does_not_block_the_report(tmp_path: Path) -> None:
+    """It has no picture."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.new("RGB", SIZE).save(photos / "a.png")
+    folder = make_results(tmp_path / "j", ["a.png"], people(1, 1), photos=photos)
+    (photos / "a.png").unlink()
+    os.mkfifo(photos / "a.png")
+    assert "image/jpeg" not in build_report(folder, photos).read_text()
+
+
+def test_a_summary_nested_too_deeply_is_damaged(tmp_path: Path) -> None:
+    """For the reader, and for the aggregator that asks whose results these are."""
+    folder = _folder(tmp_path)
+    (folder / "summary.json").write_text("[" * 100_000)
+    with pytest.raises(ResultsError, match=r"are damaged: summary\.json is nested too deeply"):
+        build_report(folder, None)
+    assert "is damaged" in (why_not_replaced(folder, "o", "s") or "")
+
+
+@pytest.mark.parametrize("trouble", ["objects", "header", "short", "zip"])
+def test_an_array_of_another_kind_is_damaged(tmp_path: Path, trouble: str) -> None:
+    """Never unpickled, never read beyond its end."""
+    folder = _folder(tmp_path)
+    path = folder / "embeddings.npy"
+    if trouble == "objects":
+        np.save(path, np.array([{}, {}]), allow_pickle=True)
+    elif trouble == "header":
+        path.write_bytes(path.read_bytes().replace(b"(2, 128)", b"(2,-128)"))
+    elif trouble == "short":
+        path.write_bytes(path.read_bytes()[:-1])
+    else:
+        with path.open("wb") as file:
+            np.savez(file, people(1, 2))
+    with pytest.raises(ResultsError, match="are damaged"):
+        build_report(folder, None)

@@ -1,11 +1,13 @@
 """The spool: what counts is read back, what does not is cut off, what is damaged is said to be."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from shared.domain.errors import ResultsError
-from worker.aggregation.spill_file import Owner, Spool
+from worker.aggregation import spill_file
+from worker.aggregation.spill_file import Owner, Spool, remove_if
 
 OWNER = Owner("s" * 32, "u" * 32)
 BLOCKS = [(3, b"three"), (0, b""), (7, b"seven" * 1000)]
@@ -86,3 +88,52 @@ def test_only_one_appends_at_a_time(tmp_path: Path) -> None:
     with spool.held() as first, spool.held() as second:
         assert first is not None
         assert second is None
+
+
+def test_a_spool_that_is_held_is_not_removed(tmp_path: Path) -> None:
+    """Its holder is about to write the header; without a holder it goes, unless it turns out to be wanted."""
+    spool = Spool(tmp_path / "s", OWNER)
+    with spool.held() as writer:
+        assert writer is not None
+        remove_if(spool.path, lambda: True)
+        counted = writer.append(0, BLOCKS)
+    assert read(spool, counted, [3]) == {3: b"three"}
+    remove_if(spool.path, lambda: False)
+    assert spool.path.exists()
+    remove_if(spool.path, lambda: True)
+    assert not spool.path.exists()
+
+
+def test_a_spool_that_is_removed_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks that are written into a file without a name would be lost."""
+    spool = Spool(tmp_path / "s", OWNER)
+    real, removals = spill_file.fcntl.flock, [spool.path]
+
+    def flock(*arguments: Any) -> None:
+        if removals:
+            removals.pop().unlink()
+        real(*arguments)
+
+    monkeypatch.setattr(spill_file.fcntl, "flock", flock)
+    counted = append(spool, 0, BLOCKS)
+    assert not removals
+    assert read(spool, counted, [3]) == {3: b"three"}
+
+
+def test_a_spool_that_another_has_made_anew_is_not_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the opening and the lock: the new one is another file."""
+    spool = Spool(tmp_path / "s", OWNER)
+    append(spool, 0, BLOCKS)
+    real, counted = spill_file.fcntl.flock, []
+
+    def flock(*arguments: Any) -> None:
+        monkeypatch.setattr(spill_file.fcntl, "flock", real)
+        spool.path.unlink()
+        counted.append(append(spool, 0, BLOCKS))
+        real(*arguments)
+
+    monkeypatch.setattr(spill_file.fcntl, "flock", flock)
+    remove_if(spool.path, lambda: True)
+    assert read(spool, counted[0], [3]) == {3: b"three"}

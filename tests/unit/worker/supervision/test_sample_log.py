@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.supervision.sample_log import SAMPLE_COLUMNS, SampleLog
+from shared.results.schema import SAMPLE_COLUMNS
+from worker.supervision.sample_log import SampleLog
 
 NAME = "worker-7@host"
 

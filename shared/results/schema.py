@@ -1,0 +1,37 @@
+"""The names of a results folder's files, and the columns of its tables."""
+
+from pathlib import Path
+
+EMBEDDINGS = "embeddings.npy"
+DISTANCES = "distances.npy"
+FACES = "faces.csv"
+IMAGES = "images.csv"
+DIGESTS = "digests.csv"
+FAILED_LIST = "failed.csv"
+SUMMARY = "summary.json"
+REPORT = "report.html"
+RESOURCES = "resources"
+"""The folder with one table of samples for each worker."""
+PROFILES = "profile"
+"""The folder with the profiles of the worker processes."""
+
+BOX_COLUMNS = ("x1", "y1", "x2", "y2", "probability")
+FACE_COLUMNS = ("face", "image", "path", *BOX_COLUMNS)
+FIGURE_COLUMNS = ("width", "height", "decode_ms", "detect_ms", "embed_ms", "worker", "attempt")
+IMAGE_COLUMNS = ("image", "path", "outcome", "error", "faces", "same_as", *FIGURE_COLUMNS)
+DIGEST_COLUMNS = ("image", "blake2b")
+FAILED_COLUMNS = ("retries", "image", "path")
+SAMPLE_COLUMNS = (
+    *("time", "pid", "role", "cpu_percent", "rss_mib", "uss_mib", "threads", "read_mib", "written_mib", "images_done"),
+    *("job", "batch", "machine_cpu_percent", "machine_memory_percent"),
+)
+
+
+def samples_name(worker: str) -> str:
+    """The file name of a worker's table of samples; two workers never share one."""
+    return worker.replace("%", "%25").replace("/", "%2F") + ".csv"
+
+
+def worker_of_samples(path: Path) -> str:
+    """The worker whose samples the file holds: the inverse of `samples_name`."""
+    return path.name.removesuffix(".csv").replace("%2F", "/").replace("%25", "%")

@@ -1,0 +1,43 @@
+"""The summary of a job's results: what was counted, where the time went, and under which contract."""
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from shared.domain.paths import printable
+from shared.store.jobs import Job
+from worker.aggregation.statistics import Tally, utc
+
+
+def summarize(job: Job, tally: Tally, matrix_absent: str | None, phases: dict[str, str]) -> dict[str, Any]:
+    """The values of summary.json.
+
+    `matrix_absent` is why there is no distance matrix, or None; `phases` has the start and end of the aggregation's steps.
+    """
+    ended_ms = job.committed_ms or job.created_ms
+    elapsed_s = (ended_ms - (job.started_ms or job.created_ms)) / 1000
+    return {
+        "job": job.name,
+        "source": printable(job.source),
+        "origin": job.origin,
+        "images": tally.images,
+        "faces": tally.faces,
+        "outcomes": tally.outcomes,
+        "recalled": tally.recalled,
+        "images_per_s": round(tally.images / elapsed_s, 2) if elapsed_s > 0 else None,
+        "seconds": {stage: round(spent, 3) for stage, spent in tally.stage_s.items()},
+        "workers": {worker: figures.as_dict() for worker, figures in tally.workers.items()},
+        "distances": {"written": matrix_absent is None, "reason": matrix_absent},
+        "contract": job.contract.as_dict() | (job.runtime or {}),
+        "versions": {package: _version(package) for package in ("facequeue", "celery", "numpy", "facenet-pytorch")},
+        "created": utc(job.created_ms),
+        "started": utc(job.started_ms),
+        "ended": utc(ended_ms),
+        "phases": phases,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

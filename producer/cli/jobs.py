@@ -19,7 +19,8 @@ from producer.cli.options import (
     Weights,
     contract_of,
 )
-from producer.cli.session import Session, exit_with, open_session, say
+from producer.cli.session import Session, exit_with, open_session
+from producer.cli.terminal import say
 from shared.config.settings import load_settings
 from shared.domain.contract import KNOWN_WEIGHTS
 from shared.domain.errors import WrongUsage

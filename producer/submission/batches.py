@@ -61,11 +61,14 @@ def enqueue_images(
         ) from None
     with suppress(redis.ConnectionError, redis.TimeoutError):  # the job is sealed, or the next producer seals it
         if not wait_for_disk(client):
-            say(
-                f"The server does not confirm that job {job.name} is on its disk. The disk may be slow, or "
-                "`appendfsync` may be `no`. If the server's machine loses power now, the job may be lost and must be "
-                "enqueued again."
-            )
+            say(_not_on_disk(job))
+
+
+def _not_on_disk(job: Job) -> str:
+    return (
+        f"The server does not confirm that job {job.name} is on its disk. The disk may be slow, or `appendfsync` may be "
+        "`no`. If the server's machine loses power now, the job may be lost and must be enqueued again."
+    )
 
 
 class _Submission:

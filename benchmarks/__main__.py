@@ -26,6 +26,7 @@ def main() -> None:
         ("Memory over 3,000 images", ["scaling.py", humans, lfw / "images", "--copies", 2, "--runs", "1x1"]),
         ("Cost of a worker's resource samples", ["sampler.py", humans]),
         ("Capacity of one server", ["commits.py"]),
+        ("Many jobs, many batches, long queues", ["record_scale.py"]),
         ("Memory that results take", ["results_memory.py"]),
         ("Accuracy on pairs", ["pairs.py", lfw / "images", pairs, "--margin", 32, "--mirror"]),
     ]

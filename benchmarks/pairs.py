@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.machine import describe_machine
 from benchmarks.pair_protocols import evaluate, read_pairs
-from shared.config.settings import get_settings
+from shared.config.settings import load_settings
 from shared.domain.arrays import Float32
 from shared.domain.contract import KNOWN_WEIGHTS, FacePolicy
 from worker.models.cpu_limits import usable_cores
@@ -54,7 +54,7 @@ def main() -> None:
     paths = sorted({path for pairs in folds for pair in pairs for path in (pair.first, pair.second)})
     if absent := [path for path in paths if not path.is_file()]:
         sys.exit(f"{len(absent)} of the {len(paths)} images are not in {arguments.images}; the first is {absent[0]}.")
-    settings = get_settings()
+    settings = load_settings()
     networks = load_networks(WEIGHTS, KNOWN_WEIGHTS[WEIGHTS], settings, usable_cores())
     print(
         f"{len(paths)} images, {sum(map(len, folds))} pairs, weights {WEIGHTS}, protocol {arguments.protocol}. "

@@ -24,7 +24,7 @@ from PIL import Image, ImageOps
 
 from benchmarks.machine import describe_machine
 from benchmarks.targets import print_targets
-from shared.config.settings import get_settings
+from shared.config.settings import load_settings
 from shared.domain.contract import KNOWN_WEIGHTS, Contract, Mode
 from tests.support.baseline import stock_detector, stock_embedder
 from worker.models.loader import load_networks
@@ -82,7 +82,7 @@ def main() -> None:
     torch.set_num_threads(1)
     root = arguments.images.resolve()
     paths = sorted(path for path in root.rglob("*") if path.is_file())
-    networks = load_networks(WEIGHTS, KNOWN_WEIGHTS[WEIGHTS], get_settings(), 1)
+    networks = load_networks(WEIGHTS, KNOWN_WEIGHTS[WEIGHTS], load_settings(), 1)
     run_stock(paths[:1], Times())
     rounds: dict[str, list[Times]] = {"facenet-pytorch": [], "exact": [], "fast": []}
     for _ in range(arguments.rounds):

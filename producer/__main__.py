@@ -1,6 +1,6 @@
 """`python -m producer`."""
 
-from producer.cli.commands import main
+from producer.cli.app import main
 
 if __name__ == "__main__":
     main()

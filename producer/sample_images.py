@@ -1,4 +1,4 @@
-"""A sample folder made from photographs that installed packages carry (both in the public domain, from NASA and the US Navy)."""
+"""A sample folder, made from photos in installed packages (both are in the public domain, by NASA and the US Navy)."""
 
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -25,11 +25,11 @@ _TURNED_BACK = {
     6: Image.Transpose.ROTATE_90,
     8: Image.Transpose.ROTATE_270,
 }
-"""What a camera does to the pixels for which each EXIF orientation is the remedy."""
+"""By EXIF orientation, how the camera was held: the pixels are stored turned this way."""
 
 
 def write_sample(folder: Path) -> list[Path]:
-    """Writes the pictures, each person's in a folder of its own, and returns their paths."""
+    """Writes the sample, with a folder per person, and returns the paths of its files."""
     persons = {name: _open(*source) for name, source in _PERSONS.items()}
     written: list[Path] = []
 
@@ -70,7 +70,8 @@ def _open(package: str, path: str) -> Image.Image:
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise FaceQueueError(
-            f"The sample is made from a photograph in the package {package}. Install the extra 'sample'."
+            f"The sample is made from a photo in the package {package}, which is not installed. Install the extra "
+            "'sample'."
         )
     return Image.open(Path(spec.submodule_search_locations[0]) / path).convert("RGB")
 

@@ -8,10 +8,11 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from shared.config.settings import Settings, get_settings, load_settings
+from shared.config.command_line import Command, CommandGroup
+from shared.config.settings import Settings, load_settings
 from shared.domain.errors import FaceQueueError, WrongUsage
 
-cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help="Workers of facequeue.")
+cli = typer.Typer(cls=CommandGroup, add_completion=False, pretty_exceptions_enable=False, help="Workers of facequeue.")
 
 
 @cli.callback(invoke_without_command=True)
@@ -26,7 +27,7 @@ def serve(
     parent_pid: Annotated[int, typer.Option(hidden=True)] = 0,
 ) -> None:
     """Serve the queues until stopped."""
-    settings = get_settings() if device is None else load_settings(device=device)
+    settings = load_settings(device=device)
     context.obj = settings
     if context.invoked_subcommand is not None:
         return
@@ -68,7 +69,7 @@ def _stop_with_parent(parent_pid: int) -> None:
     os.kill(os.getpid(), 15)
 
 
-@cli.command()
+@cli.command(cls=Command)
 def alive(context: typer.Context) -> None:
     """Exit with 0 if a live worker on this host has its networks loaded (for health checks)."""
     import socket
@@ -85,7 +86,7 @@ def alive(context: typer.Context) -> None:
     raise typer.Exit(0 if ready else 1)
 
 
-@cli.command("fetch-weights")
+@cli.command("fetch-weights", cls=Command)
 def fetch_weights(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="`casia-webface`, `vggface2`, or `own-STEM` for your STEM.pt.")],

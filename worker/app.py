@@ -11,7 +11,7 @@ from celery import Celery
 from celery.signals import setup_logging, worker_init, worker_process_init
 
 from shared.config.logs import log_to_stderr
-from shared.config.settings import Settings, get_settings
+from shared.config.settings import Settings, load_settings
 from shared.messaging.celery_app import make_celery
 from worker.aggregation.job_aggregator import JobAggregator
 from worker.answers import show_line_in_log
@@ -74,4 +74,4 @@ def __getattr__(name: str) -> Celery:
     """`app`, made when `celery -A worker.app` asks for it; `python -m worker` has settings from its command line."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return globals().setdefault("app", make_worker(get_settings()))
+    return globals().setdefault("app", make_worker(load_settings()))

@@ -1,9 +1,12 @@
-"""Errors become exit codes and a line on standard error: what happened, and which command to type next."""
+"""Turns errors into an exit code and one line on standard error: what happened, and which command to type next."""
 
 import errno
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from shared.domain.errors import (
     FaceQueueError,
@@ -14,18 +17,22 @@ from shared.domain.errors import (
     ServerUnreachable,
     WrongUsage,
 )
+from shared.domain.paths import printable
 
-_INTERRUPTED = 130  # what typer makes of a KeyboardInterrupt
+if TYPE_CHECKING:
+    from shared.store.jobs import Job
+
+_INTERRUPTED = 130  # typer's exit code after a KeyboardInterrupt
 _PATH_SHOWN = 100
 
 
 class ExitCode(IntEnum):
-    """What the command line answers. docs/cli.md lists them."""
+    """The exit codes of the command line, as docs/cli.md lists them."""
 
     FINISHED = 0
     """Finished; every file is ok, no_face or skipped."""
     UNFORESEEN = 1
-    """Anything unforeseen."""
+    """Any other error."""
     WRONG_USAGE = 2
     """No such folder, empty folder, unknown job, other settings under the same name."""
     SOME_FAILED = 3
@@ -35,7 +42,7 @@ class ExitCode(IntEnum):
 
 
 def exit_code_of(error: FaceQueueError) -> ExitCode:
-    """The exit code for an error that a line explains."""
+    """The exit code of an error."""
     if isinstance(error, WrongUsage):
         return ExitCode.WRONG_USAGE
     if isinstance(error, NotFinished | ServerError):
@@ -44,21 +51,25 @@ def exit_code_of(error: FaceQueueError) -> ExitCode:
 
 
 def next_step(error: FaceQueueError) -> str:
-    """The command to type next, with a space before it; empty where the message says all there is to do."""
-    # Here, as `--help` needs none of them.
+    """The command to type next, with a space before it; empty if the message already says what to do."""
+    # Imported here, since `--help` needs none of them.
+    from producer.cli.resume_command import command_to_resume, is_of_run
     from producer.monitoring.job_watcher import JobNotServed, NoWorkers, ResultsNotWritten
+    from producer.submission.abandoned_jobs import ProducerGone
+    from producer.submission.finished_jobs import FolderChanged
+    from producer.submission.folders import FolderOutsideDataRoot
     from producer.submission.heartbeat import AnotherProducer
-    from producer.submission.resume_command import ProducerGone, command_to_go_on, is_of_run
+    from producer.submission.jobs import JobExists
 
     match error:
         case JobNotFound():
-            return " `python -m producer jobs` lists them."
+            return " `python -m producer jobs` lists the jobs."
         case RecordUnreadable():
             return f" `python -m producer cancel {error.job}` removes it."
         case ServerUnreachable():
-            return " Or use `python -m producer run`, which brings its own."
+            return " Or use `python -m producer run`, which starts its own."
         case ResultsNotWritten():
-            return f" Then `python -m producer aggregate {error.job}`, or the same `run` again."
+            return f" Then run `python -m producer aggregate {error.job}`, or repeat the same `run`."
         case NoWorkers():
             return (
                 " Start one (`python -m worker`, or `docker compose up worker`), then "
@@ -68,22 +79,42 @@ def next_step(error: FaceQueueError) -> str:
             return f" Then `python -m producer watch {error.job}`."
         case AnotherProducer():
             return (
-                f" `python -m producer watch {error.job}` follows it. To go on from here, stop that producer first, then repeat "
-                "the command; `enqueue DIR --new` makes another job of the same folder."
+                f" `python -m producer watch {error.job}` follows it. To continue from here, stop that producer and "
+                "repeat the command; `enqueue DIR --new` makes another job of the same folder."
             )
         case ProducerGone():
-            where = ", and with its --results where it had one" if is_of_run(error.of) else ""
-            return f" On that machine{where}, `{command_to_go_on(error.of)}` goes on."
+            where = ", and with its --results if it had one" if is_of_run(error.of) else ""
+            return f" On that machine{where}, `{command_to_resume(error.of)}` resumes it."
+        case JobExists():
+            freed = "" if error.of_run else f", or free the name with `python -m producer cancel {error.job}`"
+            return f" Choose another --job{freed}."
+        case FolderOutsideDataRoot():
+            return " Or use `python -m producer run`."
+        case FolderChanged():
+            return f" Give another --job for the folder as it is now, or {_compute_again(error.job, error.results)}."
     return ""
+
+
+def _compute_again(job: "Job", results: Path) -> str:
+    """How to compute a finished job anew, or only its failed images."""
+    from producer.cli.resume_command import is_of_run
+
+    if is_of_run(job):
+        again, retry = f"move {printable(str(results))} away and repeat the command", "--retry"
+    else:
+        again = f"`python -m producer cancel {job.name}` and repeat the command, which replaces its results"
+        retry = f"python -m producer retry {job.name}"
+    return f"{again} (`{retry}` retries only the {job.failed} that failed)" if job.failed else again
 
 
 def say_error(line: str) -> None:
     """Prints a line on standard error."""
-    print(f"producer: {line}", file=sys.stderr, flush=True)
+    with suppress(OSError):  # the terminal may be closed, and what is being ended is to be ended all the same
+        print(f"producer: {line}", file=sys.stderr, flush=True)
 
 
 def exit_code_after(command: Callable[[], int | None]) -> int:
-    """Runs a command; what a user can cause is a line and an exit code, anything else keeps its traceback."""
+    """Runs a command and returns its exit code. A FaceQueueError is one line; a defect keeps its traceback."""
     try:
         code = command()
         if code == _INTERRUPTED:
@@ -93,7 +124,7 @@ def exit_code_after(command: Callable[[], int | None]) -> int:
         say_error(f"{error}{next_step(error)}")
         return exit_code_of(error)
     except KeyboardInterrupt:
-        say_error("interrupted. Nothing is lost: repeat the command to go on.")
+        say_error("interrupted. Nothing is lost: repeat the command to resume.")
         return ExitCode.NOT_FINISHED
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:

@@ -1,4 +1,4 @@
-"""What a results folder says, for the end of `run`."""
+"""The summary of a results folder, at the end of `run`."""
 
 import csv
 import json
@@ -12,7 +12,7 @@ _FAILURES_SHOWN = 10
 
 
 def print_summary(folder: Path) -> None:
-    """Prints where the results are and what they say."""
+    """Prints where the results are, the counts of outcomes and faces, and the first failed images."""
     summary = json.loads((folder / "summary.json").read_text())
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in summary["outcomes"].items())
     print(f"Results: {printable(str(folder))}")

@@ -1,22 +1,23 @@
-"""Jobs, workers and dead letters as tables."""
+"""Tables of jobs, workers and dead letters."""
 
 import time
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from itertools import chain, repeat
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from producer.monitoring.job_watcher import describe
-from producer.submission.resume_command import is_abandoned
+from producer.console.progress import describe
+from producer.submission.abandoned_jobs import is_abandoned
 from shared.store.dead_letters import DeadLetter
 from shared.store.jobs import Job
 from shared.store.worker_registry import Worker
 
 _PIPE_WIDTH = 10_000
 _BODY_BEGINNING = 120
-_NARROW = 110  # columns of a terminal that a worker's row does not fit into, with everything in it
+_NARROW = 110  # columns of a terminal that are too few for a complete row of a worker
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"))
 NO_WORKERS = "No workers. `python -m worker` starts one."
 
@@ -26,7 +27,7 @@ def _time(ms: int) -> str:
 
 
 def new_table(*columns: str) -> Table:
-    """An empty table of these columns. Cells are read as markup: names are escaped."""
+    """An empty table with these columns. Cells are markup, so names have to be escaped."""
     table = Table(box=None, pad_edge=False)
     for column in columns:
         table.add_column(column, no_wrap=column == "job", overflow="fold")
@@ -34,17 +35,17 @@ def new_table(*columns: str) -> Table:
 
 
 def print_table(table: Table) -> None:
-    """For a terminal's width, or one line a row."""
+    """Prints a table in the width of the terminal, or with one line per row if there is none."""
     _console().print(table)
 
 
 def _console() -> Console:
     console = Console()
-    return console if console.is_terminal else Console(width=_PIPE_WIDTH)  # one line a row, for `grep` and `cut`
+    return console if console.is_terminal else Console(width=_PIPE_WIDTH)  # one line per row, for `grep` and `cut`
 
 
 def print_jobs(jobs: list[Job], now_ms: int, stalled: Collection[str] = ()) -> None:
-    """One line a job, oldest first. `now_ms` is the server's time, `stalled` the names of those without news for too long."""
+    """Prints one line per job, oldest first. `now_ms` is the server's time; `stalled` has the names of stalled jobs."""
     if not jobs:
         print("No jobs. `python -m producer enqueue DIR` makes one.")
         return
@@ -53,18 +54,8 @@ def print_jobs(jobs: list[Job], now_ms: int, stalled: Collection[str] = ()) -> N
         progress = describe(job)
         if job.unfinished and job.refusal:
             progress += f"; refused by a worker: {job.refusal}"
-        table.add_row(
-            *map(
-                escape,
-                (
-                    job.name,
-                    _state(job, now_ms, stalled=job.name in stalled),
-                    _time(job.created_ms),
-                    progress,
-                    job.source,
-                ),
-            )
-        )
+        state = _state(job, now_ms, stalled=job.name in stalled)
+        table.add_row(*map(escape, (job.name, state, _time(job.created_ms), progress, job.source)))
     print_table(table)
 
 
@@ -74,23 +65,33 @@ def _state(job: Job, now_ms: int, *, stalled: bool) -> str:
 
 
 def print_job(job: Job, now_ms: int, refusals: Mapping[str, str] = {}, *, stalled: bool = False) -> None:
-    """All about one job. `now_ms` is the server's time; `refusals` has the reasons of the workers that do not serve it."""
+    """Prints one job. `now_ms` is the server's time; `refusals` has the reasons of the workers that cannot serve it."""
     table = new_table("", "")
     table.show_header = False
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in job.outcomes.items()) or "none yet"
-    for name, value in (
-        ("job", job.name), ("state", _state(job, now_ms, stalled=stalled)), ("folder", job.source), ("progress", describe(job)),
-        ("outcomes", outcomes), ("batches", str(job.batches)), ("created", _time(job.created_ms)),
-        ("last news", _time(job.updated_ms)), ("faces", job.contract.faces), ("weights", job.contract.weights),
-        ("margin", f"{job.contract.margin_px} px"), ("problem", job.problem or ("stalled: it goes on when workers come" if stalled else "none")),
-        *((("refused by" if k == 0 else ""), f"{worker}: {reason}") for k, (worker, reason) in enumerate(refusals.items())),
-    ):  # fmt: skip
+    rows = {
+        "job": job.name,
+        "state": _state(job, now_ms, stalled=stalled),
+        "folder": job.source,
+        "progress": describe(job),
+        "outcomes": outcomes,
+        "batches": str(job.batches),
+        "created": _time(job.created_ms),
+        "last news": _time(job.updated_ms),
+        "faces": job.contract.faces,
+        "weights": job.contract.weights,
+        "margin": f"{job.contract.margin_px} px",
+        "problem": job.problem or ("stalled: it resumes when a worker serves it" if stalled else "none"),
+    }
+    for name, value in rows.items():
         table.add_row(name, escape(value))
+    for name, (worker, reason) in zip(chain(["refused by"], repeat("")), refusals.items(), strict=False):
+        table.add_row(name, escape(f"{worker}: {reason}"))
     print_table(table)
 
 
 def print_workers(workers: list[Worker]) -> None:
-    """One line a worker."""
+    """Prints one line per worker."""
     if workers:
         print_table(workers_table(workers))
     else:
@@ -98,29 +99,40 @@ def print_workers(workers: list[Worker]) -> None:
 
 
 def workers_table(workers: list[Worker]) -> Table:
-    """One row a worker: what it serves, takes, does and has done; on a narrow terminal without its queues."""
+    """One row per worker: where it is, its resources, its work. A narrow terminal leaves out the queues."""
     narrow = _console().width < _NARROW
     heads = ("host", "queues", "processes", "CPU %", "RSS MiB", "images/s", "images done", "since", "batches")
     short = ("host", "proc", "CPU %", "RSS MiB", "img/s", "images", "since", "batches")
     refuse = ("refuses",) if any(worker.refuses for worker in workers) else ()
     table = new_table("worker", *(short if narrow else heads), *refuse)
     for worker in workers:
-        queues = () if narrow else (", ".join(worker.queues),)
-        table.add_row(*map(escape, (
-            worker.name.partition("@")[0], worker.host, *queues, str(worker.processes),
-            _figure(worker, "cpu_percent", 0), _figure(worker, "rss_mib", 0), _figure(worker, "images_per_s", 1),
-            _figure(worker, "images_done", 0), _since(worker.started_ms), _batches(worker.current),
-            *(("; ".join(f"{job}: {reason}" for job, reason in sorted(worker.refuses.items())) or "-",) if refuse else ()),
-        )))  # fmt: skip
+        cells = [
+            worker.name.partition("@")[0],
+            worker.host,
+            *(() if narrow else (", ".join(worker.queues),)),
+            str(worker.processes),
+            _figure(worker, "cpu_percent", 0),
+            _figure(worker, "rss_mib", 0),
+            _figure(worker, "images_per_s", 1),
+            _figure(worker, "images_done", 0),
+            _since(worker.started_ms),
+            _batches(worker.current),
+            *((_refusals(worker),) if refuse else ()),
+        ]
+        table.add_row(*map(escape, cells))
     if narrow:
-        # Numbers cut in two cannot be read: names and batches give way.
+        # Numbers must not be broken over two lines; names and batches may be.
         for column in table.columns[2 : len(short)]:
             column.no_wrap = True
     return table
 
 
+def _refusals(worker: Worker) -> str:
+    return "; ".join(f"{job}: {reason}" for job, reason in sorted(worker.refuses.items())) or "-"
+
+
 def _since(ms: int | None) -> str:
-    """How long ago, in one unit: a date takes a quarter of a terminal's line."""
+    """How long ago, in one unit, since a date would take a quarter of a terminal's line."""
     if not ms:
         return "-"
     seconds = max(0.0, time.time() - ms / 1000)
@@ -128,7 +140,7 @@ def _since(ms: int | None) -> str:
 
 
 def _batches(current: list[str]) -> str:
-    """`<job>:<batch>,<batch>`, for each job."""
+    """`<job>:<batch>,<batch>` for each job."""
     of_job: dict[str, list[str]] = {}
     for item in current:
         job, _, batch = item.rpartition(":")
@@ -142,7 +154,7 @@ def _figure(worker: Worker, name: str, digits: int) -> str:
 
 
 def print_dead_letters(letters: list[DeadLetter]) -> None:
-    """One line a refused message, newest first."""
+    """Prints one line per refused message, newest first."""
     if not letters:
         print("No dead letters: no message was refused.")
         return

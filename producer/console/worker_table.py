@@ -1,4 +1,4 @@
-"""The workers on a terminal, again every second."""
+"""The table of workers, on a terminal updated every second."""
 
 import sys
 import time
@@ -17,7 +17,7 @@ _EVERY_S = 1.0
 
 
 def show_workers(client: Client, settings: Settings, *, once: bool) -> None:
-    """A table of the workers: until interrupted on a terminal, else once."""
+    """Shows the table of workers: on a terminal until Ctrl-C, elsewhere once."""
     if once or not sys.stdout.isatty():
         with explain_server_errors(settings):
             print_workers(living_workers(client))
@@ -35,6 +35,6 @@ def _look(client: Client, settings: Settings) -> RenderableType:
     try:
         with explain_server_errors(settings):
             workers = living_workers(client)
-    except ServerError as error:  # it may come back
+    except ServerError as error:  # the server may come back
         return Text(str(error))
     return workers_table(workers) if workers else Text(NO_WORKERS)

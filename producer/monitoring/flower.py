@@ -1,4 +1,4 @@
-"""Flower with settings that fit."""
+"""Starts Flower with a password and settings that suit facequeue."""
 
 import secrets
 import signal
@@ -15,14 +15,14 @@ from shared.config.settings import Settings
 from shared.domain.errors import WrongUsage
 from shared.messaging.celery_app import make_celery
 
-_MOST_TASKS = 10_000  # it keeps every task in memory
+_MOST_TASKS = 10_000  # Flower keeps them in memory
 _OFFLINE_S = 60
 
 
 def serve(settings: Settings, address: str, port: int) -> None:
-    """Serves until interrupted. Prints the address, and the password where none is set and one is made up."""
+    """Serves until interrupted. Prints the address, and the password if it is a random one."""
     log_to_stderr()
-    apply_env_options()  # Flower's own, FLOWER_*
+    apply_env_options()  # Flower's own variables, FLOWER_*
     options.address, options.port = address, port
     options.max_tasks, options.purge_offline_workers = _MOST_TASKS, _OFFLINE_S
     options.tasks_columns = "name,kwargs,state,result,runtime,worker"
@@ -50,8 +50,11 @@ def serve(settings: Settings, address: str, port: int) -> None:
 
 
 def _ask_for_password(settings: Settings) -> str:
-    """Has Flower ask for a password; what a person must be told of it. Without one, every program here could command workers."""
-    if settings.flower_password is None and (options.basic_auth or options.auth):  # set for Flower itself
+    """Makes Flower ask for a password, and returns what to print about it.
+
+    Without a password, every program on this machine could control the workers.
+    """
+    if settings.flower_password is None and (options.basic_auth or options.auth):  # Flower's own variables set it
         return ""
     password = settings.flower_password or secrets.token_urlsafe(12)
     options.basic_auth = [f"{settings.flower_user}:{password}"]
@@ -59,5 +62,5 @@ def _ask_for_password(settings: Settings) -> str:
         return f", user {settings.flower_user}"
     return (
         f", user {settings.flower_user}, password {password}\n"
-        "The password is made up for this start; FACEQUEUE_FLOWER_PASSWORD sets one that stays."
+        "The password is random and new at each start; FACEQUEUE_FLOWER_PASSWORD sets a permanent one."
     )

@@ -1,4 +1,4 @@
-"""The queue's state as Prometheus metrics, read from the server whenever somebody asks."""
+"""Metrics of queues, jobs and workers for Prometheus, read from the server at every scrape."""
 
 from collections.abc import Iterator
 
@@ -19,7 +19,7 @@ _log = get_logger("metrics")
 
 
 class QueueCollector(Collector):
-    """Reads the server once a scrape. Where it does not answer, `facequeue_up` is 0 and nothing else is known."""
+    """Reads the server once per scrape. If it does not answer, `facequeue_up` is 0 and there are no other metrics."""
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client, self._settings = client, settings
@@ -61,22 +61,24 @@ class QueueCollector(Collector):
             names = [queue, *(name for name in own if name.rpartition(".")[0] == queue)]
             length.add_metric([queue], sum(self._client.llen(name) for name in names))
         yield length
-        yield GaugeMetricFamily("facequeue_batches_in_flight", "Batches in the hands of workers.", value=jobs.in_flight)
+        yield GaugeMetricFamily(
+            "facequeue_batches_in_flight", "Batches that workers have leased.", value=jobs.in_flight
+        )
         states = GaugeMetricFamily("facequeue_jobs", "Jobs on the server, by state.", labels=["state"])
         for state, amount in jobs.by_state.items():
             states.add_metric([state], amount)
         yield states
 
     def _queues(self, jobs: Census) -> list[str]:
-        """This installation's, and those of whatever else is at work on the server."""
+        """The queues of this installation, and of others that share the server."""
         prefixes = {self._settings.queue_prefix, *jobs.prefixes}
         return [f"{prefix}{name}" for prefix in sorted(prefixes) for name in ("embed", "aggregate")]
 
     def _of_workers(self) -> Iterator[Metric]:
         rss = GaugeMetricFamily("facequeue_worker_rss_bytes", "Memory of a worker's processes.", labels=["worker"])
         cpu = GaugeMetricFamily(
-            "facequeue_worker_cpu_percent", "Processor time of a worker's processes, in percent of a core.", labels=["worker"]
-        )  # fmt: skip
+            "facequeue_worker_cpu_percent", "CPU time of a worker's processes, in percent of a core.", labels=["worker"]
+        )
         images = CounterMetricFamily("facequeue_worker_images", "Images a worker has done.", labels=["worker"])
         for worker in living_workers(self._client):
             for family, name, unit in ((rss, "rss_mib", _MIB), (cpu, "cpu_percent", 1), (images, "images_done", 1)):

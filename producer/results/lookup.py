@@ -1,4 +1,4 @@
-"""Finds a job's results, and the faces of an image in them."""
+"""Finds the results of a job, and the faces of an image in them."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -13,32 +13,32 @@ _MATCHES = 5
 
 
 def find_results(job: str, results_dir: Path) -> Path:
-    """The job's results folder; WrongUsage names those that are there."""
-    name = job.rstrip("/")  # as a shell completes the name of a folder
-    # Anything else would lead out of the results.
+    """The job's results folder; WrongUsage names the ones that exist."""
+    name = job.rstrip("/")  # a shell completes the name of a folder with a slash
+    # Anything but a job name could lead out of the results folder.
     if is_job_name(name) and (results_dir / name / "summary.json").is_file():
         return results_dir / name
     there = sorted(path.parent.name for path in results_dir.glob("[!.]*/summary.json"))
     where = f"No results of a job '{printable(job)}' in {printable(str(results_dir))}"
     if not there:
-        raise WrongUsage(f"{where}, nor of any other. `--results DIR` says where they are.")
+        raise WrongUsage(f"{where}, nor of any other job. Give their folder with `--results DIR`.")
     named = get_close_matches(job, there, _MATCHES) or there[-_MATCHES:]
-    raise WrongUsage(f"{where}. There are {len(there)}, among them: {', '.join(map(printable, named))}.")
+    raise WrongUsage(f"{where}. It has results of {len(there)} jobs, among them: {', '.join(map(printable, named))}.")
 
 
 def find_faces(results: Results, image: str) -> list[int]:
-    """The faces (rows) of the image at this path, or the end of one that only one image has.
+    """The faces (rows) of the image with this path, or with a path that ends so.
 
-    WrongUsage says why there are none, or which images it could be.
+    WrongUsage if no image or several images match, or if the image has no face.
     """
     wanted = printable(image).removeprefix("./")
     paths = results.images.paths
     found = [path for path in paths if path == wanted] or [path for path in paths if path.endswith(f"/{wanted}")]
     if len(found) > 1:
-        raise WrongUsage(f"{len(found)} images end in {wanted}: {_some(found)}. Give more of the path.")
+        raise WrongUsage(f"The paths of {len(found)} images end in {wanted}: {_some(found)}. Give more of the path.")
     if not found:
         close = get_close_matches(wanted, paths, _MATCHES) or _named_like(wanted, paths)
-        hint = f"Close to it: {_some(close)}." if close else "images.csv lists those that there are."
+        hint = f"Similar paths: {_some(close)}." if close else "images.csv lists all images."
         raise WrongUsage(f"No image {wanted} in {printable(results.folder.name)}. {hint}")
     faces = [face for face, path in enumerate(results.faces.paths) if path == found[0]]
     if not faces:
@@ -49,7 +49,7 @@ def find_faces(results: Results, image: str) -> list[int]:
 
 
 def _named_like(wanted: str, paths: Iterable[str]) -> list[str]:
-    """Paths whose file name is close to the last part of `wanted`, or holds it."""
+    """Paths whose file name is similar to the last part of `wanted`, or contains it."""
     name = wanted.rsplit("/", 1)[-1].lower()
     by_name: dict[str, list[str]] = {}
     for path in paths:

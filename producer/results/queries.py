@@ -1,4 +1,4 @@
-"""What a job's faces say: the nearest ones of an image, and groups; as tables, or as CSV on standard output."""
+"""Nearest faces and groups of faces, as tables or as CSV on standard output."""
 
 import csv
 import sys
@@ -19,8 +19,8 @@ from shared.report.captions import counted
 from shared.results.reader import Results
 
 
-def show_neighbours(folder: Path, image: str, count: int, *, as_csv: bool) -> None:
-    """The `count` nearest faces of every face in `image`, the nearest first."""
+def show_neighbors(folder: Path, image: str, count: int, *, as_csv: bool) -> None:
+    """Prints the `count` nearest faces of every face in `image`, the nearest first."""
     results = Results(folder)
     faces = find_faces(results, image)
     rows, distances = nearest(results.distances, np.array(faces), count)
@@ -43,14 +43,14 @@ def show_neighbours(folder: Path, image: str, count: int, *, as_csv: bool) -> No
 
 
 def show_groups(folder: Path, threshold: float | None, *, as_csv: bool) -> None:
-    """The groups of faces up to `threshold`, by default the one calibrated for the job's contract."""
+    """Prints the groups of faces within `threshold`, by default the one calibrated for the job's contract."""
     results = Results(folder)
     calibrated = same_person_threshold(results.contract)
     chosen = calibrated if threshold is None else threshold
     if chosen is None:
         raise WrongUsage(
-            "No threshold is calibrated for this job's contract: give one, --threshold D. (With the default options it "
-            f"is {SAME_PERSON}; calibrate on pairs of your own with benchmarks/pairs.py.)"
+            "No threshold is calibrated for this job's options. Give one with --threshold D: with the default options "
+            f"it is {SAME_PERSON}, and benchmarks/pairs.py measures it on pairs of your own."
         )
     groups = find_groups(results.distances, chosen)
     if as_csv:
@@ -67,10 +67,9 @@ def show_groups(folder: Path, threshold: float | None, *, as_csv: bool) -> None:
             shown.add_row(str(number), str(len(faces)), escape(", ".join(paths)))
         if groups.people:
             print_table(shown)
-        print(
-            f"{counted(len(groups.people), 'group')} of two faces and more, {counted(len(groups.alone), 'face')} alone, at a distance of {chosen:g}."
-        )
-    notes = [] if calibrated is not None else ["The threshold is not calibrated for this job's contract."]
+        found, alone = counted(len(groups.people), "group"), counted(len(groups.alone), "face")
+        print(f"{found} of two or more faces, {alone} alone, at a distance of {chosen:g}.")
+    notes = [] if calibrated is not None else ["The threshold is not calibrated for this job's options."]
     if len(results.distances) and groups.method != "average linkage":
         notes.append(f"Joined by {groups.method}.")
     for note in notes:

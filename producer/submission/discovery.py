@@ -10,18 +10,18 @@ from shared.domain.paths import FolderPath
 
 Key = tuple[tuple[int, bytes], ...]
 _MARKER: Key = ((0, b""),)
-"""Key of what stands for a directory that cannot be listed: before all that could be in it."""
+"""Key of the path that stands for a directory that cannot be listed: it sorts before everything in the directory."""
 _NOTHING: Key = ()
 
 
 def find_images(folder: Path, after: FolderPath | None = None) -> Iterator[FolderPath]:
-    """Relative paths, with `/`, of every regular file that is not hidden; those behind `after` where it is given.
+    """Yields the path of every regular file that is not hidden; with `after`, only of those that come after it.
 
-    A directory's files come first, then its subdirectories, both sorted by the bytes of their names. At most the names
-    of one directory are held, and of those above it the subdirectories still to come. Symbolic links to files count as
-    files, also those that lead nowhere or in a circle. A subdirectory that cannot be listed, or that is a symbolic link,
-    is yielded itself with a `/` behind it, in the place of its files, so that they are not missing in silence; `folder`
-    raises OSError.
+    A directory's files come first, then its subdirectories, both sorted by the bytes of their names. Memory holds at
+    most the names of one directory, and the remaining subdirectories of those above it. A symbolic link to a file is a
+    file, even if its target is missing or it leads in a circle. A subdirectory that cannot be listed, or that is a
+    symbolic link, is yielded itself, with a `/` at its end, so that its files are not missing silently. OSError if
+    `folder` cannot be listed.
     """
     here = order_key(after) if after is not None else _MARKER
     files, below = _list(folder)
@@ -62,7 +62,7 @@ class _Level(NamedTuple):
 
     prefix: str
     subfolders: list[tuple[str, bool]]
-    """Those still to come, last first: the name, and whether it is a link."""
+    """The remaining ones, last first: the name, and whether it is a link."""
     after: Key
 
 
@@ -85,12 +85,12 @@ def _list(folder: Path) -> tuple[list[str], list[tuple[str, bool]]]:
 
 
 def _mode(entry: "os.DirEntry[str]") -> int:
-    """The mode of what a link leads to. What cannot be looked at counts as a file: the worker says why."""
+    """The mode of an entry, or of a link's target. Without a target it is a file, and the worker says why."""
     try:
         if entry.is_dir(follow_symlinks=False):
             return stat.S_IFDIR
         return entry.stat().st_mode
-    except OSError:  # a link to nothing or in a circle, a file that is gone, a path that is too long
+    except OSError:  # a link to nothing or in a circle, a deleted file, a path that is too long
         return stat.S_IFREG
 
 

@@ -1,4 +1,4 @@
-"""What has changed in a folder since a finished job read it."""
+"""What has changed in a folder since a job read it."""
 
 import csv
 import json
@@ -10,13 +10,12 @@ from itertools import zip_longest
 from pathlib import Path
 
 from producer.submission.discovery import find_images
-from shared.domain.errors import ResultsError, WrongUsage
+from shared.domain.errors import ResultsError
 from shared.domain.paths import FolderPath, ShownPath, printable, show_path
 from shared.results.digests import file_digest
-from shared.store.jobs import Job
 
 _CLOCKS_DIFFER_S = 60.0
-"""At most so far apart are taken to be the clocks of the server and of the machine that wrote the files."""
+"""The most by which the clocks of the server and of the machine that wrote the files are assumed to differ."""
 _EXAMPLES = 3
 
 
@@ -46,14 +45,15 @@ class Changes:
 class _Row:
     path: ShownPath
     digest: str
-    """BLAKE2b-128 of the file's bytes; empty where it was not read to its end."""
+    """BLAKE2b-128 of the file's bytes; empty if the file was not read to its end."""
 
 
 def find_changes(folder: Path, results: Path) -> Changes:
-    """Compares a folder with the results of a finished job; ResultsError where these cannot be read.
+    """Compares a folder with the results of a finished job; ResultsError if they cannot be read.
 
-    A file that was not touched since the job began is taken for unchanged, any other is read and its digest compared. Of
-    one without a digest (skipped, too large, unreadable) the time alone tells, and a folder that could not be walked stays one.
+    A file that has not been touched since the job began counts as unchanged. Any other file is read, and its digest
+    compared. If the results have no digest of a file (skipped, too large, unreadable), its time decides. A folder that
+    could not be listed is not compared.
     """
     changes = Changes()
     try:
@@ -68,60 +68,14 @@ def find_changes(folder: Path, results: Path) -> Changes:
                 changes.add("changed", row.path)
     except (OSError, ValueError, LookupError, TypeError, csv.Error) as error:
         raise ResultsError(
-            f"The folder cannot be compared with the results in {printable(str(results))} ({error}). Move them away and repeat "
-            "the command, or give another --job."
+            f"The folder cannot be compared with the results in {printable(str(results))} ({error}). Move them away "
+            "and repeat the command, or give another --job."
         ) from None
     return changes
 
 
-def refuse_changes(job: Job, folder: Path, results: Path) -> None:
-    """WrongUsage where the folder of a finished job is not what the job read, with the ways on for `run`."""
-    changes = find_changes(folder, results)
-    if changes.counts:
-        again = f"move {printable(str(results))} away and repeat the command" + _retry(job, "--retry")
-        raise WrongUsage(_explain(job, f"{changes} since it began", again))
-
-
-def refuse_changes_in_queue(job: Job, folder: Path, results: Path) -> str:
-    """The same for `enqueue`, which may not see the results; returns what can be said where nothing speaks for a change."""
-    again = f"`python -m producer cancel {job.name}` and repeat the command, which replaces its results" + _retry(
-        job, f"python -m producer retry {job.name}"
-    )
-    if _are_of(job, results):
-        changes = find_changes(folder, results)
-        if changes.counts:
-            raise WrongUsage(_explain(job, f"{changes} since it began", again))
-        return "the folder is as it was"
-    files = sum(1 for _ in find_images(folder))
-    if files != job.images:
-        raise WrongUsage(_explain(job, f"{files} files are there now, and the job has {job.images}", again))
-    return (
-        f"its results are not in {printable(str(results.parent))}, so only the number of files ({files}) was compared"
-    )
-
-
-def _explain(job: Job, what: str, again: str) -> str:
-    return (
-        f"Job {job.name} is finished, and its folder {job.source} has changed: {what}. A finished job takes no more files. "
-        f"Give another --job for the folder as it is now, or {again}."
-    )
-
-
-def _retry(job: Job, command: str) -> str:
-    return f" (`{command}` tries only the {job.failed} that failed)" if job.failed else ""
-
-
-def _are_of(job: Job, results: Path) -> bool:
-    """Whether a results folder is there and this job's, not an earlier one's of the same name."""
-    try:
-        created = json.loads((results / "summary.json").read_text(encoding="utf-8"))["created"]
-        return round(datetime.fromisoformat(created).timestamp() * 1000) == job.created_ms
-    except (OSError, ValueError, LookupError, TypeError):
-        return False
-
-
 def _times(results: Path) -> tuple[float, float]:
-    """Before which a file is surely the one that was read, and after which one surely is not; seconds since 1970."""
+    """Seconds since 1970: a file older than the first is the one that was read; a file newer than the second is not."""
     summary = json.loads((results / "summary.json").read_text(encoding="utf-8"))
     began = datetime.fromisoformat(summary["started"] or summary["created"]).timestamp()
     ended = [entry["ended"] for entry in (summary, *summary.get("retries", []))]
@@ -138,9 +92,9 @@ def _rows(results: Path) -> Iterator[_Row]:
 
 
 def _pair(paths: Iterable[FolderPath], rows: Iterable[_Row]) -> Iterator[tuple[FolderPath | None, _Row | None]]:
-    """Paths of a walk with their rows; None for what one side lacks.
+    """Pairs the paths of a walk with their rows; None for what one side lacks.
 
-    Both come in the same order, so that no more is held than there are differences.
+    Both come in the same order, so memory grows only with the number of differences.
     """
     here: dict[ShownPath, FolderPath] = {}
     there: dict[ShownPath, _Row] = {}
@@ -168,10 +122,10 @@ def _has_changed(file: Path, digest: str, since_s: float, ended_s: float) -> boo
         if not digest:
             return os.lstat(file).st_mtime > ended_s
         status = file.stat()
-        # The second is set also where the first is copied from elsewhere.
+        # A copy may keep the first time, but not the second.
         if max(status.st_mtime, status.st_ctime) < since_s:
             return False
         with file.open("rb") as opened:
             return file_digest(opened) != digest
     except OSError:
-        return bool(digest)  # it could be read then
+        return bool(digest)  # a digest says that the file could be read then

@@ -1,4 +1,4 @@
-"""Results that are there already: a job that may not replace them is refused before it begins."""
+"""Refuses a job that would replace the results of another."""
 
 from pathlib import Path
 
@@ -7,13 +7,13 @@ from shared.results.owner import why_not_replaced
 
 
 def refuse_to_replace(results_dir: Path, job: str, origin: str, source: str) -> None:
-    """WrongUsage where `results_dir/<job>` is seen from here and is not this job's to replace.
+    """WrongUsage if `results_dir/<job>` is visible here and belongs to another job.
 
-    The aggregator looks again, in its own results folder, before it writes.
+    The aggregator checks its own results folder again before it writes.
     """
     try:
         reason = why_not_replaced(results_dir / job, origin, source)
-    except OSError:  # not ours to look at: the aggregator will
+    except OSError:  # this process may not read it; the aggregator will check
         return
     if reason is not None:
         raise WrongUsage(f"{reason}. Choose another --job, or move that folder away.")

@@ -47,7 +47,7 @@ _SWEPT = ("stored", "inline")
 """They name the batches whose blocks and whose images are on the server, and go with the last of these."""
 _PARTS = ("aggregation", "failed", *_WHILE_UNFINISHED)
 """All parts of the record but those, and blocks and images, which are one a batch."""
-_SWEPT_AT_ONCE = 256
+_SWEPT_AT_ONCE = 128
 _LOOKED_AT_ONCE = 1000
 """Most batches that one script removes or looks at: the server answers nobody meanwhile."""
 _NOTED_LIFE_S = 3600
@@ -260,6 +260,10 @@ class JobRecord:
     def exists(self) -> bool:
         """Whether there is a record of this name, of whatever version."""
         return bool(self._client.exists(self._key))
+
+    def queue_prefix(self) -> str:
+        """Of the queues that its messages are in, of whatever version the record is."""
+        return os.fsdecode(self._client.hget(self._key, "queue_prefix") or b"")
 
     def load(self) -> Job:
         """The job as it stands; JobNotFound, or RecordUnreadable."""
@@ -544,8 +548,10 @@ class JobRecord:
 
     def _sweep(self, uid: str) -> None:
         """Removes blocks and images of all batches, some at a time, of a finished or cancelled job."""
+        # Nobody adds any more. Images are on the server of those batches only that are listed: mostly of none.
+        kinds = ("block", "bytes") if self._client.exists(self._part("inline")) else ("block",)
         while batches := self._batches_kept():
-            parts = [f"{kind}:{batch}" for kind in ("block", "bytes") for batch in batches]
+            parts = [f"{kind}:{batch}" for kind in kinds for batch in batches]
             if not self._run("sweep", ["", *_SWEPT, *parts], uid, *batches):
                 return
 

@@ -157,7 +157,7 @@ def test_retry(stage: Stage, sample: Path, tmp_path: Path, fault: Fault) -> None
     (images / "4.jpg").write_bytes(good)
     done = stage.producer("retry", "j", FACEQUEUE_DATA_ROOT=str(images))
     assert done.returncode == 3, done.stderr
-    assert "Trying 2 failed images" in done.stderr
+    assert "Retrying 2 failed images" in done.stderr
     rows = rows_of(stage.results / "j" / "images.csv")
     assert [row["outcome"] for row in rows] == ["ok"] * 7 + ["unreadable"] + ["ok"] * 2
     assert (rows[9]["path"], rows[9]["same_as"]) == ("copy.jpg", "4.jpg")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import typer.main
 
-from producer.cli.commands import cli as producer_cli
+from producer.cli.app import cli as producer_cli
 from producer.cli.errors import ExitCode
 from shared.config.settings import Settings
 from shared.domain.outcomes import FAILED, Outcome

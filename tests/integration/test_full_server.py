@@ -17,7 +17,8 @@ import pytest
 import redis
 
 from producer.submission.backpressure import Gate, Stopped
-from producer.submission.jobs import cancel_job, enqueue_images
+from producer.submission.batches import enqueue_images
+from producer.submission.jobs import cancel_job
 from shared.domain.arrays import Float32
 from shared.domain.errors import NotFinished, ResultsError
 from shared.domain.outcomes import Outcome
@@ -214,7 +215,7 @@ def test_blocks_beyond_the_stated_size_are_spooled_and_the_producer_waits_for_th
     said: list[str] = []
     with pytest.raises(Stopped):
         Gate(stage.client, record, settings, said.append, should_stop=lambda: True).wait()
-    assert said == ["2 MiB of results are on the server; enqueuing goes on as the aggregator moves them"]
+    assert said == ["2 MiB of results are on the server; enqueuing resumes as the aggregator moves them"]
     reconciler = Reconciler(make_celery(settings), stage.client, settings, "w")
     assert reconciler.step()
     assert record.block_bytes() <= MIB / 2

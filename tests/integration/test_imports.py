@@ -38,20 +38,27 @@ def test_help_answers_in_under_a_second(arguments: list[str]) -> None:
 
 
 def test_nothing_else_reads_the_environment() -> None:
-    """`os.environ` is only handed on to processes that are started."""
+    """`os.environ` is only passed on to processes that are started. No setting is put there for this process to read."""
+    reading = r"os\.getenv|os\.environ\.get|os\.environ\[[^\]]+\](?! = )"
+    own_setting = r"os\.environ\[\W*(FACEQUEUE_|REDIS_URL)|os\.putenv|os\.environ\.update"
     for house in ("producer", "shared", "worker"):
         for path in (ROOT / house).rglob("*.py"):
-            assert not re.search(r"os\.getenv|os\.environ\.get|os\.environ\[[^\]]+\](?! = )", path.read_text()), path
+            assert not re.search(f"{reading}|{own_setting}", path.read_text()), path
 
 
-def test_a_worker_reads_its_settings_once() -> None:
-    """Only the command line and the composition root ask for them; everything else gets them passed in."""
+def test_settings_are_read_in_one_place() -> None:
+    """Only the command lines and the worker's composition root read them; everything else gets them passed in."""
     readers = {
         path.relative_to(ROOT).as_posix()
-        for path in (ROOT / "worker").rglob("*.py")
-        if re.search(r"\b(get|load)_settings\b", path.read_text())
+        for house in ("producer", "worker", "shared")
+        for path in (ROOT / house).rglob("*.py")
+        if re.search(r"\bload_settings\b", path.read_text())
     }
-    assert readers == {"worker/__main__.py", "worker/app.py"}
+    assert {path for path in readers if not path.startswith("producer/cli/")} == {
+        "shared/config/settings.py",
+        "worker/__main__.py",
+        "worker/app.py",
+    }
 
 
 def test_a_worker_sets_no_variable_that_it_reads_itself() -> None:

@@ -80,7 +80,7 @@ def test_waiting_with_a_full_window_gives_up_too(stage: Stage, sample: Path) -> 
     enqueuing = stage.spawn(
         "producer", "enqueue", str(sample), "--batch-size", "1", "--job", "full", log="p.log", **root
     )
-    wait_until(lambda: "enqueuing goes on" in stage.log("p.log"), 20, "the window is full")
+    wait_until(lambda: "enqueuing resumes" in stage.log("p.log"), 20, "the window is full")
     assert stage.producer("cancel", "full").returncode == 0
     assert enqueuing.wait(10) == 4
     assert "was cancelled" in stage.log("p.log")
@@ -127,7 +127,7 @@ def test_cancelling_leaves_only_messages_behind_and_they_do_nothing(stage: Stage
     assert stage.producer("enqueue", str(sample / "hopper"), "--job", "gone", **root).returncode == 0
     stage.worker("--concurrency", "1", **root)
     assert stage.producer("watch", "gone").returncode == 0
-    assert stage.log("worker.log").count("not wanted: unknown") == messages
+    assert stage.log("worker.log").count('{"result": "not wanted", "reason": "unknown"}') == messages
     assert stage.client.llen("embed") == 0
 
 
@@ -281,7 +281,7 @@ def test_flower_shows_readable_tasks_and_the_workers_resources(stage: Stage, sam
     assert stage.producer("watch", "seen").returncode == 0
     wait_until(lambda: embedding()["state"] == "SUCCESS", 30, "Flower sees its end")
     assert embedding()["runtime"] > 9 * SLOW_S
-    assert embedding()["result"] == "'last: 9 faces, 9 ok'"
+    assert embedding()["result"] == "stored: 9 images, 9 faces, 9 ok"
 
     def stats() -> dict[str, Any]:
         (worker,) = dict(get("/api/workers?refresh=1") or {"": {}}).values()  # type: ignore[call-overload]

@@ -157,7 +157,7 @@ def test_an_interrupted_run_ends_what_it_started_and_goes_on_the_next_time(
     assert "repeat the command" in _text(tmp_path / "log")
     wait_until(lambda: not any(child.is_running() for child in children), 10, "everything started has ended")
     again = _run(tmp_path, sample, "--results", "out", "--batch-size", 2, "--workers", 1)
-    assert (again.returncode, "Going on with job" in again.stderr) == (3, True)
+    assert (again.returncode, "Resuming job" in again.stderr) == (3, True)
     (folder,) = (tmp_path / "out").iterdir()
     assert result_bytes(folder) == result_bytes(finished)
 
@@ -201,7 +201,7 @@ def test_a_killed_run_is_taken_over_by_the_next(sample: Path, finished: Path, tm
     wait_until(lambda: not any(worker.is_running() for worker in workers), 15, "the worker has ended by itself")
     again = _run(tmp_path, sample, "--results", "out", "--batch-size", 2, "--workers", 1)
     assert again.returncode == 3, again.stderr
-    assert "Going on with job" in again.stderr or "finished before" in again.stderr
+    assert "Resuming job" in again.stderr or "finished before" in again.stderr
     (folder,) = (tmp_path / "out").iterdir()
     assert result_bytes(folder) == result_bytes(finished)
 
@@ -219,7 +219,7 @@ def test_a_run_leaves_another_folders_unfinished_job_alone(sample: Path, finishe
     assert other.returncode == 0, other.stderr
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["other"]
     again = _run(tmp_path, sample, "--results", "out", "--batch-size", 2, "--workers", 1)
-    assert (again.returncode, "Going on with job" in again.stderr) == (3, True)
+    assert (again.returncode, "Resuming job" in again.stderr) == (3, True)
     (folder,) = (tmp_path / "out").iterdir()
     assert result_bytes(folder) == result_bytes(finished)
 
@@ -410,7 +410,7 @@ def test_a_closed_terminal_ends_all_that_was_started(
                 child.kill()
     assert not (tmp_path / "state" / "server" / "server.json").exists()
     again = _run(tmp_path, sample, "--results", "out", "--batch-size", 2, "--workers", 1)
-    assert (again.returncode, "Going on with job" in again.stderr) == (3, True)
+    assert (again.returncode, "Resuming job" in again.stderr) == (3, True)
     (folder,) = (tmp_path / "out").iterdir()
     assert result_bytes(folder) == result_bytes(finished)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from producer.submission.resume_command import command_to_go_on
+from producer.cli.resume_command import command_to_resume
 from shared.domain.contract import own_weights_name
 from shared.store.jobs import Job, list_jobs
 from shared.store.redis_client import server_time_ms
@@ -90,7 +90,7 @@ def test_watch_names_the_command_that_goes_on(stage: Stage, sample: Path) -> Non
 def test_the_same_command_goes_on_with_a_dead_producers_job(stage: Stage, sample: Path) -> None:
     """Also when it is repeated at once; there is one job, with every image once. Then a repetition has nothing to add."""
     _end(_stuck(stage, sample, *ONE_BY_ONE), signal.SIGKILL)
-    for says in ("Going on with job", "are in the queue already"):
+    for says in ("Resuming job", "are in the queue already"):
         done = stage.producer("enqueue", str(sample), *ONE_BY_ONE, **_root(sample))
         assert (done.returncode, says in done.stderr) == (0, True), done.stderr
         assert (_job(stage).state, _job(stage).images, _job(stage).batches) == ("sealed", 25, 25)
@@ -155,11 +155,11 @@ def test_the_command_is_that_of_whoever_made_the_job(stage: Stage) -> None:
     _, job = make_job(stage)
     job = replace(job, source="/photos of mine")
     common = "--faces largest --margin 32 --batch-size 2"
-    assert command_to_go_on(job) == f"python -m producer enqueue '/photos of mine' --job j {common}"
+    assert command_to_resume(job) == f"python -m producer enqueue '/photos of mine' --job j {common}"
     own = replace(job.contract, weights=own_weights_name("mine"))
-    assert command_to_go_on(replace(job, contract=own)).endswith("--weights mine.pt")
+    assert command_to_resume(replace(job, contract=own)).endswith("--weights mine.pt")
     inline = replace(job.options, inline=True)
-    assert command_to_go_on(replace(job, options=inline)).endswith("--inline")
-    assert command_to_go_on(replace(job, retries=1)) == "python -m producer retry j"
+    assert command_to_resume(replace(job, options=inline)).endswith("--inline")
+    assert command_to_resume(replace(job, retries=1)) == "python -m producer retry j"
     run = replace(job, queue_prefix="run-0123-")
-    assert command_to_go_on(run) == f"python -m producer run '/photos of mine' --job j {common}"
+    assert command_to_resume(run) == f"python -m producer run '/photos of mine' --job j {common}"

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import shared.results.failed_list as failed_list
-from producer.submission.jobs import enqueue_images, retry_job
+from producer.submission.batches import enqueue_images
+from producer.submission.jobs import retry_job
 from shared.domain.errors import WrongUsage
 from shared.messaging.celery_app import make_celery
 from shared.results.failed_list import failed_images, fits_record, write_failed_list

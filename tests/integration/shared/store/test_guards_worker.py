@@ -4,7 +4,9 @@ import pytest
 
 from shared.domain.contract import Runtime
 from shared.store.jobs import DEATHS_ALONE, PREFIX, UNFINISHED, Lease
+from shared.store.queue_inspection import waiting_tasks
 from shared.store.registry import Census, count_jobs
+from shared.store.scripts import run_script
 from tests.integration.conftest import LONG_S, FreshJob
 from tests.support.jobs import RUNTIME, make_job
 
@@ -285,12 +287,33 @@ def test_only_what_nobody_holds_is_unleased(fresh: FreshJob) -> None:
     assert count_jobs(fresh.client).in_flight == 1
 
 
+# waiting
+
+
+def test_what_is_no_task_id_is_passed_over(fresh: FreshJob) -> None:
+    """Strangers' messages too are in a queue: numbers, long texts, what no terminal should see."""
+    longest, key = "a" * 255, "embed"
+    ids = ['"j:0:1"', f'"{longest}"', f'"{longest}a"', '"a b"', '"a\x07"', '"\xe9"', "5", '""']
+    fresh.client.lpush(key, *(f'{{"id": {one}}}' for one in ids), "no JSON", '{"id": 5, "headers": {"id":"k:0:1"}}')
+    assert waiting_tasks(fresh.client, key) == {"j:0:1", longest, "k:0:1"}
+
+
+@pytest.mark.parametrize(("most", "most_bytes", "goes_on_at"), [(64, 9999, 64), (65, 9999, 128), (999, 640, 64)])
+def test_a_stretch_of_a_queue_ends_in_time(fresh: FreshJob, most: int, most_bytes: int, goes_on_at: int) -> None:
+    """After so many messages, or so many bytes, in steps of 64 messages."""
+    fresh.client.lpush("embed", *["x" * 10] * 200)
+    assert run_script(fresh.client, "waiting", ["embed"], [0, most, most_bytes]) == [goes_on_at]
+    assert run_script(fresh.client, "waiting", ["embed"], [200, most, most_bytes]) == [-1]
+
+
 # count_jobs, count_leases
 
 
 def test_jobs_are_counted_by_state(fresh: FreshJob) -> None:
     """Batches are in flight while their leases last, over all jobs; a job that nobody has begun has none."""
+    fresh.client.config_resetstat()
     assert count_jobs(fresh.client) == Census({"enqueuing": 1, "sealed": 0, "finished": 0}, 0, [""])
+    assert "cmdstat_zcount" not in fresh.client.info("commandstats")
     fresh.add()
     fresh.take()
     for name in ("k", "m"):

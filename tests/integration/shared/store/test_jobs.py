@@ -61,7 +61,9 @@ def test_a_record_of_another_version_hinders_nobody(stage: Stage) -> None:
     stage.client.zadd(REGISTRY, {"other": 1})
     said: list[str] = []
     assert [job.name for job in list_jobs(stage.client, said.append)] == ["mine"]
-    assert said == ["Job 'other' was made by another version of facequeue; finish or cancel it with that one."]
+    assert said == [
+        "The record of job 'other' cannot be read: another version of facequeue made it, which can finish it."
+    ]
     with pytest.raises(WrongUsage):
         JobRecord(stage.client, "other").load()
     stage.client.hset(f"{PREFIX}job:other", mapping={"version": RECORD_VERSION, "contract": "{"})

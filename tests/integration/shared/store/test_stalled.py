@@ -58,7 +58,7 @@ def test_a_stalled_job_is_named_and_goes_on(stage: Stage, sample: Path) -> None:
     _age(stage, "late")
     listed = stage.producer("jobs")
     assert "sealed, stalled" in listed.stdout and "--stalled-days" in listed.stderr
-    assert "stalled: it goes on when workers come" in stage.producer("status", "late").stdout
+    assert "stalled: it resumes when a worker serves it" in stage.producer("status", "late").stdout
     assert stage.producer("jobs", "--prune").returncode == 0
     stage.worker("--concurrency", "1", **root)
     assert stage.producer("watch", "late").returncode == 0

@@ -1,12 +1,14 @@
 """What the command line makes of errors: an exit code, and the command to type next."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from producer.cli.errors import ExitCode, exit_code_after, exit_code_of, next_step
 from producer.monitoring.job_watcher import JobNotServed, NoWorkers, ResultsNotWritten
+from producer.submission.folders import FolderOutsideDataRoot
 from producer.submission.heartbeat import AnotherProducer
 from shared.domain.errors import (
     FaceQueueError,
@@ -27,6 +29,7 @@ from shared.domain.errors import (
         (JobNotFound("j"), ExitCode.WRONG_USAGE, "`python -m producer jobs`"),
         (RecordUnreadable("j", "why"), ExitCode.WRONG_USAGE, "`python -m producer cancel j`"),
         (AnotherProducer("j"), ExitCode.WRONG_USAGE, "`python -m producer watch j`"),
+        (FolderOutsideDataRoot(Path("a"), Path("b")), ExitCode.WRONG_USAGE, "`python -m producer run`"),
         (ServerUnreachable("x"), ExitCode.NOT_FINISHED, "`python -m producer run`"),
         (NoWorkers("j", "embed", 5), ExitCode.NOT_FINISHED, "`python -m worker`"),
         (JobNotServed("j", "w", "why"), ExitCode.NOT_FINISHED, "`python -m producer watch j`"),
@@ -58,8 +61,8 @@ def test_what_a_user_can_cause_is_one_line(capsys: pytest.CaptureFixture[str]) -
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.splitlines() == [
-        "producer: No job 'j' on this server. `python -m producer jobs` lists them.",
-        "producer: interrupted. Nothing is lost: repeat the command to go on.",
+        "producer: No job 'j' on this server. `python -m producer jobs` lists the jobs.",
+        "producer: interrupted. Nothing is lost: repeat the command to resume.",
     ]
 
 

@@ -43,7 +43,7 @@ def test_converted_weights_need_no_packages_for_converting(tmp_path: Path, monke
     (networks / "casia-webface-0123-openvino-1-1").mkdir(parents=True)
     (networks / "casia-webface-0123-openvino-1-1" / "manifest.json").write_text("{}")
     finding = doctor._weights(_settings(tmp_path))
-    assert (finding.good, "torch must be installed" in finding.what) == (False, True)
+    assert (finding.good, "install facenet_pytorch and torch (extra" in finding.what) == (False, True)
     ours = networks / f"casia-webface-{KNOWN_WEIGHTS['casia-webface']}-openvino-1-1"
     ours.mkdir()
     (ours / "manifest.json").write_text("{}")

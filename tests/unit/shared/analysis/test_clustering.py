@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from producer.cli.commands import main
+from producer.cli.app import main
 from shared.analysis import clustering as grouping
 from shared.analysis.calibration import SAME_PERSON, same_person_threshold
 from shared.analysis.clustering import find_groups
@@ -172,7 +172,7 @@ def test_neighbours_as_a_table_without_a_matrix(
     """The end of a path is enough where one image has it."""
     (results / "trip" / "distances.npy").unlink()
     assert _run(monkeypatch, "neighbors", "trip", "1.jpg", "--results", str(results)) == 2
-    assert "3 images end in 1.jpg: ann/1.jpg, bob/1.jpg, cy/1.jpg." in capsys.readouterr().err
+    assert "The paths of 3 images end in 1.jpg: ann/1.jpg, bob/1.jpg, cy/1.jpg." in capsys.readouterr().err
     assert _run(monkeypatch, "neighbors", "trip", "cy/1.jpg", "-k", "2", "--results", str(results)) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "cy/1.jpg: 1 face" and lines[1].split() == ["face", "rank", "neighbor", "distance", "path"]
@@ -182,9 +182,9 @@ def test_neighbours_as_a_table_without_a_matrix(
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        ("bob/11.jpg", "No image bob/11.jpg in trip. Close to it: bob/1.jpg"),
-        ("elsewhere/bothh.jpg", "Close to it: both.jpg"),
-        ("zzz", "images.csv lists those that there are"),
+        ("bob/11.jpg", "No image bob/11.jpg in trip. Similar paths: bob/1.jpg"),
+        ("elsewhere/bothh.jpg", "Similar paths: both.jpg"),
+        ("zzz", "images.csv lists all images"),
         ("broken.jpg", "broken.jpg has no face to compare: unreadable (empty file)."),
     ],
 )
@@ -224,7 +224,7 @@ def test_groups_as_csv_hold_every_face_once(
 def test_groups_as_a_table(results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """With the threshold that they were made with."""
     assert _run(monkeypatch, "groups", "trip", "--threshold", "0.1", "--results", str(results)) == 0
-    assert "0 groups of two faces and more, 12 faces alone, at a distance of 0.1." in capsys.readouterr().out
+    assert "0 groups of two or more faces, 12 faces alone, at a distance of 0.1." in capsys.readouterr().out
 
 
 def test_another_contract_has_no_threshold(

@@ -1,30 +1,26 @@
-"""Settings: what is not right is named in a line."""
+"""Settings: what is invalid is named in a line."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from shared.config.settings import Settings, get_settings
+from shared.config.settings import Settings, load_settings
 from shared.domain.errors import WrongUsage
 from shared.messaging.celery_app import make_celery
 from shared.store.redis_client import connect
 
 
 @pytest.fixture(autouse=True)
-def _fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    get_settings.cache_clear()
-    yield
-    get_settings.cache_clear()  # what a test set is nothing to the next file's
 
 
 @pytest.mark.parametrize("url", ["http://x", "redis://h:port/0", "localhost:6379", "redis://h:99999"])
 def test_an_address_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     """Without a traceback, and without the password that may be in it."""
     monkeypatch.setenv("REDIS_URL", url)
-    with pytest.raises(WrongUsage, match="REDIS_URL is not right"):
-        get_settings()
+    with pytest.raises(WrongUsage, match="REDIS_URL is invalid"):
+        load_settings()
 
 
 def test_empty_settings_count_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +44,7 @@ def test_a_password_may_hold_anything(monkeypatch: pytest.MonkeyPatch, password:
     """redis-py and kombu both read it out of the address again."""
     monkeypatch.setenv("FACEQUEUE_REDIS_PASSWORD", password)
     monkeypatch.setenv("FACEQUEUE_REDIS_HOST", "redis")
-    settings = get_settings()
+    settings = load_settings()
     connection = connect(settings).get_connection_kwargs()
     assert (connection["host"], connection["port"], connection["password"]) == ("redis", 6379, password)
     broker = make_celery(settings).connection()
@@ -58,44 +54,44 @@ def test_a_password_may_hold_anything(monkeypatch: pytest.MonkeyPatch, password:
 def test_a_password_that_flower_would_cut_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes a comma for the end of a user."""
     monkeypatch.setenv("FACEQUEUE_FLOWER_PASSWORD", "s3,cret")
-    with pytest.raises(WrongUsage, match="FACEQUEUE_FLOWER_PASSWORD is not right"):
-        get_settings()
+    with pytest.raises(WrongUsage, match="FACEQUEUE_FLOWER_PASSWORD is invalid"):
+        load_settings()
 
 
 @pytest.mark.parametrize("hosts", ["http://flower.example", "flower.example:5555", "a b", "*"])
 def test_a_name_for_flower_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, hosts: str) -> None:
     """A scheme or a port would never match."""
     monkeypatch.setenv("FACEQUEUE_FLOWER_HOSTS", hosts)
-    with pytest.raises(WrongUsage, match="FACEQUEUE_FLOWER_HOSTS is not right"):
-        get_settings()
+    with pytest.raises(WrongUsage, match="FACEQUEUE_FLOWER_HOSTS is invalid"):
+        load_settings()
 
 
 def test_names_for_flower_are_read_in_any_spelling(monkeypatch: pytest.MonkeyPatch) -> None:
     """With spaces, brackets, capitals, a dot at the end."""
     monkeypatch.setenv("FACEQUEUE_FLOWER_HOSTS", "Flower.Example., [fd00::1] ,10.0.0.1,")
-    assert get_settings().flower_host_names == ["flower.example", "fd00::1", "10.0.0.1"]
+    assert load_settings().flower_host_names == ["flower.example", "fd00::1", "10.0.0.1"]
 
 
 def test_a_settings_file_in_another_encoding(tmp_path: Path) -> None:
     """Is named."""
     (tmp_path / ".env").write_bytes(b"FACEQUEUE_FLOWER_USER=J\xfcrgen\n")
     with pytest.raises(WrongUsage, match=r"\.env is not UTF-8"):
-        get_settings()
+        load_settings()
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda", "cuda:1"])
 def test_devices(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
     """The processor, a GPU, or one of several."""
     monkeypatch.setenv("FACEQUEUE_DEVICE", device)
-    assert get_settings().device == device
+    assert load_settings().device == device
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "CUDA", "cuda:-1", "cuda\n"])
 def test_a_device_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
     """With what it may be."""
     monkeypatch.setenv("FACEQUEUE_DEVICE", device)
-    with pytest.raises(WrongUsage, match=r"FACEQUEUE_DEVICE is not right: .*give cpu, cuda, or cuda:N"):
-        get_settings()
+    with pytest.raises(WrongUsage, match=r"FACEQUEUE_DEVICE is invalid: .*give cpu, cuda, or cuda:N"):
+        load_settings()
 
 
 @pytest.mark.parametrize("line", ["FACEQUEUE_BATCH_SIZE=many", "FACEQUEUE_REDIS_PORT=0", "FACEQUEUE_BACKEND=magic"])
@@ -103,4 +99,13 @@ def test_a_value_that_cannot_be_is_named(tmp_path: Path, line: str) -> None:
     """With the setting's own name."""
     (tmp_path / ".env").write_text(line)
     with pytest.raises(WrongUsage, match=line.partition("=")[0]):
-        get_settings()
+        load_settings()
+
+
+def test_a_given_value_wins_and_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An option of the command line overrides the environment; a wrong one is not blamed on the environment."""
+    monkeypatch.setenv("FACEQUEUE_DEVICE", "cuda")
+    assert load_settings(device="cpu").device == "cpu"
+    assert load_settings(device=None).device == "cuda"
+    with pytest.raises(WrongUsage, match=r"^The device 'gpu' is invalid: .*from cuda:0\.$"):
+        load_settings(device="gpu")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from producer.cli.commands import _contract
+from producer.cli.options import contract_of
 from shared.domain.contract import KNOWN_WEIGHTS, Contract, own_weights_name
 from shared.domain.errors import ContractError
 
@@ -87,7 +87,7 @@ def test_weights_of_ones_own_have_a_name_of_their_own(stem: str, tmp_path: Path)
     """Whatever the file is called, it is not taken for built-in weights, and workers accept the name."""
     path = tmp_path / f"{stem}.pt"
     path.write_bytes(b"weights")
-    contract = _contract("largest", False, 32, False, str(path))
+    contract = contract_of("largest", False, 32, False, str(path))
     assert contract.weights not in KNOWN_WEIGHTS
     assert contract.weights.startswith("own-")
     assert Contract.from_dict(contract.as_dict()) == contract

@@ -1,32 +1,15 @@
-"""Jobs whose producer is gone, and the command that goes on with one, for people to copy."""
+"""The command that resumes a job, to be copied."""
 
 import shlex
 
+from producer.submission.jobs import RUN_PREFIX
 from shared.domain.contract import KNOWN_WEIGHTS
-from shared.domain.errors import NotFinished
 from shared.domain.paths import printable
 from shared.store.jobs import Job
 
-_ATTACHES_WITHIN_S = 2.0  # a producer does, when it has made the job
 
-
-class ProducerGone(NotFinished):
-    """Nobody adds batches to a job that still takes them."""
-
-    def __init__(self, job: Job) -> None:
-        super().__init__(
-            f"The producer of job '{job.name}' is gone: nobody puts the rest of its images into the queue."
-        )
-        self.of = job
-
-
-def is_abandoned(job: Job, now_ms: int) -> bool:
-    """Whether a job still takes batches and nobody is there who adds any. `now_ms` is the server's time."""
-    return job.producer_silent_s(now_ms) > _ATTACHES_WITHIN_S
-
-
-def command_to_go_on(job: Job) -> str:
-    """The command line that puts the rest of a job into the queue: with the job's own options, as others are refused."""
+def command_to_resume(job: Job) -> str:
+    """The command line that enqueues the rest of a job. It has the job's own options, since others are refused."""
     folder, name = printable(job.source), ["--job", job.name]
     if is_of_run(job):
         words = ["run", folder, *name, *_options(job)]
@@ -39,7 +22,7 @@ def command_to_go_on(job: Job) -> str:
 
 def is_of_run(job: Job) -> bool:
     """Whether `run` made the job, with a server or queues of its own."""
-    return job.queue_prefix.startswith("run-")
+    return job.queue_prefix.startswith(RUN_PREFIX)
 
 
 def _options(job: Job) -> list[str]:

@@ -1,0 +1,53 @@
+"""The command line: `python -m producer COMMAND`, or `facequeue COMMAND`."""
+
+import sys
+
+import typer
+
+from producer.cli import jobs, operations, results
+from producer.cli.errors import ExitCode, exit_code_after
+from shared.config.command_line import Command, CommandGroup
+
+_COMMANDS = {
+    "Jobs": (jobs.run, jobs.enqueue, jobs.watch, jobs.status, jobs.jobs, jobs.cancel, jobs.retry, jobs.aggregate),
+    "Results": (results.report, results.neighbors, results.groups),
+    "Operation": (
+        operations.workers,
+        operations.dead_letters,
+        operations.doctor,
+        operations.flower,
+        operations.metrics,
+        operations.sample,
+    ),
+}
+
+cli = typer.Typer(
+    cls=CommandGroup,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    help="Turns a folder of photos into face embeddings and a pairwise distance matrix.",
+    epilog="Exit codes: 0 finished; 1 other error; 2 wrong usage; 3 finished, some images failed; 4 not finished.",
+)
+for _panel, _functions in _COMMANDS.items():
+    for _function in _functions:
+        cli.command(cls=Command, rich_help_panel=_panel)(_function)
+
+
+def main() -> None:
+    """Runs the command line and exits; an error that a user can cause is one line, not a traceback."""
+    sys.exit(exit_code_after(_run))
+
+
+def _run() -> int | None:
+    try:
+        answer: int | None = cli(standalone_mode=False)
+        return answer
+    except typer.Abort:
+        return ExitCode.NOT_FINISHED
+    except Exception as error:
+        show = getattr(error, "show", None)  # typer's own usage errors have it
+        if show is None:
+            raise
+        show()
+        return ExitCode.WRONG_USAGE

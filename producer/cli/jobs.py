@@ -1,0 +1,267 @@
+"""Commands that make, follow and change jobs. They import what they need when they run, so that `--help` is fast."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from producer.cli.options import (
+    DEFAULT_MARGIN_PX,
+    BatchSize,
+    Distances,
+    Exact,
+    Faces,
+    Folder,
+    JobName,
+    Margin,
+    Mirror,
+    Name,
+    Weights,
+    contract_of,
+)
+from producer.cli.session import Session, exit_with, open_session, say
+from shared.config.settings import load_settings
+from shared.domain.contract import KNOWN_WEIGHTS
+from shared.domain.errors import WrongUsage
+
+if TYPE_CHECKING:
+    from shared.store.jobs import Job
+
+
+def run(
+    folder: Folder,
+    results: Annotated[
+        Path | None, typer.Option(help="The folder for the results.", show_default="FACEQUEUE_RESULTS_DIR")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Worker processes. 0: one per usable core.")] = 0,
+    batch_size: BatchSize = None,
+    faces: Faces = "largest",
+    exact: Exact = False,
+    margin: Margin = DEFAULT_MARGIN_PX,
+    mirror: Mirror = False,
+    weights: Weights = "casia-webface",
+    distances: Distances = "auto",
+    job: Name = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="cpu, cuda or cuda:1. cuda needs the torch backend.", show_default="FACEQUEUE_DEVICE"),
+    ] = None,
+    profile: Annotated[
+        bool,
+        typer.Option("--profile", help="Profile every worker process, and show the costliest functions in the report."),
+    ] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Retry the failed images of the finished job that --job names.")
+    ] = False,
+) -> None:
+    """Run the whole job on this machine: server, workers, waiting, results."""
+    from producer.console.summary import print_summary
+    from producer.local.run import run as run_job
+    from producer.submission.jobs import Request
+
+    settings = load_settings(device=device)
+    if weights not in KNOWN_WEIGHTS:
+        settings = settings.model_copy(update={"weights_path": Path(weights).resolve()})
+    results_dir = (results or settings.results_dir).resolve()
+    request = Request(
+        folder=folder,
+        contract=contract_of(faces, exact, margin, mirror, weights),
+        batch_size=batch_size or settings.batch_size,
+        distances=distances,
+        job=job,
+        results_dir=results_dir,
+    )
+    done = run_job(request, results_dir, settings, workers, say, retry=retry, profile=profile)
+    print_summary(results_dir / done.name)
+    exit_with(done)
+
+
+def enqueue(
+    folder: Folder,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the job until it ends.")] = False,
+    batch_size: BatchSize = None,
+    faces: Faces = "largest",
+    exact: Exact = False,
+    margin: Margin = DEFAULT_MARGIN_PX,
+    mirror: Mirror = False,
+    weights: Weights = "casia-webface",
+    distances: Distances = "auto",
+    job: Name = None,
+    inline: Annotated[
+        bool, typer.Option("--inline", help="Send the images through the server, for workers that cannot read them.")
+    ] = False,
+    new: Annotated[
+        bool, typer.Option("--new", help="Make another job, even if one of this folder is unfinished.")
+    ] = False,
+) -> None:
+    """Put a folder into the queue of a running server, or resume its unfinished job."""
+    from producer.submission.batches import enqueue_images
+    from producer.submission.folders import check_folder
+    from producer.submission.jobs import Request, open_job
+    from shared.messaging.celery_app import make_celery
+    from shared.store.jobs import JobRecord
+    from shared.store.redis_client import explain_server_errors
+
+    contract, real_folder = contract_of(faces, exact, margin, mirror, weights), check_folder(folder)
+    session = open_session()
+    client, settings = session.client, session.settings
+    request = Request(
+        folder=folder,
+        contract=contract,
+        batch_size=batch_size or settings.batch_size,
+        distances=distances,
+        job=job,
+        results_dir=None,
+        inline=inline,
+    )
+    with explain_server_errors(settings):
+        opened, is_new = open_job(client, request, settings, anew=new)
+    say(_describe_opened(opened, is_new, real_folder, settings.results_dir.resolve()))
+    if wait:
+        session.enqueue_and_follow(opened, real_folder)
+    with explain_server_errors(settings):
+        enqueue_images(client, make_celery(settings), opened, real_folder, settings, say)
+        found = JobRecord(client, opened.name).load()
+    print(
+        f"{found.name}: {found.images} images in {found.batches} batches. "
+        f"Follow it with `python -m producer watch {found.name}`."
+    )
+
+
+def _describe_opened(job: "Job", is_new: bool, folder: Path, results_dir: Path) -> str:
+    """What `enqueue` has found or made; FolderChanged if the job is finished and its folder is not as it was."""
+    from producer.submission.finished_jobs import refuse_visible_changes
+
+    if job.state == "finished":
+        compared = refuse_visible_changes(job, folder, results_dir / job.name)
+        return (
+            f"Job {job.name} was finished before; {compared}. To compute it again, run "
+            f"`python -m producer cancel {job.name}` and repeat the command."
+        )
+    if job.state == "sealed":
+        return (
+            f"Job {job.name} of this folder is unfinished: its {job.images} images are in the queue already. Images "
+            "added to the folder since are not part of it; `--new` makes another job."
+        )
+    return f"{'Job' if is_new else 'Resuming job'} {job.name}: {job.source}"
+
+
+def watch(job: JobName) -> None:
+    """Follow a job until it ends."""
+    open_session().follow(job)
+
+
+def status(
+    job: Annotated[str | None, typer.Argument(help="The name of the job. Without it: all jobs.")] = None,
+) -> None:
+    """Show the progress of a job, or of all jobs."""
+    session = open_session()
+    if job is None:
+        _print_jobs(session)
+    else:
+        _print_job(session, job)
+
+
+def _print_jobs(session: Session) -> bool:
+    """Prints all jobs; whether some of them are stalled."""
+    from producer.console.tables import print_jobs
+    from producer.submission.pruning import stalled_jobs
+    from shared.store.jobs import list_jobs
+    from shared.store.redis_client import explain_server_errors, server_time_ms
+
+    client, settings = session.client, session.settings
+    with explain_server_errors(settings):
+        listed = list_jobs(client, say)
+        stalled = stalled_jobs(client, listed, settings)
+        print_jobs(listed, server_time_ms(client), stalled)
+    return bool(stalled)
+
+
+def _print_job(session: Session, name: str) -> None:
+    """Prints one job, with the living workers that refuse it; ProducerGone if nobody enqueues the rest of it."""
+    from producer.console.tables import print_job
+    from producer.submission.abandoned_jobs import ProducerGone, is_abandoned
+    from producer.submission.pruning import stalled_jobs
+    from shared.store.jobs import JobRecord
+    from shared.store.redis_client import explain_server_errors, server_time_ms
+    from shared.store.worker_registry import living_workers
+
+    client, settings = session.client, session.settings
+    with explain_server_errors(settings):
+        record = JobRecord(client, name)
+        alive = {worker.name for worker in living_workers(client)}
+        refusals = {worker: reason for worker, reason in record.refusals().items() if worker in alive}
+        found, now_ms = record.load(), server_time_ms(client)
+        print_job(found, now_ms, refusals, stalled=bool(stalled_jobs(client, [found], settings)))
+    if is_abandoned(found, now_ms):
+        raise ProducerGone(found)
+
+
+def jobs(
+    prune: Annotated[bool, typer.Option("--prune", help="Forget finished jobs. Their results stay.")] = False,
+    stalled_days: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="With --prune: also remove unfinished jobs without news for this many days, with the work they have "
+            "done.",
+        ),
+    ] = None,
+) -> None:
+    """List the jobs on the server."""
+    from producer.submission.pruning import prune_jobs
+    from shared.store.jobs import list_jobs
+    from shared.store.redis_client import explain_server_errors
+
+    if stalled_days is not None and not prune:
+        raise WrongUsage("--stalled-days needs --prune.")
+    session = open_session()
+    if prune:
+        with explain_server_errors(session.settings):
+            listed = list_jobs(session.client)
+            prune_jobs(session.client, listed, stalled_days, session.settings, say)
+    if _print_jobs(session):
+        say(
+            "Stalled jobs keep the work they have done, and resume when a worker serves them (a job of `run`: when "
+            "that `run` is repeated). `python -m producer cancel JOB` or `jobs --prune --stalled-days N` removes them."
+        )
+
+
+def cancel(job: JobName) -> None:
+    """Stop a job and remove it from the server."""
+    from producer.submission.jobs import cancel_job
+
+    session = open_session()
+    cancel_job(session.client, job, session.settings)
+    print(f"{job}: cancelled")
+
+
+def retry(job: JobName) -> None:
+    """Retry the failed images of a finished job, into the same results folder."""
+    from producer.submission.folders import folder_to_send
+    from producer.submission.jobs import retry_job
+
+    session = open_session()
+    reopened = retry_job(session.client, job, session.settings, say)
+    session.enqueue_and_follow(reopened, folder_to_send(reopened))
+
+
+def aggregate(job: JobName) -> None:
+    """Write the results of a complete job again, after they could not be written."""
+    from shared.messaging.celery_app import make_celery, send_aggregate
+    from shared.messaging.messages import Aggregate
+    from shared.store.jobs import JobRecord
+    from shared.store.redis_client import explain_server_errors
+
+    session = open_session()
+    with explain_server_errors(session.settings):
+        record = JobRecord(session.client, job)
+        found = record.load()
+        if found.state == "finished":
+            raise WrongUsage(f"Job '{job}' is finished, and its blocks are deleted. Run it again under another name.")
+        if not found.complete:
+            raise WrongUsage(f"Job '{job}' is not complete: {found.images_done} of {found.images} images are done.")
+        record.go_on(found.uid)
+        message = Aggregate(version=1, job=job, uid=found.uid)
+        send_aggregate(make_celery(session.settings), found.aggregate_queue, message)
+    session.follow(job)

@@ -1,0 +1,82 @@
+"""Options and arguments that several commands share, and the contract that the options of a job make."""
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from shared.domain.contract import KNOWN_WEIGHTS, Contract, FacePolicy, own_weights_name
+from shared.domain.errors import WrongUsage
+
+# Chosen by accuracy on 1,000 pairs of LFW: docs/accuracy.md has the table.
+DEFAULT_MARGIN_PX = 32
+
+Folder = Annotated[Path, typer.Argument(help="The folder with the images.", show_default=False)]
+JobName = Annotated[str, typer.Argument(help="The name of the job.", show_default=False)]
+
+# The options of a job, for `run` and `enqueue`
+Faces = Annotated[FacePolicy, typer.Option(help="Which faces of an image to embed.")]
+Exact = Annotated[
+    bool, typer.Option("--exact", help="Run facenet-pytorch's full cascade. Changes only `largest`, and is slower.")
+]
+Margin = Annotated[int, typer.Option(min=0, max=120, help="Pixels around the face, counted in the 160-pixel crop.")]
+Mirror = Annotated[
+    bool, typer.Option("--mirror", help="Average each embedding with the embedding of the mirrored crop.")
+]
+Weights = Annotated[str, typer.Option(help="`casia-webface`, `vggface2`, or a weights file (.pt) of your own.")]
+BatchSize = Annotated[
+    int | None, typer.Option(min=1, max=1024, help="Images per batch.", show_default="FACEQUEUE_BATCH_SIZE")
+]
+Distances = Annotated[
+    Literal["auto", "full", "none"],
+    typer.Option(help="Whether to write the distance matrix. `auto` leaves it out if it is too large."),
+]
+Name = Annotated[
+    str | None, typer.Option("--job", help="Name of the job and of its results folder.", show_default="generated")
+]
+
+# For commands that read results
+Results = Annotated[
+    Path | None, typer.Option("--results", help="The folder with the results.", show_default="FACEQUEUE_RESULTS_DIR")
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option(min=0, help="Largest distance within a group.", show_default="calibrated for the default options"),
+]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")]
+
+# For commands that serve HTTP
+Address = Annotated[str, typer.Option(help="Address to listen on.")]
+
+
+def port_option(setting: str) -> Any:
+    """The option for the port to listen on; `setting` has its default."""
+    return typer.Option(min=1, max=65535, help="Port to listen on.", show_default=setting)
+
+
+def contract_of(faces: FacePolicy, exact: bool, margin: int, mirror: bool, weights: str) -> Contract:
+    """The contract that these options ask for; WrongUsage if there are no such weights."""
+    name, sha256 = _identify(weights)
+    return Contract(
+        faces=faces,
+        mode="exact" if exact else "fast",
+        margin_px=margin,
+        mirror=mirror,
+        weights=name,
+        weights_sha256=sha256,
+    )
+
+
+def _identify(weights: str) -> tuple[str, str]:
+    """The name and the SHA-256 of built-in weights, or of a file."""
+    if weights in KNOWN_WEIGHTS:
+        return weights, KNOWN_WEIGHTS[weights]
+    path = Path(weights)
+    if not path.is_file():
+        raise WrongUsage(f"--weights {weights}: neither one of {', '.join(KNOWN_WEIGHTS)} nor a file.")
+    try:
+        with path.open("rb") as file:
+            return own_weights_name(path.stem), hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WrongUsage(f"--weights {weights} cannot be read: {error.strerror}.") from None

@@ -1,0 +1,58 @@
+"""Commands that read a job's results."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from producer.cli.options import AsCsv, JobName, Results, Threshold
+from producer.cli.session import say
+from shared.config.settings import load_settings
+from shared.domain.errors import WrongUsage
+
+
+def report(
+    job: JobName,
+    images: Annotated[
+        Path | None, typer.Option(help="The folder with the job's images.", show_default="where the job read them")
+    ] = None,
+    threshold: Threshold = None,
+    results: Results = None,
+) -> None:
+    """Write report.html into a job's results folder again."""
+    from shared.domain.paths import printable
+    from shared.report.build import build_report, images_folder
+
+    folder = _find(job, results)
+    if images is not None and not images.is_dir():
+        raise WrongUsage(f"--images {images} is not a folder.")
+    source = images or images_folder(folder)
+    if source is None:
+        say("The images have moved: the report shows no faces. Give their folder with --images DIR.")
+    print(printable(str(build_report(folder, source, threshold=threshold))))
+
+
+def neighbors(
+    job: JobName,
+    image: Annotated[str, typer.Argument(help="The image's path as in faces.csv, or its end.", show_default=False)],
+    count: Annotated[int, typer.Option("--count", "-k", min=1, help="How many faces to list.")] = 10,
+    as_csv: AsCsv = False,
+    results: Results = None,
+) -> None:
+    """List the faces nearest to those of an image."""
+    from producer.results.queries import show_neighbors
+
+    show_neighbors(_find(job, results), image, count, as_csv=as_csv)
+
+
+def groups(job: JobName, threshold: Threshold = None, as_csv: AsCsv = False, results: Results = None) -> None:
+    """Group faces that may be the same person."""
+    from producer.results.queries import show_groups
+
+    show_groups(_find(job, results), threshold, as_csv=as_csv)
+
+
+def _find(job: str, results: Path | None) -> Path:
+    from producer.results.lookup import find_results
+
+    return find_results(job, results or load_settings().results_dir)

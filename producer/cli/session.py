@@ -1,0 +1,66 @@
+"""What commands share: messages on standard error, the server, and following a job to its exit code."""
+
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+
+from producer.cli.errors import ExitCode
+from shared.config.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from shared.store.jobs import Job
+    from shared.store.redis_client import Client
+
+
+def say(line: str) -> None:
+    """Prints a message for people on standard error."""
+    with suppress(OSError):  # the terminal may be closed, and a command that is shutting down has to finish
+        print(line, file=sys.stderr, flush=True)
+
+
+def exit_with(finished: "Job") -> NoReturn:
+    """Ends the command with the exit code of a finished job."""
+    raise typer.Exit(ExitCode.SOME_FAILED if finished.failed else ExitCode.FINISHED)
+
+
+@dataclass(frozen=True)
+class Session:
+    """One command's settings and its client of a server that answers."""
+
+    settings: Settings
+    client: "Client"
+
+    def follow(self, job: str, check: Callable[[], bool] = lambda: False) -> NoReturn:
+        """Follows a job until it ends, and ends the command with its exit code."""
+        from producer.console.progress import describe
+        from producer.monitoring.job_watcher import follow
+
+        done = follow(self.client, job, self.settings, check)
+        print(f"{done.name}: finished, {describe(done)}")
+        exit_with(done)
+
+    def enqueue_and_follow(self, job: "Job", folder: Path | None) -> NoReturn:
+        """Enqueues the rest of a job in the background while it is followed."""
+        from producer.submission.background import BackgroundProducer
+
+        producer = BackgroundProducer(self.client, job, folder, self.settings, say)
+        producer.start()
+        try:
+            self.follow(job.name, producer.check)
+        finally:
+            producer.stop()
+
+
+def open_session() -> Session:
+    """Reads the settings and connects to the server. Waits for a server that does not answer yet."""
+    from shared.store.redis_client import connect, wait_for_server
+
+    settings = load_settings()
+    client = connect(settings)
+    wait_for_server(settings, client, say)
+    return Session(settings, client)

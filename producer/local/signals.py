@@ -1,0 +1,36 @@
+"""How `run` ends: in good order on every signal that ends a command, and undisturbed by a second one."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def signals_interrupt() -> Iterator[None]:
+    """Makes SIGTERM, and SIGHUP from a closed terminal, raise KeyboardInterrupt as Ctrl-C does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.getsignal(number) for number in _ENDINGS}
+    signal.signal(signal.SIGTERM, interrupt)
+    if before[signal.SIGHUP] is not signal.SIG_IGN:  # `nohup` ignores it
+        signal.signal(signal.SIGHUP, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def end_undisturbed(stack: ExitStack, stop: Callable[[], None]) -> None:
+    """Makes the stack call `stop`, which no second Ctrl-C and no SIGHUP of the shell then cuts short."""
+    stack.callback(stop)
+    stack.callback(_ignore_endings)  # the stack calls the last callback first
+
+
+def _ignore_endings() -> None:
+    for number in _ENDINGS:
+        signal.signal(number, signal.SIG_IGN)

@@ -1,0 +1,135 @@
+"""Puts a job's images into the queue, batch by batch, while workers are already processing the first."""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import redis
+from celery import Celery
+
+from producer.submission.backpressure import Gate, Stopped
+from producer.submission.discovery import find_images
+from producer.submission.heartbeat import Heartbeat, attach
+from shared.config.settings import Settings
+from shared.domain.errors import ServerError
+from shared.domain.paths import FolderPath, RootPath, below_folder, below_root
+from shared.messaging.celery_app import BrokerError, send_aggregate, send_batch
+from shared.messaging.messages import Aggregate, EmbedBatch
+from shared.results.failed_list import failed_images
+from shared.store.image_payloads import pack_image
+from shared.store.jobs import Job, JobRecord
+from shared.store.redis_client import Client, wait_for_disk
+
+
+def enqueue_images(
+    client: Client,
+    app: Celery,
+    job: Job,
+    folder: Path | None,
+    settings: Settings,
+    say: Callable[[str], None],
+    should_stop: Callable[[], bool] = lambda: False,
+    *,
+    take_over: bool = False,
+) -> None:
+    """Adds the batches that the job record does not have yet, then seals the job.
+
+    After an interruption, the record says what its batches hold, and the walk resumes after the last recorded path. A
+    reopened job has its failed images instead of a walk, and needs no folder. AnotherProducer if a live producer is
+    already doing this, unless this one is to `take_over` from it.
+    """
+    if job.state != "enqueuing":
+        return
+    record = JobRecord(client, job.name)
+    gate = Gate(client, record, settings, say, should_stop)
+    try:
+        producer = attach(gate, record, job, settings.lease_s, take_over=take_over)
+        with Heartbeat(record, job.uid, producer, settings.lease_s):
+            job = gate.pass_through(record.load)  # the producer before may have added batches until now
+            if job.state == "sealed":
+                return
+            _Submission(gate, record, app, job, producer, folder, settings).add_all()
+    except Stopped:
+        return
+    except BrokerError as error:
+        raise ServerError(
+            f"The server stopped accepting messages ({error}). Everything recorded is kept; repeat the command to "
+            "resume."
+        ) from None
+    with suppress(redis.ConnectionError, redis.TimeoutError):  # the job is sealed, or the next producer seals it
+        if not wait_for_disk(client):
+            say(
+                f"The server does not confirm that job {job.name} is on its disk. The disk may be slow, or "
+                "`appendfsync` may be `no`. If the server's machine loses power now, the job may be lost and must be "
+                "enqueued again."
+            )
+
+
+class _Submission:
+    """The batches of one job that are still to be recorded and sent."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        record: JobRecord,
+        app: Celery,
+        job: Job,
+        producer: str,
+        folder: Path | None,
+        settings: Settings,
+    ) -> None:
+        self._gate, self._record, self._app = gate, record, app
+        self._job, self._producer, self._folder, self._settings = job, producer, folder, settings
+
+    def add_all(self) -> None:
+        """Adds every batch and seals the job."""
+        batches = _in_batches(self._still_to_enqueue(), self._job.options.batch_size)
+        for batch, images in enumerate(batches, start=self._job.batches):
+            self._gate.wait()
+            self._store_images(batch, images)
+            self._add(batch, images)
+        self._seal()
+
+    def _still_to_enqueue(self) -> Iterator[RootPath]:
+        """The paths that no batch holds yet."""
+        job = self._job
+        if job.retries:
+            failed = failed_images(self._record, job, self._settings.results_dir)
+            yield from list(failed.values())[job.batches * job.options.batch_size :]
+        elif self._folder is not None:
+            below = job.options.folder
+            after = None if job.cursor is None else below_folder(below, job.cursor)
+            for path in find_images(self._folder, after):
+                yield below_root(below, path)
+
+    def _store_images(self, batch: int, images: list[RootPath]) -> None:
+        """Stores the bytes of the images on the server, if the job sends them through it."""
+        if not self._job.options.inline or self._folder is None:
+            return
+        for path in images:
+            packed = pack_image(self._folder, FolderPath(path), self._settings.max_image_mib * 2**20)
+            put = partial(self._record.put_image, self._job.uid, self._producer, batch, path, packed)
+            self._gate.pass_through(put)
+
+    def _add(self, batch: int, images: list[RootPath]) -> None:
+        """Records a batch, then sends its message: a recorded batch whose message is lost is requeued."""
+        job, gate = self._job, self._gate
+        send = gate.pass_through(partial(self._record.add_batch, job.uid, self._producer, batch, images))
+        message = EmbedBatch(version=1, job=job.name, uid=job.uid, batch=batch, send=send, images=images)
+        queue = gate.pass_through(self._record.embed_queue)  # the job may have been diverted meanwhile
+        gate.pass_through(partial(send_batch, self._app, self._settings, queue, message))
+
+    def _seal(self) -> None:
+        """Seals the job, and sends its aggregation if every batch is already done."""
+        job = self._job
+        if self._gate.pass_through(partial(self._record.seal, job.uid, self._producer)):
+            last = Aggregate(version=1, job=job.name, uid=job.uid)
+            with suppress(BrokerError):  # the reconciler sends it
+                self._gate.pass_through(partial(send_aggregate, self._app, job.aggregate_queue, last))
+
+
+def _in_batches(paths: Iterator[RootPath], size: int) -> Iterator[list[RootPath]]:
+    while batch := list(islice(paths, size)):
+        yield batch

@@ -26,10 +26,13 @@ def wait_until(condition: Callable[[], object], timeout_s: float = 60.0, what: s
 class Stage:
     """A server of its own, and commands and workers that use it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, server: EmbeddedServer | None = None) -> None:
+        """With `server`, one that runs already and outlives the stage."""
         self.folder = folder
-        self.server = EmbeddedServer(folder / "server")
-        self.server.start()
+        self.server = server or EmbeddedServer(folder / "server")
+        self._owns_server = server is None
+        if self._owns_server:
+            self.server.start()
         self.results = folder / "results"
         self.environment = os.environ | {
             "REDIS_URL": self.server.url,
@@ -102,4 +105,5 @@ class Stage:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, 9)
                 process.wait()
-        self.server.stop()
+        if self._owns_server:
+            self.server.stop()

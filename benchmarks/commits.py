@@ -21,8 +21,9 @@ from benchmarks.machine import describe_machine
 from producer.local.redis_server import EmbeddedServer
 from shared.config.settings import Settings
 from shared.domain.contract import KNOWN_WEIGHTS, Contract
+from shared.domain.options import Options
 from shared.domain.outcomes import Outcome
-from shared.store.jobs import JobRecord, Options
+from shared.store.jobs import JobRecord
 from shared.store.redis_client import connect
 from worker.batch_result import Block, ImageRecord
 
@@ -37,7 +38,7 @@ def commit(url: str, name: str, batches: int, batch_size: int, answers: "multipr
     contract = Contract(
         faces="largest", mode="fast", margin_px=32, weights=weights, weights_sha256=KNOWN_WEIGHTS[weights]
     )
-    options = Options(folder="", batch_size=batch_size, distances="auto")
+    options = Options(folder=".", batch_size=batch_size, distances="auto")
     job, _ = record.create(origin=name, source=name, contract=contract, options=options, queue_prefix=name)
     token = record.attach_producer(job.uid)
     paths = [f"some/folder/photograph-{k:06}.jpg" for k in range(batch_size)]

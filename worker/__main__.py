@@ -11,6 +11,7 @@ import typer
 from shared.config.command_line import Command, CommandGroup
 from shared.config.settings import Settings, load_settings
 from shared.domain.errors import FaceQueueError, WrongUsage
+from shared.domain.queues import AGGREGATE, EMBED
 
 cli = typer.Typer(cls=CommandGroup, add_completion=False, pretty_exceptions_enable=False, help="Workers of facequeue.")
 
@@ -31,7 +32,7 @@ def serve(
     context.obj = settings
     if context.invoked_subcommand is not None:
         return
-    names = {"embed": settings.embed_queue, "aggregate": settings.aggregate_queue}
+    names = {EMBED: settings.embed_queue, AGGREGATE: settings.aggregate_queue}
     wanted = [queue.strip() for queue in queues.split(",") if queue.strip()]
     unknown = [queue for queue in wanted if queue not in names]
     if unknown or not wanted:
@@ -40,7 +41,7 @@ def serve(
         threading.Thread(target=_stop_with_parent, args=(parent_pid,), daemon=True).start()
 
     # An error here ends the command with one line. In the pool, Celery would restart the failed process forever.
-    if "embed" in wanted:  # a worker that only aggregates needs no device
+    if EMBED in wanted:  # a worker that only aggregates needs no device
         from worker.models.runtime import check_device
 
         check_device(settings)

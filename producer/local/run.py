@@ -18,8 +18,9 @@ from producer.submission.folders import check_folder
 from producer.submission.jobs import RUN_PREFIX, Request, open_job, origin_of, retry_job
 from shared.config.settings import Settings
 from shared.domain.errors import WrongUsage
+from shared.domain.job import Job
 from shared.domain.job_names import check_job_name
-from shared.store.jobs import Job, JobRecord
+from shared.store.jobs import JobRecord
 from shared.store.redis_client import Client, connect, explain_server_errors, wait_for_server
 
 

@@ -9,6 +9,7 @@ from flower.options import options
 from flower.urls import settings as tornado_settings
 
 from producer.monitoring.flower_guard import GuardedFlower
+from producer.monitoring.host_names import ANY_ADDRESS, answered_names
 from shared.config.logs import log_to_stderr
 from shared.config.settings import Settings
 from shared.domain.errors import WrongUsage
@@ -16,7 +17,6 @@ from shared.messaging.celery_app import make_celery
 
 _MOST_TASKS = 10_000  # Flower keeps them in memory
 _OFFLINE_S = 60
-_ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104 - only compared, never bound
 
 
 def serve(settings: Settings, address: str, port: int) -> None:
@@ -31,15 +31,15 @@ def serve(settings: Settings, address: str, port: int) -> None:
     login = _ask_for_password(settings)
     extract_settings()
     setup_logging()
-    hosts = {*settings.flower_host_names, *({address} - {*_ANY_ADDRESS})}
-    app = GuardedFlower(frozenset(hosts), capp=make_celery(settings), options=options, **tornado_settings)
+    hosts = answered_names(settings.flower_host_names, address)
+    app = GuardedFlower(hosts, capp=make_celery(settings), options=options, **tornado_settings)
     try:
         app.start_http_server()
     except OSError as error:
         raise WrongUsage(
             f"Flower cannot be served at {address}:{port}: {error.strerror or error}. Give another --port or --address."
         ) from None
-    print(f"Flower: http://{'127.0.0.1' if address in _ANY_ADDRESS else address}:{port}{login}", flush=True)
+    print(f"Flower: http://{'127.0.0.1' if address in ANY_ADDRESS else address}:{port}{login}", flush=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         app.start()

@@ -1,12 +1,13 @@
 """Which requests Flower answers: a browser sends it those of every page that its user has open."""
 
 from collections.abc import Mapping
-from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
 from flower.app import Flower
 from tornado.web import RequestHandler
+
+from producer.monitoring.host_names import why_unanswered
 
 _READS = ("GET", "HEAD", "OPTIONS")
 _OWN_SITE = (None, "same-origin", "none")
@@ -44,9 +45,8 @@ class _Refused(RequestHandler):
 
 def refusal(method: str, headers: Mapping[str, str], host: str, hosts: frozenset[str]) -> str | None:
     """Why a request is not answered; None where it is. `host` is its Host header, `hosts` are allowed beside loopback."""
-    name = _hostname(host)
-    if name not in hosts and not _is_loopback(name):
-        return f"Flower does not answer to the name {name!r}. FACEQUEUE_FLOWER_HOSTS allows names beside this machine's own."
+    if (reason := why_unanswered(host, hosts, "FACEQUEUE_FLOWER_HOSTS")) is not None:
+        return reason
     site = headers.get("Sec-Fetch-Site")
     sources = [headers[header] for header in ("Origin", "Referer") if header in headers]
     if site in _OWN_SITE and all(_netloc(source) == host.lower() for source in sources):
@@ -62,22 +62,8 @@ def refusal(method: str, headers: Mapping[str, str], host: str, hosts: frozenset
     return None
 
 
-def _hostname(host: str) -> str:
-    try:
-        return (urlsplit(f"//{host}").hostname or "").rstrip(".")
-    except ValueError:
-        return ""
-
-
 def _netloc(address: str) -> str:
     try:
         return urlsplit(address).netloc.lower()
     except ValueError:
         return ""
-
-
-def _is_loopback(name: str) -> bool:
-    try:
-        return name == "localhost" or ip_address(name).is_loopback
-    except ValueError:
-        return False

@@ -7,8 +7,8 @@ from pathlib import Path
 from producer.submission.discovery import find_images
 from producer.submission.folder_changes import find_changes
 from shared.domain.errors import WrongUsage
+from shared.domain.job import Job
 from shared.domain.paths import printable
-from shared.store.jobs import Job
 
 
 class FolderChanged(WrongUsage):

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from producer.submission.discovery import find_images
 from shared.domain.errors import WrongUsage
+from shared.domain.job import Job
 from shared.domain.paths import RootPath
-from shared.store.jobs import Job
 
 
 class FolderOutsideDataRoot(WrongUsage):

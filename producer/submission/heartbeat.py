@@ -11,7 +11,8 @@ import redis
 
 from producer.submission.backpressure import Gate
 from shared.domain.errors import WrongUsage
-from shared.store.jobs import Job, JobRecord
+from shared.domain.job import Job
+from shared.store.jobs import JobRecord
 
 _BEATS_A_LEASE = 5
 _PATIENCE_LEASES = 2  # one alive says so ten times meanwhile

@@ -5,7 +5,8 @@ from collections.abc import Callable, Collection, Sequence
 from producer.submission.jobs import cancel_job
 from shared.config.settings import Settings
 from shared.domain.errors import JobNotFound, RecordUnreadable
-from shared.store.jobs import Job, JobRecord
+from shared.domain.job import Job
+from shared.store.jobs import JobRecord
 from shared.store.redis_client import Client, server_time_ms
 
 _DAY_S = 86_400

@@ -11,6 +11,7 @@ from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.domain.errors import InvalidSetting
+from shared.domain.queues import aggregate_queue, embed_queue
 
 _COMPOSE_PASSWORD = "facequeue"  # noqa: S105 - of a server that only loopback reaches
 
@@ -160,6 +161,10 @@ class Settings(BaseSettings):
     ] = None
 
     metrics_port: Annotated[int, Field(ge=1, le=65535, description="Loopback port of the Prometheus metrics.")] = 9808
+    metrics_hosts: Annotated[
+        str | None,
+        Field(description="Names other than loopback's under which the metrics are served, separated by commas."),
+    ] = None
 
     @field_validator("redis_url")
     @classmethod
@@ -193,7 +198,7 @@ class Settings(BaseSettings):
             raise ValueError("it contains a comma, by which Flower separates its users")
         return value
 
-    @field_validator("flower_hosts")
+    @field_validator("flower_hosts", "metrics_hosts")
     @classmethod
     def _check_hosts(cls, hosts: str | None) -> str | None:
         for name in _names(hosts):
@@ -205,6 +210,11 @@ class Settings(BaseSettings):
     def flower_host_names(self) -> list[str]:
         """The names in `flower_hosts`, in lower case."""
         return _names(self.flower_hosts)
+
+    @property
+    def metrics_host_names(self) -> list[str]:
+        """The names in `metrics_hosts`, in lower case."""
+        return _names(self.metrics_hosts)
 
     @property
     def server_url(self) -> str:
@@ -220,11 +230,11 @@ class Settings(BaseSettings):
 
     @property
     def embed_queue(self) -> str:
-        return f"{self.queue_prefix}embed"
+        return embed_queue(self.queue_prefix)
 
     @property
     def aggregate_queue(self) -> str:
-        return f"{self.queue_prefix}aggregate"
+        return aggregate_queue(self.queue_prefix)
 
 
 def _names(hosts: str | None) -> list[str]:

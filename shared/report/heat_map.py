@@ -1,4 +1,4 @@
-"""Every face against every other, as the page holds it: packed for its scripts, and in words and pictures."""
+"""Every face against every other, for the page: packed for its scripts, and as a picture with a caption."""
 
 import base64
 from typing import Any
@@ -11,17 +11,21 @@ from shared.analysis.neighbors import nearest
 from shared.domain.arrays import Float32
 from shared.report.charts import PALETTE, heat_map, ticks
 from shared.report.rendering import data_uri
+from shared.report.view_model import MatrixData, MatrixView, NeighborData
 from shared.results.distances import Distances, Faces, condensed, evenly_spaced
 
 MAX_MATRIX_FACES = 1_000
-"""In the heat map: a million pairs, 2 MB."""
-_NEIGHBOURS = 12
+"""In the heat map: a million pairs take 2 MB."""
+_NEIGHBORS = 12
 
 
-def matrix_values(
+def matrix_views(
     square: Float32, tree: npt.NDArray[np.float64], threshold: float | None
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the template and what the script show of the heat map."""
+) -> tuple[MatrixView, MatrixData]:
+    """The heat map of the distances [n, n] for the template and for the script.
+
+    `tree` is their linkage; `threshold` is the distance up to which faces are grouped.
+    """
     count = len(square)
     some = evenly_spaced(count, MAX_MATRIX_FACES)
     if len(some) < count:
@@ -33,31 +37,39 @@ def matrix_values(
     top = max(0.1, float(np.ceil(upper.max() * 10 - 1e-4)) / 10)
     cells, unit = _as_uint16(upper)
     first = divmod(int(np.argmin(square + np.eye(len(square), dtype=np.float32) * 1e9)), len(square))
-    view = {
-        "size": len(square), "sampled": len(some) < count, "top": top,
-        "picture": data_uri(heat_map(square, top), "image/png"), "colours": ",".join(PALETTE),
-        "alt": f"Heat map of the distances between {len(square)} faces, from {upper.min():.2f} to {upper.max():.2f}.",
-        "ticks": ticks(top, 4), "threshold_share": 100 * threshold / top if threshold is not None and threshold <= top else None,
-    }  # fmt: skip
-    data = {
-        "size": len(square), "order": some[order].tolist(), "cells": cells, "unit": unit, "first": first,
-        "squares": [] if threshold is None else _squares(cut(tree, len(square), threshold), order),
-    }  # fmt: skip
+    view = MatrixView(
+        size=len(square),
+        sampled=len(some) < count,
+        top=top,
+        picture=data_uri(heat_map(square, top), "image/png"),
+        colors=",".join(PALETTE),
+        alt=f"Heat map of the distances between {len(square)} faces, from {upper.min():.2f} to {upper.max():.2f}.",
+        ticks=ticks(top, 4),
+        threshold_share=100 * threshold / top if threshold is not None and threshold <= top else None,
+    )
+    data = MatrixData(
+        size=len(square),
+        order=some[order].tolist(),
+        cells=cells,
+        unit=unit,
+        first=first,
+        squares=[] if threshold is None else _squares(cut(tree, len(square), threshold), order),
+    )
     return view, data
 
 
 def _squares(groups: Groups, order: Faces) -> list[tuple[int, int]]:
-    """Where each group begins and ends in the order of the leaves, in which its faces are side by side."""
+    """The beginning and end of each group in the order of the leaves, where its faces are side by side."""
     place = np.empty(len(order), np.intp)
     place[order] = np.arange(len(order))
     return [(int(place[faces].min()), int(place[faces].max()) + 1) for faces in groups.people]
 
 
-def neighbour_values(distances: Distances) -> dict[str, Any]:
+def neighbor_data(distances: Distances) -> NeighborData:
     """The nearest faces of every face, for the script."""
-    rows, found = nearest(distances, np.arange(len(distances)), _NEIGHBOURS)
+    rows, found = nearest(distances, np.arange(len(distances)), _NEIGHBORS)
     near, unit = _as_uint16(found)
-    return {"count": rows.shape[1], "faces": _in_base64(rows), "distances": near, "unit": unit}
+    return NeighborData(rows.shape[1], _in_base64(rows), near, unit)
 
 
 def _as_uint16(values: Float32) -> tuple[str, float]:

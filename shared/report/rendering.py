@@ -1,28 +1,31 @@
-"""The page itself: templates, filters, and the policy that keeps it from asking the network for anything."""
+"""The page itself: templates, filters, and the policy that keeps it from loading anything from the network."""
 
 import base64
 import hashlib
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from shared.report.captions import counted, duration, phases_in_words
+from shared.report.view_model import PageView
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SCRIPTS = ("theme.js", "faces.js", "matrix.js")
 
 
-def render(values: dict[str, Any]) -> str:
-    """The page; every name in it is escaped, in the text as in the data."""
+def render(view: PageView) -> str:
+    """The page as HTML. All of its values are escaped, in the text and in the data."""
     script = "\n".join(_read(name) for name in _SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    # Our own files: the one thing that is not escaped. Scripts of any other content are not run (script_hash).
+    # Only these files of our own are not escaped. A browser runs no script with another content (script_hash).
     ours = {"style": Markup(_read("report.css")), "script": Markup(script), "script_hash": Markup(f"sha256-{digest}")}  # noqa: S704
-    return _environment().get_template("report.html.jinja").render(values | ours)
+    values = {name: getattr(view, name) for name in (field.name for field in fields(view))}
+    data = {"data": asdict(view.data)}
+    return _environment().get_template("report.html.jinja").render(values | data | ours)
 
 
 def data_uri(content: bytes, kind: str) -> str:

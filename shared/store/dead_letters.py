@@ -8,10 +8,9 @@ import redis
 
 from shared.config.logs import get_logger
 from shared.domain.text import one_line
-from shared.store.jobs import PREFIX
+from shared.store.keys import DEAD_LETTERS
 from shared.store.redis_client import Client
 
-DEAD_LETTERS = f"{PREFIX}dead-letters"
 MOST_LETTERS = 1000
 MOST_BODY_CHARACTERS = 2000
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from shared.domain.job_names import is_job_name
-from shared.store.jobs import PREFIX, REGISTRY, UNFINISHED
+from shared.store.keys import REGISTRY, UNFINISHED, job_key
 from shared.store.redis_client import Client
 from shared.store.scripts import run_script
 
-_JOB = f"{PREFIX}job:".encode()
+_JOB = job_key("").encode()
 _AT_ONCE = 250
 """Most jobs that one script looks at: the server answers nobody meanwhile."""
 
@@ -40,7 +40,7 @@ def unfinished_names(client: Client, queue_prefix: str, after: str, most: int) -
 
 def forget_missing(client: Client, queue_prefix: str, name: str) -> None:
     """Takes a job without a record out of registry and index."""
-    keys = [f"{PREFIX}job:{name}", REGISTRY, UNFINISHED]
+    keys = [job_key(name), REGISTRY, UNFINISHED]
     run_script(client, "forget", keys, [name, f"{queue_prefix}:{name}"])
 
 
@@ -49,7 +49,7 @@ def tidy(client: Client, names: Sequence[str]) -> list[str]:
 
     Returns those whose removal or finishing was cut short.
     """
-    keys = [REGISTRY, UNFINISHED, *(f"{PREFIX}job:{name}" for name in names)]
+    keys = [REGISTRY, UNFINISHED, *(job_key(name) for name in names)]
     return [name.decode() for name in run_script(client, "tidy", keys, names)] if names else []
 
 

@@ -223,6 +223,8 @@ def tell(story: Story) -> None:
         for service in ("redis", "worker", "aggregator", "flower", "metrics"):
             told = story.inspect(service)
             check(told["HostConfig"]["ReadonlyRootfs"], f"the root file system of {service} is read-only")
+            check(told["HostConfig"]["CapDrop"] == ["ALL"], f"{service} has no capabilities but those that are named")
+            check(told["HostConfig"]["PidsLimit"] > 0, f"the number of threads in {service} is limited")
             told["Config"]["Env"] = []
             check(
                 json.dumps(PASSWORD)[1:-1] not in json.dumps(told),

@@ -21,10 +21,13 @@ from producer.submission.batches import enqueue_images
 from producer.submission.jobs import cancel_job
 from shared.domain.arrays import Float32
 from shared.domain.errors import NotFinished, ResultsError
+from shared.domain.job import Job
 from shared.domain.outcomes import Outcome
 from shared.messaging.celery_app import make_celery, send_batch
 from shared.messaging.messages import EmbedBatch, parse_message
-from shared.store.jobs import PREFIX, Job, JobRecord, Lease
+from shared.store.jobs import JobRecord
+from shared.store.keys import PREFIX
+from shared.store.leases import Lease
 from shared.store.redis_client import connect
 from shared.store.worker_registry import Worker, announce, living_workers
 from tests.support.jobs import RUNTIME, make_job

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.store.dead_letters import DEAD_LETTERS
-from shared.store.jobs import METRICS, PREFIX
+from shared.store.keys import DEAD_LETTERS, METRICS, PREFIX
 from shared.store.totals import Totals
 from shared.store.worker_registry import Worker, announce, living_workers
 from tests.support.samples import sample_row

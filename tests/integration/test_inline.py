@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from shared.store.jobs import PREFIX
+from shared.store.keys import PREFIX
 from tests.support.results import result_bytes
 from tests.support.results_folders import read_page
 from tests.support.stage import Stage, wait_until

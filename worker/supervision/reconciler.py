@@ -14,10 +14,12 @@ import redis
 
 from shared.config.logs import get_logger
 from shared.config.settings import Settings
+from shared.domain.job import Job
 from shared.messaging.celery_app import send_aggregate, send_batch
 from shared.messaging.messages import Aggregate, EmbedBatch, task_id
 from shared.store.diversion import diverted_queues
-from shared.store.jobs import PREFIX, Job, JobRecord, load_jobs
+from shared.store.jobs import JobRecord, load_jobs
+from shared.store.keys import RECONCILER
 from shared.store.queue_inspection import waiting_aggregations, waiting_tasks
 from shared.store.redis_client import Client, server_time_ms
 from shared.store.registry import forget_missing, some_names, tidy, unfinished_names
@@ -31,7 +33,6 @@ Suspects = dict[Suspect, float]
 _MOST_AGGREGATIONS = 5
 _STEP_S = 0.03
 _JOBS_AT_ONCE = 25
-_LOCK = f"{PREFIX}reconciler"
 _DAY_MS = 86_400_000
 
 
@@ -57,7 +58,7 @@ class Reconciler:
 
     def __init__(self, app: Any, client: Client, settings: Settings, name: str) -> None:
         self._app, self._client, self._settings, self._name = app, client, settings, name
-        self._lock = f"{_LOCK}:{settings.queue_prefix}"
+        self._lock = f"{RECONCILER}:{settings.queue_prefix}"
         # What was just popped looks lost until its worker takes it: only what looks so twice, a third of a lease apart,
         # is sent again. Value: when it was first seen so.
         self._suspects: Suspects = {}

@@ -30,14 +30,14 @@ const withinThreshold = (distance) => data.threshold !== null && distance <= dat
 
 let openNearest = () => {};
 
-const near = data.neighbours && decodeUint16(data.neighbours.faces);
-const far = data.neighbours && decodeUint16(data.neighbours.distances);
+const near = data.neighbors && decodeUint16(data.neighbors.faces);
+const far = data.neighbors && decodeUint16(data.neighbors.distances);
 
 function showNearest(face, place) {
   const list = element("div", { className: "faces" });
-  for (let k = 0; k < data.neighbours.count; k++) {
-    const at = face * data.neighbours.count + k;
-    const distance = far[at] * data.neighbours.unit;
+  for (let k = 0; k < data.neighbors.count; k++) {
+    const at = face * data.neighbors.count + k;
+    const distance = far[at] * data.neighbors.unit;
     const text = element("span", { className: withinThreshold(distance) ? "far same" : "far" }, distance.toFixed(3));
     if (withinThreshold(distance)) text.title = "within the threshold";
     list.append(faceFigure(near[at], text));
@@ -46,7 +46,7 @@ function showNearest(face, place) {
   place.replaceChildren(found);
 }
 
-if (data.neighbours) {
+if (data.neighbors) {
   const dialog = document.getElementById("face-dialog");
   const inside = dialog.lastElementChild;
   const title = document.getElementById("face-dialog-title");

@@ -24,7 +24,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from shared.domain.outcomes import Outcome
 from shared.messaging.celery_app import make_celery
 from shared.results.schema import SAMPLE_COLUMNS
-from shared.store.jobs import METRICS, JobRecord
+from shared.store.jobs import JobRecord
+from shared.store.keys import METRICS
 from shared.store.worker_registry import Worker, announce
 from tests.support.stage import ROOT, Stage, wait_until
 from worker.supervision.sample_streams import samples_between
@@ -54,11 +55,11 @@ def _stats(stage: Stage) -> dict[str, Any]:
 
 
 @contextmanager
-def _exporter(stage: Stage) -> Iterator[str]:
+def _exporter(stage: Stage, *arguments: str, **environment: str) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    process = stage.spawn("producer", "metrics", "--port", str(port), log="metrics.log")
+    process = stage.spawn("producer", "metrics", "--port", str(port), *arguments, log="metrics.log", **environment)
     wait_until(lambda: "Metrics: http" in stage.log("metrics.log"), 20, "the exporter serves")
     yield f"http://127.0.0.1:{port}/metrics"
     process.send_signal(signal.SIGINT)
@@ -234,6 +235,19 @@ def test_trouble_with_the_totals_stops_no_batch(stage: Stage, sample: Path) -> N
     root = {"FACEQUEUE_DATA_ROOT": str(sample)}
     stage.worker("--concurrency", "1", **root)
     assert stage.producer("enqueue", str(sample / "hopper"), "--wait", "--job", "free", **root).returncode == 0
+
+
+def test_metrics_are_served_under_their_own_names_only(stage: Stage) -> None:
+    """Loopback's, and those that are allowed; a foreign name that leads here (DNS rebinding) is told what to set."""
+    names = {"FACEQUEUE_METRICS_HOSTS": "metrics, photos.lan"}
+    with _exporter(stage, "--address", "0.0.0.0", **names) as url:
+        for host in ("evil.example", "evil.example:9808", "localhost.evil.example", "10.1.2.3", "0.0.0.0", "a]b", ""):
+            refused = requests.get(url, timeout=20, headers={"Host": host})
+            assert refused.status_code == 403, host
+            assert "FACEQUEUE_METRICS_HOSTS" in refused.text and "facequeue_" not in refused.text
+        for host in ("localhost:9808", "LOCALHOST", "127.0.0.1", "[::1]:9808", "Metrics:9808", "photos.lan"):
+            answer = requests.get(url, timeout=20, headers={"Host": host})
+            assert answer.status_code == 200 and "facequeue_" in answer.text, host
 
 
 def test_a_port_that_is_taken_is_said(stage: Stage) -> None:

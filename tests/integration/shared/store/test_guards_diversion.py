@@ -2,8 +2,9 @@
 
 import pytest
 
-from shared.store.diversion import DIVERTED, own_queue
-from shared.store.jobs import Lease
+from shared.domain.queues import own_queue
+from shared.store.keys import DIVERTED
+from shared.store.leases import Lease
 from tests.integration.conftest import LONG_S, FreshJob
 
 OTHER = "0" * 32

@@ -3,7 +3,8 @@
 import pytest
 
 from shared.domain.contract import Runtime
-from shared.store.jobs import DEATHS_ALONE, PREFIX, UNFINISHED, Lease
+from shared.store.keys import PREFIX, UNFINISHED
+from shared.store.leases import DEATHS_ALONE, Lease
 from shared.store.queue_inspection import waiting_tasks
 from shared.store.registry import Census, count_jobs
 from shared.store.scripts import run_script

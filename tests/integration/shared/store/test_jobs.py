@@ -5,7 +5,10 @@ import pytest
 from producer.submission.jobs import cancel_job
 from shared.config.settings import Settings
 from shared.domain.errors import NotFinished, WrongUsage
-from shared.store.jobs import PREFIX, RECORD_VERSION, REGISTRY, Job, JobRecord, Lease, list_jobs
+from shared.domain.job import RECORD_VERSION, Job
+from shared.store.jobs import JobRecord, list_jobs
+from shared.store.keys import PREFIX, REGISTRY
+from shared.store.leases import Lease
 from tests.support.jobs import RUNTIME, make_job
 from tests.support.stage import Stage
 from worker.supervision.reconciler import Reconciler

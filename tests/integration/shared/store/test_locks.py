@@ -9,7 +9,8 @@ import redis
 
 from producer.submission.backpressure import Gate
 from producer.submission.heartbeat import attach
-from shared.store.jobs import PREFIX, JobRecord
+from shared.store.jobs import JobRecord
+from shared.store.keys import PREFIX
 from tests.integration.conftest import LONG_S, FreshJob
 from tests.support.jobs import make_job
 from tests.support.stage import Stage

@@ -6,7 +6,8 @@ from producer.monitoring.prometheus import QueueCollector
 from producer.submission.jobs import cancel_job
 from shared.messaging.celery_app import make_celery, send_batch
 from shared.messaging.messages import EmbedBatch, task_id
-from shared.store.jobs import PREFIX, REGISTRY, UNFINISHED, list_jobs
+from shared.store.jobs import list_jobs
+from shared.store.keys import PREFIX, REGISTRY, UNFINISHED
 from shared.store.queue_inspection import waiting_tasks
 from shared.store.registry import unfinished_names
 from tests.support.jobs import make_job

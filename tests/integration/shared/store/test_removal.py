@@ -6,7 +6,9 @@ import pytest
 
 from producer.submission.jobs import cancel_job
 from shared.domain.errors import WrongUsage
-from shared.store.jobs import PREFIX, REGISTRY, UNFINISHED, Job, JobRecord, list_jobs
+from shared.domain.job import Job
+from shared.store.jobs import JobRecord, list_jobs
+from shared.store.keys import PREFIX, REGISTRY, UNFINISHED
 from shared.store.redis_client import connect
 from shared.store.scripts import run_script
 from tests.integration.shared.store.test_jobs import _finish
@@ -129,7 +131,7 @@ def _die_at(monkeypatch: pytest.MonkeyPatch, script: str, calls: int) -> None:
                 raise _Died
         return run_script(client, name, keys, args)
 
-    monkeypatch.setattr("shared.store.jobs.run_script", run)
+    monkeypatch.setattr("shared.store.record_part.run_script", run)
 
 
 @pytest.mark.parametrize(("script", "calls"), [("sweep", 0), ("sweep", 2), ("end_delete", 0)])

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import psutil
 
-from shared.store.jobs import PREFIX, JobRecord
+from shared.store.jobs import JobRecord
+from shared.store.keys import PREFIX
 from shared.store.queue_inspection import waiting_tasks
 from tests.support.faulty_worker import MARKS
 from tests.support.stage import Stage, wait_until

@@ -12,8 +12,9 @@ from statistics import median
 import pytest
 import torch
 
-from shared.store.diversion import DIVERTED, own_queue
-from shared.store.jobs import PREFIX, JobRecord
+from shared.domain.queues import own_queue
+from shared.store.jobs import JobRecord
+from shared.store.keys import DIVERTED, PREFIX
 from tests.support.results import result_bytes
 from tests.support.stage import Stage, wait_until
 from worker.models.torch_backend import new_resnet

@@ -9,7 +9,7 @@ import pytest
 
 from shared.messaging.celery_app import make_celery, send_aggregate, send_batch
 from shared.messaging.messages import Aggregate, EmbedBatch
-from shared.store.jobs import PREFIX, UNFINISHED
+from shared.store.keys import PREFIX, UNFINISHED
 from tests.integration.conftest import LONG_S, FreshJob
 from tests.support.jobs import make_job
 from tests.support.stage import Stage, wait_until

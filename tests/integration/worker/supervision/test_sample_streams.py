@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from shared.results.schema import SAMPLE_COLUMNS
-from shared.store.jobs import PREFIX
+from shared.store.keys import PREFIX
 from tests.support.samples import sample_row
 from tests.support.stage import Stage
 from worker.aggregation.sample_files import earlier_samples, write_samples

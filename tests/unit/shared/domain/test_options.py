@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from shared.domain.errors import WrongUsage
+from shared.domain.job import RECORD_VERSION, Job, parse_job
 from shared.domain.options import Options
-from shared.store.jobs import RECORD_VERSION, Job
 from tests.support.jobs import CONTRACT
 
 GOOD = Options(folder="a/b\udcff", batch_size=16, distances="auto", inline=True)
@@ -19,7 +19,7 @@ RECORD = {
 
 
 def _parse(name: str = "j", **change: str) -> Job:
-    return Job.parse(name, {key.encode(): value.encode() for key, value in (RECORD | change).items()})
+    return parse_job(name, {key.encode(): value.encode() for key, value in (RECORD | change).items()})
 
 
 def test_options_come_back_from_the_record_as_they_were() -> None:

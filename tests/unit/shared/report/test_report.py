@@ -18,8 +18,8 @@ import pytest
 from PIL import Image
 
 from shared.domain.errors import ResultsError
+from shared.report import page_values as model
 from shared.report import thumbnails
-from shared.report import view_model as model
 from shared.report.build import build_report
 from shared.results.digests import file_digest
 from tests.support.results_folders import CONTRACT, SIZE, Page, make_results, people, read_page
@@ -64,7 +64,7 @@ def test_a_job_without_faces(tmp_path: Path) -> None:
     skipped = {"image": 0, "path": "notes.txt", "outcome": "skipped", "error": "neither"}
     page = _report(make_results(tmp_path / "j", [], np.empty((0, 512), np.float32), more=[skipped], images_per_s=None))
     assert "No face was found" in page.text and "notes.txt" in page.text and "not measured" in page.text
-    assert page.data == {"names": [], "threshold": 1.03, "neighbours": None, "matrix": None}
+    assert page.data == {"names": [], "threshold": 1.03, "neighbors": None, "matrix": None}
 
 
 def test_one_face(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_one_face(tmp_path: Path) -> None:
 
 
 def test_97_faces(tmp_path: Path) -> None:
-    """Counts, groups, heat map, histogram, neighbours: each as brute force has it."""
+    """Counts, groups, heat map, histogram, neighbors: each as brute force has it."""
     embeddings = people(24, 4)
     embeddings = np.concatenate([embeddings, people(1, 1, 9)])
     paths = [f"{k:03d}.jpg" for k in range(97)]
@@ -96,7 +96,7 @@ def test_97_faces(tmp_path: Path) -> None:
     assert sorted(order) == list(range(97))
     assert np.abs(cells - matrix[np.ix_(order, order)][np.triu_indices(97, 1)]).max() < 1e-4
     assert len(data["squares"]) == 24 and all(end - start == 4 for start, end in data["squares"])
-    near = page.data["neighbours"]
+    near = page.data["neighbors"]
     rows = np.frombuffer(base64.b64decode(near["faces"]), "<u2").reshape(97, near["count"])
     assert (rows[0, :3] == np.argsort(matrix[0], kind="stable")[1:4]).all()
     assert len(page.source) < 3e6
@@ -543,7 +543,7 @@ def test_the_command_of_the_producer(tmp_path: Path) -> None:
     assert _picture(read_page(written), 0) is not None
     (tmp_path / "photos").rename(tmp_path / "moved")
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0 and "--images DIR says where they are" in done.stderr
+    assert done.returncode == 0 and "Give their folder with --images DIR" in done.stderr
     assert _picture(read_page(written), 0) is None
     done = subprocess.run([*command, "--images", str(tmp_path / "moved")], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0 and _picture(read_page(written), 0) is not None

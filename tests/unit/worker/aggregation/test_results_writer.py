@@ -15,8 +15,9 @@ import pytest
 
 from shared.domain.contract import KNOWN_WEIGHTS, Contract
 from shared.domain.errors import ResultsError
+from shared.domain.job import Job
+from shared.domain.options import Options
 from shared.domain.outcomes import Outcome
-from shared.store.jobs import Job, Options
 from worker.aggregation import results_writer as results
 from worker.batch_result import Block, ImageRecord
 

@@ -10,10 +10,12 @@ from typing import Self
 import redis
 
 from producer.submission.backpressure import Gate
+from shared.config.logs import get_logger
 from shared.domain.errors import WrongUsage
 from shared.domain.job import Job
 from shared.store.jobs import JobRecord
 
+_log = get_logger("producer")
 _BEATS_A_LEASE = 5
 _PATIENCE_LEASES = 2  # one alive says so ten times meanwhile
 
@@ -75,5 +77,9 @@ class Heartbeat:
     def _work(self) -> None:
         wanted = True
         while wanted and not self._stop.wait(self._lease_s / _BEATS_A_LEASE):
-            with suppress(redis.RedisError):  # the server may be away for a while; whoever enqueues says so
+            try:
                 wanted = self._beat(self._lease_s)
+            except redis.RedisError:  # the server may be away for a while; whoever enqueues says so
+                continue
+            except Exception:  # the thread goes on: without it the producer would pass for dead
+                _log.exception("a heartbeat of the producer failed", extra={"action": "heartbeat_failed"})

@@ -129,7 +129,8 @@ class Job:
 
     def is_stalled(self, now_ms: int, ttl_s: float) -> bool:
         """Whether there has been no news of unfinished work for so long, by the server's clock (`server_time_ms`)."""
-        return self.unfinished and now_ms - self.updated_ms > ttl_s * 1000
+        waits_for_room = self.state == JobState.ENQUEUING and self.producer_silent_s(now_ms) == 0
+        return self.unfinished and not waits_for_room and now_ms - self.updated_ms > ttl_s * 1000
 
     @property
     def complete(self) -> bool:

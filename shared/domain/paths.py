@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NewType, cast
+from typing import NewType
 
 from shared.domain.errors import LinkedFolder, OutsideDataRoot
 
@@ -93,5 +93,8 @@ def pack_paths(paths: Sequence[RootPath]) -> str:
 
 
 def unpack_paths(packed: bytes | str) -> list[RootPath]:
-    """The inverse of `pack_paths`."""
-    return cast(list[RootPath], json.loads(packed))
+    """The inverse of `pack_paths`; ValueError for what it never makes."""
+    paths = json.loads(packed)
+    if not isinstance(paths, list):
+        raise ValueError("not a list of paths")
+    return [check_relative(path) for path in paths]

@@ -37,6 +37,6 @@ class AggregationLock(RecordPart):
         """
         return bool(self._run("lost_aggregation", [""], uid))
 
-    def note_problem(self, uid: str, problem: str) -> None:
+    def note_problem(self, uid: str, problem: str, *, lost: int = 0) -> bool:
         """Says why there are no results, to those who follow the job; nobody tries again before `go_on`."""
-        self._run("change", [""], uid, "problem", problem)
+        return bool(self._run("note_problem", [""], uid, problem, lost))

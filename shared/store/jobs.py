@@ -65,7 +65,7 @@ class JobRecord(Enqueuing, Leases, Refusals, Blocks, AggregationLock, Finishing)
 
 def job_names(client: Client) -> list[str]:
     """The names of all jobs on this server, oldest first."""
-    return [name.decode() for name in client.zrange(REGISTRY, 0, -1)]
+    return [name.decode(errors="replace") for name in client.zrange(REGISTRY, 0, -1)]
 
 
 def list_jobs(client: Client, say: Callable[[str], None] = lambda line: None) -> list[Job]:

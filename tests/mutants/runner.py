@@ -160,8 +160,6 @@ def _share(server: SharedServer) -> None:
         module.Stage = SharedStage  # type: ignore[misc]
 
 
-
-
 def main(folder: str, tests: list[str]) -> int:
     """pytest's exit code."""
     requests, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w", buffering=1)  # pytest has others in their place

@@ -7,6 +7,8 @@ Runs in every worker that consumes the aggregate queue, in one of them at a time
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +53,17 @@ class _Round:
     """Unfinished jobs by uid."""
     before: dict[str, Job] = field(default_factory=dict)
     """Those of the round before: their blocks count too when room is short."""
+
+
+@contextmanager
+def _noted(client: Client, job: Job) -> Iterator[None]:
+    """Damaged paths in a record are a problem of this job, and cost the others nothing."""
+    try:
+        yield
+    except ValueError as error:
+        problem = f"The record of job '{job.name}' holds paths that are none ({error}). Cancel the job and enqueue it again."
+        if JobRecord(client, job.name).note_problem(job.uid, problem, lost=job.lost_aggregations):
+            _log.error("%s", problem, extra={"action": "record_damaged"})
 
 
 class Reconciler:
@@ -103,7 +116,8 @@ class Reconciler:
                 this.aggregations = waiting_aggregations(self._client, self._settings.aggregate_queue)
             try:
                 for job in jobs:
-                    self._send_lost_batches(job, this.waiting or set(), this.suspects)
+                    with _noted(self._client, job):
+                        self._send_lost_batches(job, this.waiting or set(), this.suspects)
                 for job in to_aggregate:
                     if job.name not in (this.aggregations or set()):
                         self._send_lost_aggregation(job, this.suspects)
@@ -176,7 +190,7 @@ class Reconciler:
                 "memory short? Its log says more."
             )
             _log.error("%s", problem, extra={"action": "aggregation_given_up"})
-            record.note_problem(job.uid, problem)
+            record.note_problem(job.uid, problem, lost=job.lost_aggregations)
             return
         send_aggregate(self._app, self._settings.aggregate_queue, Aggregate(version=1, job=job.name, uid=job.uid))
         # After the sending, which a full server refuses: what was never sent counts against nobody.

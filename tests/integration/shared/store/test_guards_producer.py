@@ -153,7 +153,7 @@ def test_sealing_tells_whether_all_is_done(fresh: FreshJob) -> None:
     assert fresh.snapshot() == before
 
 
-# change
+# note_problem
 
 
 def test_nothing_is_noted_in_another_job_of_the_name(fresh: FreshJob) -> None:
@@ -162,6 +162,17 @@ def test_nothing_is_noted_in_another_job_of_the_name(fresh: FreshJob) -> None:
     fresh.record.note_problem(OTHER, "disk full")
     fresh.record.attach_producer(OTHER)
     assert fresh.snapshot() == before
+
+
+def test_a_problem_of_before_is_not_noted(fresh: FreshJob) -> None:
+    """Somebody has asked for the job anew since the caller read it: its aggregations count from the beginning."""
+    fresh.complete()
+    assert fresh.record.count_lost_aggregation(fresh.uid)
+    before = fresh.snapshot()
+    assert fresh.record.note_problem(fresh.uid, "it dies each time", lost=5) is False
+    assert fresh.snapshot() == before
+    assert fresh.record.note_problem(fresh.uid, "it dies each time", lost=1) is True
+    assert fresh.load().problem == "it dies each time"
 
 
 def test_an_empty_value_removes_the_field(fresh: FreshJob) -> None:

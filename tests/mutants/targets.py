@@ -20,15 +20,22 @@ TESTS = (
 )
 """Patterns of test files. Which of their tests reach a mutant is found out by running them."""
 _PYTHON: dict[str, tuple[str, ...] | None] = {
-    "shared/store/jobs.py": (
-        "JobRecord.take", "JobRecord.is_wanted", "JobRecord.note_alone", "JobRecord.lose", "JobRecord.verdicts",
-        "JobRecord.renew", "JobRecord.give_back",
-        "JobRecord.claim_aggregation", "JobRecord.renew_aggregation", "JobRecord.holds_aggregation",
-        "JobRecord.release_aggregation", "JobRecord.note_problem", "JobRecord.aggregation_claimed", "JobRecord.finish",
-        "JobRecord.stored", "JobRecord.count_spooled", "JobRecord.find_unleased", "JobRecord.resend",
+    "shared/store/leases.py": (
+        "Leases.take",
+        "Leases.is_wanted",
+        "Leases.note_alone",
+        "Leases.lose",
+        "Leases.verdicts",
+        "Leases.renew",
+        "Leases.give_back",
+        "Leases.find_unleased",
+        "Leases.resend",
     ),
+    "shared/store/aggregation_lock.py": None,
+    "shared/store/blocks.py": ("Blocks.stored", "Blocks.count_spooled"),
+    "shared/store/finishing.py": ("Finishing.finish",),
     "worker/supervision/reconciler.py": None,
-}  # fmt: skip
+}
 """Python files with the functions that are mutated; None: all."""
 
 

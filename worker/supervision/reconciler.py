@@ -61,7 +61,9 @@ def _noted(client: Client, job: Job) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        problem = f"The record of job '{job.name}' holds paths that are none ({error}). Cancel the job and enqueue it again."
+        problem = (
+            f"The record of job '{job.name}' holds paths that are none ({error}). Cancel the job and enqueue it again."
+        )
         if JobRecord(client, job.name).note_problem(job.uid, problem, lost=job.lost_aggregations):
             _log.error("%s", problem, extra={"action": "record_damaged"})
 

@@ -15,7 +15,9 @@ _OWN_SITE = (None, "same-origin", "none")
 
 
 class GuardedFlower(Flower):
-    """Flower that refuses foreign names (DNS rebinding) and what pages of other sites ask for, before anything looks at it."""
+    """Flower that refuses foreign names (DNS rebinding) and what pages of other sites ask for, before anything looks at
+    it.
+    """
 
     def __init__(self, hosts: frozenset[str], **kwargs: Any) -> None:
         self._hosts = hosts
@@ -44,7 +46,9 @@ class _Refused(RequestHandler):
 
 
 def refusal(method: str, headers: Mapping[str, str], host: str, hosts: frozenset[str]) -> str | None:
-    """Why a request is not answered; None where it is. `host` is its Host header, `hosts` are allowed beside loopback."""
+    """Why a request is not answered; None where it is. `host` is its Host header, `hosts` are allowed beside
+    loopback.
+    """
     if (reason := why_unanswered(host, hosts, "FACEQUEUE_FLOWER_HOSTS")) is not None:
         return reason
     site = headers.get("Sec-Fetch-Site")

@@ -11,7 +11,7 @@ import redis
 
 from producer.submission.backpressure import Gate
 from shared.config.logs import get_logger
-from shared.domain.errors import WrongUsage
+from shared.domain.errors import InvalidRequest
 from shared.domain.job import Job
 from shared.store.jobs import JobRecord
 
@@ -20,7 +20,7 @@ _BEATS_A_LEASE = 5
 _PATIENCE_LEASES = 2  # one alive says so ten times meanwhile
 
 
-class AnotherProducer(WrongUsage):
+class AnotherProducer(InvalidRequest):
     """A job has a producer that is alive."""
 
     def __init__(self, job: str) -> None:
@@ -31,9 +31,9 @@ class AnotherProducer(WrongUsage):
 def attach(gate: Gate, record: JobRecord, job: Job, lease_s: float, *, take_over: bool) -> str:
     """Makes this process the job's producer, and returns its token.
 
-    AnotherProducer where another one is alive, unless that is to be fenced off (`take_over`). One that was alive a moment ago may
-    have been killed since: it is given the rest of its lease to show itself, by this process's clock, as the server's may have
-    been set back.
+    AnotherProducer where another one is alive, unless that is to be fenced off (`take_over`). One that was alive a
+    moment ago may have been killed since: it is given the rest of its lease to show itself, by this process's clock, as
+    the server's may have been set back.
     """
     if take_over:
         return gate.pass_through(partial(record.attach_producer, job.uid, lease_s))

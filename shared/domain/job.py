@@ -1,4 +1,6 @@
-"""A job as its record describes it. Others can write to the server that the record comes from, so every field is checked."""
+"""A job as its record describes it. Others can write to the server that the record comes from, so every field is
+checked.
+"""
 
 import json
 from collections.abc import Mapping
@@ -105,7 +107,8 @@ class Job:
     def producer_silent_s(self, now_ms: int) -> float:
         """For how long nobody has been adding batches to a job that still takes them; 0 where its producer lives.
 
-        `now_ms` is the server's time. From the end of the producer's lease on; before one attached, from the last news on.
+        `now_ms` is the server's time. From the end of the producer's lease on; before one attached, from the last news
+        on.
         """
         if self.state != JobState.ENQUEUING:
             return 0.0

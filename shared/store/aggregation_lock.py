@@ -9,7 +9,9 @@ class AggregationLock(RecordPart):
     """The claim on a job's aggregation."""
 
     def claim_aggregation(self, holder: str, lease_s: float, *, uid: str = "") -> bool:
-        """Makes `holder` the only aggregator for a while; with `uid` of that job alone, not of another one of the name."""
+        """Makes `holder` the only aggregator for a while; with `uid` of that job alone, not of another one of the
+        name.
+        """
         lease_ms = int(lease_s * _LEASE_FACTOR * 1000)
         return bool(self._run("claim", ["", "aggregation"], uid, holder, lease_ms))
 
@@ -31,7 +33,8 @@ class AggregationLock(RecordPart):
         return bool(self._client.exists(self._part("aggregation")))
 
     def count_lost_aggregation(self, uid: str) -> bool:
-        """Counts an aggregation that was lost and sent again; False where the job does not wait for its results any more.
+        """Counts an aggregation that was lost and sent again; False where the job does not wait for its results any
+        more.
 
         In the record, as whoever counts may die of what it counts: both are one container mostly.
         """

@@ -1,7 +1,7 @@
 """All jobs of a server together: the index of unfinished ones, its repair, and how many jobs there are.
 
-Entries of the index are `<queue prefix>:<job>`, all with the score 0: so the server sorts them by name, and any part of them can
-be read.
+Entries of the index are `<queue prefix>:<job>`, all with the score 0: so the server sorts them by name, and any part of
+them can be read.
 """
 
 import os
@@ -30,7 +30,9 @@ class Census:
 
 
 def unfinished_names(client: Client, queue_prefix: str, after: str, most: int) -> tuple[list[str], str]:
-    """The names of some unfinished jobs of these queues, in order, and where to go on (`after`; empty: at either end)."""
+    """The names of some unfinished jobs of these queues, in order, and where to go on (`after`; empty: at either
+    end).
+    """
     begin = b"(" + os.fsencode(after) if after else f"[{queue_prefix}:"
     found = client.zrangebylex(UNFINISHED, begin, f"({queue_prefix};", 0, most)  # ';' follows ':'
     entries = [entry.decode(errors="replace").rpartition(":") for entry in found]
@@ -63,8 +65,8 @@ def some_names(client: Client, first: int) -> tuple[list[str], int]:
 def count_jobs(client: Client) -> Census:
     """Counts all jobs on this server. Those that are made or end meanwhile may be missed.
 
-    Only the records of unfinished jobs are read. All others count as finished: also those that are being removed, and those
-    whose record has expired and whose name `tidy` has not forgotten yet.
+    Only the records of unfinished jobs are read. All others count as finished: also those that are being removed, and
+    those whose record has expired and whose name `tidy` has not forgotten yet.
     """
     known, enqueuing, sealed, in_flight = client.zcard(REGISTRY), 0, 0, 0
     prefixes: set[str] = set()

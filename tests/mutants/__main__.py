@@ -1,4 +1,6 @@
-"""`python -m tests.mutants`: changes the scripts and the leasing code in small ways, and fails where the fast tests do not notice."""
+"""`python -m tests.mutants`: changes the scripts and the leasing code in small ways, and fails where the fast tests do
+not notice.
+"""
 
 import argparse
 import queue
@@ -58,7 +60,9 @@ def main() -> int:
 
 
 def _try_all(chosen: list[Target], tried: list[Mutant], jobs: int) -> list[str]:
-    """The verdict on each mutant. The tests run once without one: that tells which reach it, and which of them is quickest."""
+    """The verdict on each mutant. The tests run once without one: that tells which reach it, and which of them is
+    quickest.
+    """
     files, paths = test_files(ROOT), [target.path for target in chosen]
     with tempfile.TemporaryDirectory(prefix="facequeue-mutants-") as folder:
         free: queue.SimpleQueue[Runner] = queue.SimpleQueue()

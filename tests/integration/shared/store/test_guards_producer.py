@@ -1,8 +1,10 @@
-"""Each refusal of the scripts that a producer calls (`shared/store/lua`): what is refused changes nothing on the server."""
+"""Each refusal of the scripts that a producer calls (`shared/store/lua`): what is refused changes nothing on the
+server.
+"""
 
 import pytest
 
-from shared.domain.errors import NotFinished, WrongUsage
+from shared.domain.errors import InvalidRequest, NotFinished
 from shared.domain.options import Options
 from shared.store.redis_client import server_time_ms
 from tests.integration.conftest import FreshJob
@@ -190,7 +192,7 @@ def test_only_a_finished_job_with_failed_images_is_opened_again(fresh: FreshJob)
     """Each other state is named; without failed images nothing is begun."""
     fresh.complete()
     before = fresh.snapshot()
-    with pytest.raises(WrongUsage, match="sealed"):
+    with pytest.raises(InvalidRequest, match="sealed"):
         fresh.record.reopen(fresh.load())
     assert fresh.snapshot() == before
     fresh.finish()
@@ -204,7 +206,7 @@ def test_another_job_of_the_name_is_not_opened_again(fresh: FreshJob) -> None:
     fresh.complete()
     fresh.finish({0: "0.jpg"})
     before = fresh.snapshot()
-    with pytest.raises(WrongUsage):
+    with pytest.raises(InvalidRequest):
         fresh.record.reopen(fresh.job.__class__(**{**vars(fresh.load()), "uid": OTHER}))
     assert fresh.snapshot() == before
     assert fresh.record.reopen(fresh.load()) == 1

@@ -1,4 +1,6 @@
-"""Each refusal of the scripts that remove, finish, reopen and tidy jobs (`shared/store/lua`): what is refused changes nothing."""
+"""Each refusal of the scripts that remove, finish, reopen and tidy jobs (`shared/store/lua`): what is refused changes
+nothing.
+"""
 
 import pytest
 
@@ -248,7 +250,9 @@ def test_a_job_is_not_opened_again_before_it_is_swept(fresh: FreshJob, left: str
 
 @pytest.mark.parametrize("listed", [None, 3])
 def test_a_job_is_opened_again_for_its_failed_images(fresh: FreshJob, listed: int | None) -> None:
-    """Under another uid, whether the record names them or the results folder does; its record does not expire any more."""
+    """Under another uid, whether the record names them or the results folder does; its record does not expire any
+    more.
+    """
     _finished(fresh, listed=listed)
     fresh.client.expire(fresh.key("failed"), LONG_S)
     fresh.client.delete(UNFINISHED)

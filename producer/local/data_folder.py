@@ -45,7 +45,9 @@ def installation_name(data_folder: Path) -> str:
 
 
 def check_results_folder(results_dir: Path, images: Path, data_folder: Path) -> None:
-    """InvalidRequest if results cannot be written there, or would mix with images or server data. All paths are real."""
+    """InvalidRequest if results cannot be written there, or would mix with images or server data. All paths are
+    real.
+    """
     if images == results_dir or images in results_dir.parents:
         raise InvalidRequest(
             f"The results folder {results_dir} lies in the folder with the images, and the next run would read it as "

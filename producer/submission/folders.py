@@ -42,7 +42,9 @@ def folder_in_root(folder: Path, root: Path) -> RootPath:
 
 
 def folder_to_send(job: Job) -> Path | None:
-    """The folder whose images a job sends through the server, or None if it sends none; InvalidRequest if it is missing."""
+    """The folder whose images a job sends through the server, or None if it sends none; InvalidRequest if it is
+    missing.
+    """
     if not job.options.inline:
         return None
     folder = Path(job.source)

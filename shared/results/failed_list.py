@@ -10,27 +10,17 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from shared.domain.errors import FailedListUnreadable
+from shared.domain.failed_images import fits_record
+from shared.domain.job import Job
 from shared.domain.paths import RootPath, check_relative, printable
 from shared.results.files import open_table
 from shared.results.schema import FAILED_COLUMNS, FAILED_LIST
 
-if TYPE_CHECKING:
-    from shared.domain.job import Job
-    from shared.store.jobs import JobRecord
 
-_MOST_IN_RECORD = 10_000
-_MOST_BYTES_IN_RECORD = 2**20
-
-
-def fits_record(failed: Mapping[int, RootPath]) -> bool:
-    """Whether the record takes these failed images (path by index): it must take them on a full server too."""
-    return len(failed) <= _MOST_IN_RECORD and sum(map(len, failed.values())) <= _MOST_BYTES_IN_RECORD
-
-
-def write_failed_list(folder: Path, job: "Job", failed: Mapping[int, RootPath], earlier: Path) -> None:
+def write_failed_list(folder: Path, job: Job, failed: Mapping[int, RootPath], earlier: Path) -> None:
     """Writes `failed.csv` into a results folder in the making, where there is need of one.
 
     `earlier` is the results folder that this one is to replace, if there is any.
@@ -49,7 +39,14 @@ def write_failed_list(folder: Path, job: "Job", failed: Mapping[int, RootPath], 
         writer.writerows(chain.from_iterable(_written(time, images) for time, images in times))
 
 
-def failed_images(record: "JobRecord", job: "Job", results_dir: Path) -> dict[int, RootPath]:
+class Record(Protocol):
+    """The record of a job, as far as it lists failed images itself."""
+
+    def failed_images(self) -> dict[int, RootPath]:
+        """Path by index."""
+
+
+def failed_images(record: Record, job: Job, results_dir: Path) -> dict[int, RootPath]:
     """The images that failed when the job was last finished: path (below the data root) by index, in order.
 
     FailedListUnreadable where only the results folder has them, and it is not here.

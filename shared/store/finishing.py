@@ -4,10 +4,10 @@ import uuid
 from enum import StrEnum
 
 from shared.domain.errors import JobNotRetryable
+from shared.domain.failed_images import fits_record
 from shared.domain.job import Job
 from shared.domain.outcomes import FAILED
 from shared.domain.paths import RootPath, pack_paths, unpack_paths
-from shared.results.failed_list import fits_record
 from shared.store.keys import REGISTRY, SWEPT, UNFINISHED, WHILE_UNFINISHED
 from shared.store.redis_client import insist
 from shared.store.removal import Removal

@@ -18,8 +18,9 @@ import redis
 from shared.config.logs import get_logger
 from shared.config.settings import Settings
 from shared.domain.job import Job
+from shared.domain.task_ids import embed_task_id
 from shared.messaging.celery_app import send_aggregate, send_batch
-from shared.messaging.messages import Aggregate, EmbedBatch, task_id
+from shared.messaging.messages import Aggregate, EmbedBatch
 from shared.store.diversion import diverted_queues
 from shared.store.jobs import JobRecord, load_jobs
 from shared.store.keys import RECONCILER
@@ -174,7 +175,7 @@ class Reconciler:
     def _send_lost_batches(self, job: Job, waiting: set[str], suspects: Suspects) -> None:
         record = JobRecord(self._client, job.name)
         for batch, send in record.find_unleased().items():
-            if task_id(job.name, batch, send) in waiting or not self._is_lost((job.uid, batch, send), suspects):
+            if embed_task_id(job.name, batch, send) in waiting or not self._is_lost((job.uid, batch, send), suspects):
                 continue
             again = record.resend(job.uid, batch, send)
             if again is None:

@@ -10,9 +10,10 @@ import shared.results.failed_list as failed_list
 from producer.submission.batches import enqueue_images
 from producer.submission.jobs import retry_job
 from shared.domain.errors import InvalidRequest
+from shared.domain.failed_images import fits_record
 from shared.domain.job import Job
 from shared.messaging.celery_app import make_celery
-from shared.results.failed_list import failed_images, fits_record, write_failed_list
+from shared.results.failed_list import failed_images, write_failed_list
 from shared.store.jobs import JobRecord
 from shared.store.keys import PREFIX
 from tests.support.jobs import make_job

@@ -98,7 +98,10 @@ def _join_neighbours(distances: Distances, threshold: float) -> Groups:
     for face, (near, far) in enumerate(zip(rows, found, strict=True)):
         joining.link(face, near[far <= threshold].tolist())
     labels = joining.join()
-    method = f"linkage among the {_LINKS} nearest of each face, by root mean square distance: there are too many faces for average linkage over all pairs"
+    method = (
+        f"linkage among the {_LINKS} nearest of each face, by root mean square distance: there are too "
+        "many faces for average linkage over all pairs"
+    )
     return _sorted(labels, threshold, method)
 
 

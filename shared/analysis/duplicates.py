@@ -21,12 +21,15 @@ class Duplicates:
     """The first file with some bytes, and the files after it with the same."""
     copied_files: int
     pairs: list[tuple[int, int, float]]
-    """Two faces in files of different bytes, and their distance, at most `NEAR_DUPLICATE`; nearest first, copies as one."""
+    """Two faces in files of different bytes, and their distance, at most `NEAR_DUPLICATE`; nearest first, copies as
+    one.
+    """
     near_pairs: int
 
 
 def find_duplicates(images: Images, faces: list[Face], distances: Distances) -> Duplicates:
-    """Looks at every file, and at every face's nearest ones: a face with more copies than those has some pairs unlisted.
+    """Looks at every file, and at every face's nearest ones: a face with more copies than those has some pairs
+    unlisted.
 
     `distances` are those between `faces`, in the same order.
     """
@@ -41,7 +44,8 @@ def find_duplicates(images: Images, faces: list[Face], distances: Distances) -> 
                 first_of[path] = first
             if first in copies or len(copies) < MAX_PAIRS:
                 copies.setdefault(first, []).append(path)
-    # A face by the first file with its bytes and by its place there: copies of a file are one, so that no pair comes twice.
+    # A face by the first file with its bytes and by its place there: copies of a file are one, so that no pair comes
+    # twice.
     alike = [(first_of.get(face.path, face.path), tuple(map(round, face.box))) for face in faces]
     met: set[frozenset[object]] = set()
     pairs = []
@@ -51,8 +55,11 @@ def find_duplicates(images: Images, faces: list[Face], distances: Distances) -> 
             met.add(same)
             pairs.append((a, b, distance))
     return Duplicates(
-        copies=list(copies.items()), copied_files=copied_files, pairs=pairs[:MAX_PAIRS], near_pairs=len(pairs),
-    )  # fmt: skip
+        copies=list(copies.items()),
+        copied_files=copied_files,
+        pairs=pairs[:MAX_PAIRS],
+        near_pairs=len(pairs),
+    )
 
 
 def _near_pairs(distances: Distances) -> list[tuple[int, int, float]]:

@@ -1,4 +1,6 @@
-"""`python -m shared.report FOLDER --images IMAGES`: what the aggregator runs beside itself, so that trouble costs nothing."""
+"""`python -m shared.report FOLDER --images IMAGES`: what the aggregator runs beside itself, so that trouble costs
+nothing.
+"""
 
 import argparse
 import sys

@@ -27,10 +27,10 @@ def build_report(
 ) -> Path:
     """Writes `folder/report.html`, whole or not at all, and returns its path.
 
-    `images` is the folder that the paths in `faces.csv` are relative to; None, or one that is not there, means no pictures.
-    A file gives a picture only where its digest is the one in `digests.csv`.
-    `threshold` is the Euclidean distance up to which faces are grouped, by default the one calibrated for the job's contract,
-    and none where there is none. ResultsError says what stands in the way.
+    `images` is the folder that the paths in `faces.csv` are relative to; None, or one that is not there, means no
+    pictures. A file gives a picture only where its digest is the one in `digests.csv`. `threshold` is the Euclidean
+    distance up to which faces are grouped, by default the one calibrated for the job's contract, and none where there
+    is none. ResultsError says what stands in the way.
     """
     results = Results(folder)
     calibrated = same_person_threshold(results.contract)
@@ -48,6 +48,7 @@ def build_report(
         replace_content(target, page)
     except OSError as error:
         raise ResultsError(
-            f"{printable(str(target))} cannot be written: {error.strerror or error}. Solve that, then write the report again."
+            f"{printable(str(target))} cannot be written: {error.strerror or error}. Solve that, then "
+            "write the report again."
         ) from None
     return target

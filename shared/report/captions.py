@@ -34,8 +34,10 @@ def threshold_note(threshold: float | None, calibrated: bool, job: str) -> str:
     if threshold != SAME_PERSON:
         return f"The threshold {threshold:g} was given by hand; the calibrated one is {SAME_PERSON}."
     return (
-        f"{SAME_PERSON} was calibrated on LFW View 1 for this contract: none of its 500 pairs of different people is that "
-        "near (so up to 0.6 % of such pairs may be), and 94 % of its pairs of one person are. It promises nothing for other photographs: children, other ages, "
+        f"{SAME_PERSON} was calibrated on LFW View 1 for this contract: none of its 500 pairs of "
+        "different people is that "
+        "near (so up to 0.6 % of such pairs may be), and 94 % of its pairs of one person are. It "
+        "promises nothing for other photographs: children, other ages, "
         "other cameras. A group is a suggestion, no proof."
     )
 
@@ -45,12 +47,14 @@ def pictures_note(thumbnails: Thumbnails, job: str) -> str:
     parts = []
     if thumbnails.missing:
         parts.append(
-            f"No picture of {counted(thumbnails.missing, 'face')}: images are not on this machine, have moved or changed since, or have "
+            f"No picture of {counted(thumbnails.missing, 'face')}: images are not on this machine, "
+            "have moved or changed since, or have "
             f"names that cannot be written. `python -m producer report {job} --images DIR` says where they are."
         )
     if thumbnails.left_out:
         parts.append(
-            f"No picture of {counted(thumbnails.left_out, 'face')} for want of time or room: `python -m producer report {job}` "
+            f"No picture of {counted(thumbnails.left_out, 'face')} for want of time or room: `python "
+            f"-m producer report {job}` "
             "takes all the time it needs."
         )
     return " ".join(parts)
@@ -61,7 +65,10 @@ def histogram_alt(chart: Histogram | None, threshold: float | None) -> str:
     if chart is None:
         return ""
     near = "" if chart.near is None else f" {chart.near} are at or below the threshold {threshold:g}."
-    return f"Histogram of {counted(chart.pairs, 'distance')} from {chart.smallest:.2f} to {chart.largest:.2f}, median {chart.median:.2f}.{near}"
+    return (
+        f"Histogram of {counted(chart.pairs, 'distance')} from {chart.smallest:.2f} to "
+        f"{chart.largest:.2f}, median {chart.median:.2f}.{near}"
+    )
 
 
 def recalled_note(recalled: int, images: int) -> str:

@@ -1,10 +1,10 @@
 """The numbers behind the page's pictures: the histogram, the curves over time, the heat map.
 
 Histogram and curves are SVG written by the page's own templates, for want of a library that fits: the page has to show
-them without JavaScript, in light and dark, with labels that stay readable on a phone. plotly.js (4.5 MB in every report)
-and Bokeh draw with JavaScript only, as does uPlot (50 kB); matplotlib's SVG is static, but it fixes colours, its text
-shrinks with the figure, and it would bring ten packages to every producer. Here shapes stretch, strokes do not, and labels
-are HTML. The heat map is a PNG of one pixel a pair.
+them without JavaScript, in light and dark, with labels that stay readable on a phone. plotly.js (4.5 MB in every
+report) and Bokeh draw with JavaScript only, as does uPlot (50 kB); matplotlib's SVG is static, but it fixes colours,
+its text shrinks with the figure, and it would bring ten packages to every producer. Here shapes stretch, strokes do
+not, and labels are HTML. The heat map is a PNG of one pixel a pair.
 """
 
 import math
@@ -97,11 +97,16 @@ def histogram(square: Float32, threshold: float | None) -> Histogram | None:
         if count
     ]
     return Histogram(
-        bars=bars, ticks=ticks(top, 7), heights=[tick for tick in ticks(peak, 3) if "." not in tick.text], pairs=len(values),
+        bars=bars,
+        ticks=ticks(top, 7),
+        heights=[tick for tick in ticks(peak, 3) if "." not in tick.text],
+        pairs=len(values),
         near=None if threshold is None else int((values <= threshold).sum()),
         threshold_share=None if threshold is None or threshold > top else 100 * threshold / top,
-        smallest=float(values.min()), median=float(np.median(values)), largest=float(values.max()),
-    )  # fmt: skip
+        smallest=float(values.min()),
+        median=float(np.median(values)),
+        largest=float(values.max()),
+    )
 
 
 @dataclass(frozen=True)

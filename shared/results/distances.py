@@ -26,7 +26,8 @@ class Distances:
         return len(self.embeddings)
 
     def between(self, faces: Faces, left: int, right: int) -> Float32:
-        """Distances from each of `faces` [m] to the faces from `left` to before `right`: float32 [m, c], yours to change.
+        """Distances from each of `faces` [m] to the faces from `left` to before `right`: float32 [m, c], yours to
+        change.
 
         Call it within `one_blas_thread`.
         """
@@ -48,7 +49,8 @@ class Distances:
         return square
 
     def _compute(self, faces: Faces, others: Faces) -> Float32:
-        # In float64, and with one BLAS thread, for the reasons that worker/aggregation/distance_matrix.py gives. In place, for the memory.
+        # In float64, and with one BLAS thread, for the reasons that worker/aggregation/distance_matrix.py gives. In
+        # place, for the memory.
         a = np.asarray(self.embeddings[faces], np.float64)
         b = np.asarray(self.embeddings[others], np.float64)
         products = a @ b.T

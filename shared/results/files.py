@@ -1,4 +1,6 @@
-"""Reads and writes the files of a results folder: only regular files are read, and a file is replaced whole or not at all."""
+"""Reads and writes the files of a results folder: only regular files are read, and a file is replaced whole or not at
+all.
+"""
 
 import errno
 import io
@@ -54,7 +56,9 @@ def read_json(path: Path) -> Any:
 
 
 def map_array(path: Path) -> npt.NDArray[Any]:
-    """The array in a `.npy` file, mapped into memory read-only. OSError as `open_regular`; ValueError if it is damaged."""
+    """The array in a `.npy` file, mapped into memory read-only. OSError as `open_regular`; ValueError if it is
+    damaged.
+    """
     with open_regular(path) as file:
         readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
         read_header = readers.get(np.lib.format.read_magic(file))

@@ -1,4 +1,6 @@
-"""Tables of faces and images in columns: a tenth of the memory that an object a row would take, and rows when asked for."""
+"""Tables of faces and images in columns: a tenth of the memory that an object a row would take, and rows when asked
+for.
+"""
 
 from array import array
 from collections.abc import Iterator, Sequence

@@ -10,7 +10,9 @@ class AggregationLock(RecordPart):
     """The claim on a job's aggregation."""
 
     def claim_aggregation(self, holder: str, lease_s: float, *, uid: str = "") -> bool:
-        """Makes `holder` the only aggregator for a while; with `uid` of that job alone, not of another one of the name."""
+        """Makes `holder` the only aggregator for a while; with `uid` of that job alone, not of another one of the
+        name.
+        """
         lease_ms = int(lease_s * _LEASE_FACTOR * 1000)
         return bool(self._run("claim", ["", "aggregation"], uid, holder, lease_ms))
 
@@ -35,12 +37,13 @@ class AggregationLock(RecordPart):
         return bool(left_ms != _NO_KEY and (length_ms is None or left_ms <= 2 * int(length_ms)))
 
     def count_lost_aggregation(self, uid: str) -> bool:
-        """Counts an aggregation that was lost and sent again; False where the job does not wait for its results any more.
+        """Counts an aggregation that was lost and sent again; False where the job does not wait for its results any
+        more.
 
         In the record, as whoever counts may die of what it counts: both are one container mostly.
         """
         return bool(self._run("lost_aggregation", [""], uid))
 
-    def note_problem(self, uid: str, problem: str) -> None:
+    def note_problem(self, uid: str, problem: str, *, lost: int = 0) -> bool:
         """Says why there are no results, to those who follow the job; nobody tries again before `go_on`."""
-        self._run("change", [""], uid, "problem", problem)
+        return bool(self._run("note_problem", [""], uid, problem, lost))

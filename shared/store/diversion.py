@@ -1,5 +1,5 @@
-"""Diverted jobs: those that at least one worker cannot serve. Their messages wait in a queue of their own, which only workers
-consume that are not noted as unfit, so they cost the others nothing.
+"""Diverted jobs: those that at least one worker cannot serve. Their messages wait in a queue of their own, which only
+workers consume that are not noted as unfit, so they cost the others nothing.
 """
 
 from collections.abc import Mapping

@@ -62,7 +62,8 @@ class Finishing(Removal):
         )
 
     def failed_images(self) -> dict[int, RootPath]:
-        """The failed images of the last time the job was finished: path by index, in order; none where they did not fit.
+        """The failed images of the last time the job was finished: path by index, in order; none where they did not
+        fit.
 
         `shared.results.failed_list.failed_images` finds those too.
         """

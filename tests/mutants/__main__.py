@@ -1,4 +1,6 @@
-"""`python -m tests.mutants`: changes the scripts and the leasing code in small ways, and fails where the fast tests do not notice."""
+"""`python -m tests.mutants`: changes the scripts and the record code in small ways, and fails unless the fast tests
+notice each change.
+"""
 
 import argparse
 import queue
@@ -13,7 +15,7 @@ from typing import TypeVar
 from tests.mutants.equivalent import EQUIVALENT
 from tests.mutants.mutant import Mutant
 from tests.mutants.runners import Runner, Traced
-from tests.mutants.targets import Target, targets, test_files
+from tests.mutants.targets import mutants_of, targets, test_files
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _Asked = TypeVar("_Asked")
@@ -27,10 +29,8 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="how many mutants are tried at once")
     parser.add_argument("--list", action="store_true", help="only list the mutants")
     arguments = parser.parse_args()
-    chosen = [
-        one for one in targets(ROOT) if not arguments.only or any(part in str(one.path) for part in arguments.only)
-    ]
-    found = [mutant for target in chosen for mutant in target.mutants(ROOT)]
+    chosen = [path for path in targets(ROOT) if not arguments.only or any(part in str(path) for part in arguments.only)]
+    found = [mutant for path in chosen for mutant in mutants_of(ROOT, path)]
     tried = [mutant for mutant in found if not any(one.matches(mutant) for one in EQUIVALENT)]
     if arguments.list:
         for mutant in found:
@@ -39,7 +39,7 @@ def main() -> int:
     started = time.monotonic()
     verdicts = _try_all(chosen, tried, arguments.jobs)
     bad = [mutant.row(verdict) for mutant, verdict in zip(tried, verdicts, strict=True) if verdict != "noticed"]
-    mutated = {str(target.path) for target in chosen}
+    mutated = set(map(str, chosen))
     stale = [
         one
         for one in EQUIVALENT
@@ -57,9 +57,11 @@ def main() -> int:
     return 1 if bad or stale else 0
 
 
-def _try_all(chosen: list[Target], tried: list[Mutant], jobs: int) -> list[str]:
-    """The verdict on each mutant. The tests run once without one: that tells which reach it, and which of them is quickest."""
-    files, paths = test_files(ROOT), [target.path for target in chosen]
+def _try_all(paths: list[Path], tried: list[Mutant], jobs: int) -> list[str]:
+    """The verdict on each mutant. The tests run once without one: that tells which reach it, and which of them is
+    quickest.
+    """
+    files = test_files(ROOT)
     with tempfile.TemporaryDirectory(prefix="facequeue-mutants-") as folder:
         free: queue.SimpleQueue[Runner] = queue.SimpleQueue()
         for number in range(jobs):

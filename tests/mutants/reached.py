@@ -25,15 +25,15 @@ def noting_places(root: Path, paths: Collection[Path]) -> Iterator[set[str]]:
             reached.add(scripts[script.script])
         return run(script, *args, **options)
 
-    def profile(frame: FrameType, event: str, _: object) -> None:
-        if event == "call" and frame.f_code.co_filename in modules:
+    def called(frame: FrameType, *_: object) -> None:
+        if frame.f_code.co_filename in modules:
             reached.add(f"{modules[frame.f_code.co_filename]}:{frame.f_code.co_qualname.partition('.<locals>')[0]}")
 
     with mock.patch.object(Script, "__call__", noted):
-        threading.setprofile(profile)
-        sys.setprofile(profile)
+        threading.settrace(called)
+        sys.settrace(called)
         try:
             yield reached
         finally:
-            sys.setprofile(None)
-            threading.setprofile(None)  # type: ignore[arg-type]
+            sys.settrace(None)
+            threading.settrace(None)  # type: ignore[arg-type]

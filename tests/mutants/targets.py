@@ -1,7 +1,6 @@
 """What is mutated, and the tests that must notice."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from tests.mutants.lua import mutants_of_lua
@@ -19,49 +18,35 @@ TESTS = (
     "tests/integration/worker/supervision/test_lost_messages.py",
 )
 """Patterns of test files. Which of their tests reach a mutant is found out by running them."""
-_PYTHON: dict[str, tuple[str, ...] | None] = {
-    "shared/store/jobs.py": (
-        "JobRecord.take", "JobRecord.is_wanted", "JobRecord.note_alone", "JobRecord.lose", "JobRecord.verdicts",
-        "JobRecord.renew", "JobRecord.give_back",
-        "JobRecord.claim_aggregation", "JobRecord.renew_aggregation", "JobRecord.holds_aggregation",
-        "JobRecord.release_aggregation", "JobRecord.note_problem", "JobRecord.aggregation_claimed", "JobRecord.finish",
-        "JobRecord.stored", "JobRecord.count_spooled", "JobRecord.find_unleased", "JobRecord.resend",
-    ),
-    "worker/supervision/reconciler.py": None,
-}  # fmt: skip
-"""Python files with the functions that are mutated; None: all."""
+_PYTHON = tuple(
+    Path(name)
+    for name in (
+        "shared/store/aggregation_lock.py",
+        "shared/store/blocks.py",
+        "shared/store/finishing.py",
+        "shared/store/leases.py",
+        "shared/store/removal.py",
+        "worker/supervision/reconciler.py",
+    )
+)
 
 
-@dataclass(frozen=True)
-class Target:
-    """A file that is mutated."""
-
-    path: Path
-    functions: tuple[str, ...] | None = None
-    """Of a Python file; None: all."""
-
-    def mutants(self, root: Path) -> Iterator[Mutant]:
-        """Its mutants, each change once."""
-        source = (root / self.path).read_text()
-        found = (
-            mutants_of_lua(self.path, source)
-            if self.path.suffix == ".lua"
-            else mutants_of_python(self.path, source, self.functions)
-        )
-        seen = {source}
-        for mutant in found:
-            if mutant.source not in seen:
-                seen.add(mutant.source)
-                yield mutant
-
-
-def targets(root: Path) -> list[Target]:
-    """Every script of the queue, and the Python of leases, reconciler and aggregation lock."""
+def targets(root: Path) -> list[Path]:
+    """Every script of the queue, and the Python that leases, aggregates, finishes, removes and reconciles; relative
+    to the checkout.
+    """
     scripts = [*(root / "shared" / "store" / "lua").glob("*.lua"), *(root / "worker" / "execution").glob("*.lua")]
-    return [
-        *(Target(path.relative_to(root)) for path in sorted(scripts)),
-        *(Target(Path(path), functions) for path, functions in _PYTHON.items()),
-    ]
+    return [*sorted(path.relative_to(root) for path in scripts), *_PYTHON]
+
+
+def mutants_of(root: Path, path: Path) -> Iterator[Mutant]:
+    """The mutants of a file, each change once."""
+    source = (root / path).read_text()
+    seen = {source}
+    for mutant in mutants_of_lua(path, source) if path.suffix == ".lua" else mutants_of_python(path, source):
+        if mutant.source not in seen:
+            seen.add(mutant.source)
+            yield mutant
 
 
 def test_files(root: Path) -> list[str]:

@@ -14,9 +14,11 @@ _PORTION_BYTES = 2**20
 
 
 def new_array(path: Path, shape: tuple[int, int]) -> Float32:
-    """A writable float32 array of this shape in the new file `path` (`.npy`); OSError where the disk has no room for all of it.
+    """A writable float32 array of this shape in the new file `path` (`.npy`); OSError where the disk has no room for
+    all of it.
 
-    A sparse map would get its blocks one by one, when they are written, and a full disk then ends the process with SIGBUS.
+    A sparse map would get its blocks one by one, when they are written, and a full disk then ends the process with
+    SIGBUS.
     """
     if 0 in shape:  # an empty file cannot be mapped
         np.save(path, np.empty(shape, np.float32))

@@ -93,8 +93,10 @@ def _take_over(job: Job, scratch: Path, earlier: Path) -> None:
     except (OSError, ValueError):  # damaged, or a file system without links
         pass
     raise ResultsError(
-        f"There is no room for the distances of job '{job.name}' ({_gib(job.faces**2 * 4)}) beside the earlier results in "
-        f"{printable(str(earlier))}, whose {DISTANCES} is of other faces. They were left as they are. Make room, or remove that "
+        f"There is no room for the distances of job '{job.name}' ({_gib(job.faces**2 * 4)}) beside "
+        "the earlier results in "
+        f"{printable(str(earlier))}, whose {DISTANCES} is of other faces. They were left as they are. "
+        "Make room, or remove that "
         f"{DISTANCES} to go on without distances."
     )
 

@@ -1,4 +1,6 @@
-"""A finished copy takes the name of the results folder: whole or not at all, and never that of another job's results."""
+"""A finished copy takes the name of the results folder: whole or not at all, and never that of another job's
+results.
+"""
 
 import re
 import shutil
@@ -27,13 +29,16 @@ def check_replaceable(job: Job, target: Path) -> None:
     reason = why_not_replaced(target, job.origin, job.source)
     if reason is not None:
         raise ResultsError(
-            f"{reason}; it was left alone, and nothing of job '{job.name}' is lost. Move that folder away, or cancel the job and "
+            f"{reason}; it was left alone, and nothing of job '{job.name}' is lost. Move that folder "
+            "away, or cancel the job and "
             "use another name."
         )
 
 
 def publish(job: Job, scratch: Path, target: Path) -> None:
-    """Gives the copy `scratch` the name `target`; what was there before is removed. ResultsError where that may not be."""
+    """Gives the copy `scratch` the name `target`; what was there before is removed. ResultsError where that may not
+    be.
+    """
     aside = _aside(target)
     if not scratch.is_dir():
         raise ResultsError(f"The copy of {target.name} was removed while it was written: another aggregator is at it.")
@@ -52,7 +57,9 @@ def publish(job: Job, scratch: Path, target: Path) -> None:
 
 
 def _remove(aside: Path) -> None:
-    """A link goes alone: what it leads to is on a disk of somebody's choice. Left behind, it would stop the next time."""
+    """A link goes alone: what it leads to is on a disk of somebody's choice. Left behind, it would stop the next
+    time.
+    """
     if aside.is_symlink():
         aside.unlink(missing_ok=True)
     else:

@@ -1,4 +1,6 @@
-"""The report of a job that was just written: in a process of its own, so that whatever happens there costs the job nothing."""
+"""The report of a job that was just written: in a process of its own, so that whatever happens there costs the job
+nothing.
+"""
 
 import subprocess
 import sys
@@ -18,9 +20,14 @@ def write_report(job: Job, folder: Path, data_root: Path) -> None:
     """Writes `folder/report.html`; what goes wrong is a log line."""
     images = _images_folder(job, data_root)
     command = [
-        sys.executable, "-m", "shared.report", str(folder), "--thumbnail-seconds", str(_THUMBNAILS_S),
+        sys.executable,
+        "-m",
+        "shared.report",
+        str(folder),
+        "--thumbnail-seconds",
+        str(_THUMBNAILS_S),
         *(["--images", str(images)] if images is not None else []),
-    ]  # fmt: skip
+    ]
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=_LIMIT_S
@@ -44,7 +51,10 @@ def _images_folder(job: Job, data_root: Path) -> Path | None:
         return resolve_inside(data_root, job.options.folder)
     except (OutsideDataRoot, OSError, ValueError) as error:  # ValueError: a null byte
         _log.warning(
-            "no pictures in the report of job %s: its folder %s %s", job.name, printable(job.options.folder), error,
+            "no pictures in the report of job %s: its folder %s %s",
+            job.name,
+            printable(job.options.folder),
+            error,
             extra={"action": "report_without_pictures"},
-        )  # fmt: skip
+        )
         return None

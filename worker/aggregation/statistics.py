@@ -42,10 +42,17 @@ class WorkerTally:
         """For the summary; seconds. `idle_s`: neither working on a batch nor committing one, between first and last."""
         idle_ms = max(0.0, self.last_ms - self.first_ms - self.busy_ms - self.commit_ms)
         stages = {f"{stage}_s": round(spent, 3) for stage, spent in self.stage_s.items()}
-        return {"batches": self.batches, "images": self.images} | stages | {
-            "busy_s": self.busy_ms / 1000, "commit_s": round(self.commit_ms / 1000, 3), "idle_s": round(idle_ms / 1000, 3),
-            "first": utc(self.first_ms), "last": utc(self.last_ms),
-        }  # fmt: skip
+        return (
+            {"batches": self.batches, "images": self.images}
+            | stages
+            | {
+                "busy_s": self.busy_ms / 1000,
+                "commit_s": round(self.commit_ms / 1000, 3),
+                "idle_s": round(idle_ms / 1000, 3),
+                "first": utc(self.first_ms),
+                "last": utc(self.last_ms),
+            }
+        )
 
 
 @dataclass

@@ -1,8 +1,8 @@
 """A worker's samples on the server: recent ones in full, older ones thinned, until the aggregator reads them.
 
-Each worker has three streams of bounded size, so that a week of 16 processes fits into `MAX_BYTES`. The worker thins samples
-before it sends them; a worker that dies leaves its last minutes in the finest stream. An entry is the sample of all
-processes at one moment: CSV without a header, compressed to a third.
+Each worker has three streams of bounded size, so that a week of 16 processes fits into `MAX_BYTES`. The worker thins
+samples before it sends them; a worker that dies leaves its last minutes in the finest stream. An entry is the sample of
+all processes at one moment: CSV without a header, compressed to a third.
 """
 
 import csv
@@ -69,7 +69,9 @@ class SampleStreams:
                 waiting.append(_pack(ready))
 
     def send(self, client: Client) -> None:
-        """Sends the waiting samples, all or none, in one round trip. After a RedisError they wait, the newest at least."""
+        """Sends the waiting samples, all or none, in one round trip. After a RedisError they wait, the newest at
+        least.
+        """
         batches = [list(waiting) for waiting in self._waiting]
         with client.pipeline(transaction=True) as pipe:
             for level, key, batch in zip(_LEVELS, self._keys, batches, strict=True):
@@ -84,9 +86,11 @@ class SampleStreams:
 
 
 def samples_between(client: Client, started_ms: int) -> dict[str, Iterator[Row]]:
-    """The samples of every worker from `started_ms` (the server's clock) until now, in order, read as they are asked for.
+    """The samples of every worker from `started_ms` (the server's clock) until now, in order, read as they are asked
+    for.
 
-    The most recent samples are complete, older ones are means of ten seconds and of a minute. Some workers may have none.
+    The most recent samples are complete, older ones are means of ten seconds and of a minute. Some workers may have
+    none.
     """
     seconds, microseconds = client.time()
     until = str(seconds * 1000 + microseconds // 1000)

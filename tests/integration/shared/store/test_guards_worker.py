@@ -1,4 +1,6 @@
-"""Each refusal of the scripts that workers and reconciler call (`shared/store/lua`): what is refused changes nothing on the server."""
+"""Each refusal of the scripts that workers and reconciler call (`shared/store/lua`): what is refused changes nothing on
+the server.
+"""
 
 import pytest
 
@@ -331,7 +333,9 @@ def test_jobs_are_counted_by_state(fresh: FreshJob) -> None:
 
 
 def test_jobs_that_are_not_unfinished_count_as_finished(fresh: FreshJob) -> None:
-    """Also one whose blocks are still being removed, which the index names; one that is gone counts as nothing there."""
+    """Also one whose blocks are still being removed, which the index names; one that is gone counts as nothing
+    there.
+    """
     fresh.client.hset(f"{PREFIX}job:{fresh.record.name}", "state", "finished")
     fresh.client.zadd(UNFINISHED, {"other-:gone": 0})
     assert count_jobs(fresh.client) == Census({"enqueuing": 0, "sealed": 0, "finished": 1}, 0, ["", "other-"])

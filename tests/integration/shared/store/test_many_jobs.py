@@ -116,7 +116,9 @@ def _long_queue(stage: Stage, messages: int) -> int:
 
 
 def test_cancelling_does_not_look_through_the_queue(stage: Stage) -> None:
-    """However long it is: workers drop the messages (`test_cancelling_leaves_only_messages_behind_and_they_do_nothing`)."""
+    """However long it is: workers drop the messages
+    (`test_cancelling_leaves_only_messages_behind_and_they_do_nothing`).
+    """
     _long_queue(stage, 30)
     before = stage.client.lrange("embed", 0, -1)
     stage.client.config_resetstat()

@@ -3,6 +3,7 @@
 from shared.store.record_part import RecordPart
 
 _LEASE_FACTOR = 2  # files are being written: rather wait a little longer than write them twice
+_NO_KEY = -2  # what PTTL answers
 
 
 class AggregationLock(RecordPart):
@@ -30,7 +31,10 @@ class AggregationLock(RecordPart):
 
     def aggregation_claimed(self) -> bool:
         """Whether somebody aggregates this job just now."""
-        return bool(self._client.exists(self._part("aggregation")))
+        with self._client.pipeline() as pipe:
+            left_ms, length_ms = pipe.pttl(self._part("aggregation")).hget(self._key, "claim_ms").execute()
+        # More than any claim has left: the server's clock was set back (`claim.lua`).
+        return bool(left_ms != _NO_KEY and (length_ms is None or left_ms <= 2 * int(length_ms)))
 
     def count_lost_aggregation(self, uid: str) -> bool:
         """Counts an aggregation that was lost and sent again; False where the job does not wait for its results any

@@ -145,7 +145,7 @@ class Leases(RecordPart):
         unleased: dict[int, str] = {}
         after = b"-inf"
         while after:
-            after, *found = self._run("unleased", ["open", "leases"], after, _LOOKED_AT_ONCE)
+            after, *found = self._run("unleased", ["open", "leases", ""], after, _LOOKED_AT_ONCE)
             unleased |= {int(batch): send.decode() for batch, send in zip(found[::2], found[1::2], strict=True)}
         return unleased
 

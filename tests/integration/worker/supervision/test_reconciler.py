@@ -56,7 +56,7 @@ def _step_until_sent(reconciler: Reconciler, stage: Stage, queue: str = "embed",
 def test_one_worker_reconciles(fresh: FreshJob) -> None:
     """The others look at nothing until it resigns, or its lease is over."""
     fresh.add()
-    first, second = _reconciler(fresh.stage, LONG_S, "w"), _reconciler(fresh.stage, MOMENT_S, "v")
+    first, second = _reconciler(fresh.stage, LONG_S, "w"), _reconciler(fresh.stage, LONG_S, "v")
     first.step()
     lock = f"{PREFIX}reconciler:"
     assert fresh.client.get(lock) == b"w"
@@ -70,7 +70,7 @@ def test_one_worker_reconciles(fresh: FreshJob) -> None:
     assert fresh.client.pttl(lock) > 1000 * LONG_S / 2
     first.resign()
     assert not fresh.client.exists(lock)
-    _step_until_sent(second, fresh.stage)
+    _step_until_sent(_reconciler(fresh.stage, MOMENT_S, "v"), fresh.stage)
 
 
 def test_its_lock_runs_out(fresh: FreshJob) -> None:

@@ -32,7 +32,8 @@ def serve_metrics(settings: Settings, address: str, port: int) -> None:
         server = make_server(address, port, app, _server_class(address, port), _SilentHandler)
     except OSError as error:
         raise WrongUsage(
-            f"Metrics cannot be served at {address}:{port}: {error.strerror or error}. Give another --port or --address."
+            f"Metrics cannot be served at {address}:{port}: {error.strerror or error}. Give another --port or "
+            "--address."
         ) from None
     print(f"Metrics: http://{'127.0.0.1' if address in ANY_ADDRESS else address}:{port}/metrics", flush=True)
     with server, suppress(KeyboardInterrupt):

@@ -65,7 +65,7 @@ lock: ## Resolve the dependencies again into requirements/*.lock (needs uv)
 chaos: $(READY) ## Run the fault-injection tests (CHAOS_DATA=a folder of photos; ten minutes)
 	CHAOS_DATA="$(CHAOS_DATA)" $(BIN)/python -m pytest tests/chaos -m "soak or not soak"
 
-mutants: $(READY) ## Run mutation tests on the Lua scripts and the leasing code (MUTANTS=parts of file names)
+mutants: $(READY) ## Run mutation tests on the Lua scripts and the record code (MUTANTS=parts of file names)
 	$(BIN)/python -m tests.mutants $(MUTANTS)
 
 compose-test: $(READY) ## Run the Docker Compose end-to-end test (needs Docker)

@@ -1,26 +1,25 @@
 """Turns errors into an exit code and one line on standard error: what happened, and which command to type next."""
 
 import errno
-import sys
 from collections.abc import Callable
-from contextlib import suppress
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from producer.cli.terminal import say
 from shared.domain.errors import (
     FaceQueueError,
+    InvalidRequest,
     JobNotFound,
     NotFinished,
     RecordUnreadable,
     ServerError,
     ServerUnreachable,
-    WrongUsage,
 )
 from shared.domain.paths import printable
 
 if TYPE_CHECKING:
-    from shared.store.jobs import Job
+    from shared.domain.job import Job
 
 _INTERRUPTED = 130  # typer's exit code after a KeyboardInterrupt
 _PATH_SHOWN = 100
@@ -43,7 +42,7 @@ class ExitCode(IntEnum):
 
 def exit_code_of(error: FaceQueueError) -> ExitCode:
     """The exit code of an error."""
-    if isinstance(error, WrongUsage):
+    if isinstance(error, InvalidRequest):
         return ExitCode.WRONG_USAGE
     if isinstance(error, NotFinished | ServerError):
         return ExitCode.NOT_FINISHED
@@ -107,12 +106,6 @@ def _compute_again(job: "Job", results: Path) -> str:
     return f"{again} (`{retry}` retries only the {job.failed} that failed)" if job.failed else again
 
 
-def say_error(line: str) -> None:
-    """Prints a line on standard error."""
-    with suppress(OSError):  # the terminal may be closed, and what is being ended is to be ended all the same
-        print(f"producer: {line}", file=sys.stderr, flush=True)
-
-
 def exit_code_after(command: Callable[[], int | None]) -> int:
     """Runs a command and returns its exit code. A FaceQueueError is one line; a defect keeps its traceback."""
     try:
@@ -121,13 +114,13 @@ def exit_code_after(command: Callable[[], int | None]) -> int:
             raise KeyboardInterrupt
         return int(code or ExitCode.FINISHED)
     except FaceQueueError as error:
-        say_error(f"{error}{next_step(error)}")
+        say(f"producer: {error}{next_step(error)}")
         return exit_code_of(error)
     except KeyboardInterrupt:
-        say_error("interrupted. Nothing is lost: repeat the command to resume.")
+        say("producer: interrupted. Nothing is lost: repeat the command to resume.")
         return ExitCode.NOT_FINISHED
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
-        say_error(f"A path is too long for this system: {str(error.filename)[:_PATH_SHOWN]}... Give a shorter one.")
+        say(f"producer: A path is too long for this system: {str(error.filename)[:_PATH_SHOWN]}... Give a shorter one.")
         return ExitCode.WRONG_USAGE

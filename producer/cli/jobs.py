@@ -19,13 +19,14 @@ from producer.cli.options import (
     Weights,
     contract_of,
 )
-from producer.cli.session import Session, exit_with, open_session, say
+from producer.cli.session import Session, exit_with, open_session
+from producer.cli.terminal import say
 from shared.config.settings import load_settings
 from shared.domain.contract import KNOWN_WEIGHTS
-from shared.domain.errors import WrongUsage
+from shared.domain.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from shared.store.jobs import Job
+    from shared.domain.job import Job
 
 
 def run(
@@ -95,16 +96,13 @@ def enqueue(
     ] = False,
 ) -> None:
     """Put a folder into the queue of a running server, or resume its unfinished job."""
-    from producer.submission.batches import enqueue_images
     from producer.submission.folders import check_folder
     from producer.submission.jobs import Request, open_job
-    from shared.messaging.celery_app import make_celery
-    from shared.store.jobs import JobRecord
     from shared.store.redis_client import explain_server_errors
 
     contract, real_folder = contract_of(faces, exact, margin, mirror, weights), check_folder(folder)
     session = open_session()
-    client, settings = session.client, session.settings
+    settings = session.settings
     request = Request(
         folder=folder,
         contract=contract,
@@ -115,13 +113,24 @@ def enqueue(
         inline=inline,
     )
     with explain_server_errors(settings):
-        opened, is_new = open_job(client, request, settings, anew=new)
+        opened, is_new = open_job(session.client, request, settings, anew=new)
     say(_describe_opened(opened, is_new, real_folder, settings.results_dir.resolve()))
     if wait:
         session.enqueue_and_follow(opened, real_folder)
+    _enqueue_rest(session, opened, real_folder)
+
+
+def _enqueue_rest(session: Session, job: "Job", folder: Path) -> None:
+    """Enqueues the rest of a job and prints what the job holds then."""
+    from producer.submission.batches import enqueue_images
+    from shared.messaging.celery_app import make_celery
+    from shared.store.jobs import JobRecord
+    from shared.store.redis_client import explain_server_errors
+
+    client, settings = session.client, session.settings
     with explain_server_errors(settings):
-        enqueue_images(client, make_celery(settings), opened, real_folder, settings, say)
-        found = JobRecord(client, opened.name).load()
+        enqueue_images(client, make_celery(settings), job, folder, settings, say)
+        found = JobRecord(client, job.name).load()
     print(
         f"{found.name}: {found.images} images in {found.batches} batches. "
         f"Follow it with `python -m producer watch {found.name}`."
@@ -214,7 +223,7 @@ def jobs(
     from shared.store.redis_client import explain_server_errors
 
     if stalled_days is not None and not prune:
-        raise WrongUsage("--stalled-days needs --prune.")
+        raise InvalidRequest("--stalled-days needs --prune.")
     session = open_session()
     if prune:
         with explain_server_errors(session.settings):
@@ -258,9 +267,11 @@ def aggregate(job: JobName) -> None:
         record = JobRecord(session.client, job)
         found = record.load()
         if found.state == "finished":
-            raise WrongUsage(f"Job '{job}' is finished, and its blocks are deleted. Run it again under another name.")
+            raise InvalidRequest(
+                f"Job '{job}' is finished, and its blocks are deleted. Run it again under another name."
+            )
         if not found.complete:
-            raise WrongUsage(f"Job '{job}' is not complete: {found.images_done} of {found.images} images are done.")
+            raise InvalidRequest(f"Job '{job}' is not complete: {found.images_done} of {found.images} images are done.")
         record.go_on(found.uid)
         message = Aggregate(version=1, job=job, uid=found.uid)
         send_aggregate(make_celery(session.settings), found.aggregate_queue, message)

@@ -7,7 +7,8 @@ import typer
 
 from producer.cli.errors import ExitCode
 from producer.cli.options import Address, port_option
-from producer.cli.session import open_session, say
+from producer.cli.session import open_session
+from producer.cli.terminal import say
 from shared.config.settings import load_settings
 
 

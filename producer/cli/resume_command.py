@@ -4,8 +4,8 @@ import shlex
 
 from producer.submission.jobs import RUN_PREFIX
 from shared.domain.contract import KNOWN_WEIGHTS
+from shared.domain.job import Job
 from shared.domain.paths import printable
-from shared.store.jobs import Job
 
 
 def command_to_resume(job: Job) -> str:

@@ -1,8 +1,6 @@
-"""What commands share: messages on standard error, the server, and following a job to its exit code."""
+"""What commands share: their settings, the server, and following a job to its exit code."""
 
-import sys
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -10,17 +8,12 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 
 from producer.cli.errors import ExitCode
+from producer.cli.terminal import say
 from shared.config.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from shared.store.jobs import Job
+    from shared.domain.job import Job
     from shared.store.redis_client import Client
-
-
-def say(line: str) -> None:
-    """Prints a message for people on standard error."""
-    with suppress(OSError):  # the terminal may be closed, and a command that is shutting down has to finish
-        print(line, file=sys.stderr, flush=True)
 
 
 def exit_with(finished: "Job") -> NoReturn:

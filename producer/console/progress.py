@@ -10,7 +10,7 @@ from typing import Protocol, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from shared.store.jobs import Job
+from shared.domain.job import Job
 
 _LINE_EVERY_S = 5.0
 

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from producer.console.progress import describe
 from producer.submission.abandoned_jobs import is_abandoned
+from shared.domain.job import Job
 from shared.store.dead_letters import DeadLetter
-from shared.store.jobs import Job
 from shared.store.worker_registry import Worker
 
 _PIPE_WIDTH = 10_000

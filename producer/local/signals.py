@@ -1,4 +1,4 @@
-"""How `run` ends: in good order on every signal that ends a command, and undisturbed by a second one."""
+"""Signals that end `run`: it shuts down cleanly on each of them, and a second one does not interrupt that."""
 
 import signal
 from collections.abc import Callable, Iterator

@@ -11,7 +11,9 @@ from producer.console.progress import progress_view, speed_since
 from producer.submission.abandoned_jobs import ProducerGone, is_abandoned
 from shared.config.settings import Settings
 from shared.domain.errors import NotFinished, ResultsError, ServerError
-from shared.store.jobs import Job, JobRecord
+from shared.domain.job import Job
+from shared.domain.queues import AGGREGATE, EMBED
+from shared.store.jobs import JobRecord
 from shared.store.redis_client import Client, explain_server_errors, server_time_ms
 from shared.store.worker_registry import Worker, living_workers
 
@@ -128,7 +130,7 @@ class _Watcher:
 
     def _read(self, now: float) -> _Look:
         job = self._load()
-        queue = "aggregate" if job.complete else "embed"
+        queue = AGGREGATE if job.complete else EMBED
         return _Look(
             job=job,
             time=now,

@@ -8,6 +8,7 @@ from prometheus_client.registry import Collector
 
 from shared.config.logs import get_logger
 from shared.config.settings import Settings
+from shared.domain.queues import AGGREGATE, EMBED
 from shared.store.diversion import all_diverted_queues
 from shared.store.redis_client import Client
 from shared.store.registry import Census, count_jobs
@@ -72,7 +73,7 @@ class QueueCollector(Collector):
     def _queues(self, jobs: Census) -> list[str]:
         """The queues of this installation, and of others that share the server."""
         prefixes = {self._settings.queue_prefix, *jobs.prefixes}
-        return [f"{prefix}{name}" for prefix in sorted(prefixes) for name in ("embed", "aggregate")]
+        return [f"{prefix}{name}" for prefix in sorted(prefixes) for name in (EMBED, AGGREGATE)]
 
     def _of_workers(self) -> Iterator[Metric]:
         rss = GaugeMetricFamily("facequeue_worker_rss_bytes", "Memory of a worker's processes.", labels=["worker"])

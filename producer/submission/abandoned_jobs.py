@@ -1,7 +1,7 @@
 """Jobs whose producer died before it had enqueued all their images."""
 
 from shared.domain.errors import NotFinished
-from shared.store.jobs import Job
+from shared.domain.job import Job
 
 _ATTACHES_WITHIN_S = 2.0  # the time between a producer's two steps: it makes the job, then it takes the lease
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from producer.submission.batches import enqueue_images
 from shared.config.settings import Settings
+from shared.domain.job import Job
 from shared.messaging.celery_app import make_celery
-from shared.store.jobs import Job
 from shared.store.redis_client import Client, explain_server_errors
 
 _STOP_TIMEOUT_S = 10.0

@@ -14,12 +14,13 @@ from producer.submission.discovery import find_images
 from producer.submission.heartbeat import Heartbeat, attach
 from shared.config.settings import Settings
 from shared.domain.errors import ServerError
+from shared.domain.job import Job
 from shared.domain.paths import FolderPath, RootPath, below_folder, below_root
 from shared.messaging.celery_app import BrokerError, send_aggregate, send_batch
 from shared.messaging.messages import Aggregate, EmbedBatch
 from shared.results.failed_list import failed_images
 from shared.store.image_payloads import pack_image
-from shared.store.jobs import Job, JobRecord
+from shared.store.jobs import JobRecord
 from shared.store.redis_client import Client, wait_for_disk
 
 
@@ -60,11 +61,14 @@ def enqueue_images(
         ) from None
     with suppress(redis.ConnectionError, redis.TimeoutError):  # the job is sealed, or the next producer seals it
         if not wait_for_disk(client):
-            say(
-                f"The server does not confirm that job {job.name} is on its disk. The disk may be slow, or "
-                "`appendfsync` may be `no`. If the server's machine loses power now, the job may be lost and must be "
-                "enqueued again."
-            )
+            say(_not_on_disk(job))
+
+
+def _not_on_disk(job: Job) -> str:
+    return (
+        f"The server does not confirm that job {job.name} is on its disk. The disk may be slow, or `appendfsync` "
+        "may be `no`. If the server's machine loses power now, the job may be lost and must be enqueued again."
+    )
 
 
 class _Submission:

@@ -13,16 +13,19 @@ from producer.submission.folders import check_folder, folder_in_root, folder_to_
 from producer.submission.kept_results import refuse_to_replace
 from shared.config.settings import Settings
 from shared.domain.contract import Contract
-from shared.domain.errors import JobNotFound, JobNotRetryable, WrongUsage
+from shared.domain.errors import InvalidRequest, JobNotFound, JobNotRetryable
+from shared.domain.job import Job
 from shared.domain.job_names import check_job_name
+from shared.domain.options import Options
 from shared.domain.paths import DATA_ROOT, printable
+from shared.domain.queues import aggregate_queue, embed_queue
 from shared.results.failed_list import failed_images
-from shared.store.jobs import Job, JobRecord, Options, job_names, list_jobs
+from shared.store.jobs import JobRecord, job_names, list_jobs
 from shared.store.redis_client import Client, explain_server_errors
 from shared.store.registry import unfinished_names
 
 RUN_PREFIX = "run-"
-"""Of the queues of `run`: no worker serves them but those that it starts."""
+"""Prefix of the queue names of `run`. Only the worker that it starts serves these queues."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +46,7 @@ class Request:
     """Distinguishes the `run`s of different machines that share a server."""
 
 
-class JobExists(WrongUsage):
+class JobExists(InvalidRequest):
     """A job of the requested name is on the server, and it is not the one requested."""
 
     def __init__(self, job: Job, problem: str, *, of_run: bool) -> None:
@@ -143,8 +146,8 @@ def retry_job(client: Client, name: str, settings: Settings, say: Callable[[str]
 def cancel_job(client: Client, name: str, settings: Settings, *, only: Job | None = None, mark_s: int = 60) -> bool:
     """Ends a job and removes its record, except for a mark that tells those who watch.
 
-    Its messages stay in the shared queues: to find them among those of other jobs takes seconds of the server's time. A
-    worker that reads one drops it, as its batch is nobody's any more (`take`).
+    Its messages stay in the shared queues: finding them among those of other jobs would take seconds of the server's
+    time. A worker that reads one drops it, since the batch is not in any record (`take`).
 
     With `only`, the job is removed only if it has not changed since it was read; False if it has.
     """
@@ -156,7 +159,7 @@ def cancel_job(client: Client, name: str, settings: Settings, *, only: Job | Non
         if not record.delete(only, keep_mark_s=mark_s):
             return False
         record.undivert(own)
-        # Workers drop what is left in the queues that they share. Nobody serves those of a `run` that has ended.
+        # Workers drop the messages that are left in shared queues. Nobody serves the queues of a `run` that has ended.
         if prefix.startswith(RUN_PREFIX) and not unfinished_names(client, prefix, "", 1)[0]:
-            client.unlink(f"{prefix}embed", f"{prefix}aggregate")
+            client.unlink(embed_queue(prefix), aggregate_queue(prefix))
         return True

@@ -11,6 +11,7 @@ from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.domain.errors import InvalidSetting
+from shared.domain.queues import aggregate_queue, embed_queue
 
 _COMPOSE_PASSWORD = "facequeue"  # noqa: S105 - of a server that only loopback reaches
 
@@ -229,11 +230,11 @@ class Settings(BaseSettings):
 
     @property
     def embed_queue(self) -> str:
-        return f"{self.queue_prefix}embed"
+        return embed_queue(self.queue_prefix)
 
     @property
     def aggregate_queue(self) -> str:
-        return f"{self.queue_prefix}aggregate"
+        return aggregate_queue(self.queue_prefix)
 
 
 def _names(hosts: str | None) -> list[str]:

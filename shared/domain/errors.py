@@ -1,58 +1,58 @@
-"""What can go wrong in a way that a line explains. Which exit code and which next command follow is the command line's affair."""
+"""Errors that one line can explain. The command lines decide which exit code and which next command follow."""
 
 
 class FaceQueueError(Exception):
-    """Something went wrong that a line can explain; the message says what happened and what has to change."""
+    """An error that one line can explain; the message says what happened and what has to change."""
 
 
-class WrongUsage(FaceQueueError):
-    """What was asked for cannot be."""
+class InvalidRequest(FaceQueueError):
+    """The request cannot be fulfilled as it is."""
 
 
 class NotFinished(FaceQueueError):
-    """The work was left before its end; whoever asks again goes on with it."""
+    """The work stopped before its end; the same request resumes it."""
 
 
 # Jobs and their records
 
 
-class JobNotFound(WrongUsage):
-    """There is no job of this name on the server."""
+class JobNotFound(InvalidRequest):
+    """The server has no job of this name."""
 
     def __init__(self, job: str) -> None:
         super().__init__(f"No job '{job}' on this server.")
         self.job = job
 
 
-class RecordUnreadable(WrongUsage):
-    """A job's record is damaged, or of another version."""
+class RecordUnreadable(InvalidRequest):
+    """A job's record is damaged, or another version of facequeue wrote it."""
 
     def __init__(self, job: str, reason: str) -> None:
         super().__init__(f"The record of job '{job}' cannot be read: {reason}.")
         self.job = job
 
 
-class JobNotRetryable(WrongUsage):
-    """A job has no failed images that could be tried again now."""
+class JobNotRetryable(InvalidRequest):
+    """A job has no failed images that can be retried now."""
 
 
-class FailedListUnreadable(WrongUsage):
-    """Only the results folder lists a job's failed images, and it cannot be read here."""
+class FailedListUnreadable(InvalidRequest):
+    """Only the results folder lists a job's failed images, and this machine cannot read it."""
 
 
 class JobGone(NotFinished):
-    """A job was cancelled, or takes no more images, while somebody worked for it."""
+    """A job was cancelled or sealed while a producer was still adding to it."""
 
 
 class ProducerReplaced(NotFinished):
     """Another producer has taken over the job."""
 
     def __init__(self, job: str) -> None:
-        super().__init__(f"Another producer has taken over job '{job}'; this one stops.")
+        super().__init__(f"Another producer has taken over job '{job}', so this one stops.")
 
 
 class BlockMissing(NotFinished):
-    """A finished block of a job is not on the server any more."""
+    """A finished block of a job is no longer on the server."""
 
 
 # The server
@@ -69,12 +69,12 @@ class ServerUnreachable(ServerError):
 # Settings, names and paths
 
 
-class InvalidSetting(WrongUsage):
-    """A setting has a value that it cannot have."""
+class InvalidSetting(InvalidRequest):
+    """A setting has an invalid value."""
 
 
-class InvalidJobName(WrongUsage):
-    """A name that no job can have."""
+class InvalidJobName(InvalidRequest):
+    """The name cannot name a job."""
 
 
 class OutsideDataRoot(FaceQueueError):
@@ -82,7 +82,7 @@ class OutsideDataRoot(FaceQueueError):
 
 
 class LinkedFolder(OutsideDataRoot):
-    """A link to a folder, which the walk does not follow."""
+    """A path is a link to a folder, and the walk does not follow those."""
 
     def __init__(self) -> None:
         super().__init__("a link to a folder, and these are not followed")
@@ -92,7 +92,7 @@ class LinkedFolder(OutsideDataRoot):
 
 
 class WeightsError(FaceQueueError):
-    """Model weights are missing, damaged or not the ones asked for."""
+    """Model weights are missing, damaged or not the requested ones."""
 
 
 class ContractError(FaceQueueError):
@@ -100,11 +100,11 @@ class ContractError(FaceQueueError):
 
 
 class FolderMissing(FaceQueueError):
-    """A job's images are not in this worker's data root, where another worker may have them."""
+    """A job's images are not in this worker's data root. Another worker may have them."""
 
 
 class BadMessage(FaceQueueError):
-    """A message in the queue is not one of ours, or not of this version."""
+    """A message in the queue is not from facequeue, or not from this version."""
 
 
 # Results

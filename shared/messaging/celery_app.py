@@ -47,8 +47,9 @@ def make_celery(settings: Settings) -> Celery:
         worker_prefetch_multiplier=1,
         # 4 s by default, and longer loads would have every replacement of a crashed process killed for ever.
         worker_proc_alive_timeout=120,
-        # A batch goes on while the server is away and keeps what it has computed (SERVER_PATIENCE_S). Its lease is renewed when
-        # the server is back; if another has taken it over meanwhile, it stops before its next image, and commits are idempotent.
+        # A batch goes on while the server is away and keeps what it has computed (SERVER_PATIENCE_S). Its lease is
+        # renewed when the server is back; if another has taken it over meanwhile, it stops before its next image, and
+        # commits are idempotent.
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_soft_shutdown_timeout=30,
         worker_hijack_root_logger=False,

@@ -35,8 +35,8 @@ def threshold_note(threshold: float | None, calibrated: bool, job: str) -> str:
         return f"The threshold {threshold:g} was given by hand; the calibrated one is {SAME_PERSON}."
     return (
         f"{SAME_PERSON} was calibrated on LFW View 1 for this contract: none of its 500 pairs of different people is "
-        "that near (so at most 0.6 % of such pairs are), and 94 % of its pairs of one person are. It guarantees nothing "
-        "for other photos: children, other ages, other cameras. A group is a suggestion, not proof."
+        "that near (so at most 0.6 % of such pairs are), and 94 % of its pairs of one person are. It guarantees "
+        "nothing for other photos: children, other ages, other cameras. A group is a suggestion, not proof."
     )
 
 
@@ -46,7 +46,8 @@ def pictures_note(thumbnails: Thumbnails, job: str) -> str:
     if thumbnails.missing:
         parts.append(
             f"No picture of {counted(thumbnails.missing, 'face')}: images are not on this machine, were moved "
-            f"or changed, or have names that cannot be written. `python -m producer report {job} --images DIR` says where they are."
+            f"or changed, or have names that cannot be written. `python -m producer report {job} --images DIR` "
+            "says where they are."
         )
     if thumbnails.left_out:
         parts.append(

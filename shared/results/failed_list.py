@@ -18,7 +18,8 @@ from shared.results.files import open_table
 from shared.results.schema import FAILED_COLUMNS, FAILED_LIST
 
 if TYPE_CHECKING:
-    from shared.store.jobs import Job, JobRecord
+    from shared.domain.job import Job
+    from shared.store.jobs import JobRecord
 
 _MOST_IN_RECORD = 10_000
 _MOST_BYTES_IN_RECORD = 2**20

@@ -1,26 +1,13 @@
-"""Diverted jobs: those that at least one worker cannot serve. Their messages wait in a queue of their own, which only workers
-consume that are not noted as unfit, so they cost the others nothing.
+"""Diverted jobs: those that at least one worker cannot serve. Their messages wait in a queue of their own, which only
+workers consume that are not noted as unfit, so they cost the others nothing.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from shared.domain.queues import is_own_queue
+from shared.store.keys import DIVERTED
 from shared.store.redis_client import Client
-
-DIVERTED = "facequeue:diverted"
-"""A hash: the queue of each diverted job, by the job's name."""
-_QUEUE = re.compile(r"embed\.[0-9a-f]{8}$")
-
-
-def own_queue(queue_prefix: str, uid: str) -> str:
-    """The queue of one diverted job."""
-    return f"{queue_prefix}embed.{uid[:8]}"
-
-
-def is_own_queue(queue_prefix: str, queue: str) -> bool:
-    """Whether a queue is that of a diverted job of this installation."""
-    return queue.startswith(queue_prefix) and _QUEUE.match(queue[len(queue_prefix) :]) is not None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from redis.retry import Retry
 
 from shared.config.settings import Settings
 from shared.domain.errors import ServerError, ServerUnreachable
+from shared.store.keys import MARK, NOTHING
 
 Client = Any
 """A `redis.Redis`: its own types mix answers of text and bytes, waited for or not."""
@@ -38,10 +39,7 @@ def connect(
 
 _WAITAOF_MS = 5000
 _LOG_EVERY_S = 2.0
-_MARK = "facequeue:mark"
 _INSIST = "redis.call('DEL', KEYS[1]) return redis.call(ARGV[1], KEYS[2], unpack(ARGV, 2))"
-NOTHING = "facequeue:nothing"
-"""A key that is never there."""
 
 
 def insist(client: Client, command: str, key: str, *arguments: Any) -> Any:
@@ -131,12 +129,12 @@ def wait_for_server(settings: Settings, client: Client, say: Callable[[str], Non
 def wait_for_disk(client: Client) -> bool:
     """Waits until all that was written is on the server's disk; False where the server did not confirm that in 5 s.
 
-    True as well where there is nothing to wait for: the server keeps no append-only file. One that cannot tell (before Redis
-    7.2, or not allowed to this user) writes its file every second, and is given two.
+    True as well where there is nothing to wait for: the server keeps no append-only file. One that cannot tell (before
+    Redis 7.2, or not allowed to this user) writes its file every second, and is given two.
     """
-    # The server answers for the connection that asks, and this one may have written nothing yet: others of the pool have. Its
-    # own write comes behind all of them.
-    pipeline = client.pipeline(transaction=False).eval(_INSIST, 2, NOTHING, _MARK, "SET", "", "PX", 1)
+    # The server answers for the connection that asks, and this one may have written nothing yet: others of the pool
+    # have. Its own write comes behind all of them.
+    pipeline = client.pipeline(transaction=False).eval(_INSIST, 2, NOTHING, MARK, "SET", "", "PX", 1)
     try:
         _, (on_disk, _) = pipeline.execute_command("WAITAOF", 1, 0, _WAITAOF_MS).execute()
     except redis.ResponseError as error:

@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 
 from shared.domain.outcomes import Outcome
-from shared.store.jobs import METRICS
+from shared.store.keys import METRICS
 from shared.store.redis_client import Client
 
 STAGES = ("decode", "detect", "embed")

@@ -7,10 +7,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from shared.domain.paths import printable
-from shared.store.jobs import PREFIX
+from shared.store.keys import WORKER, WORKERS
 from shared.store.redis_client import Client, insist
-
-_WORKERS = f"{PREFIX}workers"
 
 
 @dataclass(frozen=True)
@@ -21,7 +19,9 @@ class Worker:
     queues: list[str]
     processes: int
     resources: dict[str, float | str]
-    """Sums over its processes (`worker.supervision.resource_sampler`) and what it serves, in words; empty at the very start."""
+    """Sums over its processes (`worker.supervision.resource_sampler`) and what it serves, in words; empty at the very
+    start.
+    """
     host: str = ""
     started_ms: int = 0
     current: list[str] = field(default_factory=list)
@@ -37,14 +37,14 @@ class Worker:
 
 def announce(client: Client, worker: Worker, lease_s: float) -> None:
     """Says that this worker lives; forgotten after `lease_s` without another word."""
-    insist(client, "SADD", _WORKERS, worker.name)
-    insist(client, "SET", f"{PREFIX}worker:{worker.name}", json.dumps(asdict(worker)), "PX", int(lease_s * 1000))
+    insist(client, "SADD", WORKERS, worker.name)
+    insist(client, "SET", WORKER + worker.name, json.dumps(asdict(worker)), "PX", int(lease_s * 1000))
 
 
 def withdraw(client: Client, name: str) -> None:
     """Says that this worker ends."""
-    client.delete(f"{PREFIX}worker:{name}")
-    client.srem(_WORKERS, name)
+    client.delete(WORKER + name)
+    client.srem(WORKERS, name)
 
 
 def living_workers(client: Client, queue: str | None = None) -> list[Worker]:
@@ -53,10 +53,10 @@ def living_workers(client: Client, queue: str | None = None) -> list[Worker]:
     An announcement that no worker of ours makes is passed over: it must not stop those who ask.
     """
     found = []
-    for raw in sorted(client.smembers(_WORKERS)):
-        body = client.get(f"{PREFIX}worker:".encode() + raw)
+    for raw in sorted(client.smembers(WORKERS)):
+        body = client.get(WORKER.encode() + raw)
         if body is None:
-            client.srem(_WORKERS, raw)
+            client.srem(WORKERS, raw)
             continue
         worker = _read(raw, body)
         if worker is not None and (queue is None or queue in worker.queues):

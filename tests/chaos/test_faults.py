@@ -1,4 +1,6 @@
-"""Processes, server and messages: each test breaks one thing at a moment chosen by condition, and compares the bytes."""
+"""Processes, server and messages: each test breaks one thing at a moment chosen by condition, and compares the
+bytes.
+"""
 
 import os
 import shutil
@@ -9,7 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from shared.store.jobs import PREFIX, JobRecord
+from shared.store.jobs import JobRecord
+from shared.store.keys import PREFIX
 from tests.chaos.conftest import Fault, check_result
 from tests.support.stage import Stage, wait_until
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.store.jobs import PREFIX, JobRecord
+from shared.store.jobs import JobRecord
+from shared.store.keys import PREFIX
 from tests.chaos.conftest import Fault, account, tree_hashes
 from tests.support.faulty_worker import MARKS
 from tests.support.results import result_bytes, rows_of

@@ -9,7 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from shared.store.jobs import PREFIX, JobRecord
+from shared.store.jobs import JobRecord
+from shared.store.keys import PREFIX
 from tests.chaos.conftest import Fault, check_result, tree_hashes
 from tests.support.results import result_bytes
 from tests.support.stage import Stage, wait_until

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from shared.store.jobs import PREFIX, Job, Lease
+from shared.domain.job import Job
+from shared.store.keys import PREFIX
+from shared.store.leases import Lease
 from tests.support.jobs import make_job
 from tests.support.stage import Stage
 

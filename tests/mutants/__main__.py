@@ -1,19 +1,25 @@
-"""`python -m tests.mutants`: changes the scripts and the leasing code in small ways, and fails where the fast tests do not notice."""
+"""`python -m tests.mutants`: changes the scripts and the record code in small ways, and fails unless the fast tests
+notice each change.
+"""
 
 import argparse
 import queue
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from tests.mutants.equivalent import EQUIVALENT
 from tests.mutants.mutant import Mutant
-from tests.mutants.targets import Target, targets
-from tests.mutants.trial import Copy
+from tests.mutants.runners import Runner, Traced
+from tests.mutants.targets import mutants_of, targets, test_files
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+_Asked = TypeVar("_Asked")
+_Answer = TypeVar("_Answer")
 
 
 def main() -> int:
@@ -23,23 +29,21 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="how many mutants are tried at once")
     parser.add_argument("--list", action="store_true", help="only list the mutants")
     arguments = parser.parse_args()
-    chosen = [
-        one for one in targets(ROOT) if not arguments.only or any(part in str(one.path) for part in arguments.only)
-    ]
-    found = [(target, mutant) for target in chosen for mutant in target.mutants(ROOT)]
-    tried = [(target, mutant) for target, mutant in found if not any(one.matches(mutant) for one in EQUIVALENT)]
+    chosen = [path for path in targets(ROOT) if not arguments.only or any(part in str(path) for part in arguments.only)]
+    found = [mutant for path in chosen for mutant in mutants_of(ROOT, path)]
+    tried = [mutant for mutant in found if not any(one.matches(mutant) for one in EQUIVALENT)]
     if arguments.list:
-        for _, mutant in found:
+        for mutant in found:
             print(mutant.row("-"))
         return 0
     started = time.monotonic()
     verdicts = _try_all(chosen, tried, arguments.jobs)
-    bad = [mutant.row(verdict) for (_, mutant), verdict in zip(tried, verdicts, strict=True) if verdict != "noticed"]
-    mutated = {str(target.path) for target in chosen}
+    bad = [mutant.row(verdict) for mutant, verdict in zip(tried, verdicts, strict=True) if verdict != "noticed"]
+    mutated = set(map(str, chosen))
     stale = [
         one
         for one in EQUIVALENT
-        if (one.path in mutated or not arguments.only) and not any(one.matches(mutant) for _, mutant in found)
+        if (one.path in mutated or not arguments.only) and not any(one.matches(mutant) for mutant in found)
     ]
     if bad:
         print("| verdict | where | what | before | after |\n| --- | --- | --- | --- | --- |")
@@ -53,32 +57,41 @@ def main() -> int:
     return 1 if bad or stale else 0
 
 
-def _try_all(chosen: list[Target], tried: list[tuple[Target, Mutant]], jobs: int) -> list[str]:
+def _try_all(paths: list[Path], tried: list[Mutant], jobs: int) -> list[str]:
+    """The verdict on each mutant. The tests run once without one: that tells which reach it, and which of them is
+    quickest.
+    """
+    files = test_files(ROOT)
     with tempfile.TemporaryDirectory(prefix="facequeue-mutants-") as folder:
-        copies: queue.SimpleQueue[Copy] = queue.SimpleQueue()
+        free: queue.SimpleQueue[Runner] = queue.SimpleQueue()
         for number in range(jobs):
-            copies.put(Copy(ROOT, Path(folder, str(number))))
+            free.put(Runner(ROOT, Path(folder, str(number)), files))
 
-        def with_copy(target: Target, mutant: Mutant | None) -> str:
-            copy = copies.get()
-            try:
-                if mutant is None:
-                    copy.check(target)
-                    return ""
-                verdict = copy.verdict(target, mutant)
-                print(mutant.row(verdict), file=sys.stderr, flush=True)
-                return verdict
-            finally:
-                copies.put(copy)
+        def all_answers(ask: Callable[[Runner, _Asked], _Answer], asked: Iterable[_Asked]) -> list[_Answer]:
+            def by_a_free_one(one: _Asked) -> _Answer:
+                runner = free.get()
+                try:
+                    return ask(runner, one)
+                finally:
+                    free.put(runner)
 
-        with ThreadPoolExecutor(jobs) as pool:
-            by_tests = {target.tests: target for target in chosen}
-            try:
-                list(pool.map(lambda target: with_copy(target, None), by_tests.values()))
-                return list(pool.map(lambda pair: with_copy(*pair), tried))
-            finally:
-                while not copies.empty():
-                    copies.get().close()
+            with ThreadPoolExecutor(jobs) as pool:
+                return list(pool.map(by_a_free_one, asked))
+
+        def verdict(runner: Runner, mutant: Mutant) -> str:
+            reaching = {test.test: test.seconds for test in quickest_first if mutant.place in test.reached}
+            answer = runner.verdict(mutant, reaching) if reaching else "SURVIVED: no test reaches it"
+            print(mutant.row(answer), file=sys.stderr, flush=True)
+            return answer
+
+        try:
+            traced: list[list[Traced]] = all_answers(lambda runner, file: runner.trace(file, paths), files)
+            passed = [test for of_file in traced for test in of_file if test.outcome == "passed"]
+            quickest_first = sorted(passed, key=lambda test: test.seconds)
+            return all_answers(verdict, tried)
+        finally:
+            while not free.empty():
+                free.get().close()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """One small change of one file that the fast tests should notice."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
@@ -19,6 +19,17 @@ class Mutant:
     """The line as it becomes."""
     source: str
     """The whole file with the change."""
+    function: str = ""
+    """The qualified name of the Python function with the change; empty for a script, which is mutated as a whole."""
+
+    @property
+    def place(self) -> str:
+        """What a test must reach to notice the change, as `tests.mutants.reached` names it."""
+        return f"{self.path}:{self.function}" if self.function else str(self.path)
+
+    def within(self, function: str) -> "Mutant":
+        """The same mutant, of this function."""
+        return replace(self, function=function)
 
     def row(self, verdict: str) -> str:
         """The mutant in a line of Markdown."""

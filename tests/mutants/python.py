@@ -1,11 +1,12 @@
 """Mutants of Python functions: those of Cosmic Ray's operators that change what is decided, and each call left out.
 
-Its operators for numbers and arithmetic on sizes are not among them: waiting a little longer is no mistake that a test could see.
+Its operators for numbers and arithmetic on sizes are not among them: waiting a little longer is no mistake that a test
+could see.
 """
 
 import ast
 import difflib
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,32 +17,56 @@ from cosmic_ray.plugins import get_operator
 from tests.mutants.mutant import Mutant, replaced
 
 _COMPARISONS = (
-    "Eq_NotEq", "NotEq_Eq", "Lt_LtE", "Lt_GtE", "LtE_Lt", "LtE_Gt", "Gt_GtE", "Gt_LtE", "GtE_Gt", "GtE_Lt", "Is_IsNot",
+    "Eq_NotEq",
+    "NotEq_Eq",
+    "Lt_LtE",
+    "Lt_GtE",
+    "LtE_Lt",
+    "LtE_Gt",
+    "Gt_GtE",
+    "Gt_LtE",
+    "GtE_Gt",
+    "GtE_Lt",
+    "Is_IsNot",
     "IsNot_Is",
-)  # fmt: skip
+)
 _OPERATORS = (
     *(f"ReplaceComparisonOperator_{pair}" for pair in _COMPARISONS),
     *(f"ReplaceBinaryOperator_{pair}" for pair in ("Add_Sub", "Sub_Add", "Mul_Div", "Div_Mul", "BitOr_BitAnd")),
-    "ReplaceUnaryOperator_Delete_Not", "AddNot", "ReplaceTrueWithFalse", "ReplaceFalseWithTrue", "ReplaceAndWithOr",
-    "ReplaceOrWithAnd", "ReplaceBreakWithContinue", "ReplaceContinueWithBreak", "ExceptionReplacer", "ZeroIterationForLoop",
-)  # fmt: skip
+    "ReplaceUnaryOperator_Delete_Not",
+    "AddNot",
+    "ReplaceTrueWithFalse",
+    "ReplaceFalseWithTrue",
+    "ReplaceAndWithOr",
+    "ReplaceOrWithAnd",
+    "ReplaceBreakWithContinue",
+    "ReplaceContinueWithBreak",
+    "ExceptionReplacer",
+    "ZeroIterationForLoop",
+)
 
 
-def mutants_of_python(path: Path, source: str, functions: Collection[str] | None) -> Iterator[Mutant]:
-    """The mutants of these functions (`Class.method`), or of all; LookupError where one of them is not in the file."""
+def mutants_of_python(path: Path, source: str) -> Iterator[Mutant]:
+    """The mutants of all functions and methods of a file."""
     tree = ast.parse(source)
-    spans = _spans(tree, functions)
+    spans = _spans(tree)
+
+    def function_at(line: int) -> str | None:
+        return next((name for name, span in spans.items() if line in span), None)
+
     for name in _OPERATORS:
         operator = get_operator(f"core/{name}")()
         for occurrence, line in enumerate(_places(operator, source)):
-            if any(line in span for span in spans):
+            if function := function_at(line):
                 changed = mutate_code(source, operator, occurrence)
                 if changed is not None and changed != source:
-                    yield _described(path, source, changed, line, name)
-    yield from _without_calls(path, source, tree, spans)
+                    yield _described(path, source, changed, line, name).within(function)
+    for mutant in _without_calls(path, source, tree):
+        if function := function_at(mutant.line):
+            yield mutant.within(function)
 
 
-def _spans(tree: ast.Module, functions: Collection[str] | None) -> list[range]:
+def _spans(tree: ast.Module) -> dict[str, range]:
     found: dict[str, range] = {}
     for node in tree.body:
         inner = node.body if isinstance(node, ast.ClassDef) else [node]
@@ -51,10 +76,7 @@ def _spans(tree: ast.Module, functions: Collection[str] | None) -> list[range]:
                 # From the body's first line: a default that changes is no decision.
                 assert function.end_lineno is not None
                 found[prefix + function.name] = range(function.body[0].lineno, function.end_lineno + 1)
-    missing = set(functions or ()) - found.keys()
-    if missing:
-        raise LookupError(f"no such function any more: {', '.join(sorted(missing))}")
-    return [span for name, span in found.items() if functions is None or name in functions]
+    return found
 
 
 class _Places(Visitor):  # type: ignore[misc]
@@ -79,7 +101,7 @@ def _described(path: Path, source: str, changed: str, line: int, name: str) -> M
     return Mutant(path, line, name, before, after, changed)
 
 
-def _without_calls(path: Path, source: str, tree: ast.Module, spans: list[range]) -> Iterator[Mutant]:
+def _without_calls(path: Path, source: str, tree: ast.Module) -> Iterator[Mutant]:
     starts = [0]
     for text in source.splitlines(keepends=True):
         starts.append(starts[-1] + len(text))
@@ -88,5 +110,5 @@ def _without_calls(path: Path, source: str, tree: ast.Module, spans: list[range]
             continue
         assert node.end_lineno is not None and node.end_col_offset is not None
         start, end = starts[node.lineno - 1] + node.col_offset, starts[node.end_lineno - 1] + node.end_col_offset
-        if any(node.lineno in span for span in spans) and not source.startswith("_log.", start):
+        if not source.startswith("_log.", start):
             yield replaced(path, source, start, end, "pass", "call left out")

@@ -1,7 +1,9 @@
 """A job's record to begin with."""
 
 from shared.domain.contract import KNOWN_WEIGHTS, Contract, Runtime
-from shared.store.jobs import Job, JobRecord, Options
+from shared.domain.job import Job
+from shared.domain.options import Options
+from shared.store.jobs import JobRecord
 from tests.support.stage import Stage
 
 CONTRACT = Contract(

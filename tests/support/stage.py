@@ -26,10 +26,13 @@ def wait_until(condition: Callable[[], object], timeout_s: float = 60.0, what: s
 class Stage:
     """A server of its own, and commands and workers that use it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, server: EmbeddedServer | None = None) -> None:
+        """With `server`, one that runs already and outlives the stage."""
         self.folder = folder
-        self.server = EmbeddedServer(folder / "server")
-        self.server.start()
+        self.server = server or EmbeddedServer(folder / "server")
+        self._owns_server = server is None
+        if self._owns_server:
+            self.server.start()
         self.results = folder / "results"
         self.environment = os.environ | {
             "REDIS_URL": self.server.url,
@@ -48,16 +51,25 @@ class Stage:
         """Runs `python -m producer ...` to its end."""
         return subprocess.run(
             [sys.executable, "-m", "producer", *arguments],
-            env=self.environment | environment, capture_output=True, text=True, timeout=120, cwd=self.folder,
-        )  # fmt: skip
+            env=self.environment | environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            cwd=self.folder,
+        )
 
     def spawn(self, *arguments: str, log: str = "process.log", **environment: str) -> subprocess.Popen[bytes]:
         """Starts `python -m ...` in the background."""
         with (self.folder / log).open("ab") as file:
             process = subprocess.Popen(
-                [sys.executable, "-m", *arguments], env=self.environment | environment, stdin=subprocess.DEVNULL,
-                stdout=file, stderr=file, start_new_session=True, cwd=self.folder,
-            )  # fmt: skip
+                [sys.executable, "-m", *arguments],
+                env=self.environment | environment,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+                cwd=self.folder,
+            )
         self.processes.append(process)
         return process
 
@@ -102,4 +114,5 @@ class Stage:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, 9)
                 process.wait()
-        self.server.stop()
+        if self._owns_server:
+            self.server.stop()

@@ -8,9 +8,10 @@ import redis
 from shared.config.logs import get_logger
 from shared.config.settings import Settings
 from shared.domain.errors import FaceQueueError, JobNotFound, RecordUnreadable
+from shared.domain.job import Job
 from shared.messaging.messages import Aggregate
 from shared.results.failed_list import failed_images
-from shared.store.jobs import Job, JobRecord
+from shared.store.jobs import JobRecord
 from worker.aggregation.report_process import write_report
 from worker.aggregation.results_writer import Written, write_results
 from worker.aggregation.spilling import read_blocks, remove_spool

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from shared.domain.errors import ResultsError
+from shared.domain.job import Job
 from shared.domain.paths import printable
 from shared.results.files import map_array
 from shared.results.schema import DISTANCES, EMBEDDINGS
-from shared.store.jobs import Job
 from worker.aggregation.array_file import NO_ROOM, new_array
 from worker.aggregation.distance_matrix import write_distances
 from worker.batch_result import DIMENSIONS

@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 
 from shared.domain.errors import ResultsError
+from shared.domain.job import Job
 from shared.results.files import sync_to_disk
 from shared.results.owner import why_not_replaced
-from shared.store.jobs import Job
 
 
 def clean_up(name: str, results_dir: Path) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from shared.config.logs import get_logger
 from shared.domain.errors import OutsideDataRoot
+from shared.domain.job import Job
 from shared.domain.paths import printable, resolve_inside
-from shared.store.jobs import Job
 
 _log = get_logger("report")
 _THUMBNAILS_S, _LIMIT_S = 60, 180

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from shared.domain.errors import ResultsError
+from shared.domain.job import Job
 from shared.domain.paths import RootPath, printable
 from shared.results.failed_list import write_failed_list
 from shared.results.files import sync_to_disk
 from shared.results.schema import SUMMARY
-from shared.store.jobs import Job
 from worker.aggregation.matrix_file import plan_matrix, write_matrix
 from worker.aggregation.profile_files import copy_profiles
 from worker.aggregation.publish import check_replaceable, clean_up, publish

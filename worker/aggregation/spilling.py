@@ -12,9 +12,11 @@ from pathlib import Path
 
 from shared.config.logs import get_logger
 from shared.domain.errors import BlockMissing, ResultsError
+from shared.domain.job import Job
 from shared.domain.paths import printable
 from shared.domain.text import one_line
-from shared.store.jobs import PREFIX, Job, JobRecord
+from shared.store.jobs import JobRecord
+from shared.store.keys import SERVER_NAME, job_key
 from shared.store.redis_client import Client, insist, wait_for_disk
 from worker.aggregation.spill_file import Owner, Spool, read_owner, remove_if
 
@@ -43,7 +45,7 @@ def _server_name(client: Client) -> str:
 
     ResultsError if the key holds something else: all its spools would look like another server's.
     """
-    key = f"{PREFIX}server"
+    key = SERVER_NAME
     insist(client, "SET", key, uuid.uuid4().hex, "NX")
     name: bytes = client.get(key)
     if not _SERVER_NAME.fullmatch(name):
@@ -125,8 +127,8 @@ def read_blocks(client: Client, job: Job, results_dir: Path) -> Iterator[bytes]:
 
 def _missing(job: Job, path: Path) -> ResultsError:
     return ResultsError(
-        f"Finished blocks of job '{job.name}' are in the spool {path.name} in the results folder of {job.spool_host}, not "
-        f"in {printable(str(path.parent))} here. Let only workers with that folder aggregate (`--queues embed` "
+        f"Finished blocks of job '{job.name}' are in the spool {path.name} in the results folder of {job.spool_host}, "
+        f"not in {printable(str(path.parent))} here. Let only workers with that folder aggregate (`--queues embed` "
         "for the others)."
     )
 
@@ -182,10 +184,10 @@ def _is_leftover(client: Client, path: Path, job: str, server: str) -> bool:
 
 
 def _is_wanted(client: Client, name: str, uid: str) -> bool:
-    found, state = client.hmget(f"{PREFIX}job:{name}", "uid", "state")
+    found, state = client.hmget(job_key(name), "uid", "state")
     return found == uid.encode() and state in (b"enqueuing", b"sealed")
 
 
 def _is_being_aggregated(client: Client, name: str, uid_begins: str) -> bool:
-    found: bytes | None = client.hget(f"{PREFIX}job:{name}", "uid")
+    found: bytes | None = client.hget(job_key(name), "uid")
     return bool(found and found.startswith(uid_begins.encode()) and JobRecord(client, name).aggregation_claimed())

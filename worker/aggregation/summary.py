@@ -3,8 +3,8 @@
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from shared.domain.job import Job
 from shared.domain.paths import printable
-from shared.store.jobs import Job
 from worker.aggregation.statistics import Tally, utc
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from shared.domain.errors import ResultsError
+from shared.domain.job import Job
 from shared.results.schema import DIGEST_COLUMNS, DIGESTS, EMBEDDINGS, FACE_COLUMNS, FACES, IMAGE_COLUMNS, IMAGES
-from shared.store.jobs import Job
 from worker.aggregation.array_file import new_array
 from worker.aggregation.rows import Row
 from worker.aggregation.statistics import Tally

@@ -12,7 +12,8 @@ import redis
 from kombu.transport import redis as transport
 from redis.client import Pipeline
 
-from shared.store.redis_client import NOTHING, insist
+from shared.store.keys import NOTHING
+from shared.store.redis_client import insist
 
 _ADDS_A_MESSAGE = ("LPUSH", "RPUSH")
 _REMOVE_NOTHING = f"redis.call('DEL', '{NOTHING}')\n"  # see `insist`

@@ -10,7 +10,8 @@ from typing import Any
 from kombu import Queue  # type: ignore[attr-defined]
 
 from shared.config.logs import get_logger
-from shared.store.diversion import diverted_queues, is_own_queue
+from shared.domain.queues import is_own_queue
+from shared.store.diversion import diverted_queues
 from shared.store.jobs import JobRecord
 from shared.store.redis_client import Client
 

@@ -14,10 +14,12 @@ from celery import Celery
 from shared.config.logs import get_logger
 from shared.config.settings import Settings
 from shared.domain.errors import ContractError, FolderMissing, JobNotFound, RecordUnreadable, WeightsError
+from shared.domain.job import Job
 from shared.domain.outcomes import Outcome
 from shared.messaging.celery_app import send_aggregate
 from shared.messaging.messages import Aggregate, EmbedBatch
-from shared.store.jobs import Job, JobRecord, Lease
+from shared.store.jobs import JobRecord
+from shared.store.leases import Lease
 from shared.store.totals import count_batch
 from worker.answers import AnswerKind, TaskAnswer, not_wanted
 from worker.batch_result import Block

@@ -15,10 +15,12 @@ import numpy as np
 import redis
 
 from shared.config.settings import Settings
+from shared.domain.job import Job
 from shared.domain.outcomes import Outcome
 from shared.domain.paths import RootPath
 from shared.messaging.messages import EmbedBatch
-from shared.store.jobs import LOSSES_TOGETHER, Job, JobRecord, Lease
+from shared.store.jobs import JobRecord
+from shared.store.leases import LOSSES_TOGETHER, Lease
 from shared.store.redis_client import Client
 from worker.batch_result import DIMENSIONS, ImageRecord
 from worker.execution.image_cache import ContractCache

@@ -17,7 +17,8 @@ from shared.domain.errors import BadMessage
 from shared.domain.outcomes import Outcome
 from shared.messaging.celery_app import send_batch
 from shared.messaging.messages import EmbedBatch, parse_message
-from shared.store.jobs import DEATHS_ALONE, JobRecord
+from shared.store.jobs import JobRecord
+from shared.store.leases import DEATHS_ALONE
 from worker.answers import AnswerKind, TaskAnswer
 from worker.execution.connections import Connections
 from worker.execution.progress import Progress

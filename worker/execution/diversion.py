@@ -12,10 +12,11 @@ from celery import Celery
 from shared.config.logs import get_logger
 from shared.config.settings import Settings
 from shared.domain.errors import ContractError, FaceQueueError
+from shared.domain.job import Job
+from shared.domain.queues import embed_queue, own_queue
 from shared.messaging.celery_app import BrokerError, send_batch
 from shared.messaging.messages import EmbedBatch
-from shared.store.diversion import own_queue
-from shared.store.jobs import Job, JobRecord
+from shared.store.jobs import JobRecord
 from shared.store.redis_client import Client
 from shared.store.worker_registry import living_workers
 from worker.answers import AnswerKind, TaskAnswer, not_wanted
@@ -44,7 +45,7 @@ class Diversion:
 
     def divert_unless_alone(self, error: FaceQueueError) -> TaskAnswer | None:
         """As `divert`; None, with nothing changed, where no other live worker may serve the job."""
-        queue = f"{self._job.queue_prefix}embed"
+        queue = embed_queue(self._job.queue_prefix)
         others = [worker.name for worker in living_workers(self._client, queue) if worker.name != self._worker]
         noted = self._note(error, unless_alone=True, others=others)
         return None if noted == "alone" else self._answer(noted, error)

@@ -1,12 +1,15 @@
-"""Sends again what was lost: batches whose message or worker is gone, aggregations nobody is doing; removes old records.
+"""Sends again what was lost: batches whose message or worker is gone, aggregations nobody is doing; removes old
+records.
 
-First of all it makes room, as sending takes some. One step is short however many jobs there are: it looks at some, and the next
-step goes on with the rest.
+First of all it makes room, as sending takes some. One step is short however many jobs there are: it looks at some, and
+the next step goes on with the rest.
 
 Runs in every worker that consumes the aggregate queue, in one of them at a time.
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,10 +17,12 @@ import redis
 
 from shared.config.logs import get_logger
 from shared.config.settings import Settings
+from shared.domain.job import Job
 from shared.messaging.celery_app import send_aggregate, send_batch
 from shared.messaging.messages import Aggregate, EmbedBatch, task_id
 from shared.store.diversion import diverted_queues
-from shared.store.jobs import PREFIX, Job, JobRecord, load_jobs
+from shared.store.jobs import JobRecord, load_jobs
+from shared.store.keys import RECONCILER
 from shared.store.queue_inspection import waiting_aggregations, waiting_tasks
 from shared.store.redis_client import Client, server_time_ms
 from shared.store.registry import forget_missing, some_names, tidy, unfinished_names
@@ -31,7 +36,6 @@ Suspects = dict[Suspect, float]
 _MOST_AGGREGATIONS = 5
 _STEP_S = 0.03
 _JOBS_AT_ONCE = 25
-_LOCK = f"{PREFIX}reconciler"
 _DAY_MS = 86_400_000
 
 
@@ -52,12 +56,25 @@ class _Round:
     """Those of the round before: their blocks count too when room is short."""
 
 
+@contextmanager
+def _noted(client: Client, job: Job) -> Iterator[None]:
+    """Damaged paths in a record are a problem of this job, and cost the others nothing."""
+    try:
+        yield
+    except ValueError as error:
+        problem = (
+            f"The record of job '{job.name}' holds paths that are none ({error}). Cancel the job and enqueue it again."
+        )
+        if JobRecord(client, job.name).note_problem(job.uid, problem, lost=job.lost_aggregations):
+            _log.error("%s", problem, extra={"action": "record_damaged"})
+
+
 class Reconciler:
     """Looks through the unfinished jobs of this worker's queues."""
 
     def __init__(self, app: Any, client: Client, settings: Settings, name: str) -> None:
         self._app, self._client, self._settings, self._name = app, client, settings, name
-        self._lock = f"{_LOCK}:{settings.queue_prefix}"
+        self._lock = f"{RECONCILER}:{settings.queue_prefix}"
         # What was just popped looks lost until its worker takes it: only what looks so twice, a third of a lease apart,
         # is sent again. Value: when it was first seen so.
         self._suspects: Suspects = {}
@@ -74,14 +91,18 @@ class Reconciler:
         return self._look_at_some() or not self._registry_checked
 
     def _tidy_registry(self) -> None:
-        """Looks at some names of all jobs, of whatever queues: who was to complete what a crash left need not be alive."""
+        """Looks at some names of all jobs, of whatever queues: who was to complete what a crash left need not be
+        alive.
+        """
         names, self._registry_place = some_names(self._client, self._registry_place)
         self._registry_checked |= self._registry_place == 0
         for name in tidy(self._client, names):
             JobRecord(self._client, name).complete(self._settings.job_ttl_s)
 
     def _look_at_some(self) -> bool:
-        """Goes on with the round through the unfinished jobs for a short time; True where the next step should follow soon."""
+        """Goes on with the round through the unfinished jobs for a short time; True where the next step should follow
+        soon.
+        """
         deadline = time.monotonic() + _STEP_S
         now_ms, hurry = server_time_ms(self._client), None
         this, prefix = self._round, self._settings.queue_prefix
@@ -94,7 +115,8 @@ class Reconciler:
             this.seen |= {job.uid: job for job in jobs}
             if hurry is None:
                 hurry = self._relief.step([job for job in (this.before | this.seen).values() if job.block_bytes])
-            # Read before the batches: what is sent meanwhile looks lost once, what is taken meanwhile is leased or looks so once.
+            # Read before the batches: what is sent meanwhile looks lost once, what is taken meanwhile is leased or
+            # looks so once.
             if jobs and this.waiting is None:
                 this.waiting = self._waiting_batches()
             to_aggregate = [job for job in jobs if job.state == "sealed" and job.complete and job.problem is None]
@@ -102,7 +124,8 @@ class Reconciler:
                 this.aggregations = waiting_aggregations(self._client, self._settings.aggregate_queue)
             try:
                 for job in jobs:
-                    self._send_lost_batches(job, this.waiting or set(), this.suspects)
+                    with _noted(self._client, job):
+                        self._send_lost_batches(job, this.waiting or set(), this.suspects)
                 for job in to_aggregate:
                     if job.name not in (this.aggregations or set()):
                         self._send_lost_aggregation(job, this.suspects)
@@ -121,7 +144,9 @@ class Reconciler:
         return {task for queue in sorted(queues) for task in waiting_tasks(self._client, queue)}
 
     def _is_past_its_time(self, job: Job, now_ms: int) -> bool:
-        """Whether the job was removed. One with work in it never is: it is said to be stalled, and goes on when workers come."""
+        """Whether the job was removed. One with work in it never is: it is said to be stalled, and goes on when workers
+        come.
+        """
         if not job.is_stalled(now_ms, self._settings.job_ttl_s):
             self._stalled.discard(job.uid)
             return False
@@ -133,8 +158,10 @@ class Reconciler:
             self._stalled.add(job.uid)
             _log.warning(
                 "job %s is stalled: no news for %.1f days. It goes on when workers come, or can be cancelled",
-                job.name, (now_ms - job.updated_ms) / _DAY_MS, extra={"action": "job_stalled"},
-            )  # fmt: skip
+                job.name,
+                (now_ms - job.updated_ms) / _DAY_MS,
+                extra={"action": "job_stalled"},
+            )
         return False
 
     def resign(self) -> None:
@@ -175,7 +202,7 @@ class Reconciler:
                 "memory short? Its log says more."
             )
             _log.error("%s", problem, extra={"action": "aggregation_given_up"})
-            record.note_problem(job.uid, problem)
+            record.note_problem(job.uid, problem, lost=job.lost_aggregations)
             return
         send_aggregate(self._app, self._settings.aggregate_queue, Aggregate(version=1, job=job.name, uid=job.uid))
         # After the sending, which a full server refuses: what was never sent counts against nobody.

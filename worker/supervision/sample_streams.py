@@ -18,14 +18,13 @@ import redis
 
 from shared.config.logs import get_logger
 from shared.results.schema import SAMPLE_COLUMNS, samples_name
-from shared.store.jobs import PREFIX
+from shared.store.keys import SAMPLES
 from shared.store.redis_client import Client
 from worker.supervision.thinning import Row, Window
 
 MIB = 2**20
 KEPT_S = 8 * 24 * 3600
 """How much of a worker's past is kept. The streams expire after as long without a sample."""
-_STREAMS = f"{PREFIX}resources:"
 _FIELD = b"csv"
 _ENTRY_BYTES = 48  # the stream's own, for each entry
 _WAITING = 2_000  # entries of a stream, while the server is unreachable
@@ -42,7 +41,7 @@ class _Level:
     max_bytes: int
 
     def key(self, worker: str) -> str:
-        return f"{_STREAMS}{self.spacing_s}:{worker}"
+        return f"{SAMPLES}{self.spacing_s}:{worker}"
 
     def most_entries(self, size: int) -> int:
         """How many entries of `size` bytes are kept."""
@@ -92,8 +91,8 @@ def samples_between(client: Client, started_ms: int) -> dict[str, Iterator[Row]]
     """
     seconds, microseconds = client.time()
     until = str(seconds * 1000 + microseconds // 1000)
-    keys = [key.decode("utf-8", "replace") for key in client.scan_iter(match=f"{_STREAMS}*", count=1000)]
-    workers = {key.removeprefix(_STREAMS).partition(":")[2] for key in keys}
+    keys = [key.decode("utf-8", "replace") for key in client.scan_iter(match=f"{SAMPLES}*", count=1000)]
+    workers = {key.removeprefix(SAMPLES).partition(":")[2] for key in keys}
     return {
         worker: _rows(client, worker, str(started_ms), until) for worker in sorted(workers) if _names_a_file(worker)
     }

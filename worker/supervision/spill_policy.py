@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from shared.config.logs import get_logger
 from shared.config.settings import Settings
 from shared.domain.errors import FaceQueueError
-from shared.store.jobs import Job
+from shared.domain.job import Job
 from shared.store.redis_client import Client, server_memory
 from worker.aggregation.spilling import move_blocks, sweep_spools
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from shared.store.diversion import DIVERTED, own_queue
-from shared.store.jobs import Lease
+from shared.domain.queues import own_queue
+from shared.store.keys import DIVERTED
+from shared.store.leases import Lease
 from tests.integration.conftest import LONG_S, FreshJob
 
 OTHER = "0" * 32
@@ -14,9 +15,15 @@ def _divert(
 ) -> str:
     job = fresh.load() if not uid else fresh.job.__class__(**{**vars(fresh.job), "uid": uid})
     return fresh.record.divert(
-        job, 0, "w/1", worker, f"{worker} has no weights", again_s=again_s, unless_alone=others is not None,
+        job,
+        0,
+        "w/1",
+        worker,
+        f"{worker} has no weights",
+        again_s=again_s,
+        unless_alone=others is not None,
         others=others or [],
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture

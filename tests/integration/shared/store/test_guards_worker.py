@@ -1,9 +1,12 @@
-"""Each refusal of the scripts that workers and reconciler call (`shared/store/lua`): what is refused changes nothing on the server."""
+"""Each refusal of the scripts that workers and reconciler call (`shared/store/lua`): what is refused changes nothing on
+the server.
+"""
 
 import pytest
 
 from shared.domain.contract import Runtime
-from shared.store.jobs import DEATHS_ALONE, PREFIX, UNFINISHED, Lease
+from shared.store.keys import PREFIX, UNFINISHED
+from shared.store.leases import DEATHS_ALONE, Lease
 from shared.store.queue_inspection import waiting_tasks
 from shared.store.registry import Census, count_jobs
 from shared.store.scripts import run_script
@@ -330,7 +333,9 @@ def test_jobs_are_counted_by_state(fresh: FreshJob) -> None:
 
 
 def test_jobs_that_are_not_unfinished_count_as_finished(fresh: FreshJob) -> None:
-    """Also one whose blocks are still being removed, which the index names; one that is gone counts as nothing there."""
+    """Also one whose blocks are still being removed, which the index names; one that is gone counts as nothing
+    there.
+    """
     fresh.client.hset(f"{PREFIX}job:{fresh.record.name}", "state", "finished")
     fresh.client.zadd(UNFINISHED, {"other-:gone": 0})
     assert count_jobs(fresh.client) == Census({"enqueuing": 0, "sealed": 0, "finished": 1}, 0, ["", "other-"])

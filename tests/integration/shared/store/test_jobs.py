@@ -4,8 +4,11 @@ import pytest
 
 from producer.submission.jobs import cancel_job
 from shared.config.settings import Settings
-from shared.domain.errors import NotFinished, WrongUsage
-from shared.store.jobs import PREFIX, RECORD_VERSION, REGISTRY, Job, JobRecord, Lease, list_jobs
+from shared.domain.errors import InvalidRequest, NotFinished
+from shared.domain.job import RECORD_VERSION, Job
+from shared.store.jobs import JobRecord, list_jobs
+from shared.store.keys import PREFIX, REGISTRY
+from shared.store.leases import Lease
 from tests.support.jobs import RUNTIME, make_job
 from tests.support.stage import Stage
 from worker.supervision.reconciler import Reconciler
@@ -64,10 +67,10 @@ def test_a_record_of_another_version_hinders_nobody(stage: Stage) -> None:
     assert said == [
         "The record of job 'other' cannot be read: another version of facequeue made it, which can finish it."
     ]
-    with pytest.raises(WrongUsage):
+    with pytest.raises(InvalidRequest):
         JobRecord(stage.client, "other").load()
     stage.client.hset(f"{PREFIX}job:other", mapping={"version": RECORD_VERSION, "contract": "{"})
-    with pytest.raises(WrongUsage, match="cannot be read"):
+    with pytest.raises(InvalidRequest, match="cannot be read"):
         JobRecord(stage.client, "other").load()
     cancel_job(stage.client, "other", stage.settings, mark_s=0)
     assert not stage.client.exists(f"{PREFIX}job:other")
@@ -102,7 +105,7 @@ def test_messages_of_before_a_retry_are_a_strangers(stage: Stage) -> None:
     assert record.commit(before.uid, 0, b"old", {"ok": 2}, 2) == "unknown"
     assert record.take(job.uid, 0, send, "h", 5) == Lease(attempt=1, losses=0)
     assert record.failed_images() == {1: "b.jpg"}
-    with pytest.raises(WrongUsage, match="enqueuing"):
+    with pytest.raises(InvalidRequest, match="enqueuing"):
         record.reopen(record.load())
 
 

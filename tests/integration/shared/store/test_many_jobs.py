@@ -6,7 +6,8 @@ from producer.monitoring.prometheus import QueueCollector
 from producer.submission.jobs import cancel_job
 from shared.messaging.celery_app import make_celery, send_batch
 from shared.messaging.messages import EmbedBatch, task_id
-from shared.store.jobs import PREFIX, REGISTRY, UNFINISHED, list_jobs
+from shared.store.jobs import list_jobs
+from shared.store.keys import PREFIX, REGISTRY, UNFINISHED
 from shared.store.queue_inspection import waiting_tasks
 from shared.store.registry import unfinished_names
 from tests.support.jobs import make_job
@@ -115,7 +116,9 @@ def _long_queue(stage: Stage, messages: int) -> int:
 
 
 def test_cancelling_does_not_look_through_the_queue(stage: Stage) -> None:
-    """However long it is: workers drop the messages (`test_cancelling_leaves_only_messages_behind_and_they_do_nothing`)."""
+    """However long it is: workers drop the messages
+    (`test_cancelling_leaves_only_messages_behind_and_they_do_nothing`).
+    """
     _long_queue(stage, 30)
     before = stage.client.lrange("embed", 0, -1)
     stage.client.config_resetstat()

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from shared.messaging.celery_app import make_celery
-from shared.store.jobs import PREFIX, JobRecord, list_jobs
+from shared.store.jobs import JobRecord, list_jobs
+from shared.store.keys import PREFIX
 from tests.integration.shared.store.test_removal import do_batch
 from tests.support.jobs import make_job
 from tests.support.stage import Stage

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from shared.domain.errors import ResultsError
-from shared.store.jobs import PREFIX
+from shared.store.keys import PREFIX
 from tests.support.stage import Stage
 from worker.aggregation.spill_file import Owner, Spool
 from worker.aggregation.spilling import sweep_spools

@@ -1,4 +1,6 @@
-"""The connection breaks after the server has done what was asked, or the server goes just then: nothing is lost or done twice."""
+"""The connection breaks after the server has done what was asked, or the server goes just then: nothing is lost or done
+twice.
+"""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -11,9 +13,11 @@ import redis
 
 from shared.config.settings import Settings
 from shared.domain.errors import ResultsError
+from shared.domain.job import Job
 from shared.messaging.celery_app import make_celery, send_aggregate
 from shared.messaging.messages import Aggregate, EmbedBatch
-from shared.store.jobs import Job, JobRecord, Lease
+from shared.store.jobs import JobRecord
+from shared.store.leases import Lease
 from shared.store.redis_client import connect
 from tests.support.jobs import make_job
 from tests.support.lossy_proxy import LossyProxy

@@ -5,11 +5,11 @@ import time
 import kombu.transport
 import pytest
 
-from producer.submission.jobs import cancel_job
 from shared.config.settings import Settings
+from shared.domain.job import Job
 from shared.messaging.celery_app import make_celery, send_aggregate, send_batch
 from shared.messaging.messages import Aggregate, EmbedBatch, task_id
-from shared.store.jobs import Job, JobRecord
+from shared.store.jobs import JobRecord
 from shared.store.queue_inspection import waiting_aggregations, waiting_tasks
 from tests.support.jobs import make_job
 from tests.support.stage import Stage, wait_until
@@ -86,14 +86,6 @@ def test_a_lease_that_ran_out_is_not_waited_for(stage: Stage) -> None:
     record.take(job.uid, 0, 1, "w/1", 0.1)
     _reconcile(stage, 4 * LEASE_S)
     assert _next(stage) == task_id("a", 0, 31)
-
-
-def test_cancelling_takes_the_messages_along(stage: Stage) -> None:
-    """There may be no worker that would find them unwanted."""
-    _enqueue(stage, "a", 3)
-    _enqueue(stage, "a.b", 2)
-    cancel_job(stage.client, "a", stage.settings)
-    assert waiting_tasks(stage.client, "embed") == {task_id("a.b", 0, 1), task_id("a.b", 1, 2)}
 
 
 def test_an_aggregator_that_dies_each_time_is_given_up(stage: Stage) -> None:

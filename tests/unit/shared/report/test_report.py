@@ -236,9 +236,10 @@ def test_what_was_tried_again_has_curves_of_its_own(tmp_path: Path) -> None:
         ]
     }
     retry = {
-        "started": f"{again}00.000+00:00", "ended": f"{again}03.000+00:00",
+        "started": f"{again}00.000+00:00",
+        "ended": f"{again}03.000+00:00",
         "phases": {"distances_started": f"{again}03.000+00:00", "distances_ended": f"{again}04.000+00:00"},
-    }  # fmt: skip
+    }
     page = _report(make_results(tmp_path / "j", ["a.jpg"], people(1, 1), resources=resources, retries=[retry]))
     assert "The first time 2026-01-31 12:00:00 UTC" in page.text
     assert "Failed images tried again 2026-02-01 12:00:00 UTC" in page.text
@@ -405,7 +406,9 @@ def test_pictures_that_cannot_be_had_are_missing(tmp_path: Path) -> None:
 
 
 def test_only_the_file_that_was_embedded_gives_a_picture(tmp_path: Path) -> None:
-    """Another person's file of the same path and size gives none, nor one that was changed since, nor one without a digest."""
+    """Another person's file of the same path and size gives none, nor one that was changed since, nor one without a
+    digest.
+    """
     for name in ("same.jpg", "changed.jpg", "unknown.jpg"):
         _save(tmp_path / "mine" / name)
         _save(tmp_path / "theirs" / name, colour="blue")
@@ -509,7 +512,9 @@ def test_a_damaged_folder_is_named(tmp_path: Path, damage: object, message: str)
 
 
 def test_the_command_of_the_aggregator(tmp_path: Path) -> None:
-    """Prints the path; one line and exit code 1 for a folder that is none; knows nothing of torch, queues or servers."""
+    """Prints the path; one line and exit code 1 for a folder that is none; knows nothing of torch, queues or
+    servers.
+    """
     folder = make_results(tmp_path / "j", ["a.jpg", "b.jpg"], people(1, 2))
     command = [
         sys.executable,

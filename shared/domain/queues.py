@@ -1,0 +1,27 @@
+"""The names of queues. Each begins with a prefix, by which installations on one server are told apart."""
+
+import re
+
+EMBED = "embed"
+AGGREGATE = "aggregate"
+_OWN_QUEUE = re.compile(rf"{EMBED}\.[0-9a-f]{{8}}$")
+
+
+def embed_queue(prefix: str) -> str:
+    """The queue of the batches of all jobs that any worker can serve."""
+    return f"{prefix}{EMBED}"
+
+
+def aggregate_queue(prefix: str) -> str:
+    """The queue of aggregations."""
+    return f"{prefix}{AGGREGATE}"
+
+
+def own_queue(prefix: str, uid: str) -> str:
+    """The queue of one diverted job (`shared.store.diversion`)."""
+    return f"{prefix}{EMBED}.{uid[:8]}"
+
+
+def is_own_queue(prefix: str, queue: str) -> bool:
+    """Whether a queue is that of a diverted job of this prefix."""
+    return queue.startswith(prefix) and _OWN_QUEUE.match(queue[len(prefix) :]) is not None

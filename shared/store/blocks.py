@@ -1,0 +1,23 @@
+"""The finished blocks of a job that are on the server, and how many bytes of them are in the spill file instead."""
+
+from collections.abc import Sequence
+
+from shared.store.record_part import RecordPart
+
+
+class Blocks(RecordPart):
+    """Blocks by batch."""
+
+    def blocks(self, batches: Sequence[int]) -> list[bytes | None]:
+        """The blocks of these batches, None where one is not on the server."""
+        found: list[bytes | None] = self._client.mget([self._part(f"block:{batch}") for batch in batches])
+        return found
+
+    def stored(self, most: int) -> list[int]:
+        """The first batches whose blocks are on the server."""
+        return [int(batch) for batch in self._client.zrange(self._part("stored"), 0, most - 1)]
+
+    def count_spooled(self, uid: str, before: int, now: int, host: str, batches: Sequence[int]) -> bool:
+        """Removes blocks that the spool, `now` bytes long, holds; False where anybody has changed the job meanwhile."""
+        parts = ["", "aggregation", "stored", *(f"block:{batch}" for batch in batches)]
+        return bool(self._run("spooled", parts, uid, before, now, host, *batches))

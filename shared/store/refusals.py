@@ -1,0 +1,89 @@
+"""Which workers cannot serve a job, and the queue that its messages go to therefore (`shared.store.diversion`)."""
+
+import os
+from collections.abc import Sequence
+from enum import StrEnum
+
+from shared.domain.job import Job
+from shared.domain.paths import printable
+from shared.domain.queues import embed_queue, own_queue
+from shared.store.diversion import parse_refusals
+from shared.store.keys import DIVERTED
+from shared.store.record_part import RecordPart
+from shared.store.redis_client import server_time_ms
+
+
+class Diverted(StrEnum):
+    """What became of a batch that a worker cannot serve."""
+
+    DIVERTED = "diverted"
+    ALONE = "alone"
+    """No other worker may serve it either; nothing was changed."""
+    UNKNOWN = "unknown"
+    CANCELLED = "cancelled"
+    FINISHED = "finished"
+
+
+class Refusals(RecordPart):
+    """The notes of workers that refuse the job."""
+
+    def divert(
+        self,
+        job: Job,
+        batch: int,
+        holder: str,
+        worker: str,
+        reason: str,
+        *,
+        again_s: float = 0,
+        unless_alone: bool = False,
+        others: Sequence[str] = (),
+    ) -> str:
+        """Gives a batch back and notes that this worker cannot serve the job, for so long or (0) for good.
+
+        From now on the job's messages belong into `own_queue`. Returns `diverted`; `alone` where none of the `others`
+        may serve it (only asked for with `unless_alone`; nothing is changed then); or `unknown`, `cancelled`,
+        `finished`.
+        """
+        parts = ["", "leases", "holders", "refusals", f"={DIVERTED}"]
+        queue = own_queue(job.queue_prefix, job.uid)
+        answer = self._run(
+            "divert",
+            parts,
+            job.uid,
+            batch,
+            holder,
+            worker,
+            reason,
+            int(again_s * 1000),
+            job.name,
+            queue,
+            int(unless_alone),
+            *others,
+        )
+        return Diverted(answer)
+
+    def refusals(self) -> dict[str, str]:
+        """The reason of each worker that refuses this job, or is about to try again; also of workers that are gone."""
+        found = parse_refusals(self._client.hgetall(self._part("refusals")))
+        return {worker: printable(refusal.reason) for worker, refusal in found.items()}
+
+    def refusal_of(self, worker: str) -> str | None:
+        """Why this worker refuses the job just now."""
+        note = self._client.hget(self._part("refusals"), worker)
+        refusal = parse_refusals({b"": note}).get("") if note is not None else None
+        return refusal.reason if refusal and refusal.holds(server_time_ms(self._client)) else None
+
+    def forget_refusal(self, worker: str) -> None:
+        """The worker may serve the job again."""
+        self._client.hdel(self._part("refusals"), worker)
+
+    def embed_queue(self) -> str:
+        """Where the job's batches go now; also of a record that cannot be read."""
+        prefix, uid, diverted = self._client.hmget(self._key, "queue_prefix", "uid", "diverted")
+        prefix = os.fsdecode(prefix or b"")
+        return own_queue(prefix, os.fsdecode(uid)) if uid and uid == diverted else embed_queue(prefix)
+
+    def undivert(self, queue: str) -> bool:
+        """Forgets that the job was diverted, with what is left in its queue; False while it is unfinished."""
+        return bool(self._run("undivert", ["", f"={DIVERTED}", f"={queue}"], self.name, queue))

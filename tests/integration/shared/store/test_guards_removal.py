@@ -1,0 +1,344 @@
+"""Each refusal of the scripts that remove, finish, reopen and tidy jobs (`shared/store/lua`): what is refused changes
+nothing.
+"""
+
+import pytest
+
+from shared.store.jobs import REGISTRY, UNFINISHED
+from shared.store.registry import forget_missing, tidy
+from shared.store.scripts import run_script
+from tests.integration.conftest import LONG_S, FreshJob
+
+OTHER = "0" * 32
+"""A uid that no job has."""
+
+
+def _run(fresh: FreshJob, script: str, keys: list[str], *args: object) -> object:
+    """The script's answer; keys of the record are named by their part."""
+    full = [key[1:] if key.startswith("=") else fresh.key(key) for key in keys]
+    return run_script(fresh.client, script, full, args)
+
+
+def _refused(fresh: FreshJob, script: str, keys: list[str], *args: object) -> object:
+    before = fresh.snapshot()
+    answer = _run(fresh, script, keys, *args)
+    assert fresh.snapshot() == before
+    return answer
+
+
+def _done(fresh: FreshJob, *, inline: bool = False) -> None:
+    """One batch is done, and its block is on the server; with `inline`, the images of another one too."""
+    fresh.take(0, fresh.add())
+    fresh.commit()
+    if inline:
+        fresh.record.put_image(fresh.uid, fresh.producer, 1, "1.jpg", b"bytes")
+
+
+def _state(fresh: FreshJob, state: str) -> None:
+    fresh.client.hset(fresh.key(), "state", state)
+
+
+# begin_delete
+
+_BEGIN = ["", f"={REGISTRY}", f"={UNFINISHED}", "open", "batches"]
+
+
+def test_a_removal_begins_only_where_the_job_is_as_it_was_read(fresh: FreshJob) -> None:
+    """Uid, state and time of the last news are each reason enough to leave it alone, each without the others too."""
+    fresh.add()
+    read = fresh.load()
+    news = read.updated_ms
+    assert _refused(fresh, "begin_delete", _BEGIN, "j", 0, OTHER, "enqueuing", news) == [0, b"unknown"]
+    assert _refused(fresh, "begin_delete", _BEGIN, "j", 0, OTHER, "", "") == [0, b"unknown"]
+    assert _refused(fresh, "begin_delete", _BEGIN, "j", 0, read.uid, "sealed", news) == [0, b"enqueuing"]
+    assert _refused(fresh, "begin_delete", _BEGIN, "j", 0, "", "sealed", "") == [0, b"enqueuing"]
+    assert _refused(fresh, "begin_delete", _BEGIN, "j", 0, read.uid, "enqueuing", 1) == [0, b"changed"]
+    assert _refused(fresh, "begin_delete", _BEGIN, "j", 0, "", "", 1) == [0, b"changed"]
+    assert _run(fresh, "begin_delete", _BEGIN, "j", 0, read.uid, "enqueuing", news) == [1, read.uid.encode()]
+    assert fresh.client.hget(fresh.key(), "state") == b"cancelled"
+
+
+def test_a_removal_that_asks_for_nothing_begins_with_any_job(fresh: FreshJob) -> None:
+    """All at once: the batches go, the index forgets the job, the registry keeps it until the end."""
+    fresh.add()
+    fresh.client.expire(fresh.key(), LONG_S)
+    assert _run(fresh, "begin_delete", _BEGIN, "j", 60, "", "", "") == [1, fresh.uid.encode()]
+    assert not fresh.client.exists(fresh.key("open"), fresh.key("batches"), UNFINISHED)
+    assert fresh.client.hmget(fresh.key(), "state", "keep_s") == [b"cancelled", b"60"]
+    assert (fresh.client.ttl(fresh.key()), fresh.client.zrange(REGISTRY, 0, -1)) == (-1, [b"j"])
+
+
+def test_a_removal_finds_the_job_in_the_index_by_its_queues(fresh: FreshJob) -> None:
+    """Its entry begins with their prefix; another job's of the name without one stays."""
+    fresh.client.hset(fresh.key(), "queue_prefix", "run-1-")
+    fresh.client.zadd(UNFINISHED, {"run-1-:j": 0})
+    _run(fresh, "begin_delete", _BEGIN, "j", 0, "", "", "")
+    assert fresh.client.zrange(UNFINISHED, 0, -1) == [b":j"]
+
+
+def test_a_removal_that_is_cut_short_is_found_again(fresh: FreshJob) -> None:
+    """Also of a job that the registry had lost; its place there is no other than before."""
+    fresh.client.zadd(REGISTRY, {"j": 7})
+    _run(fresh, "begin_delete", _BEGIN, "j", 0, "", "", "")
+    assert fresh.client.zscore(REGISTRY, "j") == 7
+    fresh.client.zrem(REGISTRY, "j")
+    _run(fresh, "begin_delete", _BEGIN, "j", 0, "", "", "")
+    assert fresh.client.zscore(REGISTRY, "j") == 0
+
+
+def test_what_a_lost_record_left_behind_is_removed_and_makes_no_record(fresh: FreshJob) -> None:
+    """A server that evicts keys took the record. Where a state is expected there is no such job."""
+    fresh.add()
+    fresh.client.delete(fresh.key())
+    assert _refused(fresh, "begin_delete", _BEGIN, "j", 0, "", "cancelled", "") == [0, b"unknown"]
+    assert _run(fresh, "begin_delete", _BEGIN, "j", 0, "", "", "") == [1, b""]
+    assert not fresh.client.exists(fresh.key(), fresh.key("open"), fresh.key("batches"), UNFINISHED)
+
+
+def test_the_index_forgets_a_job_of_a_damaged_record(fresh: FreshJob) -> None:
+    """One without uid or queues, as a server that lost a part of it leaves."""
+    fresh.client.hdel(fresh.key(), "uid", "queue_prefix")
+    assert _run(fresh, "begin_delete", _BEGIN, "j", 0, "", "", "") == [1, b""]
+    assert not fresh.client.exists(UNFINISHED)
+
+
+# sweep
+
+_SWEEP = ["", "stored", "inline", "block:0", "bytes:1"]
+
+
+@pytest.mark.parametrize("state", ["enqueuing", "sealed"])
+def test_blocks_of_unfinished_work_are_not_swept(fresh: FreshJob, state: str) -> None:
+    """It was opened again since whoever sweeps has read it."""
+    _done(fresh, inline=True)
+    _state(fresh, state)
+    assert _refused(fresh, "sweep", _SWEEP, fresh.uid, "0", "1") == 0
+
+
+@pytest.mark.parametrize("state", ["cancelled", "finished"])
+def test_a_job_that_is_over_is_swept(fresh: FreshJob, state: str) -> None:
+    """Blocks, images, and the lists that name them; another job of the name keeps its own."""
+    _done(fresh, inline=True)
+    _state(fresh, state)
+    assert _refused(fresh, "sweep", _SWEEP, OTHER, "0", "1") == 0
+    assert _run(fresh, "sweep", _SWEEP, fresh.uid, "0", "1") == 1
+    assert not fresh.client.exists(*map(fresh.key, ("stored", "inline", "block:0", "bytes:1")))
+
+
+def test_blocks_without_a_record_are_swept(fresh: FreshJob) -> None:
+    """A server that evicts keys took it; its uid is empty then, and no other will do."""
+    _done(fresh)
+    fresh.client.delete(fresh.key())
+    assert _refused(fresh, "sweep", _SWEEP, fresh.uid, "0") == 0
+    assert _run(fresh, "sweep", _SWEEP, "", "0") == 1
+    assert not fresh.client.exists(fresh.key("stored"), fresh.key("block:0"))
+
+
+# end_delete
+
+_END = ["", f"={REGISTRY}", "stored", "inline"]
+
+
+@pytest.mark.parametrize("state", ["enqueuing", "sealed", "finished"])
+def test_a_removal_ends_only_what_is_cancelled(fresh: FreshJob, state: str) -> None:
+    """A new job may have the name by now. The answer is its state, or that it is another one."""
+    _state(fresh, state)
+    assert _refused(fresh, "end_delete", _END, "j", fresh.uid) == state.encode()
+    assert _refused(fresh, "end_delete", _END, "j", OTHER) == b"unknown"
+
+
+@pytest.mark.parametrize("left", ["stored", "inline"])
+def test_a_removal_ends_only_when_all_is_swept(fresh: FreshJob, left: str) -> None:
+    """Each list that names something on the server by itself."""
+    _done(fresh, inline=True)
+    fresh.client.delete(fresh.key("inline" if left == "stored" else "stored"))
+    _state(fresh, "cancelled")
+    assert _refused(fresh, "end_delete", _END, "j", fresh.uid) == b"not swept"
+    fresh.client.delete(fresh.key(left))
+    assert _run(fresh, "end_delete", _END, "j", fresh.uid) == b"deleted"
+    assert not fresh.client.exists(fresh.key(), REGISTRY)
+
+
+@pytest.mark.parametrize(("keep_s", "left"), [("60", 60), ("1", 1), ("0", None), (None, None)])
+def test_the_word_stays_for_as_long_as_was_asked(fresh: FreshJob, keep_s: str | None, left: int | None) -> None:
+    """No time at all: nothing stays, also where a producer of before has noted none."""
+    _state(fresh, "cancelled")
+    if keep_s is not None:
+        fresh.client.hset(fresh.key(), "keep_s", keep_s)
+    assert _run(fresh, "end_delete", _END, "j", fresh.uid) == b"deleted"
+    assert fresh.client.exists(fresh.key()) == (left is not None)
+    if left is not None:
+        assert 0 < fresh.client.pttl(fresh.key()) <= 1000 * left
+
+
+def test_a_removal_ends_without_a_record(fresh: FreshJob) -> None:
+    """The name is forgotten, and no record is made."""
+    fresh.client.delete(fresh.key())
+    assert _refused(fresh, "end_delete", _END, "j", fresh.uid) == b"unknown"
+    assert _run(fresh, "end_delete", _END, "j", "") == b"deleted"
+    assert not fresh.client.exists(fresh.key(), REGISTRY)
+
+
+def test_a_removal_ends_a_damaged_record(fresh: FreshJob) -> None:
+    """One without a state counts as cancelled."""
+    fresh.client.hdel(fresh.key(), "state")
+    assert _run(fresh, "end_delete", _END, "j", fresh.uid) == b"deleted"
+    assert not fresh.client.exists(fresh.key())
+
+
+# close
+
+_CLOSE = ["", "failed", f"={UNFINISHED}", "stored", "inline"]
+
+
+@pytest.mark.parametrize("left", ["stored", "inline"])
+def test_a_job_is_closed_only_when_it_is_finished_and_swept(fresh: FreshJob, left: str) -> None:
+    """Else its record would expire, and what it has on the server would stay for ever."""
+    _done(fresh, inline=True)
+    fresh.client.delete(fresh.key("inline" if left == "stored" else "stored"))
+    fresh.client.hset(fresh.key("failed"), "0", '["0.jpg"]')
+    assert _refused(fresh, "close", _CLOSE, OTHER, "j", 60) == b"unknown"
+    assert _refused(fresh, "close", _CLOSE, fresh.uid, "j", 60) == b"enqueuing"
+    _state(fresh, "finished")
+    assert _refused(fresh, "close", _CLOSE, OTHER, "j", 60) == b"unknown"
+    assert _refused(fresh, "close", _CLOSE, fresh.uid, "j", 60) == b"not swept"
+    fresh.client.delete(fresh.key(left))
+    assert _run(fresh, "close", _CLOSE, fresh.uid, "j", 60) == b"closed"
+    assert not fresh.client.exists(UNFINISHED)
+    assert 0 < fresh.client.ttl(fresh.key()) <= 60 and 0 < fresh.client.ttl(fresh.key("failed")) <= 60
+
+
+@pytest.mark.parametrize("prefix", ["run-1-", None])
+def test_a_closed_job_leaves_the_index_of_its_queues(fresh: FreshJob, prefix: str | None) -> None:
+    """Its entry begins with their prefix; a record of before may name none."""
+    _state(fresh, "finished")
+    if prefix is None:
+        fresh.client.hdel(fresh.key(), "queue_prefix")
+    else:
+        fresh.client.hset(fresh.key(), "queue_prefix", prefix)
+    fresh.client.zadd(UNFINISHED, {":j": 0, "run-1-:j": 0})
+    assert _run(fresh, "close", _CLOSE, fresh.uid, "j", 60) == b"closed"
+    assert fresh.client.zrange(UNFINISHED, 0, -1) == ([b":j"] if prefix else [b"run-1-:j"])
+
+
+# reopen
+
+_REOPEN = ["", "failed", f"={REGISTRY}", f"={UNFINISHED}", "stored", "inline"]
+_FAILED = "outcome:crashed"
+
+
+def _finished(fresh: FreshJob, *, listed: int | None = None) -> None:
+    """Finished with three failed images: noted in the record, or only counted."""
+    fresh.client.hset(fresh.key(), mapping={"state": "finished", "images": 5, "images_done": 5, _FAILED: 3})
+    if listed is None:
+        fresh.client.hset(fresh.key("failed"), mapping={str(k): f'["{k}.jpg"]' for k in range(3)})
+    else:
+        fresh.client.hset(fresh.key(), "failed_listed", listed)
+    fresh.client.expire(fresh.key(), LONG_S)
+
+
+@pytest.mark.parametrize("left", ["stored", "inline"])
+def test_a_job_is_not_opened_again_before_it_is_swept(fresh: FreshJob, left: str) -> None:
+    """Blocks and images of before would pass for those of the images that are tried again."""
+    _finished(fresh)
+    if left == "stored":
+        fresh.client.zadd(fresh.key(left), {"0": 0})
+    else:
+        fresh.client.hset(fresh.key(left), "0", 1)
+    assert _refused(fresh, "reopen", _REOPEN, fresh.uid, OTHER, "j", _FAILED) == b"not swept"
+
+
+@pytest.mark.parametrize("listed", [None, 3])
+def test_a_job_is_opened_again_for_its_failed_images(fresh: FreshJob, listed: int | None) -> None:
+    """Under another uid, whether the record names them or the results folder does; its record does not expire any
+    more.
+    """
+    _finished(fresh, listed=listed)
+    fresh.client.expire(fresh.key("failed"), LONG_S)
+    fresh.client.delete(UNFINISHED)
+    assert _run(fresh, "reopen", _REOPEN, fresh.uid, OTHER, "j", _FAILED) == 3
+    job = fresh.load()
+    assert (job.uid, job.state, job.images, job.images_done, job.retries) == (OTHER, "enqueuing", 2, 2, 1)
+    assert (fresh.client.ttl(fresh.key()), job.outcomes) == (-1, {})
+    assert fresh.client.ttl(fresh.key("failed")) == (-1 if listed is None else -2)
+    assert fresh.client.zrange(UNFINISHED, 0, -1) == [b":j"]
+
+
+def test_a_list_in_the_record_counts_before_one_elsewhere(fresh: FreshJob) -> None:
+    """A number that an earlier retry has left is not that of this time's images."""
+    _finished(fresh, listed=4)
+    fresh.client.hset(fresh.key("failed"), "0", '["0.jpg"]')
+    assert _run(fresh, "reopen", _REOPEN, fresh.uid, OTHER, "j", _FAILED) == 1
+
+
+@pytest.mark.parametrize("listed", [None, 0])
+def test_nothing_is_opened_where_nothing_failed(fresh: FreshJob, listed: int | None) -> None:
+    """The record stays as it is, and expires as it did."""
+    _finished(fresh, listed=listed or 0)
+    if listed is None:
+        fresh.client.hdel(fresh.key(), "failed_listed")
+    assert _refused(fresh, "reopen", _REOPEN, fresh.uid, OTHER, "j", _FAILED) == 0
+    assert fresh.client.ttl(fresh.key()) > 0
+
+
+@pytest.mark.parametrize("prefix", ["run-1-", None])
+def test_a_reopened_job_is_in_the_index_of_its_queues(fresh: FreshJob, prefix: str | None) -> None:
+    """Else its workers would not look for what it loses."""
+    _finished(fresh)
+    fresh.client.delete(UNFINISHED)
+    if prefix is None:
+        fresh.client.hdel(fresh.key(), "queue_prefix")
+    else:
+        fresh.client.hset(fresh.key(), "queue_prefix", prefix)
+    assert _run(fresh, "reopen", _REOPEN, fresh.uid, OTHER, "j", _FAILED) == 3
+    assert fresh.client.zrange(UNFINISHED, 0, -1) == [f"{prefix or ''}:j".encode()]
+
+
+# tidy, forget
+
+
+@pytest.mark.parametrize("state", ["enqueuing", "sealed"])
+def test_unfinished_jobs_are_indexed_by_their_records(fresh: FreshJob, state: str) -> None:
+    """Those of before there was an index; of the queues that the record names, or of those without a prefix."""
+    for prefix in ("run-1-", None):
+        _state(fresh, state)
+        fresh.client.delete(UNFINISHED)
+        if prefix:
+            fresh.client.hset(fresh.key(), "queue_prefix", prefix)
+        else:
+            fresh.client.hdel(fresh.key(), "queue_prefix")
+        assert tidy(fresh.client, ["j"]) == []
+        assert fresh.client.zrange(UNFINISHED, 0, -1) == [f"{prefix or ''}:j".encode()]
+        assert fresh.client.zrange(REGISTRY, 0, -1) == [b"j"]
+
+
+def test_jobs_whose_end_was_cut_short_are_named(fresh: FreshJob) -> None:
+    """Removals always, finished jobs while they are in the index of their queues; nothing is changed."""
+    before = fresh.snapshot()
+    for state, left in (("cancelled", ["j"]), ("finished", ["j"]), ("enqueuing", [])):
+        _state(fresh, state)
+        assert tidy(fresh.client, ["j"]) == left
+    assert fresh.snapshot() == before
+    fresh.client.delete(UNFINISHED)
+    for state, left in (("cancelled", ["j"]), ("finished", [])):
+        _state(fresh, state)
+        assert tidy(fresh.client, ["j"]) == left
+    assert not fresh.client.exists(UNFINISHED)
+
+
+def test_names_without_a_record_are_forgotten_among_others(fresh: FreshJob) -> None:
+    """Wherever they stand among the names; those with one stay."""
+    fresh.client.zadd(REGISTRY, {"gone": 1, "also-gone": 2})
+    assert tidy(fresh.client, ["gone", "j", "also-gone"]) == []
+    assert fresh.client.zrange(REGISTRY, 0, -1) == [b"j"]
+    assert fresh.client.zrange(UNFINISHED, 0, -1) == [b":j"]
+
+
+def test_a_name_with_a_record_is_not_forgotten(fresh: FreshJob) -> None:
+    """It was made again just after it had been missed."""
+    before = fresh.snapshot()
+    forget_missing(fresh.client, "", "j")
+    assert fresh.snapshot() == before
+    fresh.client.delete(fresh.key())
+    forget_missing(fresh.client, "", "j")
+    assert not fresh.client.exists(REGISTRY, UNFINISHED)

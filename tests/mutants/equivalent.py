@@ -23,12 +23,12 @@ _THAT_VERY_MS = "a lease that ends in the very millisecond of the question may c
 EQUIVALENT: tuple[Equivalent, ...] = (
     Equivalent(
         "shared/store/lua/take.lua",
-        "if deadline and tonumber(deadline) >= now and tonumber(deadline) <= now + 2 * longest then return 'leased' end",
+        "if left >= 0 and left <= 2 * longest then return 'leased' end",
         _THAT_VERY_MS,
     ),
     Equivalent(
         "shared/store/lua/take.lua",
-        "if deadline and tonumber(deadline) > now and tonumber(deadline) < now + 2 * longest then return 'leased' end",
+        "if left > 0 and left < 2 * longest then return 'leased' end",
         _THAT_VERY_MS,
     ),
     Equivalent(

@@ -141,7 +141,7 @@ class Reconciler:
                 return True
 
     def _waiting_batches(self) -> set[str]:
-        queues = {self._settings.embed_queue, *diverted_queues(self._client, self._settings.queue_prefix).values()}
+        queues = {self._settings.embed_queue, *diverted_queues(self._client, self._settings.queue_prefix)}
         return {task for queue in sorted(queues) for task in waiting_tasks(self._client, queue)}
 
     def _is_past_its_time(self, job: Job, now_ms: int) -> bool:

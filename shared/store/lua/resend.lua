@@ -4,8 +4,7 @@ local job = redis.call('HMGET', KEYS[1], 'uid', 'state', 'lease_ms')
 if job[1] ~= ARGV[1] or job[2] == 'cancelled' then return {} end
 if redis.call('ZSCORE', KEYS[2], ARGV[2]) ~= ARGV[3] then return {} end
 local t = redis.call('TIME')
-local deadline = redis.call('ZSCORE', KEYS[3], ARGV[2])
-local left = tonumber(deadline or '0') - t[1] * 1000 - math.floor(t[2] / 1000)
+local left = tonumber(redis.call('ZSCORE', KEYS[3], ARGV[2]) or '0') - t[1] * 1000 - math.floor(t[2] / 1000)
 -- More than any lease: the server's clock was set back (`take`).
 if left > 0 and left <= 2 * tonumber(job[3] or '0') then return {} end
 redis.call('ZREM', KEYS[3], ARGV[2])

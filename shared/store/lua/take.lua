@@ -10,9 +10,9 @@ if not send then return 'done' end
 if send ~= ARGV[3] then return 'sent again' end
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local deadline = redis.call('ZSCORE', KEYS[3], ARGV[2])
+local left = tonumber(redis.call('ZSCORE', KEYS[3], ARGV[2]) or '0') - now
 local longest = math.max(tonumber(job[3] or '0'), tonumber(ARGV[5]))
-if deadline and tonumber(deadline) > now and tonumber(deadline) <= now + 2 * longest then return 'leased' end
+if left > 0 and left <= 2 * longest then return 'leased' end
 -- Of a worker that was lost as a whole, which convicts nobody. The first write, so that a full server takes the rest too.
 redis.call('HDEL', KEYS[7], ARGV[2])
 redis.call('ZADD', KEYS[3], now + ARGV[5], ARGV[2])

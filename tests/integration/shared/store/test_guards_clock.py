@@ -1,6 +1,4 @@
-"""A server's clock that was set back, by an hour in these tests: what a dead process held does not stay held for so
-long.
-"""
+"""A server's clock that was set back by an hour: what a dead process held does not stay held for so long."""
 
 import pytest
 

@@ -1,6 +1,7 @@
 """What an audit by pip-audit means: `python audit.py EXIT_CODE REPORT ERRORS` prints one verdict.
 
-`clean: ...`, `unreachable: ...` (no advisory source answered for some or all packages), `findings: ...`, or `broken: ...`.
+`clean: ...`, `unreachable: ...` (no advisory source answered for some or all packages), `findings: ...`, or `broken:
+...`.
 """
 
 import json

@@ -2,8 +2,9 @@
 
     python benchmarks/commits.py [--processes 2] [--seconds 10] [--batch-size 16]
 
-Each batch is taken, its lease renewed once, and committed with a block of one face an image, over the server's socket, as workers do;
-message and record are made by the producer's own calls beforehand. Client and server share this machine's cores.
+Each batch is taken, its lease renewed once, and committed with a block of one face an image, over the server's socket,
+as workers do; message and record are made by the producer's own calls beforehand. Client and server share this
+machine's cores.
 """
 
 import argparse
@@ -45,9 +46,15 @@ def commit(url: str, name: str, batches: int, batch_size: int, answers: "multipr
     sends = [record.add_batch(job.uid, token, batch, paths) for batch in range(batches)]
     images = [ImageRecord(path=path, outcome=Outcome.OK, faces=[[1.5, 2.5, 3.5, 4.5, 0.99]]) for path in paths]
     block = Block(
-        batch=0, attempt=1, worker="w", started_ms=0, ended_ms=0, commit_ms=0, images=images,
+        batch=0,
+        attempt=1,
+        worker="w",
+        started_ms=0,
+        ended_ms=0,
+        commit_ms=0,
+        images=images,
         embeddings=np.random.default_rng(0).random((batch_size, 512), np.float32),
-    ).pack()  # fmt: skip
+    ).pack()
     started = time.perf_counter()
     for batch, send in enumerate(sends):
         record.take(job.uid, batch, send, "h", 15)

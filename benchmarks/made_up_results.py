@@ -27,23 +27,40 @@ def face_path(face: int) -> str:
 
 
 def write_made_up_results(folder: Path, faces: int) -> None:
-    """Writes a results folder with one face an image and, beside those, failed images; no distance matrix, no report."""
+    """Writes a results folder with one face an image and, beside those, failed images; no distance matrix, no
+    report.
+    """
     folder.mkdir(parents=True)
     _write_embeddings(folder / "embeddings.npy", faces)
     _write(
-        folder / "faces.csv", FACE_COLUMNS,
-        ([k, _image_of(k), face_path(k), "10.1250", "12.5000", f"{50 + k % 100}.2500", "61.7500", "0.999871"] for k in range(faces)),
-    )  # fmt: skip
+        folder / "faces.csv",
+        FACE_COLUMNS,
+        (
+            [k, _image_of(k), face_path(k), "10.1250", "12.5000", f"{50 + k % 100}.2500", "61.7500", "0.999871"]
+            for k in range(faces)
+        ),
+    )
     images = _image_of(faces)
     _write(folder / "images.csv", IMAGE_COLUMNS, (_image(k) for k in range(images)))
     _write(folder / "digests.csv", DIGEST_COLUMNS, ([k, f"{k:032x}"] for k in range(images)))
     (folder / "resources").mkdir()
     summary = {
-        "job": folder.name, "source": "/nowhere/photos", "images": images, "faces": faces, "images_per_s": 12.5, "recalled": 0,
-        "outcomes": {"ok": faces, "unreadable": images - faces}, "seconds": {"decode": 1.0, "detect": 2.0, "embed": 1.0},
-        "workers": {}, "distances": {"written": False, "reason": "too large"}, "contract": _CONTRACT.as_dict(), "versions": {"facequeue": "0.1.0"},
-        "started": "2026-01-31T12:00:00.000+00:00", "ended": "2026-01-31T20:00:00.000+00:00", "phases": {},
-    }  # fmt: skip
+        "job": folder.name,
+        "source": "/nowhere/photos",
+        "images": images,
+        "faces": faces,
+        "images_per_s": 12.5,
+        "recalled": 0,
+        "outcomes": {"ok": faces, "unreadable": images - faces},
+        "seconds": {"decode": 1.0, "detect": 2.0, "embed": 1.0},
+        "workers": {},
+        "distances": {"written": False, "reason": "too large"},
+        "contract": _CONTRACT.as_dict(),
+        "versions": {"facequeue": "0.1.0"},
+        "started": "2026-01-31T12:00:00.000+00:00",
+        "ended": "2026-01-31T20:00:00.000+00:00",
+        "phases": {},
+    }
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
 
 

@@ -3,9 +3,10 @@
 Two protocols, both with the threshold fitted on all folds but one and tested on that one:
 
 - `euclidean`: the distance of two embeddings as facequeue writes it into `distances.npy`.
-- `facenet`: the mean of the training folds' embeddings is subtracted first, then the angle between two embeddings counts
-  (`lfw.evaluate` of davidsandberg/facenet with `subtract_mean` and `distance_metric=1`). LFW figures of facenet-pytorch's
-  weights are published under this protocol.
+- `facenet`: the mean of the training folds' embeddings is subtracted first, then the angle between two embeddings
+counts
+  (`lfw.evaluate` of davidsandberg/facenet with `subtract_mean` and `distance_metric=1`). LFW figures of
+  facenet-pytorch's weights are published under this protocol.
 """
 
 from dataclasses import dataclass
@@ -53,9 +54,9 @@ class Accuracy:
 def read_pairs(images: Path, pairs_file: Path) -> list[list[Pair]]:
     """The pairs, fold by fold, of LFW's pairs.txt or pairsDevTest.txt.
 
-    The first line is `folds pairs`, or only `pairs` for a single fold. Each fold has that many lines `name i j` (the same
-    person), then as many `name1 i name2 j` (two people). `Name 7` is `images/Name/Name_0007.jpg`. ValueError names the line
-    that does not fit.
+    The first line is `folds pairs`, or only `pairs` for a single fold. Each fold has that many lines `name i j` (the
+    same person), then as many `name1 i name2 j` (two people). `Name 7` is `images/Name/Name_0007.jpg`. ValueError names
+    the line that does not fit.
     """
     lines = [line.split() for line in pairs_file.read_text(encoding="utf-8").splitlines() if line.strip()]
     try:

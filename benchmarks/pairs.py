@@ -61,7 +61,8 @@ def main() -> None:
         f"{describe_machine()}\n"
     )
     print(
-        "| faces | mode | margin, px | mirror | accuracy | threshold | true accepts at 1e-3 false | its threshold | no face |"
+        "| faces | mode | margin, px | mirror | accuracy | threshold | true accepts at 1e-3 false | "
+        "its threshold | no face |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for faces in arguments.faces:
@@ -76,7 +77,8 @@ def main() -> None:
                 a = evaluate(folds, embeddings, arguments.protocol)
                 spread = f" +- {a.deviation:.4f}" if len(folds) > 1 else ""
                 print(
-                    f"| {faces} | {'fast' if fast else 'exact'} | {margin} | {'yes' if mirror else 'no'} | {a.accuracy:.4f}{spread} | "
+                    f"| {faces} | {'fast' if fast else 'exact'} | {margin} | "
+                    f"{'yes' if mirror else 'no'} | {a.accuracy:.4f}{spread} | "
                     f"{a.threshold:.3f} | {a.true_accepts:.3f} | {a.false_accept_threshold:.3f} | {a.missing} |",
                     flush=True,
                 )

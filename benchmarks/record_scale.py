@@ -2,8 +2,9 @@
 
     python benchmarks/record_scale.py [--jobs 10000] [--batches 1000000] [--messages 100000]
 
-How long scripts took is what the server itself measured (SLOWLOG), by the clock: on a machine that does other work too, the longest is
-one that had to wait for a core. The server's processor time does not depend on that. Client and server share this machine's cores.
+How long scripts took is what the server itself measured (SLOWLOG), by the clock: on a machine that does other work too,
+the longest is one that had to wait for a core. The server's processor time does not depend on that. Client and server
+share this machine's cores.
 """
 
 import argparse
@@ -64,7 +65,9 @@ class Bench:
                 pipe.execute()
 
     def measure(self, what: str, call: Callable[[], object], times: int = 1) -> None:
-        """Prints how long some calls took, the server's time for one, its scripts, and by how much this process has grown."""
+        """Prints how long some calls took, the server's time for one, its scripts, and by how much this process has
+        grown.
+        """
         self.client.config_set("slowlog-log-slower-than", 0)
         self.client.config_set("slowlog-max-len", 100_000)
         self.client.slowlog_reset()
@@ -190,7 +193,8 @@ def main() -> None:
             bench = Bench(settings)
             print(f"{describe_machine()}; client and server on the same cores\n")
             print(
-                "| what | ms, fastest | ms, median | server's processor time, ms | 99 % of scripts below, ms | longest, ms "
+                "| what | ms, fastest | ms, median | server's processor time, ms | 99 % of scripts "
+                "below, ms | longest, ms "
                 "| scripts | MiB more in the client |"
             )
             print("| --- | --- | --- | --- | --- | --- | --- | --- |")

@@ -1,9 +1,10 @@
-"""How much memory the commands that read results take, on made-up results: `neighbors`, the report, `run`'s summary, `groups`.
+"""How much memory the commands that read results take, on made-up results: `neighbors`, the report, `run`'s summary,
+`groups`.
 
     python benchmarks/results_memory.py [--faces 300000] [--groups-of 12000]
 
-Private memory is what the machine must have; pages of the mapped arrays are not in it. `groups` looks at every pair of faces, so it
-gets fewer of them. Linux only.
+Private memory is what the machine must have; pages of the mapped arrays are not in it. `groups` looks at every pair of
+faces, so it gets fewer of them. Linux only.
 """
 
 import argparse
@@ -21,7 +22,10 @@ from benchmarks.targets import print_targets
 
 ROOT = Path(__file__).parent.parent
 # As `run` has it: with all of the command line loaded.
-SUMMARY = "import sys, producer.cli; from pathlib import Path; from producer.console.summary import print_summary; print_summary(Path(sys.argv[1]))"
+SUMMARY = (
+    "import sys, producer.cli; from pathlib import Path; from producer.console.summary import "
+    "print_summary; print_summary(Path(sys.argv[1]))"
+)
 
 
 def commands(folder: Path, faces: int) -> dict[str, list[str]]:
@@ -57,7 +61,14 @@ def main() -> None:
                     raise SystemExit(f"{name} ended with code {peak.exit_code}")
                 print(f"| {name} | {faces:,} | {peak.private:.0f} | {peak.resident:.0f} | {spent_s:.1f} |", flush=True)
                 target = targets[name]
-                rows.append((f"private memory of {name}", f"under {target} MiB", f"{peak.private:.0f} MiB", peak.private < target))  # fmt: skip
+                rows.append(
+                    (
+                        f"private memory of {name}",
+                        f"under {target} MiB",
+                        f"{peak.private:.0f} MiB",
+                        peak.private < target,
+                    )
+                )
     print_targets(rows)
 
 

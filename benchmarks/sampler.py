@@ -58,16 +58,21 @@ class Bench:
 
     def _environment(self) -> dict[str, str]:
         return os.environ | {
-            "REDIS_URL": self._server.url, "FACEQUEUE_STATE_DIR": str(self._folder / "state"), "FACEQUEUE_CACHE_TTL_S": "0",
-            "FACEQUEUE_DATA_ROOT": str(self._images), "FACEQUEUE_RESULTS_DIR": str(self._folder / "results"),
-        }  # fmt: skip
+            "REDIS_URL": self._server.url,
+            "FACEQUEUE_STATE_DIR": str(self._folder / "state"),
+            "FACEQUEUE_CACHE_TTL_S": "0",
+            "FACEQUEUE_DATA_ROOT": str(self._images),
+            "FACEQUEUE_RESULTS_DIR": str(self._folder / "results"),
+        }
 
     def keep_busy(self) -> None:
         """Sees to it that there is work for some seconds."""
         if self.client.llen("embed") < 8:
             self._jobs += 1
             command = [sys.executable, "-m", "producer", "enqueue", str(self._images), "--job", f"busy-{self._jobs}"]
-            subprocess.run(command, env=self._environment(), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+            subprocess.run(
+                command, env=self._environment(), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
 
     def cpu_percent(self, process: psutil.Process, seconds: float, meanwhile: Callable[[], None]) -> float:
         """Of one process, in percent of a core, over so many seconds."""
@@ -130,8 +135,13 @@ def _measure(bench: Bench, seconds: float) -> None:
     print(f"\nOne sample of three processes: {read_ms:.2f} ms to read and log, {send_ms:.2f} ms to send.")
     percent = (read_ms + send_ms) / 10
     rows = [
-        ("the sampler, one sample a second", f"under {_TARGET_PERCENT} % of a core", f"{percent:.2f} %", percent < _TARGET_PERCENT)
-    ]  # fmt: skip
+        (
+            "the sampler, one sample a second",
+            f"under {_TARGET_PERCENT} % of a core",
+            f"{percent:.2f} %",
+            percent < _TARGET_PERCENT,
+        )
+    ]
     print_targets(rows)
 
 

@@ -2,9 +2,10 @@
 
     python benchmarks/scaling.py IMAGES [--copies 4] [--runs 1x1 1x2 2x1] [--batch-size 8 16 32] [--loop]
 
-A run of 2x1 has two processes of one thread. IMAGES are copied under different names, in an order that mixes their sizes. Images
-a second are counted from the first batch taken to the last committed; start-up is left out. --loop adds the plain loop: one process,
-models loaded once, facenet-pytorch's default threads, and the whole `run` by the clock against it.
+A run of 2x1 has two processes of one thread. IMAGES are copied under different names, in an order that mixes their
+sizes. Images a second are counted from the first batch taken to the last committed; start-up is left out. --loop adds
+the plain loop: one process, models loaded once, facenet-pytorch's default threads, and the whole `run` by the clock
+against it.
 """
 
 import argparse
@@ -61,12 +62,29 @@ def copy_images(sources: list[Path], target: Path, copies: int) -> int:
 def run_job(images: Path, folder: Path, processes: int, threads: int, batch_size: int, distances: str) -> Figures:
     """One run, cache off."""
     environment = os.environ | {
-        "FACEQUEUE_STATE_DIR": str(folder / "state"), "FACEQUEUE_THREADS": str(threads), "FACEQUEUE_CACHE_TTL_S": "0",
-    }  # fmt: skip
+        "FACEQUEUE_STATE_DIR": str(folder / "state"),
+        "FACEQUEUE_THREADS": str(threads),
+        "FACEQUEUE_CACHE_TTL_S": "0",
+    }
     environment.pop("REDIS_URL", None)
     job = f"w{processes}-t{threads}-b{batch_size}-{distances}"
-    command = [sys.executable, "-m", "producer", "run", str(images), "--results", str(folder / "out"), "--job", job,
-               "--workers", str(processes), "--batch-size", str(batch_size), "--distances", distances]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "producer",
+        "run",
+        str(images),
+        "--results",
+        str(folder / "out"),
+        "--job",
+        job,
+        "--workers",
+        str(processes),
+        "--batch-size",
+        str(batch_size),
+        "--distances",
+        distances,
+    ]
     started = time.perf_counter()
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=Path(__file__).parent.parent)
     clock_s = time.perf_counter() - started
@@ -81,9 +99,13 @@ def run_job(images: Path, folder: Path, processes: int, threads: int, batch_size
     between = sum(w["commit_s"] + w["idle_s"] for w in workers) + busy - stages
     peak, growth = _memory(folder / "out" / job / "resources")
     return Figures(
-        summary["images_per_s"], 100 * between / (between + stages),
-        100 * (lasts[-1] - lasts[0]) / (lasts[-1] - first), peak, growth, clock_s,
-    )  # fmt: skip
+        summary["images_per_s"],
+        100 * between / (between + stages),
+        100 * (lasts[-1] - lasts[0]) / (lasts[-1] - first),
+        peak,
+        growth,
+        clock_s,
+    )
 
 
 def _memory(resources: Path) -> tuple[float, float]:
@@ -178,7 +200,8 @@ def _compare_with_loop(images: Path, folder: Path) -> None:
     print(f"\n{images.name} in elapsed time, loading included:\n")
     print("| | s |\n| --- | --- |")
     print(
-        f"| baseline: facenet-pytorch, image by image | {loop:.1f} |\n| `run` | {ours:.1f} |\n| speed-up | {loop / ours:.1f} |"
+        f"| baseline: facenet-pytorch, image by image | {loop:.1f} |\n| `run` | {ours:.1f} |\n| "
+        f"speed-up | {loop / ours:.1f} |"
     )
 
 

@@ -2,8 +2,9 @@
 
     python benchmarks/stages.py IMAGES [--rounds 3]
 
-Stock is MTCNN (defaults, keep_all, margin 0) and InceptionResnetV1, one image at a time, on one thread. The three take turns, group by
-group of images, so that a drift of the machine hits all alike; the ratio is that of the medians over the rounds.
+Stock is MTCNN (defaults, keep_all, margin 0) and InceptionResnetV1, one image at a time, on one thread. The three take
+turns, group by group of images, so that a drift of the machine hits all alike; the ratio is that of the medians over
+the rounds.
 """
 
 import argparse
@@ -105,10 +106,12 @@ def main() -> None:
         cells = " | ".join(f"{value:.1f}" for value in stages)
         print(f"| {name} | {cells} | {len(paths) / total:.2f} | {stock / total:.1f} |")
         times_stock[name] = stock / total
-    print_targets([
-        (f"{name}, speed-up", f"at least {target}", f"{times_stock[name]:.1f}", times_stock[name] >= target)
-        for name, target in (("exact", 3), ("fast", 10))
-    ])  # fmt: skip
+    print_targets(
+        [
+            (f"{name}, speed-up", f"at least {target}", f"{times_stock[name]:.1f}", times_stock[name] >= target)
+            for name, target in (("exact", 3), ("fast", 10))
+        ]
+    )
 
 
 if __name__ == "__main__":

@@ -26,8 +26,8 @@ PHOTOGRAPHS = ROOT.parent / "shared" / "data"
 
 @pytest.fixture(scope="session", autouse=True)
 def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
-    # Networks are converted by the code under test, not found from before: a mistake in the conversion must show. Once is
-    # enough for all processes of pytest-xdist, each of which has a folder of its own beside the others'.
+    # Networks are converted by the code under test, not found from before: a mistake in the conversion must show. Once
+    # is enough for all processes of pytest-xdist, each of which has a folder of its own beside the others'.
     folder = tmp_path_factory.getbasetemp()
     folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
     os.environ["FACEQUEUE_CACHE_DIR"] = str(folder / "cache")

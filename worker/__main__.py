@@ -10,7 +10,7 @@ import typer
 
 from shared.config.command_line import Command, CommandGroup
 from shared.config.settings import Settings, load_settings
-from shared.domain.errors import FaceQueueError, WrongUsage
+from shared.domain.errors import FaceQueueError, InvalidRequest
 from shared.domain.queues import AGGREGATE, EMBED
 
 cli = typer.Typer(cls=CommandGroup, add_completion=False, pretty_exceptions_enable=False, help="Workers of facequeue.")
@@ -36,7 +36,7 @@ def serve(
     wanted = [queue.strip() for queue in queues.split(",") if queue.strip()]
     unknown = [queue for queue in wanted if queue not in names]
     if unknown or not wanted:
-        raise WrongUsage(f"Unknown queue '{', '.join(unknown)}': there are `embed` and `aggregate`.")
+        raise InvalidRequest(f"Unknown queue '{', '.join(unknown)}': there are `embed` and `aggregate`.")
     if parent_pid:
         threading.Thread(target=_stop_with_parent, args=(parent_pid,), daemon=True).start()
 
@@ -101,17 +101,17 @@ def fetch_weights(
     from worker.models.weights_store import prepare
 
     if not re.fullmatch(WEIGHTS_NAME_PATTERN, name):
-        raise WrongUsage(
+        raise InvalidRequest(
             f"{name!r} cannot name weights: use up to 100 letters, digits, '.', '_' and '-', and start with a letter "
             "or digit."
         )
     wanted = sha256 or KNOWN_WEIGHTS.get(name, "")
     if not wanted:
-        raise WrongUsage(
+        raise InvalidRequest(
             f"'{name}' is not one of {', '.join(KNOWN_WEIGHTS)}: give --sha256 and FACEQUEUE_WEIGHTS_PATH."
         )
     if not re.fullmatch(SHA256_PATTERN, wanted):
-        raise WrongUsage(
+        raise InvalidRequest(
             f"--sha256 {wanted!r} is not a SHA-256: give the 64 digits (0-9, a-f) that `sha256sum` prints."
         )
     settings: Settings = context.obj
@@ -124,7 +124,7 @@ def main() -> NoReturn:
         cli(standalone_mode=True)
     except FaceQueueError as error:
         print(f"worker: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, WrongUsage) else 1)
+        sys.exit(2 if isinstance(error, InvalidRequest) else 1)
     sys.exit(0)
 
 

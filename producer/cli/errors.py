@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from producer.cli.terminal import say
 from shared.domain.errors import (
     FaceQueueError,
+    InvalidRequest,
     JobNotFound,
     NotFinished,
     RecordUnreadable,
     ServerError,
     ServerUnreachable,
-    WrongUsage,
 )
 from shared.domain.paths import printable
 
@@ -42,7 +42,7 @@ class ExitCode(IntEnum):
 
 def exit_code_of(error: FaceQueueError) -> ExitCode:
     """The exit code of an error."""
-    if isinstance(error, WrongUsage):
+    if isinstance(error, InvalidRequest):
         return ExitCode.WRONG_USAGE
     if isinstance(error, NotFinished | ServerError):
         return ExitCode.NOT_FINISHED

@@ -23,7 +23,7 @@ from producer.cli.session import Session, exit_with, open_session
 from producer.cli.terminal import say
 from shared.config.settings import load_settings
 from shared.domain.contract import KNOWN_WEIGHTS
-from shared.domain.errors import WrongUsage
+from shared.domain.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from shared.domain.job import Job
@@ -223,7 +223,7 @@ def jobs(
     from shared.store.redis_client import explain_server_errors
 
     if stalled_days is not None and not prune:
-        raise WrongUsage("--stalled-days needs --prune.")
+        raise InvalidRequest("--stalled-days needs --prune.")
     session = open_session()
     if prune:
         with explain_server_errors(session.settings):
@@ -267,9 +267,11 @@ def aggregate(job: JobName) -> None:
         record = JobRecord(session.client, job)
         found = record.load()
         if found.state == "finished":
-            raise WrongUsage(f"Job '{job}' is finished, and its blocks are deleted. Run it again under another name.")
+            raise InvalidRequest(
+                f"Job '{job}' is finished, and its blocks are deleted. Run it again under another name."
+            )
         if not found.complete:
-            raise WrongUsage(f"Job '{job}' is not complete: {found.images_done} of {found.images} images are done.")
+            raise InvalidRequest(f"Job '{job}' is not complete: {found.images_done} of {found.images} images are done.")
         record.go_on(found.uid)
         message = Aggregate(version=1, job=job, uid=found.uid)
         send_aggregate(make_celery(session.settings), found.aggregate_queue, message)

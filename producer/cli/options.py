@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from shared.domain.contract import KNOWN_WEIGHTS, Contract, FacePolicy, own_weights_name
-from shared.domain.errors import WrongUsage
+from shared.domain.errors import InvalidRequest
 
 # Chosen by accuracy on 1,000 pairs of LFW: docs/accuracy.md has the table.
 DEFAULT_MARGIN_PX = 32
@@ -56,7 +56,7 @@ def port_option(setting: str) -> Any:
 
 
 def contract_of(faces: FacePolicy, exact: bool, margin: int, mirror: bool, weights: str) -> Contract:
-    """The contract that these options ask for; WrongUsage if there are no such weights."""
+    """The contract that these options ask for; InvalidRequest if there are no such weights."""
     name, sha256 = _identify(weights)
     return Contract(
         faces=faces,
@@ -74,9 +74,9 @@ def _identify(weights: str) -> tuple[str, str]:
         return weights, KNOWN_WEIGHTS[weights]
     path = Path(weights)
     if not path.is_file():
-        raise WrongUsage(f"--weights {weights}: neither one of {', '.join(KNOWN_WEIGHTS)} nor a file.")
+        raise InvalidRequest(f"--weights {weights}: neither one of {', '.join(KNOWN_WEIGHTS)} nor a file.")
     try:
         with path.open("rb") as file:
             return own_weights_name(path.stem), hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise WrongUsage(f"--weights {weights} cannot be read: {error.strerror}.") from None
+        raise InvalidRequest(f"--weights {weights} cannot be read: {error.strerror}.") from None

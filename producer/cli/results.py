@@ -8,7 +8,7 @@ import typer
 from producer.cli.options import AsCsv, JobName, Results, Threshold
 from producer.cli.terminal import say
 from shared.config.settings import load_settings
-from shared.domain.errors import WrongUsage
+from shared.domain.errors import InvalidRequest
 
 
 def report(
@@ -25,7 +25,7 @@ def report(
 
     folder = _find(job, results)
     if images is not None and not images.is_dir():
-        raise WrongUsage(f"--images {images} is not a folder.")
+        raise InvalidRequest(f"--images {images} is not a folder.")
     source = images or images_folder(folder)
     if source is None:
         say("The images have moved: the report shows no faces. Give their folder with --images DIR.")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from shared.domain.errors import NotFinished, WrongUsage
+from shared.domain.errors import InvalidRequest, NotFinished
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def locked(data_folder: Path) -> Iterator[None]:
             "folder."
         ) from None
     except OSError as error:
-        raise WrongUsage(
+        raise InvalidRequest(
             f"The data folder {data_folder} cannot be used: {error.strerror}. Set FACEQUEUE_STATE_DIR."
         ) from None
     try:
@@ -45,14 +45,16 @@ def installation_name(data_folder: Path) -> str:
 
 
 def check_results_folder(results_dir: Path, images: Path, data_folder: Path) -> None:
-    """WrongUsage if results cannot be written there, or would mix with images or server data. All paths are real."""
+    """InvalidRequest if results cannot be written there, or would mix with images or server data. All paths are
+    real.
+    """
     if images == results_dir or images in results_dir.parents:
-        raise WrongUsage(
+        raise InvalidRequest(
             f"The results folder {results_dir} lies in the folder with the images, and the next run would read it as "
             "images. Give another --results."
         )
     if results_dir == data_folder or results_dir in data_folder.parents:
-        raise WrongUsage(
+        raise InvalidRequest(
             f"The data folder {data_folder} lies in the results folder {results_dir}. Set FACEQUEUE_STATE_DIR."
         )
     try:
@@ -60,7 +62,7 @@ def check_results_folder(results_dir: Path, images: Path, data_folder: Path) -> 
         with tempfile.TemporaryDirectory(prefix=".probe-", dir=results_dir):
             pass
     except OSError as error:
-        raise WrongUsage(
+        raise InvalidRequest(
             f"The results folder {results_dir} cannot be written: {error.strerror}. Fix that, or give another "
             "--results."
         ) from None

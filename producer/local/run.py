@@ -17,7 +17,7 @@ from producer.submission.finished_jobs import refuse_changes
 from producer.submission.folders import check_folder
 from producer.submission.jobs import RUN_PREFIX, Request, open_job, origin_of, retry_job
 from shared.config.settings import Settings
-from shared.domain.errors import WrongUsage
+from shared.domain.errors import InvalidRequest
 from shared.domain.job import Job
 from shared.domain.job_names import check_job_name
 from shared.store.jobs import JobRecord
@@ -38,7 +38,7 @@ def run(
     if request.job:
         check_job_name(request.job)
     elif retry:
-        raise WrongUsage("--retry needs --job, the name of the job whose failed images are to be retried.")
+        raise InvalidRequest("--retry needs --job, the name of the job whose failed images are to be retried.")
     folder, data_folder = check_folder(request.folder), settings.state_dir.resolve()
     check_results_folder(results_dir, folder, data_folder)
     with ExitStack() as stack:

@@ -12,7 +12,7 @@ from producer.monitoring.flower_guard import GuardedFlower
 from producer.monitoring.host_names import ANY_ADDRESS, answered_names
 from shared.config.logs import log_to_stderr
 from shared.config.settings import Settings
-from shared.domain.errors import WrongUsage
+from shared.domain.errors import InvalidRequest
 from shared.messaging.celery_app import make_celery
 
 _MOST_TASKS = 10_000  # Flower keeps them in memory
@@ -36,7 +36,7 @@ def serve(settings: Settings, address: str, port: int) -> None:
     try:
         app.start_http_server()
     except OSError as error:
-        raise WrongUsage(
+        raise InvalidRequest(
             f"Flower cannot be served at {address}:{port}: {error.strerror or error}. Give another --port or --address."
         ) from None
     print(f"Flower: http://{'127.0.0.1' if address in ANY_ADDRESS else address}:{port}{login}", flush=True)

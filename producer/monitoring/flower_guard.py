@@ -1,4 +1,4 @@
-"""Which requests Flower answers: a browser sends it those of every page that its user has open."""
+"""Which requests Flower answers. A browser sends it requests of every page that its user has open."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,11 +11,11 @@ from producer.monitoring.host_names import why_unanswered
 
 _READS = ("GET", "HEAD", "OPTIONS")
 _OWN_SITE = (None, "same-origin", "none")
-"""Sec-Fetch-Site of an older browser or a program, of Flower's own pages, and of an address that was typed."""
+"""Sec-Fetch-Site of an older browser or a program, of Flower's own pages, and of a typed address."""
 
 
 class GuardedFlower(Flower):
-    """Flower that refuses foreign names (DNS rebinding) and what pages of other sites ask for, before anything looks at it."""
+    """Flower that refuses requests under foreign names (DNS rebinding) and from pages of other sites."""
 
     def __init__(self, hosts: frozenset[str], **kwargs: Any) -> None:
         self._hosts = hosts
@@ -34,7 +34,7 @@ class _Refused(RequestHandler):
         self._why = reason
 
     def check_xsrf_cookie(self) -> None:
-        """It is refused anyway."""
+        """Does nothing, since the request is refused anyway."""
 
     def prepare(self) -> None:
         self.set_status(403)
@@ -44,7 +44,7 @@ class _Refused(RequestHandler):
 
 
 def refusal(method: str, headers: Mapping[str, str], host: str, hosts: frozenset[str]) -> str | None:
-    """Why a request is not answered; None where it is. `host` is its Host header, `hosts` are allowed beside loopback."""
+    """Why a request is refused, or None. `host` is its Host header; `hosts` are allowed beside loopback."""
     if (reason := why_unanswered(host, hosts, "FACEQUEUE_FLOWER_HOSTS")) is not None:
         return reason
     site = headers.get("Sec-Fetch-Site")
@@ -53,12 +53,12 @@ def refusal(method: str, headers: Mapping[str, str], host: str, hosts: frozenset
         return None
     if method not in _READS:
         return "A page of another site may not change anything in Flower."
-    # A link from elsewhere may be followed; a frame could have its user click on what he does not see.
+    # A link from elsewhere may be followed; a frame could make its user click on something hidden.
     if (
         headers.get("Sec-Fetch-Mode", "navigate") != "navigate"
         or headers.get("Sec-Fetch-Dest", "document") != "document"
     ):
-        return "A page of another site may link to Flower, and neither read nor frame it."
+        return "A page of another site may link to Flower, but neither read nor frame it."
     return None
 
 

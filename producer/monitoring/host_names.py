@@ -1,4 +1,4 @@
-"""Under which names a web server of ours answers: a browser sends requests to any name that a page makes it resolve."""
+"""The names under which the web servers answer. A page can make a browser send requests under any name."""
 
 from collections.abc import Collection, Iterable
 from ipaddress import ip_address

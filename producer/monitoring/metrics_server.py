@@ -13,7 +13,7 @@ from producer.monitoring.host_names import ANY_ADDRESS, answered_names, why_unan
 from producer.monitoring.prometheus import QueueCollector
 from shared.config.logs import log_to_stderr
 from shared.config.settings import Settings
-from shared.domain.errors import WrongUsage
+from shared.domain.errors import InvalidRequest
 from shared.store.redis_client import connect
 
 _SERVER_PATIENCE_S = 2.0
@@ -31,8 +31,9 @@ def serve_metrics(settings: Settings, address: str, port: int) -> None:
     try:
         server = make_server(address, port, app, _server_class(address, port), _SilentHandler)
     except OSError as error:
-        raise WrongUsage(
-            f"Metrics cannot be served at {address}:{port}: {error.strerror or error}. Give another --port or --address."
+        raise InvalidRequest(
+            f"Metrics cannot be served at {address}:{port}: {error.strerror or error}. Give another --port or "
+            "--address."
         ) from None
     print(f"Metrics: http://{'127.0.0.1' if address in ANY_ADDRESS else address}:{port}/metrics", flush=True)
     with server, suppress(KeyboardInterrupt):

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
-from shared.domain.errors import WrongUsage
+from shared.domain.errors import InvalidRequest
 from shared.domain.job_names import is_job_name
 from shared.domain.paths import printable
 from shared.results.reader import Results
@@ -13,7 +13,7 @@ _MATCHES = 5
 
 
 def find_results(job: str, results_dir: Path) -> Path:
-    """The job's results folder; WrongUsage names the ones that exist."""
+    """The job's results folder; InvalidRequest names the ones that exist."""
     name = job.rstrip("/")  # a shell completes the name of a folder with a slash
     # Anything but a job name could lead out of the results folder.
     if is_job_name(name) and (results_dir / name / "summary.json").is_file():
@@ -21,30 +21,34 @@ def find_results(job: str, results_dir: Path) -> Path:
     there = sorted(path.parent.name for path in results_dir.glob("[!.]*/summary.json"))
     where = f"No results of a job '{printable(job)}' in {printable(str(results_dir))}"
     if not there:
-        raise WrongUsage(f"{where}, nor of any other job. Give their folder with `--results DIR`.")
+        raise InvalidRequest(f"{where}, nor of any other job. Give their folder with `--results DIR`.")
     named = get_close_matches(job, there, _MATCHES) or there[-_MATCHES:]
-    raise WrongUsage(f"{where}. It has results of {len(there)} jobs, among them: {', '.join(map(printable, named))}.")
+    raise InvalidRequest(
+        f"{where}. It has results of {len(there)} jobs, among them: {', '.join(map(printable, named))}."
+    )
 
 
 def find_faces(results: Results, image: str) -> list[int]:
     """The faces (rows) of the image with this path, or with a path that ends so.
 
-    WrongUsage if no image or several images match, or if the image has no face.
+    InvalidRequest if no image or several images match, or if the image has no face.
     """
     wanted = printable(image).removeprefix("./")
     paths = results.images.paths
     found = [path for path in paths if path == wanted] or [path for path in paths if path.endswith(f"/{wanted}")]
     if len(found) > 1:
-        raise WrongUsage(f"The paths of {len(found)} images end in {wanted}: {_some(found)}. Give more of the path.")
+        raise InvalidRequest(
+            f"The paths of {len(found)} images end in {wanted}: {_some(found)}. Give more of the path."
+        )
     if not found:
         close = get_close_matches(wanted, paths, _MATCHES) or _named_like(wanted, paths)
         hint = f"Similar paths: {_some(close)}." if close else "images.csv lists all images."
-        raise WrongUsage(f"No image {wanted} in {printable(results.folder.name)}. {hint}")
+        raise InvalidRequest(f"No image {wanted} in {printable(results.folder.name)}. {hint}")
     faces = [face for face, path in enumerate(results.faces.paths) if path == found[0]]
     if not faces:
         row = next(row for row in results.images if row.path == found[0])
         reason = f" ({row.error})" if row.error else ""
-        raise WrongUsage(f"{found[0]} has no face to compare: {row.outcome}{reason}.")
+        raise InvalidRequest(f"{found[0]} has no face to compare: {row.outcome}{reason}.")
     return faces
 
 

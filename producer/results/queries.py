@@ -14,7 +14,7 @@ from producer.results.lookup import find_faces
 from shared.analysis.calibration import SAME_PERSON, same_person_threshold
 from shared.analysis.clustering import find_groups
 from shared.analysis.neighbors import nearest
-from shared.domain.errors import WrongUsage
+from shared.domain.errors import InvalidRequest
 from shared.report.captions import counted
 from shared.results.reader import Results
 
@@ -48,7 +48,7 @@ def show_groups(folder: Path, threshold: float | None, *, as_csv: bool) -> None:
     calibrated = same_person_threshold(results.contract)
     chosen = calibrated if threshold is None else threshold
     if chosen is None:
-        raise WrongUsage(
+        raise InvalidRequest(
             "No threshold is calibrated for this job's options. Give one with --threshold D: with the default options "
             f"it is {SAME_PERSON}, and benchmarks/pairs.py measures it on pairs of your own."
         )

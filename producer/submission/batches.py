@@ -66,8 +66,8 @@ def enqueue_images(
 
 def _not_on_disk(job: Job) -> str:
     return (
-        f"The server does not confirm that job {job.name} is on its disk. The disk may be slow, or `appendfsync` may be "
-        "`no`. If the server's machine loses power now, the job may be lost and must be enqueued again."
+        f"The server does not confirm that job {job.name} is on its disk. The disk may be slow, or `appendfsync` "
+        "may be `no`. If the server's machine loses power now, the job may be lost and must be enqueued again."
     )
 
 

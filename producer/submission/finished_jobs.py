@@ -6,12 +6,12 @@ from pathlib import Path
 
 from producer.submission.discovery import find_images
 from producer.submission.folder_changes import find_changes
-from shared.domain.errors import WrongUsage
+from shared.domain.errors import InvalidRequest
 from shared.domain.job import Job
 from shared.domain.paths import printable
 
 
-class FolderChanged(WrongUsage):
+class FolderChanged(InvalidRequest):
     """The folder of a finished job is not what the job read."""
 
     def __init__(self, job: Job, what: str, results: Path) -> None:

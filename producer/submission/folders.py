@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from producer.submission.discovery import find_images
-from shared.domain.errors import WrongUsage
+from shared.domain.errors import InvalidRequest
 from shared.domain.job import Job
 from shared.domain.paths import RootPath
 
 
-class FolderOutsideDataRoot(WrongUsage):
+class FolderOutsideDataRoot(InvalidRequest):
     """A folder is to be enqueued that workers cannot open."""
 
     def __init__(self, folder: Path, root: Path) -> None:
@@ -19,17 +19,17 @@ class FolderOutsideDataRoot(WrongUsage):
 
 
 def check_folder(folder: Path) -> Path:
-    """The folder's real path; WrongUsage if it is not a folder, cannot be read or has no file."""
+    """The folder's real path; InvalidRequest if it is not a folder, cannot be read or has no file."""
     try:
         if not folder.exists():
-            raise WrongUsage(f"There is no folder {folder}.")
+            raise InvalidRequest(f"There is no folder {folder}.")
         if not folder.is_dir():
-            raise WrongUsage(f"{folder} is not a folder. Give the folder that the images are in.")
+            raise InvalidRequest(f"{folder} is not a folder. Give the folder that the images are in.")
         first = next(find_images(folder), None)
     except OSError as error:
-        raise WrongUsage(f"The folder {error.filename} cannot be read: {error.strerror}.") from None
+        raise InvalidRequest(f"The folder {error.filename} cannot be read: {error.strerror}.") from None
     if first is None:
-        raise WrongUsage(f"The folder {folder} has no files (hidden files do not count).")
+        raise InvalidRequest(f"The folder {folder} has no files (hidden files do not count).")
     return folder.resolve()
 
 
@@ -42,12 +42,14 @@ def folder_in_root(folder: Path, root: Path) -> RootPath:
 
 
 def folder_to_send(job: Job) -> Path | None:
-    """The folder whose images a job sends through the server, or None if it sends none; WrongUsage if it is missing."""
+    """The folder whose images a job sends through the server, or None if it sends none; InvalidRequest if it is
+    missing.
+    """
     if not job.options.inline:
         return None
     folder = Path(job.source)
     if not folder.is_dir():
-        raise WrongUsage(
+        raise InvalidRequest(
             f"Job '{job.name}' sends its images through the server, and their folder {folder} is not on this machine. "
             "Repeat the command on the machine that has it."
         )

@@ -1,4 +1,4 @@
-"""A producer's signs of life in the job record, so that others notice when it has died."""
+"""A producer's lease on its job, so that others notice when it has died."""
 
 import threading
 import time
@@ -10,15 +10,17 @@ from typing import Self
 import redis
 
 from producer.submission.backpressure import Gate
-from shared.domain.errors import WrongUsage
+from shared.config.logs import get_logger
+from shared.domain.errors import InvalidRequest
 from shared.domain.job import Job
 from shared.store.jobs import JobRecord
 
+_log = get_logger("producer")
 _BEATS_A_LEASE = 5
-_PATIENCE_LEASES = 2  # one alive says so ten times meanwhile
+_PATIENCE_LEASES = 2  # a live producer renews its lease ten times meanwhile
 
 
-class AnotherProducer(WrongUsage):
+class AnotherProducer(InvalidRequest):
     """A job has a producer that is alive."""
 
     def __init__(self, job: str) -> None:
@@ -29,9 +31,9 @@ class AnotherProducer(WrongUsage):
 def attach(gate: Gate, record: JobRecord, job: Job, lease_s: float, *, take_over: bool) -> str:
     """Makes this process the job's producer, and returns its token.
 
-    AnotherProducer where another one is alive, unless that is to be fenced off (`take_over`). One that was alive a moment ago may
-    have been killed since: it is given the rest of its lease to show itself, by this process's clock, as the server's may have
-    been set back.
+    AnotherProducer if another one is alive, unless this one is to `take_over` from it. A producer whose lease has not
+    expired may have been killed a moment ago, so this waits until it renews the lease or the lease expires. The wait is
+    measured by this process's clock, since the server's may have been set back.
     """
     if take_over:
         return gate.pass_through(partial(record.attach_producer, job.uid, lease_s))
@@ -52,7 +54,7 @@ def attach(gate: Gate, record: JobRecord, job: Job, lease_s: float, *, take_over
 
 
 class Heartbeat:
-    """While it is entered, a thread says again and again that the producer lives, whatever that is waiting for."""
+    """While it is entered, a thread renews the producer's lease, whatever the producer is waiting for."""
 
     def __init__(self, record: JobRecord, uid: str, producer: str, lease_s: float) -> None:
         self._beat = partial(record.heartbeat, uid, producer)
@@ -66,14 +68,18 @@ class Heartbeat:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Ends the thread, and says that the producer leaves: the next one need not wait."""
+        """Ends the thread and releases the lease, so that the next producer need not wait."""
         self._stop.set()
         self._thread.join(self._lease_s)
-        with suppress(redis.RedisError):  # the lease runs out
+        with suppress(redis.RedisError):  # the lease expires by itself
             self._beat(0.0)
 
     def _work(self) -> None:
         wanted = True
         while wanted and not self._stop.wait(self._lease_s / _BEATS_A_LEASE):
-            with suppress(redis.RedisError):  # the server may be away for a while; whoever enqueues says so
+            try:
                 wanted = self._beat(self._lease_s)
+            except redis.RedisError:  # the producer reports an unreachable server
+                continue
+            except Exception:  # the thread goes on: without it the producer would pass for dead
+                _log.exception("a heartbeat of the producer failed", extra={"action": "heartbeat_failed"})

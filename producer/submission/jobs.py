@@ -13,7 +13,7 @@ from producer.submission.folders import check_folder, folder_in_root, folder_to_
 from producer.submission.kept_results import refuse_to_replace
 from shared.config.settings import Settings
 from shared.domain.contract import Contract
-from shared.domain.errors import JobNotFound, JobNotRetryable, WrongUsage
+from shared.domain.errors import InvalidRequest, JobNotFound, JobNotRetryable
 from shared.domain.job import Job
 from shared.domain.job_names import check_job_name
 from shared.domain.options import Options
@@ -46,7 +46,7 @@ class Request:
     """Distinguishes the `run`s of different machines that share a server."""
 
 
-class JobExists(WrongUsage):
+class JobExists(InvalidRequest):
     """A job of the requested name is on the server, and it is not the one requested."""
 
     def __init__(self, job: Job, problem: str, *, of_run: bool) -> None:

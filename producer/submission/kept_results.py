@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from shared.domain.errors import WrongUsage
+from shared.domain.errors import InvalidRequest
 from shared.results.owner import why_not_replaced
 
 
 def refuse_to_replace(results_dir: Path, job: str, origin: str, source: str) -> None:
-    """WrongUsage if `results_dir/<job>` is visible here and belongs to another job.
+    """InvalidRequest if `results_dir/<job>` is visible here and belongs to another job.
 
     The aggregator checks its own results folder again before it writes.
     """
@@ -16,4 +16,4 @@ def refuse_to_replace(results_dir: Path, job: str, origin: str, source: str) -> 
     except OSError:  # this process may not read it; the aggregator will check
         return
     if reason is not None:
-        raise WrongUsage(f"{reason}. Choose another --job, or move that folder away.")
+        raise InvalidRequest(f"{reason}. Choose another --job, or move that folder away.")

@@ -1,4 +1,4 @@
-"""Which jobs the server need not keep: finished ones, and unfinished ones that nobody goes on with."""
+"""Removes jobs that the server need not keep: finished ones, and unfinished ones that nobody resumes."""
 
 from collections.abc import Callable, Collection, Sequence
 
@@ -21,9 +21,9 @@ def stalled_jobs(client: Client, jobs: Sequence[Job], settings: Settings) -> Col
 def prune_jobs(
     client: Client, jobs: Sequence[Job], stalled_days: int | None, settings: Settings, say: Callable[[str], None]
 ) -> None:
-    """Removes the finished jobs, and unfinished ones without news for `stalled_days` (None: none).
+    """Removes finished jobs, and unfinished ones without news for `stalled_days` (None: no unfinished ones).
 
-    Only such as are still as they were read: one that was opened again, or had news meanwhile, stays.
+    A job that was reopened or had news after it was read is kept.
     """
     now_ms = server_time_ms(client)
     for job in jobs:
@@ -31,11 +31,11 @@ def prune_jobs(
         if job.state != "finished" and not stalled:
             continue
         try:
-            if job.state == "finished":  # no message of it waits
+            if job.state == "finished":  # it has no messages in the queue
                 removed = JobRecord(client, job.name).delete(job)
             else:
                 removed = cancel_job(client, job.name, settings, only=job, mark_s=0)
-        except (JobNotFound, RecordUnreadable):  # another command was faster, or it has expired
+        except (JobNotFound, RecordUnreadable):  # another command was faster, or the record has expired
             continue
         left = f"{job.images - job.images_done} of {job.images} images were not done"
         if not removed:

@@ -20,7 +20,8 @@ MIN_FACE_PX = 20
 THRESHOLDS = (0.6, 0.7, 0.7)
 """Probability above which P-, R- and O-net keep a candidate (facenet-pytorch's defaults)."""
 PYRAMID_FACTOR = 0.709
-"""Scale between two levels of the image pyramid: about sqrt(1/2), so each level has half the pixels of the one before."""
+"""Scale between two levels of the image pyramid: about sqrt(1/2), so each level has half the pixels of the one before.
+"""
 CROP_PX = 160
 """Side of the embedder's square input, in pixels."""
 PIXEL_MEAN, PIXEL_SCALE = 127.5, 128.0
@@ -79,7 +80,8 @@ class Contract:
         names = {field.name for field in fields(Contract)}
         if not isinstance(values, dict):
             raise _not_a_contract("it is no object")
-        # A default must not stand in for a missing field: it is this version's, and may not be what the job was made with.
+        # A default must not stand in for a missing field: it is this version's, and may not be what the job was made
+        # with.
         if missing := sorted(names - values.keys()):
             raise _not_a_contract(f"no {', '.join(missing)}")
         if unknown := sorted(ascii(name)[:40] for name in values.keys() - names):
@@ -109,7 +111,8 @@ class Runtime:
     """`openvino` or `torch`, with its version."""
     device: str
     instruction_set: str
-    """The vector instructions of the processor (`avx2`, ...), or the GPU's compute capability: they move the last bits."""
+    """The vector instructions of the processor (`avx2`, ...), or the GPU's compute capability: they move the last bits.
+    """
     decoder: str
     """Pillow and pillow-heif, with their versions."""
 

@@ -5,7 +5,7 @@ class FaceQueueError(Exception):
     """An error that one line can explain; the message says what happened and what has to change."""
 
 
-class WrongUsage(FaceQueueError):
+class InvalidRequest(FaceQueueError):
     """The request cannot be fulfilled as it is."""
 
 
@@ -16,7 +16,7 @@ class NotFinished(FaceQueueError):
 # Jobs and their records
 
 
-class JobNotFound(WrongUsage):
+class JobNotFound(InvalidRequest):
     """The server has no job of this name."""
 
     def __init__(self, job: str) -> None:
@@ -24,7 +24,7 @@ class JobNotFound(WrongUsage):
         self.job = job
 
 
-class RecordUnreadable(WrongUsage):
+class RecordUnreadable(InvalidRequest):
     """A job's record is damaged, or another version of facequeue wrote it."""
 
     def __init__(self, job: str, reason: str) -> None:
@@ -32,11 +32,11 @@ class RecordUnreadable(WrongUsage):
         self.job = job
 
 
-class JobNotRetryable(WrongUsage):
+class JobNotRetryable(InvalidRequest):
     """A job has no failed images that can be retried now."""
 
 
-class FailedListUnreadable(WrongUsage):
+class FailedListUnreadable(InvalidRequest):
     """Only the results folder lists a job's failed images, and this machine cannot read it."""
 
 
@@ -69,11 +69,11 @@ class ServerUnreachable(ServerError):
 # Settings, names and paths
 
 
-class InvalidSetting(WrongUsage):
+class InvalidSetting(InvalidRequest):
     """A setting has an invalid value."""
 
 
-class InvalidJobName(WrongUsage):
+class InvalidJobName(InvalidRequest):
     """The name cannot name a job."""
 
 

@@ -1,4 +1,6 @@
-"""The image formats that are read, and how to tell them. Pillow is imported on first use: the producer starts without it."""
+"""The image formats that are read, and how to tell them. Pillow is imported on first use: the producer starts without
+it.
+"""
 
 from functools import cache
 
@@ -7,9 +9,27 @@ HEAD_BYTES = 32
 # What people keep photographs in. Left out are formats that run other programs (EPS), need a renderer (PDF, WMF), or
 # whose readers are seldom tried (FLI, FPX, MIC, ...).
 FORMATS = (
-    "JPEG", "MPO", "PNG", "GIF", "WEBP", "AVIF", "HEIF", "TIFF", "BMP", "DIB", "JPEG2000", "PPM", "TGA", "PSD", "PCX",
-    "SGI", "ICO", "ICNS", "QOI", "DDS",
-)  # fmt: skip
+    "JPEG",
+    "MPO",
+    "PNG",
+    "GIF",
+    "WEBP",
+    "AVIF",
+    "HEIF",
+    "TIFF",
+    "BMP",
+    "DIB",
+    "JPEG2000",
+    "PPM",
+    "TGA",
+    "PSD",
+    "PCX",
+    "SGI",
+    "ICO",
+    "ICNS",
+    "QOI",
+    "DDS",
+)
 
 
 @cache

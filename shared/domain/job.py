@@ -1,4 +1,6 @@
-"""A job as its record describes it. Others can write to the server that the record comes from, so every field is checked."""
+"""A job as its record describes it. Others can write to the server that the record comes from, so every field is
+checked.
+"""
 
 import json
 from collections.abc import Mapping
@@ -105,7 +107,8 @@ class Job:
     def producer_silent_s(self, now_ms: int) -> float:
         """For how long nobody has been adding batches to a job that still takes them; 0 where its producer lives.
 
-        `now_ms` is the server's time. From the end of the producer's lease on; before one attached, from the last news on.
+        `now_ms` is the server's time. From the end of the producer's lease on; before one attached, from the last news
+        on.
         """
         if self.state != JobState.ENQUEUING:
             return 0.0
@@ -129,7 +132,8 @@ class Job:
 
     def is_stalled(self, now_ms: int, ttl_s: float) -> bool:
         """Whether there has been no news of unfinished work for so long, by the server's clock (`server_time_ms`)."""
-        return self.unfinished and now_ms - self.updated_ms > ttl_s * 1000
+        waits_for_room = self.state == JobState.ENQUEUING and self.producer_silent_s(now_ms) == 0
+        return self.unfinished and not waits_for_room and now_ms - self.updated_ms > ttl_s * 1000
 
     @property
     def complete(self) -> bool:

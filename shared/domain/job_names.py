@@ -19,6 +19,7 @@ def check_job_name(name: str) -> str:
     """The name itself, if it can name a job and its results folder; else InvalidJobName."""
     if not is_job_name(name):
         raise InvalidJobName(
-            f"'{printable(name)}' cannot name a job: use up to 100 letters, digits, '.', '_' and '-', with a letter or digit first."
+            f"'{printable(name)}' cannot name a job: use up to 100 letters, digits, '.', '_' and '-', "
+            "with a letter or digit first."
         )
     return name

@@ -6,12 +6,14 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NewType, cast
+from typing import NewType
 
 from shared.domain.errors import LinkedFolder, OutsideDataRoot
 
 RootPath = NewType("RootPath", str)
-"""Relative to the data root, with `/`, as on the disk: bytes that are not UTF-8 are surrogates. Messages and blocks hold these."""
+"""Relative to the data root, with `/`, as on the disk: bytes that are not UTF-8 are surrogates. Messages and blocks
+hold these.
+"""
 FolderPath = NewType("FolderPath", str)
 """Relative to the folder of a job, otherwise the same. A walk yields these."""
 ShownPath = NewType("ShownPath", str)
@@ -23,7 +25,8 @@ DATA_ROOT = RootPath(".")
 def check_relative(value: object) -> RootPath:
     """The value, if it can be a path below a folder; else ValueError says why not. `.` is the folder itself.
 
-    Names that are not UTF-8 pass: their bytes are surrogates, as `os.fsdecode` makes them. Other surrogates stand for no byte.
+    Names that are not UTF-8 pass: their bytes are surrogates, as `os.fsdecode` makes them. Other surrogates stand for
+    no byte.
     """
     if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError("not a path")
@@ -49,8 +52,8 @@ def below_folder(folder: RootPath, path: RootPath) -> FolderPath:
 def resolve_inside(root: Path, relative: RootPath | FolderPath) -> Path:
     """The file's real path, symbolic links resolved.
 
-    LinkedFolder for a link that the walk left alone (`link/`), OutsideDataRoot for a path that is not below `root`, OSError
-    for a circle.
+    LinkedFolder for a link that the walk left alone (`link/`), OutsideDataRoot for a path that is not below `root`,
+    OSError for a circle.
     """
     real_root = root.resolve()
     if relative.endswith("/") and (real_root / relative).is_symlink():
@@ -79,7 +82,9 @@ def path_of_shown(shown: ShownPath) -> FolderPath:
 
 
 def printable(raw: str) -> str:
-    """The text in one line of valid UTF-8: bytes that are none become `\\xNN`, control characters `\\n`, `\\x1b`, ..."""
+    """The text in one line of valid UTF-8: bytes that are none become `\\xNN`, control characters `\\n`, `\\x1b`,
+    ...
+    """
     try:
         text = os.fsencode(raw).decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:  # a surrogate that stands for no byte: JSON can hold it
@@ -93,5 +98,8 @@ def pack_paths(paths: Sequence[RootPath]) -> str:
 
 
 def unpack_paths(packed: bytes | str) -> list[RootPath]:
-    """The inverse of `pack_paths`."""
-    return cast(list[RootPath], json.loads(packed))
+    """The inverse of `pack_paths`; ValueError for what it never makes."""
+    paths = json.loads(packed)
+    if not isinstance(paths, list):
+        raise ValueError("not a list of paths")
+    return [check_relative(path) for path in paths]

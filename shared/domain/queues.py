@@ -4,7 +4,7 @@ import re
 
 EMBED = "embed"
 AGGREGATE = "aggregate"
-_OWN_QUEUE = re.compile(rf"{EMBED}\.[0-9a-f]{{8}}$")
+_OWN_QUEUE = re.compile(rf"{EMBED}\.[0-9a-f]{{8}}")
 
 
 def embed_queue(prefix: str) -> str:
@@ -24,4 +24,4 @@ def own_queue(prefix: str, uid: str) -> str:
 
 def is_own_queue(prefix: str, queue: str) -> bool:
     """Whether a queue is that of a diverted job of this prefix."""
-    return queue.startswith(prefix) and _OWN_QUEUE.match(queue[len(prefix) :]) is not None
+    return queue.startswith(prefix) and _OWN_QUEUE.fullmatch(queue[len(prefix) :]) is not None

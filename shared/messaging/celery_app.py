@@ -1,6 +1,5 @@
 """The Celery application that producer and worker share. The reasons are in docs/architecture.md."""
 
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,6 +10,7 @@ from kombu.exceptions import OperationalError
 
 from shared.config.settings import Settings
 from shared.domain.options import MOST_IMAGES
+from shared.domain.task_ids import aggregate_task_id
 from shared.messaging.messages import AGGREGATE_TASK, EMBED_TASK, Aggregate, EmbedBatch
 
 BrokerError = OperationalError
@@ -47,8 +47,9 @@ def make_celery(settings: Settings) -> Celery:
         worker_prefetch_multiplier=1,
         # 4 s by default, and longer loads would have every replacement of a crashed process killed for ever.
         worker_proc_alive_timeout=120,
-        # A batch goes on while the server is away and keeps what it has computed (SERVER_PATIENCE_S). Its lease is renewed when
-        # the server is back; if another has taken it over meanwhile, it stops before its next image, and commits are idempotent.
+        # A batch goes on while the server is away and keeps what it has computed (SERVER_PATIENCE_S). Its lease is
+        # renewed when the server is back; if another has taken it over meanwhile, it stops before its next image, and
+        # commits are idempotent.
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_soft_shutdown_timeout=30,
         worker_hijack_root_logger=False,
@@ -108,7 +109,7 @@ def send_aggregate(app: Celery, queue: str, message: Aggregate) -> None:
     app.send_task(
         AGGREGATE_TASK,
         kwargs={"message": message.model_dump()},
-        task_id=f"{message.job}:aggregate:{uuid.uuid4().hex[:8]}",
+        task_id=aggregate_task_id(message.job),
         queue=Queue(queue),  # type: ignore[no-untyped-call]  # a job's may be another than this process serves
         argsrepr="",
         kwargsrepr=message.describe(),

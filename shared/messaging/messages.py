@@ -8,6 +8,7 @@ from shared.domain.errors import BadMessage
 from shared.domain.job_names import JOB_NAME_PATTERN, UID_PATTERN
 from shared.domain.options import MOST_IMAGES
 from shared.domain.paths import RootPath, check_relative
+from shared.domain.task_ids import embed_task_id
 from shared.domain.validation import explain
 
 EMBED_TASK = "facequeue.embed_batch"
@@ -28,11 +29,6 @@ class _Message(BaseModel):
     """Tells this job from an earlier one of the same name."""
 
 
-def task_id(job: str, batch: int, send: int | str) -> str:
-    """The id of the task that embeds a batch, for one of its sendings."""
-    return f"{job}:{batch}:{send}"
-
-
 class EmbedBatch(_Message):
     """Embed the faces of some images."""
 
@@ -44,7 +40,7 @@ class EmbedBatch(_Message):
 
     @property
     def task_id(self) -> str:
-        return task_id(self.job, self.batch, self.send)
+        return embed_task_id(self.job, self.batch, self.send)
 
     def describe(self) -> str:
         """The message as Flower shows it."""

@@ -78,8 +78,8 @@ def page_values(
 ) -> PageView:
     """The values of the page.
 
-    `threshold` is the distance up to which faces are grouped, None for no groups; `calibrated` says whether one is known
-    for the job's contract.
+    `threshold` is the distance up to which faces are grouped, None for no groups; `calibrated` says whether one is
+    known for the job's contract.
     """
     summary = results.summary
     square = shown.distances.among(np.arange(len(shown.faces)))

@@ -1,4 +1,4 @@
-"""Which images of a finished job failed: in its record, or, where they are too many for that, in its results folder.
+"""Which images of a finished job failed: in its record, or in its results folder if there are too many for the record.
 
 `failed.csv` has one row per image and attempt at the job: how many retries had run when the image failed, its number in
 `images.csv`, and its path below the data root. The path is a JSON string, because `images.csv` does not keep a path's
@@ -10,30 +10,20 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from shared.domain.errors import FailedListUnreadable
+from shared.domain.failed_images import fits_record
+from shared.domain.job import Job
 from shared.domain.paths import RootPath, check_relative, printable
 from shared.results.files import open_table
 from shared.results.schema import FAILED_COLUMNS, FAILED_LIST
 
-if TYPE_CHECKING:
-    from shared.domain.job import Job
-    from shared.store.jobs import JobRecord
 
-_MOST_IN_RECORD = 10_000
-_MOST_BYTES_IN_RECORD = 2**20
+def write_failed_list(folder: Path, job: Job, failed: Mapping[int, RootPath], earlier: Path) -> None:
+    """Writes `failed.csv` into an unfinished results folder, if it needs one.
 
-
-def fits_record(failed: Mapping[int, RootPath]) -> bool:
-    """Whether the record takes these failed images (path by index): it must take them on a full server too."""
-    return len(failed) <= _MOST_IN_RECORD and sum(map(len, failed.values())) <= _MOST_BYTES_IN_RECORD
-
-
-def write_failed_list(folder: Path, job: "Job", failed: Mapping[int, RootPath], earlier: Path) -> None:
-    """Writes `failed.csv` into a results folder in the making, where there is need of one.
-
-    `earlier` is the results folder that this one is to replace, if there is any.
+    `earlier` is the results folder that this one will replace, which need not exist.
     """
     kept = list(_rows(earlier / FAILED_LIST, job.retries - 1)) if job.failed_listed else []
     fresh = failed if not fits_record(failed) else {}
@@ -49,14 +39,21 @@ def write_failed_list(folder: Path, job: "Job", failed: Mapping[int, RootPath], 
         writer.writerows(chain.from_iterable(_written(time, images) for time, images in times))
 
 
-def failed_images(record: "JobRecord", job: "Job", results_dir: Path) -> dict[int, RootPath]:
+class Record(Protocol):
+    """The record of a job, as far as it lists failed images itself."""
+
+    def failed_images(self) -> dict[int, RootPath]:
+        """Path by index."""
+
+
+def failed_images(record: Record, job: Job, results_dir: Path) -> dict[int, RootPath]:
     """The images that failed when the job was last finished: path (below the data root) by index, in order.
 
-    FailedListUnreadable where only the results folder has them, and it is not here.
+    FailedListUnreadable if only the results folder has them, and its list cannot be read here.
     """
     if not job.failed_listed:
         return record.failed_images()
-    last_finished = job.retries - job.unfinished  # a job that was opened again counts the time that has just begun
+    last_finished = job.retries - job.unfinished  # a reopened job counts the retry that has just begun
     path = results_dir / job.name / FAILED_LIST
     try:
         found = dict(_rows(path, last_finished))

@@ -33,9 +33,11 @@ class DeadLetter:
 def park(client: Client, where: str, reason: str, body: object) -> None:
     """Keeps a refused message, newest first. A server that is away or full costs the letter, never the caller."""
     letter = DeadLetter(
-        time=datetime.now(UTC).isoformat(timespec="seconds"), where=one_line(where), reason=one_line(reason),
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        where=one_line(where),
+        reason=one_line(reason),
         body=one_line(body, MOST_BODY_CHARACTERS),
-    )  # fmt: skip
+    )
     try:
         with client.pipeline() as pipe:
             pipe.lpush(DEAD_LETTERS, json.dumps(asdict(letter)))

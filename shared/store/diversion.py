@@ -1,10 +1,11 @@
-"""Diverted jobs: those that at least one worker cannot serve. Their messages wait in a queue of their own, which only workers
-consume that are not noted as unfit, so they cost the others nothing.
+"""Diverted jobs: those that at least one worker cannot serve. Their messages wait in a queue of their own, which only
+workers consume that are not noted as unfit, so they cost the others nothing.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from shared.domain.job_names import is_job_name
 from shared.domain.queues import is_own_queue
 from shared.store.keys import DIVERTED
 from shared.store.redis_client import Client
@@ -34,11 +35,13 @@ def parse_refusals(raw: Mapping[bytes, bytes]) -> dict[str, Refusal]:
 
 
 def diverted_queues(client: Client, queue_prefix: str) -> dict[str, str]:
-    """The queues of the diverted jobs of an installation, by job."""
-    found = {job.decode(): queue.decode() for job, queue in client.hgetall(DIVERTED).items()}
-    return {job: queue for job, queue in found.items() if is_own_queue(queue_prefix, queue)}
+    """The jobs of an installation that are diverted, or were and have left messages: their names by their queues."""
+    found = {
+        queue.decode(errors="replace"): job.decode(errors="replace") for queue, job in client.hgetall(DIVERTED).items()
+    }
+    return {queue: job for queue, job in found.items() if is_own_queue(queue_prefix, queue) and is_job_name(job)}
 
 
 def all_diverted_queues(client: Client) -> list[str]:
     """The queues of all diverted jobs on this server, whosever they are."""
-    return sorted(queue.decode() for queue in client.hvals(DIVERTED))
+    return sorted(queue.decode(errors="replace") for queue in client.hkeys(DIVERTED))

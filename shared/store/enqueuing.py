@@ -15,15 +15,17 @@ class Enqueuing(RecordPart):
     def attach_producer(self, uid: str, lease_s: float = 0.0) -> str:
         """Makes the caller the only producer of this job; returns the token that its calls need.
 
-        For `lease_s` it is believed to be alive, and for as long again with every `heartbeat`. One that is attached already
-        is fenced off: its next call is refused.
+        For `lease_s` it is believed to be alive, and for as long again with every `heartbeat`. One that is attached
+        already is fenced off: its next call is refused.
         """
         token = uuid.uuid4().hex
         self._run("attach", [""], uid, token, int(lease_s * 1000), 1)
         return token
 
     def attach_alone(self, uid: str, lease_s: float) -> str | int:
-        """As `attach_producer`, but for a producer that is alive: then until when (server time, ms) that is believed."""
+        """As `attach_producer`, but for a producer that is alive: then until when (server time, ms) that is
+        believed.
+        """
         token = uuid.uuid4().hex
         answer = self._run("attach", [""], uid, token, int(lease_s * 1000), 0)
         return answer if isinstance(answer, int) else token

@@ -4,10 +4,10 @@ import uuid
 from enum import StrEnum
 
 from shared.domain.errors import JobNotRetryable
+from shared.domain.failed_images import fits_record
 from shared.domain.job import Job
 from shared.domain.outcomes import FAILED
 from shared.domain.paths import RootPath, pack_paths, unpack_paths
-from shared.results.failed_list import fits_record
 from shared.store.keys import REGISTRY, SWEPT, UNFINISHED, WHILE_UNFINISHED
 from shared.store.redis_client import insist
 from shared.store.removal import Removal
@@ -62,7 +62,8 @@ class Finishing(Removal):
         )
 
     def failed_images(self) -> dict[int, RootPath]:
-        """The failed images of the last time the job was finished: path by index, in order; none where they did not fit.
+        """The failed images of the last time the job was finished: path by index, in order; none where they did not
+        fit.
 
         `shared.results.failed_list.failed_images` finds those too.
         """

@@ -1,7 +1,7 @@
 """Images that travel through the server, for workers that share no disk with the producer.
 
-The producer stores what it found at each path, the worker that has the batch reads it, the commit deletes it. What could not be
-read travels as a note of that, so that the worker records the same outcome as if it had looked itself.
+The producer stores what it found at each path, the worker that has the batch reads it, the commit deletes it. What
+could not be read travels as a note of that, so that the worker records the same outcome as if it had looked itself.
 """
 
 import errno
@@ -25,7 +25,9 @@ class TooLarge(Exception):
 
 
 def pack_image(root: Path, relative: FolderPath, max_bytes: int) -> bytes:
-    """What is at a path below `root`, in the form that travels; of files above `max_bytes` only the head and the size."""
+    """What is at a path below `root`, in the form that travels; of files above `max_bytes` only the head and the
+    size.
+    """
     try:
         path = resolve_inside(root, relative)
         if path.is_dir():

@@ -35,10 +35,18 @@ class JobRecord(Enqueuing, Leases, Refusals, Blocks, AggregationLock, Finishing)
         """Creates the job, or finds the one of this name; the second value says whether it is new."""
         uid = uuid.uuid4().hex
         fields = {
-            "version": RECORD_VERSION, "state": "enqueuing", "origin": origin, "source": source,
-            "contract": json.dumps(contract.as_dict()), "options": json.dumps(vars(options)),
-            "queue_prefix": queue_prefix, "batches": 0, "images": 0, "cursor": json.dumps(None), "sends": 0,
-        }  # fmt: skip
+            "version": RECORD_VERSION,
+            "state": "enqueuing",
+            "origin": origin,
+            "source": source,
+            "contract": json.dumps(contract.as_dict()),
+            "options": json.dumps(vars(options)),
+            "queue_prefix": queue_prefix,
+            "batches": 0,
+            "images": 0,
+            "cursor": json.dumps(None),
+            "sends": 0,
+        }
         pairs = [item for pair in fields.items() for item in pair]
         parts = ["", f"={REGISTRY}", f"={UNFINISHED}", *PARTS, *SWEPT]
         while True:
@@ -65,7 +73,7 @@ class JobRecord(Enqueuing, Leases, Refusals, Blocks, AggregationLock, Finishing)
 
 def job_names(client: Client) -> list[str]:
     """The names of all jobs on this server, oldest first."""
-    return [name.decode() for name in client.zrange(REGISTRY, 0, -1)]
+    return [name.decode(errors="replace") for name in client.zrange(REGISTRY, 0, -1)]
 
 
 def list_jobs(client: Client, say: Callable[[str], None] = lambda line: None) -> list[Job]:

@@ -1,4 +1,5 @@
-"""The worker's side of a job's record: leases of batches, the processes that were lost with them, and the blocks they leave.
+"""The worker's side of a job's record: leases of batches, the processes that were lost with them, and the blocks they
+leave.
 
 Batches are done by being removed from `open`. Whatever stays in it is not done, however many messages were lost.
 """
@@ -90,8 +91,8 @@ class Leases(RecordPart):
     def lose(self, uid: str, batch: int, holder: str, verdict: str) -> tuple[int, list[RootPath]] | None:
         """Counts a process that was lost with this batch while its worker lives on.
 
-        An image that lost `DEATHS_ALONE` processes while it ran alone gets the verdict. Returns a new send number and the
-        batch's paths; None where the holder had no lease any more.
+        An image that lost `DEATHS_ALONE` processes while it ran alone gets the verdict. Returns a new send number and
+        the batch's paths; None where the holder had no lease any more.
         """
         parts = ["", "open", "leases", "holders", "batches", "losses", "alone", "deaths", "verdicts"]
         answer = self._run("lose", parts, uid, batch, holder, verdict, DEATHS_ALONE)
@@ -138,11 +139,13 @@ class Leases(RecordPart):
         return Committed(self._run("commit", parts, uid, batch, block, len(counters), *counters, *added))
 
     def find_unleased(self) -> dict[int, str]:
-        """Batches that are not done and in nobody's hands, with their send numbers: they wait in the queue, or are lost."""
+        """Batches that are not done and in nobody's hands, with their send numbers: they wait in the queue, or are
+        lost.
+        """
         unleased: dict[int, str] = {}
         after = b"-inf"
         while after:
-            after, *found = self._run("unleased", ["open", "leases"], after, _LOOKED_AT_ONCE)
+            after, *found = self._run("unleased", ["open", "leases", ""], after, _LOOKED_AT_ONCE)
             unleased |= {int(batch): send.decode() for batch, send in zip(found[::2], found[1::2], strict=True)}
         return unleased
 

@@ -1,5 +1,6 @@
 """What waits in a queue: messages are read on the server, a stretch of the list at a time."""
 
+from shared.domain.task_ids import aggregated_job
 from shared.store.redis_client import Client
 from shared.store.scripts import run_script
 
@@ -21,10 +22,4 @@ def waiting_tasks(client: Client, queue: str) -> set[str]:
 
 def waiting_aggregations(client: Client, queue: str) -> set[str]:
     """The names of the jobs whose aggregation waits in a queue."""
-    return {job for job, what, _ in map(_parts, waiting_tasks(client, queue)) if what == "aggregate"}
-
-
-def _parts(task_id: str) -> tuple[str, str, str]:
-    job, _, rest = task_id.partition(":")
-    what, _, which = rest.partition(":")
-    return job, what, which
+    return {job for task in waiting_tasks(client, queue) if (job := aggregated_job(task)) is not None}

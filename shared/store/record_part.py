@@ -10,7 +10,9 @@ from shared.store.scripts import run_script
 
 
 class RecordPart:
-    """A part of one job's record. InvalidJobName for a name that none can have: its keys could be those of another job."""
+    """A part of one job's record. InvalidJobName for a name that none can have: its keys could be those of another
+    job.
+    """
 
     def __init__(self, client: Client, name: str) -> None:
         self.name = check_job_name(name)

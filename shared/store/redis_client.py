@@ -129,11 +129,11 @@ def wait_for_server(settings: Settings, client: Client, say: Callable[[str], Non
 def wait_for_disk(client: Client) -> bool:
     """Waits until all that was written is on the server's disk; False where the server did not confirm that in 5 s.
 
-    True as well where there is nothing to wait for: the server keeps no append-only file. One that cannot tell (before Redis
-    7.2, or not allowed to this user) writes its file every second, and is given two.
+    True as well where there is nothing to wait for: the server keeps no append-only file. One that cannot tell (before
+    Redis 7.2, or not allowed to this user) writes its file every second, and is given two.
     """
-    # The server answers for the connection that asks, and this one may have written nothing yet: others of the pool have. Its
-    # own write comes behind all of them.
+    # The server answers for the connection that asks, and this one may have written nothing yet: others of the pool
+    # have. Its own write comes behind all of them.
     pipeline = client.pipeline(transaction=False).eval(_INSIST, 2, NOTHING, MARK, "SET", "", "PX", 1)
     try:
         _, (on_disk, _) = pipeline.execute_command("WAITAOF", 1, 0, _WAITAOF_MS).execute()

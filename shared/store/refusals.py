@@ -28,20 +28,39 @@ class Refusals(RecordPart):
     """The notes of workers that refuse the job."""
 
     def divert(
-        self, job: Job, batch: int, holder: str, worker: str, reason: str, *,
-        again_s: float = 0, unless_alone: bool = False, others: Sequence[str] = (),
-    ) -> str:  # fmt: skip
+        self,
+        job: Job,
+        batch: int,
+        holder: str,
+        worker: str,
+        reason: str,
+        *,
+        again_s: float = 0,
+        unless_alone: bool = False,
+        others: Sequence[str] = (),
+    ) -> str:
         """Gives a batch back and notes that this worker cannot serve the job, for so long or (0) for good.
 
-        From now on the job's messages belong into `own_queue`. Returns `diverted`; `alone` where none of the `others` may
-        serve it (only asked for with `unless_alone`; nothing is changed then); or `unknown`, `cancelled`, `finished`.
+        From now on the job's messages belong into `own_queue`. Returns `diverted`; `alone` where none of the `others`
+        may serve it (only asked for with `unless_alone`; nothing is changed then); or `unknown`, `cancelled`,
+        `finished`.
         """
         parts = ["", "leases", "holders", "refusals", f"={DIVERTED}"]
         queue = own_queue(job.queue_prefix, job.uid)
         answer = self._run(
-            "divert", parts, job.uid, batch, holder, worker, reason, int(again_s * 1000), job.name, queue,
-            int(unless_alone), *others,
-        )  # fmt: skip
+            "divert",
+            parts,
+            job.uid,
+            batch,
+            holder,
+            worker,
+            reason,
+            int(again_s * 1000),
+            job.name,
+            queue,
+            int(unless_alone),
+            *others,
+        )
         return Diverted(answer)
 
     def refusals(self) -> dict[str, str]:

@@ -1,9 +1,10 @@
 """All jobs of a server together: the index of unfinished ones, its repair, and how many jobs there are.
 
-Entries of the index are `<queue prefix>:<job>`, all with the score 0: so the server sorts them by name, and any part of them can
-be read.
+Entries of the index are `<queue prefix>:<job>`, all with the score 0: so the server sorts them by name, and any part of
+them can be read.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -29,13 +30,15 @@ class Census:
 
 
 def unfinished_names(client: Client, queue_prefix: str, after: str, most: int) -> tuple[list[str], str]:
-    """The names of some unfinished jobs of these queues, in order, and where to go on (`after`; empty: at either end)."""
-    begin = f"({after}" if after else f"[{queue_prefix}:"
+    """The names of some unfinished jobs of these queues, in order, and where to go on (`after`; empty: at either
+    end).
+    """
+    begin = b"(" + os.fsencode(after) if after else f"[{queue_prefix}:"
     found = client.zrangebylex(UNFINISHED, begin, f"({queue_prefix};", 0, most)  # ';' follows ':'
-    entries = [entry.decode().rpartition(":") for entry in found]
+    entries = [entry.decode(errors="replace").rpartition(":") for entry in found]
     # A prefix with a colon in it sorts in between, and is none of ours.
     names = [name for prefix, _, name in entries if prefix == queue_prefix and is_job_name(name)]
-    return names, found[-1].decode() if len(found) == most else ""
+    return names, os.fsdecode(found[-1]) if len(found) == most else ""
 
 
 def forget_missing(client: Client, queue_prefix: str, name: str) -> None:
@@ -55,15 +58,15 @@ def tidy(client: Client, names: Sequence[str]) -> list[str]:
 
 def some_names(client: Client, first: int) -> tuple[list[str], int]:
     """Some names of the registry, from this place on, and the place to go on at; 0 at the end."""
-    found = [name.decode() for name in client.zrange(REGISTRY, first, first + _AT_ONCE - 1)]
+    found = [name.decode(errors="replace") for name in client.zrange(REGISTRY, first, first + _AT_ONCE - 1)]
     return [name for name in found if is_job_name(name)], first + _AT_ONCE if len(found) == _AT_ONCE else 0
 
 
 def count_jobs(client: Client) -> Census:
     """Counts all jobs on this server. Those that are made or end meanwhile may be missed.
 
-    Only the records of unfinished jobs are read. All others count as finished: also those that are being removed, and those
-    whose record has expired and whose name `tidy` has not forgotten yet.
+    Only the records of unfinished jobs are read. All others count as finished: also those that are being removed, and
+    those whose record has expired and whose name `tidy` has not forgotten yet.
     """
     known, enqueuing, sealed, in_flight = client.zcard(REGISTRY), 0, 0, 0
     prefixes: set[str] = set()

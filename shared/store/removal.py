@@ -22,8 +22,9 @@ class Removal(RecordPart):
     def delete(self, only: Job | None = None, *, keep_mark_s: int = 0) -> bool:
         """Removes every key of the job; `keep_mark_s` keeps the word `cancelled` for those who watch.
 
-        With `only`, a job that is still as it was read: False where it was opened again, or had news of its work. A removal
-        that is cut short is completed by whoever comes next: the reconciler, or who makes or removes a job of this name.
+        With `only`, a job that is still as it was read: False where it was opened again, or had news of its work. A
+        removal that is cut short is completed by whoever comes next: the reconciler, or who makes or removes a job of
+        this name.
         """
         if only is None:
             return self._delete(keep_mark_s, "", "", "")

@@ -19,7 +19,9 @@ class Worker:
     queues: list[str]
     processes: int
     resources: dict[str, float | str]
-    """Sums over its processes (`worker.supervision.resource_sampler`) and what it serves, in words; empty at the very start."""
+    """Sums over its processes (`worker.supervision.resource_sampler`) and what it serves, in words; empty at the very
+    start.
+    """
     host: str = ""
     started_ms: int = 0
     current: list[str] = field(default_factory=list)

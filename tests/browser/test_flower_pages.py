@@ -1,4 +1,6 @@
-"""Flower as a person sees it: tasks with names that can be read, workers with their resources (needs Chromium; CI installs it)."""
+"""Flower as a person sees it: tasks with names that can be read, workers with their resources (needs Chromium; CI
+installs it).
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,6 @@
-"""The report in a browser: what only a pointer, a keyboard and a running script can show (needs Chromium; CI installs it)."""
+"""The report in a browser: what only a pointer, a keyboard and a running script can show (needs Chromium; CI installs
+it).
+"""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,6 @@
-"""Processes, server and messages: each test breaks one thing at a moment chosen by condition, and compares the bytes."""
+"""Processes, server and messages: each test breaks one thing at a moment chosen by condition, and compares the
+bytes.
+"""
 
 import os
 import shutil

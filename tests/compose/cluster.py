@@ -83,14 +83,32 @@ def play(compose: Callable[..., str], folder: Path, images: Path, password: str)
     docker("network", "connect", "--alias", "redis", BACK, compose("ps", "--quiet", "redis").strip())
     (folder / "networks.yml").write_text(f"networks: {{default: {{external: true, name: {BACK}}}}}\n")
     _workers(
-        folder, "up", "--detach", "--wait", "--wait-timeout", "120",
-        REDIS_URL=URL.format(password), FACEQUEUE_IMAGES=str(empty), FACEQUEUE_CERTIFICATES=str(certificates),
-    )  # fmt: skip
+        folder,
+        "up",
+        "--detach",
+        "--wait",
+        "--wait-timeout",
+        "120",
+        REDIS_URL=URL.format(password),
+        FACEQUEUE_IMAGES=str(empty),
+        FACEQUEUE_CERTIFICATES=str(certificates),
+    )
     compose(
-        "run", "--rm", "--volume", f"{images}:/elsewhere:ro", "producer", "enqueue", "/elsewhere", "--inline", "--wait",
-        "--job", "far", "--batch-size", "4",
+        "run",
+        "--rm",
+        "--volume",
+        f"{images}:/elsewhere:ro",
+        "producer",
+        "enqueue",
+        "/elsewhere",
+        "--inline",
+        "--wait",
+        "--job",
+        "far",
+        "--batch-size",
+        "4",
         expect=3,
-    )  # fmt: skip
+    )
 
 
 def _workers(folder: Path, *arguments: str, **environment: str) -> None:

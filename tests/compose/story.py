@@ -1,7 +1,7 @@
 """The whole story of `docker compose up` on whatever Docker engine is there: `make compose-test`.
 
-Works on a copy of the checkout, under a project name and ports of its own, and removes what it made. Every wait is bounded; the
-first thing that is not as promised ends it with exit code 1.
+Works on a copy of the checkout, under a project name and ports of its own, and removes what it made. Every wait is
+bounded; the first thing that is not as promised ends it with exit code 1.
 """
 
 import json
@@ -103,9 +103,13 @@ class Story:
         """`python -m producer ...` on the host."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("FACEQUEUE_", "REDIS_URL"))}
         done = subprocess.run(
-            [sys.executable, "-m", "producer", *arguments], cwd=self.folder, capture_output=True, text=True, timeout=300,
+            [sys.executable, "-m", "producer", *arguments],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=300,
             env=clean | {"PYTHONPATH": str(self.folder)} | environment,
-        )  # fmt: skip
+        )
         if done.returncode != expect:
             sys.exit(
                 f"producer {arguments}: exit code {done.returncode} instead of {expect}\n{done.stdout}\n{done.stderr}"
@@ -116,9 +120,15 @@ class Story:
         """Whether `run` on the host gives the bytes of a job's results folder, for the same images."""
         out = self.folder / "ran"
         self.producer(
-            "run", images, "--results", str(out), "--job", results.name, expect=3,
+            "run",
+            images,
+            "--results",
+            str(out),
+            "--job",
+            results.name,
+            expect=3,
             FACEQUEUE_STATE_DIR=str(self.folder / "st"),
-        )  # fmt: skip
+        )
         return result_bytes(out / results.name) == result_bytes(results)
 
     def containers(self, service: str) -> list[dict[str, Any]]:

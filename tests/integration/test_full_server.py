@@ -1,4 +1,6 @@
-"""A server at its maxmemory: who adds waits, who works keeps what it has, finished blocks make room. Nothing is lost."""
+"""A server at its maxmemory: who adds waits, who works keeps what it has, finished blocks make room. Nothing is
+lost.
+"""
 
 import base64
 import json
@@ -64,9 +66,15 @@ def made_up_block(batch: int, path: str = "a.jpg") -> bytes:
     """One image with many faces."""
     faces = [[0.0, 0.0, 9.0, 9.0, 1.0]] * FACES
     return Block(
-        batch=batch, attempt=1, worker="w", started_ms=0, ended_ms=1, commit_ms=0,
-        images=[ImageRecord(path=path, outcome=Outcome.OK, faces=faces)], embeddings=made_up_embeddings(batch),
-    ).pack()  # fmt: skip
+        batch=batch,
+        attempt=1,
+        worker="w",
+        started_ms=0,
+        ended_ms=1,
+        commit_ms=0,
+        images=[ImageRecord(path=path, outcome=Outcome.OK, faces=faces)],
+        embeddings=made_up_embeddings(batch),
+    ).pack()
 
 
 def do_batches(stage: Stage, record: JobRecord, job: Job, batches: range) -> None:
@@ -122,7 +130,9 @@ def test_what_adds_is_refused_whole_and_the_rest_works(stage: Stage) -> None:
 
 
 def test_a_spooled_job_is_read_from_both_places(stage: Stage) -> None:
-    """Every block once; a rolled-back server and a crash in between change nothing; while somebody aggregates nothing moves."""
+    """Every block once; a rolled-back server and a crash in between change nothing; while somebody aggregates nothing
+    moves.
+    """
     record, job = make_job(stage)
     do_batches(stage, record, job, range(5))
     size = len(made_up_block(0, "0.jpg"))
@@ -302,10 +312,15 @@ def test_a_job_of_three_times_the_servers_memory_passes(stage: Stage, tmp_path: 
         job = record.load()
         assert record.claim_aggregation("h", 60)
         write_results(
-            job, read_blocks(stage.client, job, stage.results), {}, stage.results, resources=dict, threads=1,
+            job,
+            read_blocks(stage.client, job, stage.results),
+            {},
+            stage.results,
+            resources=dict,
+            threads=1,
             distances_max_bytes=1,
             may_publish=lambda: record.holds_aggregation("h"),
-        )  # fmt: skip
+        )
         assert record.finish(job, "h", 60, {}) == "finished"
         remove_spool(stage.client, job, stage.results)
     assert job.spool_bytes + job.block_bytes > 200 * MIB
@@ -319,7 +334,9 @@ def test_a_job_of_three_times_the_servers_memory_passes(stage: Stage, tmp_path: 
 
 
 def test_a_real_job_on_a_full_server_waits_and_ends_as_it_should(stage: Stage, sample: Path) -> None:
-    """Full when the worker starts, full while messages come, full when blocks are to be stored, full for the producer."""
+    """Full when the worker starts, full while messages come, full when blocks are to be stored, full for the
+    producer.
+    """
     environment = {"FACEQUEUE_DATA_ROOT": str(sample), "FACEQUEUE_SAMPLE_INTERVAL_S": "0.2"}
     fill(stage)
     worker = stage.worker("--concurrency", "1", **environment)

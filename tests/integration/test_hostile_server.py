@@ -20,11 +20,18 @@ GOOD = {"name": "w@h", "queues": ["embed"], "processes": 1, "resources": {"rss_m
 @pytest.mark.parametrize(
     "said",
     [
-        b"{", b"\xff", b"[]", b"7", b"{}", b"[" * 100_000, json.dumps(GOOD | {"queues": 3}).encode(),
-        json.dumps(GOOD | {"resources": {"rss_mib": [1]}}).encode(), json.dumps(GOOD | {"current": [1]}).encode(),
+        b"{",
+        b"\xff",
+        b"[]",
+        b"7",
+        b"{}",
+        b"[" * 100_000,
+        json.dumps(GOOD | {"queues": 3}).encode(),
+        json.dumps(GOOD | {"resources": {"rss_mib": [1]}}).encode(),
+        json.dumps(GOOD | {"current": [1]}).encode(),
         json.dumps(GOOD | {"started_ms": "x"}).encode(),
     ],
-)  # fmt: skip
+)
 def test_an_announcement_of_no_worker_is_passed_over(stage: Stage, said: bytes) -> None:
     """The others are listed, and the metrics are served."""
     announce(stage.client, Worker("w@h", ["embed"], 1, {"rss_mib": 1.5, "weights": "casia-webface"}), 60)

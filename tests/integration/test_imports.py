@@ -27,7 +27,9 @@ def test_the_producer_never_loads_torch() -> None:
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["enqueue", "--help"]])
 def test_help_answers_in_under_a_second(arguments: list[str]) -> None:
-    """Of the processor's time, the best of three: how long it takes by the clock depends on what else the machine does."""
+    """Of the processor's time, the best of three: how long it takes by the clock depends on what else the machine
+    does.
+    """
     times = []
     for _ in range(3):
         before = os.times()
@@ -38,7 +40,9 @@ def test_help_answers_in_under_a_second(arguments: list[str]) -> None:
 
 
 def test_nothing_else_reads_the_environment() -> None:
-    """`os.environ` is only passed on to processes that are started. No setting is put there for this process to read."""
+    """`os.environ` is only passed on to processes that are started. No setting is put there for this process to
+    read.
+    """
     reading = r"os\.getenv|os\.environ\.get|os\.environ\[[^\]]+\](?! = )"
     own_setting = r"os\.environ\[\W*(FACEQUEUE_|REDIS_URL)|os\.putenv|os\.environ\.update"
     for house in ("producer", "shared", "worker"):

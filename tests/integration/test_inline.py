@@ -12,7 +12,9 @@ from tests.support.stage import Stage, wait_until
 
 
 def test_images_through_the_server(stage: Stage, sample: Path, tmp_path: Path) -> None:
-    """The same bytes as from the disk, with every kind of trouble; nothing of the images stays; a window bounds them."""
+    """The same bytes as from the disk, with every kind of trouble; nothing of the images stays; a window bounds
+    them.
+    """
     images = tmp_path / "images"
     images.mkdir()
     for number, path in enumerate(sorted(path for path in sample.rglob("*") if path.is_file())):
@@ -50,7 +52,9 @@ def test_images_through_the_server(stage: Stage, sample: Path, tmp_path: Path) -
 
 
 def test_the_report_shows_no_file_of_the_aggregators_own(stage: Stage, sample: Path, tmp_path: Path) -> None:
-    """What lies in its data root at an inline job's paths is somebody else's. `report` cuts pictures where the images are."""
+    """What lies in its data root at an inline job's paths is somebody else's. `report` cuts pictures where the images
+    are.
+    """
     images, other = tmp_path / "images", tmp_path / "other"
     for folder in (images, other):
         folder.mkdir()

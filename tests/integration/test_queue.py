@@ -173,7 +173,9 @@ def test_results_that_cannot_be_written_are_written_later(stage: Stage, sample: 
 
 
 def test_results_of_another_folder_are_not_replaced(stage: Stage, sample: Path, tmp_path: Path) -> None:
-    """Its job is forgotten: the name is refused before anything is enqueued, and by an aggregator that alone sees the folder."""
+    """Its job is forgotten: the name is refused before anything is enqueued, and by an aggregator that alone sees the
+    folder.
+    """
     root = {"FACEQUEUE_DATA_ROOT": str(sample)}
     stage.worker("--concurrency", "1", **root)
     assert stage.producer("enqueue", str(sample / "hopper"), "--wait", "--job", "mine", **root).returncode == 0
@@ -207,13 +209,19 @@ def test_a_disk_without_room_is_noticed_before(stage: Stage, sample: Path) -> No
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["watch", "nothing"], "No job 'nothing'"), (["cancel", "nothing"], "No job"), (["status", "nothing"], "No job"),
-        (["enqueue", "/nowhere"], "There is no folder"), (["enqueue", "."], "not inside the data root"),
-        (["enqueue", "."], "Move or mount the images there"), (["enqueue", "n" * 300], "cannot be read: File name too long"),
-        (["sample", "n" * 300], "too long for this system"), (["run", ".", "--weights", "n" * 300], "too long for this system"),
-        (["enqueue", ".", "--job", "a/b"], "cannot name a job"), (["aggregate", "nothing"], "No job"),
+        (["watch", "nothing"], "No job 'nothing'"),
+        (["cancel", "nothing"], "No job"),
+        (["status", "nothing"], "No job"),
+        (["enqueue", "/nowhere"], "There is no folder"),
+        (["enqueue", "."], "not inside the data root"),
+        (["enqueue", "."], "Move or mount the images there"),
+        (["enqueue", "n" * 300], "cannot be read: File name too long"),
+        (["sample", "n" * 300], "too long for this system"),
+        (["run", ".", "--weights", "n" * 300], "too long for this system"),
+        (["enqueue", ".", "--job", "a/b"], "cannot name a job"),
+        (["aggregate", "nothing"], "No job"),
     ],
-)  # fmt: skip
+)
 def test_wrong_usage_says_what_to_do(stage: Stage, arguments: list[str], says: str) -> None:
     """Exit code 2, one line, no traceback."""
     done = stage.producer(*arguments, FACEQUEUE_DATA_ROOT="/nonexistent")
@@ -225,14 +233,21 @@ def test_wrong_usage_says_what_to_do(stage: Stage, arguments: list[str], says: s
 def test_no_server_says_what_to_do(tmp_path: Path, sample: Path) -> None:
     """Exit code 4 after the stated time."""
     environment = os.environ | {
-        "REDIS_URL": "redis://127.0.0.1:1/0", "FACEQUEUE_SERVER_TIMEOUT_S": "0.5", "FACEQUEUE_DATA_ROOT": str(sample),
-        "FACEQUEUE_STATE_DIR": str(tmp_path / "state"), "PYTHONPATH": str(ROOT),
-    }  # fmt: skip
+        "REDIS_URL": "redis://127.0.0.1:1/0",
+        "FACEQUEUE_SERVER_TIMEOUT_S": "0.5",
+        "FACEQUEUE_DATA_ROOT": str(sample),
+        "FACEQUEUE_STATE_DIR": str(tmp_path / "state"),
+        "PYTHONPATH": str(ROOT),
+    }
     for arguments in (["enqueue", str(sample)], ["status"], ["run", str(sample)]):
         done = subprocess.run(
             [sys.executable, "-m", "producer", *arguments],
-            env=environment, capture_output=True, text=True, timeout=60, cwd=tmp_path,
-        )  # fmt: skip
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=tmp_path,
+        )
         assert done.returncode == 4, done.stderr
         assert "No server answers" in done.stderr
         assert "Traceback" not in done.stderr

@@ -1,4 +1,6 @@
-"""`python -m tests.mutants`: changes the scripts and the record code in small ways, and fails unless the fast tests notice each change."""
+"""`python -m tests.mutants`: changes the scripts and the record code in small ways, and fails unless the fast tests
+notice each change.
+"""
 
 import argparse
 import queue
@@ -61,7 +63,9 @@ def main() -> int:
 
 
 def _try_all(paths: list[Path], tried: list[Mutant], jobs: int) -> list[str]:
-    """The verdict on each mutant. The tests run once without one: that tells which reach it, and which of them is quickest."""
+    """The verdict on each mutant. The tests run once without one: that tells which reach it, and which of them is
+    quickest.
+    """
     files = test_files(ROOT)
     with tempfile.TemporaryDirectory(prefix="facequeue-mutants-") as folder:
         free: queue.SimpleQueue[Runner] = queue.SimpleQueue()

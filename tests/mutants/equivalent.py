@@ -22,14 +22,37 @@ _THAT_VERY_MS = "a lease that ends in the very millisecond of the question may c
 
 EQUIVALENT: tuple[Equivalent, ...] = (
     Equivalent(
-        "shared/store/lua/take.lua", "if deadline and tonumber(deadline) >= now then return 'leased' end", _THAT_VERY_MS
+        "shared/store/lua/take.lua",
+        "if left >= 0 and left <= 2 * longest then return 'leased' end",
+        _THAT_VERY_MS,
+    ),
+    Equivalent(
+        "shared/store/lua/take.lua",
+        "if left > 0 and left < 2 * longest then return 'leased' end",
+        _THAT_VERY_MS,
     ),
     Equivalent(
         "shared/store/lua/resend.lua",
-        "if deadline and tonumber(deadline) >= t[1] * 1000 + math.floor(t[2] / 1000) then return {} end",
+        "if left >= 0 and left <= 2 * tonumber(job[3] or '0') then return {} end",
         _THAT_VERY_MS,
     ),
-    Equivalent("shared/store/lua/unleased.lua", "if not deadline or tonumber(deadline) < now then", _THAT_VERY_MS),
+    Equivalent(
+        "shared/store/lua/resend.lua",
+        "if left > 0 and left < 2 * tonumber(job[3] or '0') then return {} end",
+        _THAT_VERY_MS,
+    ),
+    Equivalent("shared/store/lua/unleased.lua", "if left < 0 or left > 2 * longest then", _THAT_VERY_MS),
+    Equivalent("shared/store/lua/unleased.lua", "if left <= 0 or left >= 2 * longest then", _THAT_VERY_MS),
+    Equivalent(
+        "shared/store/lua/claim.lua",
+        "if left ~= -2 and left < 2 * math.max(tonumber(job[2] or '0'), tonumber(ARGV[3])) then return 0 end",
+        _THAT_VERY_MS,
+    ),
+    Equivalent(
+        "shared/store/lua/elect.lua",
+        "if holder and holder ~= ARGV[1] and redis.call('PTTL', KEYS[1]) < 10 * ARGV[2] then return 0 end",
+        _THAT_VERY_MS,
+    ),
     Equivalent(
         "shared/store/lua/attach.lua",
         "if ARGV[4] == '0' and tonumber(job[2] or '0') >= now then return tonumber(job[2]) end",
@@ -39,5 +62,15 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "worker/supervision/reconciler.py",
         "if now - first_seen > self._settings.lease_s / 3:",
         "a third of a lease, to the nanosecond of a monotonic clock",
+    ),
+    Equivalent(
+        "worker/supervision/reconciler.py",
+        "if time.monotonic() >= deadline:",
+        "the length of a step, to the nanosecond of a monotonic clock",
+    ),
+    Equivalent(
+        "shared/store/leases.py",
+        "unleased |= {int(batch): send.decode() for batch, send in zip(found[::2], found[1::2], strict=False)}",
+        "the script answers in pairs",
     ),
 )

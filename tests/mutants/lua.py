@@ -1,4 +1,6 @@
-"""Mutants of a Lua script: each condition never met, each side of `and` and `or` left out, each comparison shifted or turned."""
+"""Mutants of a Lua script: each condition never met, each side of `and` and `or` left out, each comparison shifted or
+turned.
+"""
 
 import re
 from collections.abc import Iterator

@@ -1,6 +1,7 @@
 """Mutants of Python functions: those of Cosmic Ray's operators that change what is decided, and each call left out.
 
-Its operators for numbers and arithmetic on sizes are not among them: waiting a little longer is no mistake that a test could see.
+Its operators for numbers and arithmetic on sizes are not among them: waiting a little longer is no mistake that a test
+could see.
 """
 
 import ast
@@ -17,15 +18,33 @@ from cosmic_ray.plugins import get_operator
 from tests.mutants.mutant import Mutant, replaced
 
 _COMPARISONS = (
-    "Eq_NotEq", "NotEq_Eq", "Lt_LtE", "Lt_GtE", "LtE_Lt", "LtE_Gt", "Gt_GtE", "Gt_LtE", "GtE_Gt", "GtE_Lt", "Is_IsNot",
+    "Eq_NotEq",
+    "NotEq_Eq",
+    "Lt_LtE",
+    "Lt_GtE",
+    "LtE_Lt",
+    "LtE_Gt",
+    "Gt_GtE",
+    "Gt_LtE",
+    "GtE_Gt",
+    "GtE_Lt",
+    "Is_IsNot",
     "IsNot_Is",
-)  # fmt: skip
+)
 _OPERATORS = (
     *(f"ReplaceComparisonOperator_{pair}" for pair in _COMPARISONS),
     *(f"ReplaceBinaryOperator_{pair}" for pair in ("Add_Sub", "Sub_Add", "Mul_Div", "Div_Mul", "BitOr_BitAnd")),
-    "ReplaceUnaryOperator_Delete_Not", "AddNot", "ReplaceTrueWithFalse", "ReplaceFalseWithTrue", "ReplaceAndWithOr",
-    "ReplaceOrWithAnd", "ReplaceBreakWithContinue", "ReplaceContinueWithBreak", "ExceptionReplacer", "ZeroIterationForLoop",
-)  # fmt: skip
+    "ReplaceUnaryOperator_Delete_Not",
+    "AddNot",
+    "ReplaceTrueWithFalse",
+    "ReplaceFalseWithTrue",
+    "ReplaceAndWithOr",
+    "ReplaceOrWithAnd",
+    "ReplaceBreakWithContinue",
+    "ReplaceContinueWithBreak",
+    "ExceptionReplacer",
+    "ZeroIterationForLoop",
+)
 
 
 def mutants_of_python(path: Path, source: str) -> Iterator[Mutant]:

@@ -1,8 +1,10 @@
-"""Runs chosen tests again and again, in forks of one pytest session that has imported and collected everything, on one server.
+"""Runs chosen tests again and again, in forks of one pytest session that has imported and collected everything, on one
+server.
 
-`python -m tests.mutants.runner FOLDER TEST ...`: each line on standard input is a request (JSON), each line on standard output its
-answer. `{"trace": test file, "paths": [...]}` runs the file's tests and answers with what each took and reached;
-`{"path": ..., "source": ..., "function": ..., "tests": {test: seconds}}` runs these tests with a mutant in its place.
+`python -m tests.mutants.runner FOLDER TEST ...`: each line on standard input is a request (JSON), each line on standard
+output its answer. `{"trace": test file, "paths": [...]}` runs the file's tests and answers with what each took and
+reached; `{"path": ..., "source": ..., "function": ..., "tests": {test: seconds}}` runs these tests with a mutant in its
+place.
 """
 
 import json
@@ -142,7 +144,9 @@ class Forks:
 
 
 def _share(server: SharedServer) -> None:
-    """Lets the fixtures' stages use the one server. Tests that start processes are left out: those would run the originals."""
+    """Lets the fixtures' stages use the one server. Tests that start processes are left out: those would run the
+    originals.
+    """
     import tests.conftest
     import tests.integration.conftest
 
@@ -171,13 +175,26 @@ def main(folder: str, tests: list[str]) -> int:
         return int(
             pytest.main(
                 [
-                    "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:timeout", "-o", "addopts=", "-q",
-                    "-W", "ignore::pytest.PytestConfigWarning", "-W", "ignore::pytest.PytestUnknownMarkWarning",
-                    "--basetemp", tempfile.mkdtemp(dir=folder), *tests,
+                    "-p",
+                    "no:cacheprovider",
+                    "-p",
+                    "no:xdist",
+                    "-p",
+                    "no:timeout",
+                    "-o",
+                    "addopts=",
+                    "-q",
+                    "-W",
+                    "ignore::pytest.PytestConfigWarning",
+                    "-W",
+                    "ignore::pytest.PytestUnknownMarkWarning",
+                    "--basetemp",
+                    tempfile.mkdtemp(dir=folder),
+                    *tests,
                 ],
                 [Forks(requests, answers, server)],
             )
-        )  # fmt: skip
+        )
     finally:
         server.stop()
 

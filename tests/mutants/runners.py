@@ -37,9 +37,15 @@ class Runner:
         }
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.mutants.runner", str(folder), *tests], cwd=root, stderr=log, text=True,
-                env=kept | {"PYTHONPATH": str(root)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=1,
-            )  # fmt: skip
+                [sys.executable, "-m", "tests.mutants.runner", str(folder), *tests],
+                cwd=root,
+                stderr=log,
+                text=True,
+                env=kept | {"PYTHONPATH": str(root)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                bufsize=1,
+            )
 
     def trace(self, test_file: str, paths: Collection[Path]) -> list[Traced]:
         """The tests of a file, run without a mutant; SystemExit where one fails."""

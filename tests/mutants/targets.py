@@ -32,7 +32,9 @@ _PYTHON = tuple(
 
 
 def targets(root: Path) -> list[Path]:
-    """Every script of the queue, and the Python that leases, aggregates, finishes, removes and reconciles; relative to the checkout."""
+    """Every script of the queue, and the Python that leases, aggregates, finishes, removes and reconciles; relative
+    to the checkout.
+    """
     scripts = [*(root / "shared" / "store" / "lua").glob("*.lua"), *(root / "worker" / "execution").glob("*.lua")]
     return [*sorted(path.relative_to(root) for path in scripts), *_PYTHON]
 

@@ -1,7 +1,8 @@
-"""A worker with faults built in, for tests: `python -m tests.support.faulty_worker ...` takes the arguments of `python -m worker`.
+"""A worker with faults built in, for tests: `python -m tests.support.faulty_worker ...` takes the arguments of `python
+-m worker`.
 
-Files that hold a mark behind their image data crash, hang, fill the memory, raise, or slow down whoever reads them; a file named by
-CHAOS_HOLD keeps the aggregator from publishing for as long as it is there.
+Files that hold a mark behind their image data crash, hang, fill the memory, raise, or slow down whoever reads them; a
+file named by CHAOS_HOLD keeps the aggregator from publishing for as long as it is there.
 """
 
 import os
@@ -15,9 +16,13 @@ from worker.aggregation import results_writer as results
 from worker.vision import pipeline
 
 MARKS = {
-    "segv": b"chaos:segv", "hang": b"chaos:hang", "memory": b"chaos:memory", "raise": b"chaos:raise",
-    "exit": b"chaos:exit", "slow": b"chaos:slow",
-}  # fmt: skip
+    "segv": b"chaos:segv",
+    "hang": b"chaos:hang",
+    "memory": b"chaos:memory",
+    "raise": b"chaos:raise",
+    "exit": b"chaos:exit",
+    "slow": b"chaos:slow",
+}
 SLOW_S = 0.5
 _decode, _sync_tree = pipeline.decode, results._sync_tree
 

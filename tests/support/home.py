@@ -18,10 +18,19 @@ _REAL_HOME = "TESTS_REAL_HOME"  # processes of pytest-xdist inherit it, and with
 _XDG = ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR")
 _SETTINGS = ("FACEQUEUE_", "REDIS_URL")
 _PATHS = {
-    "os.mkdir": (0,), "os.rename": (0, 1), "os.remove": (0,), "os.rmdir": (0,), "os.link": (1,), "os.symlink": (1,),
-    "os.truncate": (0,), "os.chmod": (0,), "os.utime": (0,),
-}  # fmt: skip
-"""Audit events that change something, and which of their arguments are paths. `open` and `subprocess.Popen` are looked at apart."""
+    "os.mkdir": (0,),
+    "os.rename": (0, 1),
+    "os.remove": (0,),
+    "os.rmdir": (0,),
+    "os.link": (1,),
+    "os.symlink": (1,),
+    "os.truncate": (0,),
+    "os.chmod": (0,),
+    "os.utime": (0,),
+}
+"""Audit events that change something, and which of their arguments are paths. `open` and `subprocess.Popen` are looked
+at apart.
+"""
 
 
 def _move_out() -> None:

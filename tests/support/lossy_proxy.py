@@ -1,4 +1,6 @@
-"""A network between a client and the server that loses an answer: the server has done what was asked, and nobody hears of it."""
+"""A network between a client and the server that loses an answer: the server has done what was asked, and nobody hears
+of it.
+"""
 
 import socket
 import threading

@@ -31,10 +31,17 @@ def people(count: int, each: int, seed: int = 0, spread: float = 0.5) -> Float32
 
 
 def make_results(
-    folder: Path, paths: list[str], embeddings: Float32, *, more: list[dict[str, Any]] | None = None, matrix: bool = True,
-    same_as: dict[str, str] | None = None, resources: dict[str, list[dict[str, Any]]] | None = None,
-    photos: Path | None = None, **summary: Any,
-) -> Path:  # fmt: skip
+    folder: Path,
+    paths: list[str],
+    embeddings: Float32,
+    *,
+    more: list[dict[str, Any]] | None = None,
+    matrix: bool = True,
+    same_as: dict[str, str] | None = None,
+    resources: dict[str, list[dict[str, Any]]] | None = None,
+    photos: Path | None = None,
+    **summary: Any,
+) -> Path:
     """A results folder of these faces (a path that comes twice has two); `more` are images without faces.
 
     The files that are below `photos` are those that were embedded: their digests are recorded.
@@ -68,11 +75,23 @@ def make_results(
     for worker, samples in (resources or {}).items():
         _write(folder / "resources" / samples_name(worker), SAMPLE_COLUMNS, samples)
     values = {
-        "job": folder.name, "source": "/nowhere/photos", "images": len(images), "faces": len(paths), "images_per_s": 12.5,
-        "outcomes": {}, "seconds": {"decode": 1.0, "detect": 2.0, "embed": 1.0}, "workers": {}, "contract": CONTRACT.as_dict(),
-        "versions": {"facequeue": "0.1.0"}, "started": "2026-01-31T12:00:00.000+00:00", "ended": "2026-01-31T12:00:10.000+00:00",
-        "phases": {"distances_started": "2026-01-31T12:00:10.000+00:00", "distances_ended": "2026-01-31T12:00:12.000+00:00"},
-    }  # fmt: skip
+        "job": folder.name,
+        "source": "/nowhere/photos",
+        "images": len(images),
+        "faces": len(paths),
+        "images_per_s": 12.5,
+        "outcomes": {},
+        "seconds": {"decode": 1.0, "detect": 2.0, "embed": 1.0},
+        "workers": {},
+        "contract": CONTRACT.as_dict(),
+        "versions": {"facequeue": "0.1.0"},
+        "started": "2026-01-31T12:00:00.000+00:00",
+        "ended": "2026-01-31T12:00:10.000+00:00",
+        "phases": {
+            "distances_started": "2026-01-31T12:00:10.000+00:00",
+            "distances_ended": "2026-01-31T12:00:12.000+00:00",
+        },
+    }
     (folder / "summary.json").write_text(json.dumps(values | summary))
     return folder
 

@@ -10,8 +10,17 @@ def sample_row(
 ) -> dict[str, str]:
     """The sample of one process at this moment, with every column."""
     return dict.fromkeys(SAMPLE_COLUMNS, "") | {
-        "time": datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds"), "pid": str(pid), "role": "child",
-        "cpu_percent": f"{cpu:.1f}", "rss_mib": f"{rss:.1f}", "threads": "4", "read_mib": "180.1", "written_mib": "0.4",
-        "images_done": str(images), "job": "archive-of-photographs" if batch else "", "batch": batch,
-        "machine_cpu_percent": "98.1", "machine_memory_percent": "44.0",
-    }  # fmt: skip
+        "time": datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds"),
+        "pid": str(pid),
+        "role": "child",
+        "cpu_percent": f"{cpu:.1f}",
+        "rss_mib": f"{rss:.1f}",
+        "threads": "4",
+        "read_mib": "180.1",
+        "written_mib": "0.4",
+        "images_done": str(images),
+        "job": "archive-of-photographs" if batch else "",
+        "batch": batch,
+        "machine_cpu_percent": "98.1",
+        "machine_memory_percent": "44.0",
+    }

@@ -51,16 +51,25 @@ class Stage:
         """Runs `python -m producer ...` to its end."""
         return subprocess.run(
             [sys.executable, "-m", "producer", *arguments],
-            env=self.environment | environment, capture_output=True, text=True, timeout=120, cwd=self.folder,
-        )  # fmt: skip
+            env=self.environment | environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            cwd=self.folder,
+        )
 
     def spawn(self, *arguments: str, log: str = "process.log", **environment: str) -> subprocess.Popen[bytes]:
         """Starts `python -m ...` in the background."""
         with (self.folder / log).open("ab") as file:
             process = subprocess.Popen(
-                [sys.executable, "-m", *arguments], env=self.environment | environment, stdin=subprocess.DEVNULL,
-                stdout=file, stderr=file, start_new_session=True, cwd=self.folder,
-            )  # fmt: skip
+                [sys.executable, "-m", *arguments],
+                env=self.environment | environment,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+                cwd=self.folder,
+            )
         self.processes.append(process)
         return process
 

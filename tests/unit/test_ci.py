@@ -20,8 +20,12 @@ def _run(script: str, folder: Path, **environment: str) -> subprocess.CompletedP
     variables |= {"PATH": f"{folder}:{os.environ['PATH']}", "CI_EXCEPTIONS": str(folder / "exceptions")} | environment
     return subprocess.run(
         ["bash", "-c", f"set -euo pipefail; . .ci/checks.sh; {script}; tell_left_out"],
-        cwd=ROOT, env=variables, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
 
 
 def _audit(

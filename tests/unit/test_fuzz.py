@@ -77,9 +77,24 @@ def _decode_or_refuse(data: bytes) -> None:
 
 
 _SIGNATURES = [
-    b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF\0\0\0\0WEBPVP8 ", b"II*\0", b"MM\0*", b"BM", b"\0\0\0\x18ftypheic",
-    b"\0\0\0\x18ftypavif", b"P6 9 9 255 ", b"8BPS\0\x01", b"icns", b"\0\0\x01\0\x01\0", b"qoif", b"DDS ", b"\x01\xda", b"\n\x05\x01\x08",
-]  # fmt: skip
+    b"\xff\xd8\xff",
+    b"\x89PNG\r\n\x1a\n",
+    b"GIF89a",
+    b"RIFF\0\0\0\0WEBPVP8 ",
+    b"II*\0",
+    b"MM\0*",
+    b"BM",
+    b"\0\0\0\x18ftypheic",
+    b"\0\0\0\x18ftypavif",
+    b"P6 9 9 255 ",
+    b"8BPS\0\x01",
+    b"icns",
+    b"\0\0\x01\0\x01\0",
+    b"qoif",
+    b"DDS ",
+    b"\x01\xda",
+    b"\n\x05\x01\x08",
+]
 
 
 @FUZZ

@@ -46,7 +46,10 @@ def test_no_process_is_started_with_the_real_home() -> None:
     with pytest.raises(AssertionError, match="the user's own home"):
         subprocess.run([sys.executable, "-c", ""], env={"HOME": str(HOME_GUARD.folder)})
     HOME_GUARD.writes.clear()
-    code = "from shared.config.settings import Settings as S; s = S(_env_file=None); print(s.state_dir); print(s.cache_dir)"
+    code = (
+        "from shared.config.settings import Settings as S; s = S(_env_file=None); print(s.state_dir); "
+        "print(s.cache_dir)"
+    )
     environment = {name: value for name, value in os.environ.items() if name != "FACEQUEUE_CACHE_DIR"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=environment)
     folders = [*map(Path, done.stdout.split()), Settings(_env_file=None).state_dir]

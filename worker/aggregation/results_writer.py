@@ -50,8 +50,8 @@ def write_results(
     """Writes `results_dir/<job>/`.
 
     `retried` are the images that the blocks hold if failed images were retried (path by index): all others are taken
-    from the earlier results. `may_publish` is called last, just before the folder takes its name. ResultsError says what
-    went wrong; nothing is left behind then.
+    from the earlier results. `may_publish` is called last, just before the folder takes its name. ResultsError says
+    what went wrong; nothing is left behind then.
     """
     target = results_dir / job.name
     earlier = target if retried else None

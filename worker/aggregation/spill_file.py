@@ -1,8 +1,8 @@
 """The spool: one file beside the results that keeps a job's finished blocks when they are too many for the server.
 
-A header names its owner. Then come frames, with the batches in any order: batch, length, the block's checksum, the checksum
-of these three numbers, the block. The job record says how much of the file counts: what a crash left behind that is never
-read, and is cut off before more is written.
+A header names its owner. Then come frames, with the batches in any order: batch, length, the block's checksum, the
+checksum of these three numbers, the block. The job record says how much of the file counts: what a crash left behind
+that is never read, and is cut off before more is written.
 """
 
 import fcntl
@@ -111,7 +111,7 @@ class SpoolWriter:
         self._path, self._owner, self._file = path, owner, file
 
     def append(self, counted: int, blocks: Sequence[tuple[int, bytes]]) -> int:
-        """Adds blocks after the first `counted` bytes, syncs them to the disk, and returns how many bytes count then."""
+        """Adds blocks after the first `counted` bytes, syncs them, and returns how many bytes count then."""
         if self._file.seek(0, os.SEEK_END) < counted or (counted and read_owner(self._path) != self._owner):
             raise _damaged(self._path, counted)
         self._file.truncate(counted)

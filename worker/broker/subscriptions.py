@@ -37,7 +37,7 @@ class Subscriptions:
         """Looks the queues up once, and subscribes and unsubscribes accordingly."""
         self._wake.clear()
         wanted, refused = set(), {}
-        for job, queue in diverted_queues(self._client, self._prefix).items():
+        for queue, job in diverted_queues(self._client, self._prefix).items():
             record = JobRecord(self._client, job)
             if not self._started:
                 record.forget_refusal(self._name)  # of an earlier worker with this name, whose problem may be solved

@@ -18,12 +18,14 @@ from worker.broker.rejection import reject_message
 
 
 def use_guarded_transport(dead_letters: Client | None = None) -> None:
-    """Makes kombu use this transport for Redis URLs. Rejected messages go to `dead_letters`; by default, only to the log.
+    """Makes kombu use this transport for Redis URLs. Rejected messages go to `dead_letters`; by default, only to the
+    log.
 
     The setting `broker_transport` would not do: kombu ignores it for `redis+socket://` and after a failover, and looks
     up `rediss` by name.
     """
-    # kombu creates the objects itself. Its transport options are no place for a client: `inspect stats` sends them around.
+    # kombu creates the objects itself. Its transport options are no place for a client: `inspect stats` sends them
+    # around.
     channel = type(Channel.__name__, (Channel,), {"dead_letters": dead_letters})
     transport = type(Transport.__name__, (Transport,), {"Channel": channel})
     TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), lambda: transport))  # type: ignore[arg-type]

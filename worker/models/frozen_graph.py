@@ -52,15 +52,22 @@ def _graph_def() -> Any:
     kinds = descriptor_pb2.FieldDescriptorProto
     messages = {
         "GraphDef": [("node", 1, "NodeDef", True)],
-        "NodeDef": [("name", 1, kinds.TYPE_STRING, False), ("op", 2, kinds.TYPE_STRING, False),
-                    ("attr", 5, "Attr", True)],
+        "NodeDef": [
+            ("name", 1, kinds.TYPE_STRING, False),
+            ("op", 2, kinds.TYPE_STRING, False),
+            ("attr", 5, "Attr", True),
+        ],
         "Attr": [("key", 1, kinds.TYPE_STRING, False), ("value", 2, "AttrValue", False)],
         "AttrValue": [("tensor", 8, "Tensor", False)],
-        "Tensor": [("dtype", 1, kinds.TYPE_INT32, False), ("tensor_shape", 2, "Shape", False),
-                   ("tensor_content", 4, kinds.TYPE_BYTES, False), ("float_val", 5, kinds.TYPE_FLOAT, True)],
+        "Tensor": [
+            ("dtype", 1, kinds.TYPE_INT32, False),
+            ("tensor_shape", 2, "Shape", False),
+            ("tensor_content", 4, kinds.TYPE_BYTES, False),
+            ("float_val", 5, kinds.TYPE_FLOAT, True),
+        ],
         "Shape": [("dim", 2, "Dim", True)],
         "Dim": [("size", 1, kinds.TYPE_INT64, False)],
-    }  # fmt: skip
+    }
     for name, fields in messages.items():
         message = file.message_type.add(name=name)
         for field_name, number, kind, repeated in fields:

@@ -49,11 +49,36 @@ Layer = Conv | PReLU | MaxPool | Dense
 # Layers by their names in facenet-pytorch's state dict; "heads" are merged into one layer, face logit difference first.
 _PLANS: dict[Name, tuple[str, ...]] = {
     "pnet": ("conv1", "prelu1", "pool 2", "conv2", "prelu2", "conv3", "prelu3", "heads conv4_1 conv4_2"),
-    "rnet": ("conv1", "prelu1", "pool 3", "conv2", "prelu2", "pool 3", "conv3", "prelu3", "dense4", "prelu4",
-             "heads dense5_1 dense5_2"),
-    "onet": ("conv1", "prelu1", "pool 3", "conv2", "prelu2", "pool 3", "conv3", "prelu3", "pool 2", "conv4", "prelu4",
-             "dense5", "prelu5", "heads dense6_1 dense6_2 dense6_3"),
-}  # fmt: skip
+    "rnet": (
+        "conv1",
+        "prelu1",
+        "pool 3",
+        "conv2",
+        "prelu2",
+        "pool 3",
+        "conv3",
+        "prelu3",
+        "dense4",
+        "prelu4",
+        "heads dense5_1 dense5_2",
+    ),
+    "onet": (
+        "conv1",
+        "prelu1",
+        "pool 3",
+        "conv2",
+        "prelu2",
+        "pool 3",
+        "conv3",
+        "prelu3",
+        "pool 2",
+        "conv4",
+        "prelu4",
+        "dense5",
+        "prelu5",
+        "heads dense6_1 dense6_2 dense6_3",
+    ),
+}
 # Side of the feature map that the first dense layer sees: facenet-pytorch flattens it in column, row, channel order.
 _FLATTENED_SIDE = {"rnet": 3, "onet": 3}
 

@@ -1,12 +1,15 @@
-"""Sends again what was lost: batches whose message or worker is gone, aggregations nobody is doing; removes old records.
+"""Sends again what was lost: batches whose message or worker is gone, aggregations nobody is doing; removes old
+records.
 
-First of all it makes room, as sending takes some. One step is short however many jobs there are: it looks at some, and the next
-step goes on with the rest.
+First of all it makes room, as sending takes some. One step is short however many jobs there are: it looks at some, and
+the next step goes on with the rest.
 
 Runs in every worker that consumes the aggregate queue, in one of them at a time.
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +18,9 @@ import redis
 from shared.config.logs import get_logger
 from shared.config.settings import Settings
 from shared.domain.job import Job
+from shared.domain.task_ids import embed_task_id
 from shared.messaging.celery_app import send_aggregate, send_batch
-from shared.messaging.messages import Aggregate, EmbedBatch, task_id
+from shared.messaging.messages import Aggregate, EmbedBatch
 from shared.store.diversion import diverted_queues
 from shared.store.jobs import JobRecord, load_jobs
 from shared.store.keys import RECONCILER
@@ -53,6 +57,19 @@ class _Round:
     """Those of the round before: their blocks count too when room is short."""
 
 
+@contextmanager
+def _noted(client: Client, job: Job) -> Iterator[None]:
+    """Damaged paths in a record are a problem of this job, and cost the others nothing."""
+    try:
+        yield
+    except ValueError as error:
+        problem = (
+            f"The record of job '{job.name}' holds paths that are none ({error}). Cancel the job and enqueue it again."
+        )
+        if JobRecord(client, job.name).note_problem(job.uid, problem, lost=job.lost_aggregations):
+            _log.error("%s", problem, extra={"action": "record_damaged"})
+
+
 class Reconciler:
     """Looks through the unfinished jobs of this worker's queues."""
 
@@ -75,14 +92,18 @@ class Reconciler:
         return self._look_at_some() or not self._registry_checked
 
     def _tidy_registry(self) -> None:
-        """Looks at some names of all jobs, of whatever queues: who was to complete what a crash left need not be alive."""
+        """Looks at some names of all jobs, of whatever queues: who was to complete what a crash left need not be
+        alive.
+        """
         names, self._registry_place = some_names(self._client, self._registry_place)
         self._registry_checked |= self._registry_place == 0
         for name in tidy(self._client, names):
             JobRecord(self._client, name).complete(self._settings.job_ttl_s)
 
     def _look_at_some(self) -> bool:
-        """Goes on with the round through the unfinished jobs for a short time; True where the next step should follow soon."""
+        """Goes on with the round through the unfinished jobs for a short time; True where the next step should follow
+        soon.
+        """
         deadline = time.monotonic() + _STEP_S
         now_ms, hurry = server_time_ms(self._client), None
         this, prefix = self._round, self._settings.queue_prefix
@@ -95,7 +116,8 @@ class Reconciler:
             this.seen |= {job.uid: job for job in jobs}
             if hurry is None:
                 hurry = self._relief.step([job for job in (this.before | this.seen).values() if job.block_bytes])
-            # Read before the batches: what is sent meanwhile looks lost once, what is taken meanwhile is leased or looks so once.
+            # Read before the batches: what is sent meanwhile looks lost once, what is taken meanwhile is leased or
+            # looks so once.
             if jobs and this.waiting is None:
                 this.waiting = self._waiting_batches()
             to_aggregate = [job for job in jobs if job.state == "sealed" and job.complete and job.problem is None]
@@ -103,7 +125,8 @@ class Reconciler:
                 this.aggregations = waiting_aggregations(self._client, self._settings.aggregate_queue)
             try:
                 for job in jobs:
-                    self._send_lost_batches(job, this.waiting or set(), this.suspects)
+                    with _noted(self._client, job):
+                        self._send_lost_batches(job, this.waiting or set(), this.suspects)
                 for job in to_aggregate:
                     if job.name not in (this.aggregations or set()):
                         self._send_lost_aggregation(job, this.suspects)
@@ -118,11 +141,13 @@ class Reconciler:
                 return True
 
     def _waiting_batches(self) -> set[str]:
-        queues = {self._settings.embed_queue, *diverted_queues(self._client, self._settings.queue_prefix).values()}
+        queues = {self._settings.embed_queue, *diverted_queues(self._client, self._settings.queue_prefix)}
         return {task for queue in sorted(queues) for task in waiting_tasks(self._client, queue)}
 
     def _is_past_its_time(self, job: Job, now_ms: int) -> bool:
-        """Whether the job was removed. One with work in it never is: it is said to be stalled, and goes on when workers come."""
+        """Whether the job was removed. One with work in it never is: it is said to be stalled, and goes on when workers
+        come.
+        """
         if not job.is_stalled(now_ms, self._settings.job_ttl_s):
             self._stalled.discard(job.uid)
             return False
@@ -135,8 +160,10 @@ class Reconciler:
             self._stalled.add(job.uid)
             _log.warning(
                 "job %s is stalled: no news for %.1f days. It goes on when workers come, or can be cancelled",
-                job.name, (now_ms - job.updated_ms) / _DAY_MS, extra={"action": "job_stalled"},
-            )  # fmt: skip
+                job.name,
+                (now_ms - job.updated_ms) / _DAY_MS,
+                extra={"action": "job_stalled"},
+            )
         return False
 
     def resign(self) -> None:
@@ -149,7 +176,7 @@ class Reconciler:
     def _send_lost_batches(self, job: Job, waiting: set[str], suspects: Suspects) -> None:
         record = JobRecord(self._client, job.name)
         for batch, send in record.find_unleased().items():
-            if task_id(job.name, batch, send) in waiting or not self._is_lost((job.uid, batch, send), suspects):
+            if embed_task_id(job.name, batch, send) in waiting or not self._is_lost((job.uid, batch, send), suspects):
                 continue
             again = record.resend(job.uid, batch, send)
             if again is None:
@@ -177,7 +204,7 @@ class Reconciler:
                 "memory short? Its log says more."
             )
             _log.error("%s", problem, extra={"action": "aggregation_given_up"})
-            record.note_problem(job.uid, problem)
+            record.note_problem(job.uid, problem, lost=job.lost_aggregations)
             return
         send_aggregate(self._app, self._settings.aggregate_queue, Aggregate(version=1, job=job.name, uid=job.uid))
         # After the sending, which a full server refuses: what was never sent counts against nobody.

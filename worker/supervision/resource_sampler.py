@@ -101,9 +101,14 @@ class Sampler:
         for pid in pids:
             try:
                 process = known[pid] = self._known.get(pid) or psutil.Process(pid)
-                rows.append({"time": stamp, "pid": str(pid)} | self._figures(process, work, with_uss) | {
-                    "machine_cpu_percent": machine[0], "machine_memory_percent": machine[1],
-                })  # fmt: skip
+                rows.append(
+                    {"time": stamp, "pid": str(pid)}
+                    | self._figures(process, work, with_uss)
+                    | {
+                        "machine_cpu_percent": machine[0],
+                        "machine_memory_percent": machine[1],
+                    }
+                )
             except psutil.Error:  # it has ended meanwhile
                 continue
         self._known = known

@@ -18,7 +18,9 @@ from shared.domain.pixels import to_rgb
 DECODER = f"Pillow {pillow_version}, pillow-heif {pillow_heif.__version__}"
 
 _ICONS = (b"\0\0\1\0", b"icns")
-"""First bytes of ICO and ICNS, which hold whole PNG or JPEG2000 files: how large those are shows only inside the reader."""
+"""First bytes of ICO and ICNS, which hold whole PNG or JPEG2000 files: how large those are shows only inside the
+reader.
+"""
 _ADDRESS = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>|0x[0-9a-f]{6,}")
 
 
@@ -130,7 +132,9 @@ def _in_words(error: Exception) -> str:
 
 
 def _upright(image: Image.Image) -> tuple[Image.Image, bool]:
-    """The image as it was seen, and whether its rows have become columns: sizes do not tell, where they are nearly equal."""
+    """The image as it was seen, and whether its rows have become columns: sizes do not tell, where they are nearly
+    equal.
+    """
     try:
         turned = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
         return ImageOps.exif_transpose(image), turned

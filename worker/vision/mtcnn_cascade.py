@@ -74,7 +74,9 @@ def pyramid_scales(height: int, width: int) -> list[float]:
 
 
 def propose(sums: UInt32, scale: float, networks: Detector) -> Float32:
-    """P-net over one level: float32 [n, 9] x1, y1, x2, y2, probability and four offsets, suppressed within the level."""
+    """P-net over one level: float32 [n, 9] x1, y1, x2, y2, probability and four offsets, suppressed within the
+    level.
+    """
     out_height = int((sums.shape[1] - 1) * scale + 1)
     out_width = int((sums.shape[2] - 1) * scale + 1)
     strip = max(STRIDE_PX, STRIP_PIXELS // out_width // STRIDE_PX * STRIDE_PX)

@@ -44,13 +44,21 @@ class Result:
 
 
 def process_images(
-    root: Path, paths: Iterable[RootPath], networks: Networks, contract: Contract, limits: Limits,
-    *, read: Callable[[RootPath], bytes] | None = None, recall: Callable[[str], Result | None] = lambda digest: None, step: Callable[[], None] = lambda: None,
-) -> list[Result]:  # fmt: skip
+    root: Path,
+    paths: Iterable[RootPath],
+    networks: Networks,
+    contract: Contract,
+    limits: Limits,
+    *,
+    read: Callable[[RootPath], bytes] | None = None,
+    recall: Callable[[str], Result | None] = lambda digest: None,
+    step: Callable[[], None] = lambda: None,
+) -> list[Result]:
     """One result an image, in the same order.
 
-    `read` gives the bytes of a path's file where they are not below `root` on this disk. `recall` may know the result of a file from its digest (under the same contract); `step` is called before each image
-    and each pass of the embedder, and may raise to give up.
+    `read` gives the bytes of a path's file where they are not below `root` on this disk. `recall` may know the result
+    of a file from its digest (under the same contract); `step` is called before each image and each pass of the
+    embedder, and may raise to give up.
     """
     results: list[Result] = []
     waiting: list[tuple[Result, list[Float32]]] = []
@@ -123,7 +131,9 @@ def _side(box: Float32) -> float:
 
 
 def embed_crops(crops: Float32, networks: Networks, *, mirror: bool) -> Float32:
-    """[n, 3, 160, 160] -> [n, 512], L2-normalised; with `mirror` each row is the mean of the crop's and its mirror image's."""
+    """[n, 3, 160, 160] -> [n, 512], L2-normalised; with `mirror` each row is the mean of the crop's and its mirror
+    image's.
+    """
     embeddings = networks.embed(crops)
     if not mirror:
         return embeddings

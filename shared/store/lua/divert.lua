@@ -25,5 +25,5 @@ end
 local again = tonumber(ARGV[6])
 redis.call('HSET', KEYS[4], ARGV[4], (again > 0 and now + again or 0) .. ' ' .. ARGV[5])
 redis.call('HSET', KEYS[1], 'diverted', ARGV[1], 'refusal', ARGV[5])
-redis.call('HSET', KEYS[5], ARGV[7], ARGV[8])
+redis.call('HSET', KEYS[5], ARGV[8], ARGV[7])
 return 'diverted'

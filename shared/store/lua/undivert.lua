@@ -1,8 +1,10 @@
 -- Forgets a diverted job that has ended, and whatever is left in its queue. Returns 1, or 0 where the job still needs it.
 -- KEYS: job, diverted, queue.  ARGV: name, queue
-local job = redis.call('HMGET', KEYS[1], 'uid', 'state', 'diverted')
-if job[1] == job[3] and (job[2] == 'enqueuing' or job[2] == 'sealed') then return 0 end
-if redis.call('HGET', KEYS[2], ARGV[1]) ~= ARGV[2] then return 0 end
-redis.call('HDEL', KEYS[2], ARGV[1])
+local job = redis.call('HMGET', KEYS[1], 'uid', 'state')
+-- A queue is named after its job's uid. Any other is that of an earlier job of the name.
+local own = string.sub(ARGV[2], -8) == string.sub(job[1] or '', 1, 8)
+if own and (job[2] == 'enqueuing' or job[2] == 'sealed') then return 0 end
+if redis.call('HGET', KEYS[2], ARGV[2]) ~= ARGV[1] then return 0 end
+redis.call('HDEL', KEYS[2], ARGV[2])
 redis.call('UNLINK', KEYS[3])
 return 1

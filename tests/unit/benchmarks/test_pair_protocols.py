@@ -68,8 +68,8 @@ def _folds(pairs: Sequence[Sequence[tuple[object, object, bool]]]) -> tuple[list
     return [[Pair(image(a), image(b), same) for a, b, same in fold] for fold in pairs], embeddings
 
 
-# Both folds have the mean (10, 0). Around it the same person lies at a right angle or less (0.5 pi, 0.25 pi), two people
-# opposite one another (1 pi). Seen from the origin all lie in nearly the same direction.
+# Both folds have the mean (10, 0). Around it the same person lies at a right angle or less (0.5 pi, 0.25 pi), two
+# people opposite one another (1 pi). Seen from the origin all lie in nearly the same direction.
 _AROUND_TEN = [
     [((11, 0), (10, 1), True), ((10, -1), (9, 0), True), ((11, 0), (9, 0), False), ((10, 1), (10, -1), False)],
     [((11, 0), (11, 1), True), ((9, 0), (9, -1), True), ((12, 0), (8, 0), False), ((10, 2), (10, -2), False)],
@@ -94,9 +94,9 @@ def test_the_mean_of_the_training_folds_is_subtracted() -> None:
 def test_the_tested_fold_has_no_part_in_the_mean() -> None:
     """By hand: the first fold's mean is (0, 0), the second's (2, 0), and each is tested around the other's.
 
-    First fold around (0, 0): 1/4 and 1, threshold 0.26; the second fold's true pairs are at 0.205 there and its false ones at
-    0.844, all right. Second fold around (2, 0): 1/2 and 0.844, threshold 0.51; all pairs of the first fold are nearer there
-    (0.25, 0.10, 0, 0.30), so its two false ones are taken for one person.
+    First fold around (0, 0): 1/4 and 1, threshold 0.26; the second fold's true pairs are at 0.205 there and its false
+    ones at 0.844, all right. Second fold around (2, 0): 1/2 and 0.844, threshold 0.51; all pairs of the first fold are
+    nearer there (0.25, 0.10, 0, 0.30), so its two false ones are taken for one person.
     """
     first = [((1, 0), (1, 1), True), ((-1, 0), (-1, -1), True), ((1, 0), (-1, 0), False), ((0, 1), (0, -1), False)]
     second = [((3, 1), (3, -1), True), ((3, 1), (3, -1), True), ((1, 4), (1, -4), False), ((1, 4), (1, -4), False)]
@@ -109,12 +109,15 @@ def test_the_tested_fold_has_no_part_in_the_mean() -> None:
 def test_euclidean_distances_are_as_written() -> None:
     """By hand: 1 and 1.5 in the first fold, 0.5 and 1.5 in the second, each (true, false).
 
-    Of the thresholds 0, 0.005, ... the middle of the best counts: 1.005 to 1.5 in the first fold, 0.505 to 1.5 in the second.
+    Of the thresholds 0, 0.005, ... the middle of the best counts: 1.005 to 1.5 in the first fold, 0.505 to 1.5 in the
+    second.
     """
-    folds, embeddings = _folds([
-        [((0, 0), (1.0, 0), True), ((0, 0), (0, 1.5), False)],
-        [((0, 0), (0.5, 0), True), ((0, 0), (0, 1.5), False)],
-    ])  # fmt: skip
+    folds, embeddings = _folds(
+        [
+            [((0, 0), (1.0, 0), True), ((0, 0), (0, 1.5), False)],
+            [((0, 0), (0.5, 0), True), ((0, 0), (0, 1.5), False)],
+        ]
+    )
     found = evaluate(folds, embeddings)
     assert found.threshold == pytest.approx((1.0025 + 1.2525) / 2, abs=1e-9)
     assert found.accuracy == 1.0

@@ -35,8 +35,21 @@ def test_a_long_reason_is_cut_before_celery_cuts_the_answer() -> None:
         assert (read.kind, read.reason) == (AnswerKind.REFUSED, letter * 500)
 
 
-@pytest.mark.parametrize("text", [None, 3, "", "stored: 3 faces", "'done'", "[]", "{}", '{"kind": "?"}', '{"kind": 1}',
-                                  '{"kind": "stored", "more": 1}'])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        3,
+        "",
+        "stored: 3 faces",
+        "'done'",
+        "[]",
+        "{}",
+        '{"kind": "?"}',
+        '{"kind": 1}',
+        '{"kind": "stored", "more": 1}',
+    ],
+)
 def test_what_is_no_answer_is_none(text: object) -> None:
     """The main process must live on, whatever Celery hands it."""
     assert TaskAnswer.parse(text) is None

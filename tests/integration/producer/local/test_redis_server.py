@@ -1,4 +1,6 @@
-"""`producer.local.redis_server`: the server of one's own, with real servers, killed processes and hostile temporary folders."""
+"""`producer.local.redis_server`: the server of one's own, with real servers, killed processes and hostile temporary
+folders.
+"""
 
 import json
 import os
@@ -68,7 +70,11 @@ def _pid(data: Path) -> int:
 
 def _leave_orphan(data: Path, *, ready: bool = True) -> psutil.Process:
     """A server whose starter was SIGKILLed, as soon as it had started it or when it was ready."""
-    code = "import sys, pathlib, producer.local.redis_server as e; e.EmbeddedServer(pathlib.Path(sys.argv[1])).start(); print('ready'); sys.stdout.flush(); sys.stdin.read()"
+    code = (
+        "import sys, pathlib, producer.local.redis_server as e; "
+        "e.EmbeddedServer(pathlib.Path(sys.argv[1])).start(); print('ready'); sys.stdout.flush(); "
+        "sys.stdin.read()"
+    )
     output = data.parent / "starter"
     data.mkdir(parents=True, exist_ok=True)
     with output.open("wb") as file:

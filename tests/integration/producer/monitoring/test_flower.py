@@ -29,9 +29,13 @@ class Flower:
     def ask(self, method: str, path: str, *, login: bool = True, **headers: str) -> requests.Response:
         """Sends a request with these headers (`_` for `-`), with the password as a browser that remembers it does."""
         return requests.request(
-            method, f"http://{self.host}{path}", auth=self.login if login else None, timeout=30,
-            headers={name.replace("_", "-"): value for name, value in headers.items()}, json={} if method == "POST" else None,
-        )  # fmt: skip
+            method,
+            f"http://{self.host}{path}",
+            auth=self.login if login else None,
+            timeout=30,
+            headers={name.replace("_", "-"): value for name, value in headers.items()},
+            json={} if method == "POST" else None,
+        )
 
     def sent(self) -> int:
         """Tasks in the queues."""
@@ -62,11 +66,15 @@ def test_without_a_password_in_the_settings_a_random_one_is_asked_for(flower: Fl
 @pytest.mark.parametrize(
     "headers",
     [
-        {"Origin": "http://evil.example"}, {"Origin": "null"}, {"Origin": "http://localhost:3000"},
-        {"Referer": "http://evil.example/page"}, {"Sec_Fetch_Site": "cross-site"}, {"Sec_Fetch_Site": "same-site"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://localhost:3000"},
+        {"Referer": "http://evil.example/page"},
+        {"Sec_Fetch_Site": "cross-site"},
+        {"Sec_Fetch_Site": "same-site"},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_page_of_another_site_sends_no_task(shared_flower: Flower, headers: dict[str, str]) -> None:
     """Not even with the password that the browser remembers; Flower's own pages do."""
     flower = shared_flower

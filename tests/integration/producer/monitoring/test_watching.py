@@ -133,9 +133,13 @@ def test_the_log_goes_on_when_a_child_is_replaced_and_when_the_server_is_away(st
 def test_the_log_is_of_bounded_size(stage: Stage, sample: Path) -> None:
     """Two files, whatever happens."""
     stage.worker(
-        "--concurrency", "1", FACEQUEUE_DATA_ROOT=str(sample), FACEQUEUE_LOG_MAX_MIB="0.002",
-        FACEQUEUE_LOG_DIR="logs", FACEQUEUE_SAMPLE_INTERVAL_S="0.02",
-    )  # fmt: skip
+        "--concurrency",
+        "1",
+        FACEQUEUE_DATA_ROOT=str(sample),
+        FACEQUEUE_LOG_MAX_MIB="0.002",
+        FACEQUEUE_LOG_DIR="logs",
+        FACEQUEUE_SAMPLE_INTERVAL_S="0.02",
+    )
     logs = stage.folder / "logs"
     wait_until(lambda: len(list(logs.iterdir())) == 2, 20, "the first file is full")
     (older,) = logs.glob("*.csv.1")
@@ -160,7 +164,9 @@ def test_no_folder_for_logs_costs_a_line_and_nothing_else(stage: Stage, sample: 
 
 
 def test_metrics_agree_with_the_jobs_and_outlive_them(stage: Stage, sample: Path) -> None:
-    """Over HTTP, as Prometheus reads them: the job's own counts, also when it is forgotten; 0 for a server that is away."""
+    """Over HTTP, as Prometheus reads them: the job's own counts, also when it is forgotten; 0 for a server that is
+    away.
+    """
     root = {"FACEQUEUE_DATA_ROOT": str(sample)}
     with _exporter(stage) as url:
         fresh = _scrape(url)
@@ -280,9 +286,14 @@ def test_workers_are_live_on_a_terminal(stage: Stage, sample: Path) -> None:
     terminal, its_end = pty.openpty()
     environment = stage.environment | {"COLUMNS": "200", "TERM": "xterm"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "producer", "workers"], env=environment, cwd=stage.folder, stdin=its_end, stdout=its_end,
-        stderr=its_end, start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, "-m", "producer", "workers"],
+        env=environment,
+        cwd=stage.folder,
+        stdin=its_end,
+        stdout=its_end,
+        stderr=its_end,
+        start_new_session=True,
+    )
     stage.processes.append(process)
     os.close(its_end)
     _read_until(terminal, b"worker-", times=3)

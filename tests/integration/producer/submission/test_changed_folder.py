@@ -28,7 +28,9 @@ def _paths(folder: Path) -> list[str]:
 
 
 def test_run_says_what_is_new_changed_and_gone_and_takes_another_name(archive: Path, sample: Path) -> None:
-    """Exit code 2 and untouched results; nothing changed is exit code 0 as ever; the other name has the folder as it is."""
+    """Exit code 2 and untouched results; nothing changed is exit code 0 as ever; the other name has the folder as it
+    is.
+    """
     again = ("images", "--results", "out", "--job", "archive", "--workers", 1)
     (archive / "images" / "a.jpg").touch()
     calm = _run(archive, *again)

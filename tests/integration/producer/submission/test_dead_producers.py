@@ -30,9 +30,13 @@ def _root(sample: Path, **more: str) -> dict[str, str]:
 def _stuck(stage: Stage, sample: Path, *arguments: str) -> subprocess.Popen[bytes]:
     """A producer in the middle of the folder: its window is full, and no worker comes."""
     process = stage.spawn(
-        "producer", "enqueue", str(sample), *arguments, log="producer.log",
+        "producer",
+        "enqueue",
+        str(sample),
+        *arguments,
+        log="producer.log",
         **_root(sample, FACEQUEUE_WINDOW_BATCHES="2", **PATIENT),
-    )  # fmt: skip
+    )
     wait_until(lambda: stage.client.llen("embed") == 2, 30, "it is in the middle")
     return process
 
@@ -54,7 +58,9 @@ def _outlive_its_lease(stage: Stage) -> None:
 
 
 def test_watch_names_the_command_that_goes_on(stage: Stage, sample: Path) -> None:
-    """Exit code 4 within seconds, and from then on from `status` too; the command, copied as it stands, does the rest."""
+    """Exit code 4 within seconds, and from then on from `status` too; the command, copied as it stands, does the
+    rest.
+    """
     options = (
         *ONE_BY_ONE,
         "--job",
@@ -88,7 +94,9 @@ def test_watch_names_the_command_that_goes_on(stage: Stage, sample: Path) -> Non
 
 
 def test_the_same_command_goes_on_with_a_dead_producers_job(stage: Stage, sample: Path) -> None:
-    """Also when it is repeated at once; there is one job, with every image once. Then a repetition has nothing to add."""
+    """Also when it is repeated at once; there is one job, with every image once. Then a repetition has nothing to
+    add.
+    """
     _end(_stuck(stage, sample, *ONE_BY_ONE), signal.SIGKILL)
     for says in ("Resuming job", "are in the queue already"):
         done = stage.producer("enqueue", str(sample), *ONE_BY_ONE, **_root(sample))

@@ -9,10 +9,11 @@ import pytest
 import shared.results.failed_list as failed_list
 from producer.submission.batches import enqueue_images
 from producer.submission.jobs import retry_job
-from shared.domain.errors import WrongUsage
+from shared.domain.errors import InvalidRequest
+from shared.domain.failed_images import fits_record
 from shared.domain.job import Job
 from shared.messaging.celery_app import make_celery
-from shared.results.failed_list import failed_images, fits_record, write_failed_list
+from shared.results.failed_list import failed_images, write_failed_list
 from shared.store.jobs import JobRecord
 from shared.store.keys import PREFIX
 from tests.support.jobs import make_job
@@ -50,7 +51,9 @@ def test_many_failures_take_no_room_on_a_full_server(stage: Stage) -> None:
 
 
 def test_a_retry_of_many_failures_reads_the_results_folder(stage: Stage) -> None:
-    """Every exact path is enqueued once; an aggregation that is done again still finds those of this time; then few are left."""
+    """Every exact path is enqueued once; an aggregation that is done again still finds those of this time; then few are
+    left.
+    """
     record, _ = make_job(stage)
     _finish(stage, record, MANY, len(MANY))
     opened = retry_job(stage.client, "j", stage.settings, lambda line: None)
@@ -75,10 +78,10 @@ def test_a_list_that_is_not_here_is_said_before_anything_changes(stage: Stage, t
     record, _ = make_job(stage)
     _finish(stage, record, MANY, len(MANY))
     elsewhere = stage.settings.model_copy(update={"results_dir": tmp_path / "elsewhere"})
-    with pytest.raises(WrongUsage, match=r"10001 images of job 'j' failed.*failed\.csv.*FACEQUEUE_RESULTS_DIR"):
+    with pytest.raises(InvalidRequest, match=r"10001 images of job 'j' failed.*failed\.csv.*FACEQUEUE_RESULTS_DIR"):
         retry_job(stage.client, "j", elsewhere, lambda line: None)
     (stage.results / "j" / "failed.csv").write_text('retries,image,path\n0,0,"""a.jpg"""\n')
-    with pytest.raises(WrongUsage, match="lists 1 of them"):
+    with pytest.raises(InvalidRequest, match="lists 1 of them"):
         retry_job(stage.client, "j", stage.settings, lambda line: None)
     assert record.load().state == "finished"
 

@@ -1,4 +1,6 @@
-"""Each refusal of the scripts and calls that aggregators make (`shared/store/lua`): what is refused changes nothing on the server."""
+"""Each refusal of the scripts and calls that aggregators make (`shared/store/lua`): what is refused changes nothing on
+the server.
+"""
 
 from dataclasses import replace
 

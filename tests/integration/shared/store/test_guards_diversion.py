@@ -3,9 +3,11 @@
 import pytest
 
 from shared.domain.queues import own_queue
+from shared.store.diversion import all_diverted_queues, diverted_queues
 from shared.store.keys import DIVERTED
 from shared.store.leases import Lease
 from tests.integration.conftest import LONG_S, FreshJob
+from tests.support.jobs import make_job
 
 OTHER = "0" * 32
 
@@ -15,9 +17,15 @@ def _divert(
 ) -> str:
     job = fresh.load() if not uid else fresh.job.__class__(**{**vars(fresh.job), "uid": uid})
     return fresh.record.divert(
-        job, 0, "w/1", worker, f"{worker} has no weights", again_s=again_s, unless_alone=others is not None,
+        job,
+        0,
+        "w/1",
+        worker,
+        f"{worker} has no weights",
+        again_s=again_s,
+        unless_alone=others is not None,
         others=others or [],
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture
@@ -34,7 +42,7 @@ def test_a_diverted_job_has_a_queue_of_its_own_and_its_batch_is_free(leased: Fre
     job = leased.load()
     assert job.diverted and job.embed_queue == own_queue("", job.uid) == leased.record.embed_queue()
     assert leased.record.refusals() == {"w": "w has no weights"} and job.refusal == "w has no weights"
-    assert leased.client.hgetall(DIVERTED) == {b"j": job.embed_queue.encode()}
+    assert leased.client.hgetall(DIVERTED) == {job.embed_queue.encode(): b"j"}
     assert leased.record.find_unleased() == {0: "1"}
     assert leased.record.refusal_of("w") == "w has no weights"
     assert leased.record.refusal_of("v") is None
@@ -108,7 +116,7 @@ def test_the_queue_of_an_unfinished_job_stays(leased: FreshJob, sealed: bool) ->
     queue = leased.record.embed_queue()
     leased.client.lpush(queue, "message")
     assert not leased.record.undivert(queue)
-    assert leased.client.llen(queue) == 1 and leased.client.hexists(DIVERTED, "j")
+    assert leased.client.llen(queue) == 1 and leased.client.hexists(DIVERTED, queue)
 
 
 @pytest.mark.parametrize("state", ["finished", "cancelled"])
@@ -129,16 +137,46 @@ def test_the_queue_of_a_job_that_is_gone_goes(leased: FreshJob) -> None:
     leased.client.delete(leased.key())
     assert leased.record.undivert(queue)
     assert not leased.client.exists(DIVERTED)
-    leased.client.hset(DIVERTED, "j", queue)
+    leased.client.hset(DIVERTED, queue, "j")
     leased.client.hset(leased.key(), mapping={"uid": OTHER, "state": "enqueuing"})
     assert leased.record.undivert(queue)
 
 
-def test_a_late_end_leaves_the_queue_of_a_new_job_alone(leased: FreshJob) -> None:
-    """A job of the same name was made and diverted meanwhile."""
+def test_a_new_job_of_the_name_hides_no_queue(leased: FreshJob) -> None:
+    """Both are diverted. The messages of the earlier job can be found and go; those of the new one stay."""
     _divert(leased)
+    before = leased.record.embed_queue()
+    leased.client.lpush(before, "message")
+    leased.client.delete(leased.key())  # it has expired
+    record, job = make_job(leased.stage)
+    record.add_batch(job.uid, record.attach_producer(job.uid), 0, ["a.jpg"])
+    assert record.divert(job, 0, "w/1", "w", "no weights") == "diverted"
+    own = record.embed_queue()
+    leased.client.lpush(own, "message")
+    assert diverted_queues(leased.client, "") == {before: "j", own: "j"}
+    assert record.undivert(before) and not record.undivert(own)
+    assert (leased.client.exists(before), leased.client.llen(own)) == (0, 1)
+    assert diverted_queues(leased.client, "") == {own: "j"}
+
+
+def test_a_queue_that_was_not_noted_is_left_alone(leased: FreshJob) -> None:
+    """Nor is one that is noted as another job's."""
     leased.client.hset(leased.key(), "state", "finished")
-    leased.client.hset(DIVERTED, "j", "embed.99999999")
+    queue = own_queue("", leased.uid)
+    leased.client.lpush(queue, "message")
     before = leased.snapshot()
-    assert not leased.record.undivert(leased.record.embed_queue())
+    assert not leased.record.undivert(queue)
     assert leased.snapshot() == before
+    leased.client.hset(DIVERTED, queue, "k")
+    assert not leased.record.undivert(queue)
+    assert leased.client.llen(queue) == 1
+
+
+def test_what_names_no_diverted_job_is_passed_over(leased: FreshJob) -> None:
+    """Others can write to the server: bytes that are no text, names that no job can have, queues of other kinds."""
+    _divert(leased)
+    own = leased.record.embed_queue()
+    strange = {b"\xff": "j", "embed.00000001": b"\xff", "embed.00000002": "a:b", "embed": "j", "embed.00000003\n": "j"}
+    leased.client.hset(DIVERTED, mapping=strange)
+    assert diverted_queues(leased.client, "") == {own: "j"}
+    assert own in all_diverted_queues(leased.client)

@@ -1,4 +1,6 @@
-"""What mutants of the leasing code have shown to be untested: who is told what, what ends when, and that one job costs no other."""
+"""What mutants of the leasing code have shown to be untested: who is told what, what ends when, and that one job costs
+no other.
+"""
 
 import pytest
 import redis

@@ -1,8 +1,10 @@
-"""Each refusal of the scripts that a producer calls (`shared/store/lua`): what is refused changes nothing on the server."""
+"""Each refusal of the scripts that a producer calls (`shared/store/lua`): what is refused changes nothing on the
+server.
+"""
 
 import pytest
 
-from shared.domain.errors import NotFinished, WrongUsage
+from shared.domain.errors import InvalidRequest, NotFinished
 from shared.domain.options import Options
 from shared.store.redis_client import server_time_ms
 from tests.integration.conftest import FreshJob
@@ -153,7 +155,7 @@ def test_sealing_tells_whether_all_is_done(fresh: FreshJob) -> None:
     assert fresh.snapshot() == before
 
 
-# change
+# note_problem
 
 
 def test_nothing_is_noted_in_another_job_of_the_name(fresh: FreshJob) -> None:
@@ -162,6 +164,17 @@ def test_nothing_is_noted_in_another_job_of_the_name(fresh: FreshJob) -> None:
     fresh.record.note_problem(OTHER, "disk full")
     fresh.record.attach_producer(OTHER)
     assert fresh.snapshot() == before
+
+
+def test_a_problem_of_before_is_not_noted(fresh: FreshJob) -> None:
+    """Somebody has asked for the job anew since the caller read it: its aggregations count from the beginning."""
+    fresh.complete()
+    assert fresh.record.count_lost_aggregation(fresh.uid)
+    before = fresh.snapshot()
+    assert fresh.record.note_problem(fresh.uid, "it dies each time", lost=5) is False
+    assert fresh.snapshot() == before
+    assert fresh.record.note_problem(fresh.uid, "it dies each time", lost=1) is True
+    assert fresh.load().problem == "it dies each time"
 
 
 def test_an_empty_value_removes_the_field(fresh: FreshJob) -> None:
@@ -179,7 +192,7 @@ def test_only_a_finished_job_with_failed_images_is_opened_again(fresh: FreshJob)
     """Each other state is named; without failed images nothing is begun."""
     fresh.complete()
     before = fresh.snapshot()
-    with pytest.raises(WrongUsage, match="sealed"):
+    with pytest.raises(InvalidRequest, match="sealed"):
         fresh.record.reopen(fresh.load())
     assert fresh.snapshot() == before
     fresh.finish()
@@ -193,7 +206,7 @@ def test_another_job_of_the_name_is_not_opened_again(fresh: FreshJob) -> None:
     fresh.complete()
     fresh.finish({0: "0.jpg"})
     before = fresh.snapshot()
-    with pytest.raises(WrongUsage):
+    with pytest.raises(InvalidRequest):
         fresh.record.reopen(fresh.job.__class__(**{**vars(fresh.load()), "uid": OTHER}))
     assert fresh.snapshot() == before
     assert fresh.record.reopen(fresh.load()) == 1

@@ -1,4 +1,6 @@
-"""Each refusal of the scripts that remove, finish, reopen and tidy jobs (`shared/store/lua`): what is refused changes nothing."""
+"""Each refusal of the scripts that remove, finish, reopen and tidy jobs (`shared/store/lua`): what is refused changes
+nothing.
+"""
 
 import pytest
 
@@ -254,7 +256,9 @@ def test_a_job_is_not_opened_again_before_it_is_swept(fresh: FreshJob, left: str
 
 @pytest.mark.parametrize("listed", [None, 3])
 def test_a_job_is_opened_again_for_its_failed_images(fresh: FreshJob, listed: int | None) -> None:
-    """Under another uid, whether the record names them or the results folder does; its record does not expire any more."""
+    """Under another uid, whether the record names them or the results folder does; its record does not expire any
+    more.
+    """
     _finished(fresh, listed=listed)
     fresh.client.expire(fresh.key("failed"), LONG_S)
     fresh.client.delete(UNFINISHED)
@@ -350,7 +354,7 @@ def test_a_name_with_a_record_is_not_forgotten(fresh: FreshJob) -> None:
 
 
 def test_a_completed_removal_is_of_the_job_that_was_cancelled(fresh: FreshJob) -> None:
-    """Between the look and the removal another job of the name was made and cancelled: that one's removal is not this one's."""
+    """Another job of the name was made and cancelled between the look and the removal; that one stays."""
     fresh.half_cancelled()
     client = interrupted(fresh.stage, lambda: fresh.client.hset(fresh.key(), "uid", OTHER))
     assert JobRecord(client, "j").complete_removal() is False

@@ -1,4 +1,6 @@
-"""Each refusal of the scripts that workers and reconciler call (`shared/store/lua`): what is refused changes nothing on the server."""
+"""Each refusal of the scripts that workers and reconciler call (`shared/store/lua`): what is refused changes nothing on
+the server.
+"""
 
 import pytest
 
@@ -342,7 +344,9 @@ def test_jobs_are_counted_by_state(fresh: FreshJob) -> None:
 
 
 def test_jobs_that_are_not_unfinished_count_as_finished(fresh: FreshJob) -> None:
-    """Also one whose blocks are still being removed, which the index names; one that is gone counts as nothing there."""
+    """Also one whose blocks are still being removed, which the index names; one that is gone counts as nothing
+    there.
+    """
     fresh.client.hset(f"{PREFIX}job:{fresh.record.name}", "state", "finished")
     fresh.client.zadd(UNFINISHED, {"other-:gone": 0})
     assert count_jobs(fresh.client) == Census({"enqueuing": 0, "sealed": 0, "finished": 1}, 0, ["", "other-"])
@@ -354,8 +358,10 @@ def test_a_stretch_of_batches_tells_where_to_go_on(fresh: FreshJob) -> None:
         fresh.add(batch)
     fresh.take(1, 2)
 
+    keys = [fresh.key("open"), fresh.key("leases"), fresh.key()]
+
     def stretch(after: str, most: int) -> object:
-        return run_script(fresh.client, "unleased", [fresh.key("open"), fresh.key("leases")], [after, most])
+        return run_script(fresh.client, "unleased", keys, [after, most])
 
     assert stretch("-inf", 2) == [b"2", b"0", b"1"]
     assert stretch("2", 2) == [b"", b"2", b"3"]

@@ -4,7 +4,7 @@ import pytest
 
 from producer.submission.jobs import cancel_job
 from shared.config.settings import Settings
-from shared.domain.errors import NotFinished, WrongUsage
+from shared.domain.errors import InvalidRequest, NotFinished
 from shared.domain.job import RECORD_VERSION, Job
 from shared.store.jobs import JobRecord, list_jobs
 from shared.store.keys import PREFIX, REGISTRY
@@ -67,10 +67,10 @@ def test_a_record_of_another_version_hinders_nobody(stage: Stage) -> None:
     assert said == [
         "The record of job 'other' cannot be read: another version of facequeue made it, which can finish it."
     ]
-    with pytest.raises(WrongUsage):
+    with pytest.raises(InvalidRequest):
         JobRecord(stage.client, "other").load()
     stage.client.hset(f"{PREFIX}job:other", mapping={"version": RECORD_VERSION, "contract": "{"})
-    with pytest.raises(WrongUsage, match="cannot be read"):
+    with pytest.raises(InvalidRequest, match="cannot be read"):
         JobRecord(stage.client, "other").load()
     cancel_job(stage.client, "other", stage.settings, mark_s=0)
     assert not stage.client.exists(f"{PREFIX}job:other")
@@ -105,7 +105,7 @@ def test_messages_of_before_a_retry_are_a_strangers(stage: Stage) -> None:
     assert record.commit(before.uid, 0, b"old", {"ok": 2}, 2) == "unknown"
     assert record.take(job.uid, 0, send, "h", 5) == Lease(attempt=1, losses=0)
     assert record.failed_images() == {1: "b.jpg"}
-    with pytest.raises(WrongUsage, match="enqueuing"):
+    with pytest.raises(InvalidRequest, match="enqueuing"):
         record.reopen(record.load())
 
 

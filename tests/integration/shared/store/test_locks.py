@@ -50,7 +50,9 @@ def test_a_claim_that_runs_out_on_its_renewal_is_not_prolonged(fresh: FreshJob) 
 
 
 def test_an_aggregator_of_before_does_not_claim_a_new_job_of_the_name(fresh: FreshJob) -> None:
-    """It would write the old job's results from the new one's blocks, and keep the new one's aggregator out meanwhile."""
+    """It would write the old job's results from the new one's blocks, and keep the new one's aggregator out
+    meanwhile.
+    """
     fresh.complete()
     before = fresh.uid
     fresh.record.delete()

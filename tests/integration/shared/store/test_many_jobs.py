@@ -4,8 +4,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from producer.monitoring.prometheus import QueueCollector
 from producer.submission.jobs import cancel_job
+from shared.domain.task_ids import embed_task_id
 from shared.messaging.celery_app import make_celery, send_batch
-from shared.messaging.messages import EmbedBatch, task_id
+from shared.messaging.messages import EmbedBatch
 from shared.store.jobs import list_jobs
 from shared.store.keys import PREFIX, REGISTRY, UNFINISHED
 from shared.store.queue_inspection import waiting_tasks
@@ -64,7 +65,7 @@ def test_every_unfinished_job_has_its_turn(stage: Stage) -> None:
         reconciler.step()
         if stage.client.llen("embed"):
             break
-    assert waiting_tasks(stage.client, "embed") == {task_id(f"copy-{JOBS - 1:05}", 0, 1)}
+    assert waiting_tasks(stage.client, "embed") == {embed_task_id(f"copy-{JOBS - 1:05}", 0, 1)}
 
 
 def test_the_index_follows_a_job(stage: Stage) -> None:
@@ -116,7 +117,9 @@ def _long_queue(stage: Stage, messages: int) -> int:
 
 
 def test_cancelling_does_not_look_through_the_queue(stage: Stage) -> None:
-    """However long it is: workers drop the messages (`test_cancelling_leaves_only_messages_behind_and_they_do_nothing`)."""
+    """However long it is: workers drop the messages
+    (`test_cancelling_leaves_only_messages_behind_and_they_do_nothing`).
+    """
     _long_queue(stage, 30)
     before = stage.client.lrange("embed", 0, -1)
     stage.client.config_resetstat()
@@ -134,7 +137,7 @@ def test_the_task_ids_of_a_long_queue_are_read_on_the_server(stage: Stage) -> No
     size = _long_queue(stage, 600)
     stage.client.config_resetstat()
     assert waiting_tasks(stage.client, "embed") == {
-        task_id("kept" if batch % 3 else "gone", batch, 1) for batch in range(600)
+        embed_task_id("kept" if batch % 3 else "gone", batch, 1) for batch in range(600)
     }
     assert stage.client.info("stats")["total_net_output_bytes"] < size / 20
     assert stage.client.info("commandstats")["cmdstat_evalsha"]["calls"] >= 600 / 64

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from producer.submission.jobs import cancel_job
-from shared.domain.errors import WrongUsage
+from shared.domain.errors import InvalidRequest
 from shared.domain.job import Job
 from shared.store.jobs import JobRecord
 from shared.store.keys import PREFIX, REGISTRY, UNFINISHED
@@ -205,12 +205,14 @@ def test_a_name_that_is_part_of_another_jobs_keys_is_refused(stage: Stage, comma
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "'j:batches' cannot name a job" in done.stderr
     assert stage.client.ttl(f"{KEY}:batches") == -1
-    with pytest.raises(WrongUsage, match="cannot name a job"):
+    with pytest.raises(InvalidRequest, match="cannot name a job"):
         JobRecord(stage.client, "j:batches")
 
 
 def test_what_is_asked_again_is_answered_again(stage: Stage) -> None:
-    """The answer to `add_batch` was lost, and a worker has done the batch meanwhile: no other producer has taken over."""
+    """The answer to `add_batch` was lost, and a worker has done the batch meanwhile: no other producer has taken
+    over.
+    """
     record, job = make_job(stage)
     producer = record.attach_producer(job.uid)
     send = record.add_batch(job.uid, producer, 0, ["a.jpg"])

@@ -13,7 +13,9 @@ _QUICK_S = 1.5
 
 
 def test_the_disk_is_confirmed_for_what_any_connection_wrote(stage: Stage) -> None:
-    """A connection that has written nothing itself must not be told that all is well; nor must a full server mislead it."""
+    """A connection that has written nothing itself must not be told that all is well; nor must a full server mislead
+    it.
+    """
     stage.client.set("before", 1)
     assert wait_for_disk(connect(stage.settings)) is True
     stage.client.config_set("appendfsync", "no")

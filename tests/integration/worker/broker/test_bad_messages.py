@@ -43,11 +43,16 @@ def _bad_messages(template: dict[str, Any]) -> list[tuple[bytes, str]]:
     """Entries of the queue's list, each with a part of the reason it is refused for."""
     random = os.urandom(1000)
     raw = [
-        (random, "not JSON"), (b"\0", "not JSON"), (os.urandom(MEGABYTES), "not JSON"), (b"[" * MEGABYTES, "not JSON"),
-        (b'{"a":"' + b"A" * MEGABYTES + b'"}', "envelope: body"), (b"[1, 2]", "envelope: message: not an object"),
-        (b'"text"', "not an object"), (b"{}", "envelope: body"),
+        (random, "not JSON"),
+        (b"\0", "not JSON"),
+        (os.urandom(MEGABYTES), "not JSON"),
+        (b"[" * MEGABYTES, "not JSON"),
+        (b'{"a":"' + b"A" * MEGABYTES + b'"}', "envelope: body"),
+        (b"[1, 2]", "envelope: message: not an object"),
+        (b'"text"', "not an object"),
+        (b"{}", "envelope: body"),
         (b'{"__type__": "datetime", "__value__": "never"}', "not JSON"),
-    ]  # fmt: skip
+    ]
 
     def envelope(says: str, **change: object) -> tuple[bytes, str]:
         return json.dumps(template | change).encode(), says
@@ -63,31 +68,56 @@ def _bad_messages(template: dict[str, Any]) -> list[tuple[bytes, str]]:
 
     return [
         *raw,
-        *((json.dumps({k: v for k, v in template.items() if k != part}).encode(), part) for part in ("body", "properties", "headers")),
-        envelope("Incorrect padding", body="abc"), envelope("compressed", headers=template["headers"] | {"compression": "zlib"}),
-        properties("delivery_tag", delivery_tag=None), properties("delivery_info", delivery_info={}),
+        *(
+            (json.dumps({k: v for k, v in template.items() if k != part}).encode(), part)
+            for part in ("body", "properties", "headers")
+        ),
+        envelope("Incorrect padding", body="abc"),
+        envelope("compressed", headers=template["headers"] | {"compression": "zlib"}),
+        properties("delivery_tag", delivery_tag=None),
+        properties("delivery_info", delivery_info={}),
         properties("another queue", delivery_info={"exchange": "", "routing_key": DEAD_LETTERS}),
         properties("body_encoding", body_encoding="rot13"),
         # What Celery looks at.
-        envelope("no task", headers={}), headers("unknown task no.such.task", task="no.such.task"),
-        headers("unknown task celery.map", task="celery.map"), headers("unknown task", task=["a"]),
-        headers("headers: id", id=None), headers("timelimit", timelimit="soon"), headers("eta", eta="2099-01-01T00:00:00"),
-        headers("expires", expires="2000-01-01T00:00:00"), headers("headers: get", get=1),
-        envelope("cannot be decoded", body=_encode(b"no JSON")), envelope("cannot be decoded", body=_encode(random)),
+        envelope("no task", headers={}),
+        headers("unknown task no.such.task", task="no.such.task"),
+        headers("unknown task celery.map", task="celery.map"),
+        headers("unknown task", task=["a"]),
+        headers("headers: id", id=None),
+        headers("timelimit", timelimit="soon"),
+        headers("eta", eta="2099-01-01T00:00:00"),
+        headers("expires", expires="2000-01-01T00:00:00"),
+        headers("headers: get", get=1),
+        envelope("cannot be decoded", body=_encode(b"no JSON")),
+        envelope("cannot be decoded", body=_encode(random)),
         envelope("cannot be decoded", body=_encode(b"A" * MEGABYTES)),
-        envelope("untrusted content", **{"content-type": "application/x-python-serialize"}), envelope("body", body=_encode(5)),
-        envelope("body", body=_encode([1, 2, 3])), envelope("body: args", body=_encode([[1], {}, {}])),
-        envelope("body: kwargs.self", body=_encode([[], {"self": 1}, {}])), envelope("chain", body=_encode([[], {}, {"chain": [{}]}])),
+        envelope("untrusted content", **{"content-type": "application/x-python-serialize"}),
+        envelope("body", body=_encode(5)),
+        envelope("body", body=_encode([1, 2, 3])),
+        envelope("body: args", body=_encode([[1], {}, {}])),
+        envelope("body: kwargs.self", body=_encode([[], {"self": 1}, {}])),
+        envelope("chain", body=_encode([[], {}, {"chain": [{}]}])),
         # What is ours.
-        envelope("message: not an object", body=_encode([[], {}, {}])), envelope("something", body=_encode([[], {"something": 1}, {}])),
-        message("version", version=99), message("version", version="1"), message("extra", extra=1),
-        message("AAA", **{"A" * MEGABYTES: 1}), message("job", job="../j"), message("uid", uid=None), message("batch", batch="0"),
-        message("images", images=[]), message("images", images=["a.jpg"] * 2000), message("out of the data root", images=["../a.jpg"]),
-        message("out of the data root", images=["a/../../b.jpg"]), message("out of the data root", images=["/etc/passwd"]),
-        message("not a path", images=["a\0b"]), message("not a path", images=[7]),
-        message("surrogate", images=["a\ud800.jpg"]), message("uid", uid="../" * 10 + "ab"),
+        envelope("message: not an object", body=_encode([[], {}, {}])),
+        envelope("something", body=_encode([[], {"something": 1}, {}])),
+        message("version", version=99),
+        message("version", version="1"),
+        message("extra", extra=1),
+        message("AAA", **{"A" * MEGABYTES: 1}),
+        message("job", job="../j"),
+        message("uid", uid=None),
+        message("batch", batch="0"),
+        message("images", images=[]),
+        message("images", images=["a.jpg"] * 2000),
+        message("out of the data root", images=["../a.jpg"]),
+        message("out of the data root", images=["a/../../b.jpg"]),
+        message("out of the data root", images=["/etc/passwd"]),
+        message("not a path", images=["a\0b"]),
+        message("not a path", images=[7]),
+        message("surrogate", images=["a\ud800.jpg"]),
+        message("uid", uid="../" * 10 + "ab"),
         headers("Extra", task=AGGREGATE_TASK),
-    ]  # fmt: skip
+    ]
 
 
 def test_bad_messages_cost_nobody_anything(stage: Stage, sample: Path) -> None:

@@ -25,9 +25,7 @@ def _slow_images(folder: Path, sample: Path, images: int) -> Path:
 
 
 def _start(stage: Stage, images: Path, *arguments: str) -> psutil.Process:
-    process = stage.spawn(
-        "tests.support.faulty_worker", *arguments, log="worker.log", FACEQUEUE_DATA_ROOT=str(images)
-    )  # fmt: skip
+    process = stage.spawn("tests.support.faulty_worker", *arguments, log="worker.log", FACEQUEUE_DATA_ROOT=str(images))
     wait_until(lambda: " ready." in stage.log("worker.log"), 120, "worker ready")
     return psutil.Process(process.pid)
 

@@ -1,4 +1,6 @@
-"""The script that keeps images' results (`worker/cache_keep.lua`): never beyond its limit, nothing counted twice or for ever."""
+"""The script that keeps images' results (`worker/cache_keep.lua`): never beyond its limit, nothing counted twice or for
+ever.
+"""
 
 from tests.support.stage import Stage
 from worker.execution.image_cache import _script
@@ -39,7 +41,9 @@ def test_what_is_kept_already_is_not_counted_again(server: Stage) -> None:
 
 
 def test_what_has_expired_makes_room_and_is_counted_once(server: Stage) -> None:
-    """The server forgets a value by itself; the index hears of it with the next keeping, or earlier where it comes again."""
+    """The server forgets a value by itself; the index hears of it with the next keeping, or earlier where it comes
+    again.
+    """
     server.client.flushall()
     _keep(server, "a", "b", most=2 * SIZE)
     server.client.delete("a")

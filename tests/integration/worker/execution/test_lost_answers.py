@@ -1,4 +1,6 @@
-"""The connection breaks after the server has done what was asked, or the server goes just then: nothing is lost or done twice."""
+"""The connection breaks after the server has done what was asked, or the server goes just then: nothing is lost or done
+twice.
+"""
 
 import threading
 from collections.abc import Callable, Iterator

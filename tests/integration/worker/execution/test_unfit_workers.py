@@ -44,7 +44,9 @@ def _task_seconds(stage: Stage, answer: str) -> list[float]:
 
 
 def test_a_job_nobody_can_serve_costs_the_others_nothing(stage: Stage, sample: Path, tmp_path: Path) -> None:
-    """Its messages wait in a queue of their own; status, workers and watch say why; the first fit worker does it all."""
+    """Its messages wait in a queue of their own; status, workers and watch say why; the first fit worker does it
+    all.
+    """
     root = tmp_path / "root"
     image = sample / "hopper" / "smaller.jpg"
     other, stuck = _many(root / "other", image, 32), root / "stuck"
@@ -66,7 +68,8 @@ def test_a_job_nobody_can_serve_costs_the_others_nothing(stage: Stage, sample: P
     with_stuck = _seconds(stage, "other")
     refused_s, embedded_s = _task_seconds(stage, "refused"), _task_seconds(stage, "stored|last")
     assert len(refused_s) == 100  # each message once
-    # Compared with batches of the same run, as the machine may be loaded. A second each, for two processes, would be 50 s.
+    # Compared with batches of the same run, as the machine may be loaded. A second each, for two processes, would be 50
+    # s.
     assert median(refused_s) < median(embedded_s) / 4, (refused_s, embedded_s)
     assert with_stuck < alone + 25, (with_stuck, alone)
     queue = own_queue("", record.load().uid)
@@ -103,7 +106,9 @@ def test_cancelling_a_diverted_job_takes_its_queue_along(stage: Stage, sample: P
 
 
 def test_a_worker_without_its_mount_leaves_the_job_to_the_others(stage: Stage, sample: Path, tmp_path: Path) -> None:
-    """Nothing is recorded as unreadable; the line names worker, data root and folder; the results are the usual bytes."""
+    """Nothing is recorded as unreadable; the line names worker, data root and folder; the results are the usual
+    bytes.
+    """
     root, empty = tmp_path / "root", tmp_path / "empty"
     images = root / "images"
     shutil.copytree(sample, images)
@@ -128,7 +133,9 @@ def test_a_worker_without_its_mount_leaves_the_job_to_the_others(stage: Stage, s
 
 
 def test_the_data_root_itself_may_be_what_is_not_mounted(stage: Stage, sample: Path, tmp_path: Path) -> None:
-    """An empty mount point: with such workers only, `watch` ends and says so; with its images there, the worker goes on."""
+    """An empty mount point: with such workers only, `watch` ends and says so; with its images there, the worker goes
+    on.
+    """
     empty = tmp_path / "empty"
     empty.mkdir()
     stage.worker("--concurrency", "1", FACEQUEUE_DATA_ROOT=str(empty))
@@ -143,7 +150,9 @@ def test_the_data_root_itself_may_be_what_is_not_mounted(stage: Stage, sample: P
 
 
 def test_a_subfolder_that_is_gone_everywhere_is_unreadable(stage: Stage, sample: Path, tmp_path: Path) -> None:
-    """Also a file that is gone from its folder: the job ends with either as the row's outcome, with two workers or one."""
+    """Also a file that is gone from its folder: the job ends with either as the row's outcome, with two workers or
+    one.
+    """
     for workers in (1, 2):
         images = tmp_path / f"images-{workers}"
         shutil.copytree(sample, images)

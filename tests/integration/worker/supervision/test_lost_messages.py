@@ -7,8 +7,9 @@ import pytest
 
 from shared.config.settings import Settings
 from shared.domain.job import Job
+from shared.domain.task_ids import embed_task_id
 from shared.messaging.celery_app import make_celery, send_aggregate, send_batch
-from shared.messaging.messages import Aggregate, EmbedBatch, task_id
+from shared.messaging.messages import Aggregate, EmbedBatch
 from shared.store.jobs import JobRecord
 from shared.store.queue_inspection import waiting_aggregations, waiting_tasks
 from tests.support.jobs import make_job
@@ -73,7 +74,7 @@ def test_a_lost_message_goes_before_those_that_wait(stage: Stage) -> None:
     _enqueue(stage, "a", 4, lost=3)
     _enqueue(stage, "b", 5)
     _reconcile(stage, 4 * LEASE_S)
-    assert _next(stage) == task_id("a", 3, 5)
+    assert _next(stage) == embed_task_id("a", 3, 5)
     assert stage.client.llen("embed") == 3 + 1 + 5
     _reconcile(stage, 4 * LEASE_S)
     assert stage.client.llen("embed") == 9  # once is enough
@@ -85,7 +86,7 @@ def test_a_lease_that_ran_out_is_not_waited_for(stage: Stage) -> None:
     stage.client.rpop("embed")
     record.take(job.uid, 0, 1, "w/1", 0.1)
     _reconcile(stage, 4 * LEASE_S)
-    assert _next(stage) == task_id("a", 0, 31)
+    assert _next(stage) == embed_task_id("a", 0, 31)
 
 
 def test_an_aggregator_that_dies_each_time_is_given_up(stage: Stage) -> None:
@@ -130,7 +131,7 @@ def test_lost_aggregations_are_counted_of_this_job_alone(stage: Stage) -> None:
     assert record.seal(job.uid, record.attach_producer(job.uid)) is True
     assert record.count_lost_aggregation("another") is False
     assert record.count_lost_aggregation(job.uid) is True
-    record.note_problem(job.uid, "no room")
+    record.note_problem(job.uid, "no room", lost=1)
     record.go_on("another")
     assert (record.load().lost_aggregations, record.load().problem) == (1, "no room")
     assert record.claim_aggregation("h", 5)

@@ -12,7 +12,7 @@ from shared.domain.job import Job
 from shared.domain.paths import RootPath
 from shared.messaging.celery_app import make_celery, send_aggregate, send_batch
 from shared.messaging.messages import Aggregate, EmbedBatch
-from shared.store.jobs import JobRecord
+from shared.store.jobs import JobRecord, list_jobs
 from shared.store.keys import PREFIX, REGISTRY, UNFINISHED
 from shared.store.queue_inspection import waiting_aggregations, waiting_tasks
 from shared.store.redis_client import Client, server_time_ms
@@ -61,7 +61,7 @@ def _step_until_sent(reconciler: Reconciler, stage: Stage, queue: str = "embed",
 def test_one_worker_reconciles(fresh: FreshJob) -> None:
     """The others look at nothing until it resigns, or its lease is over."""
     fresh.add()
-    first, second = _reconciler(fresh.stage, LONG_S, "w"), _reconciler(fresh.stage, MOMENT_S, "v")
+    first, second = _reconciler(fresh.stage, LONG_S, "w"), _reconciler(fresh.stage, LONG_S, "v")
     first.step()
     lock = f"{PREFIX}reconciler:"
     assert fresh.client.get(lock) == b"w"
@@ -75,7 +75,7 @@ def test_one_worker_reconciles(fresh: FreshJob) -> None:
     assert fresh.client.pttl(lock) > 1000 * LONG_S / 2
     first.resign()
     assert not fresh.client.exists(lock)
-    _step_until_sent(second, fresh.stage)
+    _step_until_sent(_reconciler(fresh.stage, MOMENT_S, "v"), fresh.stage)
 
 
 def test_its_lock_runs_out(fresh: FreshJob) -> None:
@@ -85,6 +85,39 @@ def test_its_lock_runs_out(fresh: FreshJob) -> None:
 
 
 # Batches
+
+
+@pytest.mark.parametrize("paths", ['["/etc/passwd"]', "[7]", '"a.jpg"', "no JSON"])
+def test_damaged_paths_are_their_jobs_problem(fresh: FreshJob, paths: str) -> None:
+    """Nothing of that job is sent, it says why, and the next job has its turn."""
+    fresh.add()
+    fresh.client.hset(fresh.key("batches"), "0", paths)
+    record, job = make_job(fresh.stage, "next")
+    record.add_batch(job.uid, record.attach_producer(job.uid), 0, [RootPath("a.jpg")])
+    _step_until_sent(_reconciler(fresh.stage), fresh.stage)
+    assert [message["job"] for message in _messages(fresh.stage)] == ["next"]
+    assert "holds paths that are none" in str(fresh.load().problem)
+
+
+def test_a_job_whose_producer_waits_for_room_is_kept(fresh: FreshJob) -> None:
+    """It has no batch yet, and no news but the heartbeat."""
+    fresh.record.attach_producer(fresh.uid, LONG_S)
+    fresh.client.hset(fresh.key(), "updated_ms", 1)
+    _reconciler(fresh.stage).step()
+    assert fresh.load().uid == fresh.uid
+    fresh.record.attach_producer(fresh.uid, 0)
+    fresh.client.hset(fresh.key(), "updated_ms", 1)
+    _reconciler(fresh.stage, name="w").step()
+    assert not fresh.record.exists()
+
+
+def test_names_that_are_no_text_stop_nothing(fresh: FreshJob) -> None:
+    """Somebody else has put them into the registry and the index."""
+    fresh.client.zadd(REGISTRY, {b"\xff": 0})
+    fresh.client.zadd(UNFINISHED, {b":\xff": 0, b"\xff:j": 0})
+    fresh.add()
+    _step_until_sent(_reconciler(fresh.stage), fresh.stage)
+    assert [job.name for job in list_jobs(fresh.client)] == ["j"]
 
 
 def test_a_lost_batch_is_sent_with_its_new_number(fresh: FreshJob) -> None:

@@ -27,13 +27,17 @@ def _moments() -> list[list[dict[str, str]]]:
     return [
         [
             sample_row(
-                0, 4711 + k, cpu=rng.uniform(40, 100), rss=rng.uniform(480, 520), images=rng.randrange(10**6),
+                0,
+                4711 + k,
+                cpu=rng.uniform(40, 100),
+                rss=rng.uniform(480, 520),
+                images=rng.randrange(10**6),
                 batch=str(rng.randrange(10**5)),
             )
             for k in range(PROCESSES)
         ]
         for _ in range(50)
-    ]  # fmt: skip
+    ]
 
 
 def _send_a_week(stage: Stage) -> None:
@@ -100,7 +104,9 @@ def test_an_hour_without_the_server_is_not_lost(stage: Stage) -> None:
 
 
 def test_what_is_no_stream_of_samples_costs_nobody_his_results(stage: Stage, tmp_path: Path) -> None:
-    """Other types, other entries, a name that leads out of the folder: the good worker's file is there, and only files."""
+    """Other types, other entries, a name that leads out of the folder: the good worker's file is there, and only
+    files.
+    """
     streams = SampleStreams(WORKER)
     streams.add([sample_row(BEGAN, 1)], BEGAN)
     streams.send(stage.client)

@@ -12,6 +12,7 @@ from producer.submission.folders import FolderOutsideDataRoot
 from producer.submission.heartbeat import AnotherProducer
 from shared.domain.errors import (
     FaceQueueError,
+    InvalidRequest,
     JobNotFound,
     NotFinished,
     RecordUnreadable,
@@ -19,7 +20,6 @@ from shared.domain.errors import (
     ServerError,
     ServerUnreachable,
     WeightsError,
-    WrongUsage,
 )
 
 
@@ -34,7 +34,7 @@ from shared.domain.errors import (
         (NoWorkers("j", "embed", 5), ExitCode.NOT_FINISHED, "`python -m worker`"),
         (JobNotServed("j", "w", "why"), ExitCode.NOT_FINISHED, "`python -m producer watch j`"),
         (ResultsNotWritten("j", "disk full"), ExitCode.UNFORESEEN, "`python -m producer aggregate j`"),
-        (WrongUsage("x"), ExitCode.WRONG_USAGE, ""),
+        (InvalidRequest("x"), ExitCode.WRONG_USAGE, ""),
         (NotFinished("x"), ExitCode.NOT_FINISHED, ""),
         (ServerError("x"), ExitCode.NOT_FINISHED, ""),
         (ResultsError("x"), ExitCode.UNFORESEEN, ""),

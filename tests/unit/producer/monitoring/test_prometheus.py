@@ -12,8 +12,10 @@ def test_a_bound_belongs_to_its_bucket() -> None:
     spent = [_spent(decode=5.0), _spent(decode=5.001), _spent(decode=0.001), _spent(decode=7.2e6)]
     added = count_batch({"ok": 4}, 4, spent)
     assert {bound: added[f"decode:{bound}"] for bound in BOUNDS if f"decode:{bound}" in added} == {
-        "0.005": 2, "0.01": 1, "+Inf": 1,
-    }  # fmt: skip
+        "0.005": 2,
+        "0.01": 1,
+        "+Inf": 1,
+    }
     assert added["decode:us"] == 5_000 + 5_001 + 1 + 7_200_000_000
 
 
@@ -21,24 +23,46 @@ def test_a_stage_that_was_not_run_is_not_counted() -> None:
     """Nothing was embedded of an image without a face, nothing done with a copy of a known file."""
     added = count_batch({"no_face": 1, "ok": 1}, 1, [_spent(decode=12, detect=30), _spent()])
     assert added == {
-        "images:no_face": 1, "images:ok": 1, "faces": 1, "decode:0.025": 1, "decode:us": 12_000, "detect:0.05": 1,
+        "images:no_face": 1,
+        "images:ok": 1,
+        "faces": 1,
+        "decode:0.025": 1,
+        "decode:us": 12_000,
+        "detect:0.05": 1,
         "detect:us": 30_000,
-    }  # fmt: skip
+    }
 
 
 def test_buckets_are_read_back_as_sums_so_far() -> None:
     """As Prometheus wants them; the last is the number of images."""
     totals = Totals({"embed:0.01": 2, "embed:0.05": 3, "embed:+Inf": 1, "embed:us": 1_500_000})
     assert dict(totals.buckets("embed")) == {
-        "0.005": 0, "0.01": 2, "0.025": 2, "0.05": 5, "0.1": 5, "0.25": 5, "0.5": 5, "1.0": 5, "2.5": 5, "5.0": 5, "10.0": 5,
-        "30.0": 5, "+Inf": 6,
-    }  # fmt: skip
+        "0.005": 0,
+        "0.01": 2,
+        "0.025": 2,
+        "0.05": 5,
+        "0.1": 5,
+        "0.25": 5,
+        "0.5": 5,
+        "1.0": 5,
+        "2.5": 5,
+        "5.0": 5,
+        "10.0": 5,
+        "30.0": 5,
+        "+Inf": 6,
+    }
     assert totals.seconds("embed") == 1.5
 
 
 def test_a_fresh_server_has_every_outcome_at_zero() -> None:
     """So that the first failure is a rise, not a new line."""
     assert Totals({}).images() == {
-        "ok": 0, "no_face": 0, "skipped": 0, "unreadable": 0, "too_large": 0, "timeout": 0, "crashed": 0,
-    }  # fmt: skip
+        "ok": 0,
+        "no_face": 0,
+        "skipped": 0,
+        "unreadable": 0,
+        "too_large": 0,
+        "timeout": 0,
+        "crashed": 0,
+    }
     assert Totals({}).faces == 0

@@ -40,7 +40,9 @@ def test_neighbours_are_those_of_brute_force(matrix: bool, monkeypatch: pytest.M
 @pytest.mark.parametrize("columns", [1, 3, 1000])
 @pytest.mark.parametrize("count", [1, 4, 7, 29])
 def test_nearest_faces_do_not_depend_on_the_blocks(columns: int, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks that bring nothing nearer, blocks smaller than the answer, faces as near as each other in different blocks."""
+    """Blocks that bring nothing nearer, blocks smaller than the answer, faces as near as each other in different
+    blocks.
+    """
     monkeypatch.setattr("shared.analysis.neighbors.BLOCK_COLUMNS", columns)
     embeddings = np.tile(people(10, 1), (3, 1))
     matrix = Distances(embeddings).among(np.arange(30))

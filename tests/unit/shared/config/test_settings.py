@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from shared.config.settings import Settings, load_settings
-from shared.domain.errors import WrongUsage
+from shared.domain.errors import InvalidRequest
 from shared.messaging.celery_app import make_celery
 from shared.store.redis_client import connect
 
@@ -19,7 +19,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_address_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     """Without a traceback, and without the password that may be in it."""
     monkeypatch.setenv("REDIS_URL", url)
-    with pytest.raises(WrongUsage, match="REDIS_URL is invalid"):
+    with pytest.raises(InvalidRequest, match="REDIS_URL is invalid"):
         load_settings()
 
 
@@ -54,7 +54,7 @@ def test_a_password_may_hold_anything(monkeypatch: pytest.MonkeyPatch, password:
 def test_a_password_that_flower_would_cut_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes a comma for the end of a user."""
     monkeypatch.setenv("FACEQUEUE_FLOWER_PASSWORD", "s3,cret")
-    with pytest.raises(WrongUsage, match="FACEQUEUE_FLOWER_PASSWORD is invalid"):
+    with pytest.raises(InvalidRequest, match="FACEQUEUE_FLOWER_PASSWORD is invalid"):
         load_settings()
 
 
@@ -62,7 +62,7 @@ def test_a_password_that_flower_would_cut_is_named(monkeypatch: pytest.MonkeyPat
 def test_a_name_for_flower_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, hosts: str) -> None:
     """A scheme or a port would never match."""
     monkeypatch.setenv("FACEQUEUE_FLOWER_HOSTS", hosts)
-    with pytest.raises(WrongUsage, match="FACEQUEUE_FLOWER_HOSTS is invalid"):
+    with pytest.raises(InvalidRequest, match="FACEQUEUE_FLOWER_HOSTS is invalid"):
         load_settings()
 
 
@@ -75,7 +75,7 @@ def test_names_for_flower_are_read_in_any_spelling(monkeypatch: pytest.MonkeyPat
 def test_a_settings_file_in_another_encoding(tmp_path: Path) -> None:
     """Is named."""
     (tmp_path / ".env").write_bytes(b"FACEQUEUE_FLOWER_USER=J\xfcrgen\n")
-    with pytest.raises(WrongUsage, match=r"\.env is not UTF-8"):
+    with pytest.raises(InvalidRequest, match=r"\.env is not UTF-8"):
         load_settings()
 
 
@@ -90,7 +90,7 @@ def test_devices(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
 def test_a_device_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
     """With what it may be."""
     monkeypatch.setenv("FACEQUEUE_DEVICE", device)
-    with pytest.raises(WrongUsage, match=r"FACEQUEUE_DEVICE is invalid: .*give cpu, cuda, or cuda:N"):
+    with pytest.raises(InvalidRequest, match=r"FACEQUEUE_DEVICE is invalid: .*give cpu, cuda, or cuda:N"):
         load_settings()
 
 
@@ -98,7 +98,7 @@ def test_a_device_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, device:
 def test_a_value_that_cannot_be_is_named(tmp_path: Path, line: str) -> None:
     """With the setting's own name."""
     (tmp_path / ".env").write_text(line)
-    with pytest.raises(WrongUsage, match=line.partition("=")[0]):
+    with pytest.raises(InvalidRequest, match=line.partition("=")[0]):
         load_settings()
 
 
@@ -107,5 +107,5 @@ def test_a_given_value_wins_and_is_checked(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("FACEQUEUE_DEVICE", "cuda")
     assert load_settings(device="cpu").device == "cpu"
     assert load_settings(device=None).device == "cuda"
-    with pytest.raises(WrongUsage, match=r"^The device 'gpu' is invalid: .*from cuda:0\.$"):
+    with pytest.raises(InvalidRequest, match=r"^The device 'gpu' is invalid: .*from cuda:0\.$"):
         load_settings(device="gpu")

@@ -5,17 +5,27 @@ from typing import Any
 
 import pytest
 
-from shared.domain.errors import WrongUsage
+from shared.domain.errors import InvalidRequest
 from shared.domain.job import RECORD_VERSION, Job, parse_job
 from shared.domain.options import Options
 from tests.support.jobs import CONTRACT
 
 GOOD = Options(folder="a/b\udcff", batch_size=16, distances="auto", inline=True)
 RECORD = {
-    "version": RECORD_VERSION, "uid": "0" * 32, "state": "sealed", "origin": "o", "source": "s", "queue_prefix": "", "batches": "1",
-    "images": "1", "cursor": "null", "created_ms": "1", "updated_ms": "1", "contract": json.dumps(CONTRACT.as_dict()),
+    "version": RECORD_VERSION,
+    "uid": "0" * 32,
+    "state": "sealed",
+    "origin": "o",
+    "source": "s",
+    "queue_prefix": "",
+    "batches": "1",
+    "images": "1",
+    "cursor": "null",
+    "created_ms": "1",
+    "updated_ms": "1",
+    "contract": json.dumps(CONTRACT.as_dict()),
     "options": json.dumps(vars(GOOD)),
-}  # fmt: skip
+}
 
 
 def _parse(name: str = "j", **change: str) -> Job:
@@ -30,15 +40,28 @@ def test_options_come_back_from_the_record_as_they_were() -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("folder", "/home/somebody"), ("folder", "a/../../b"), ("folder", ".."), ("folder", "a\0"), ("folder", 7),
-        ("folder", None), ("folder", "a\ud800"), ("batch_size", 0), ("batch_size", 1025), ("batch_size", "16"),
-        ("batch_size", 16.0), ("batch_size", True), ("distances", "some"), ("distances", "full\n"), ("inline", 1),
-        ("inline", "yes"), ("colour", "red"),
+        ("folder", "/home/somebody"),
+        ("folder", "a/../../b"),
+        ("folder", ".."),
+        ("folder", "a\0"),
+        ("folder", 7),
+        ("folder", None),
+        ("folder", "a\ud800"),
+        ("batch_size", 0),
+        ("batch_size", 1025),
+        ("batch_size", "16"),
+        ("batch_size", 16.0),
+        ("batch_size", True),
+        ("distances", "some"),
+        ("distances", "full\n"),
+        ("inline", 1),
+        ("inline", "yes"),
+        ("colour", "red"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_value_is_refused_in_a_line(field: str, value: Any) -> None:
     """Before a folder is opened or a table is made by it."""
-    with pytest.raises(WrongUsage) as refused:
+    with pytest.raises(InvalidRequest) as refused:
         _parse(options=json.dumps(vars(GOOD) | {field: value}))
     assert field in str(refused.value)
     assert str(refused.value).isprintable()
@@ -47,19 +70,19 @@ def test_a_wrong_value_is_refused_in_a_line(field: str, value: Any) -> None:
 @pytest.mark.parametrize("options", ["[]", "null", "7", "{}", '{"folder": ""}'])
 def test_what_is_no_options_is_refused(options: str) -> None:
     """No object, or a field too few."""
-    with pytest.raises(WrongUsage, match="cannot be read"):
+    with pytest.raises(InvalidRequest, match="cannot be read"):
         _parse(options=options)
 
 
 @pytest.mark.parametrize("uid", ["", "u", "../../../etc/passwd", "A" * 32, "0" * 31, "0" * 32 + "\n"])
 def test_a_uid_that_is_none_is_refused(uid: str) -> None:
     """It becomes part of the spool's name."""
-    with pytest.raises(WrongUsage, match="uid"):
+    with pytest.raises(InvalidRequest, match="uid"):
         _parse(uid=uid)
 
 
 @pytest.mark.parametrize("name", ["../j", "a/b", ".hidden", ""])
 def test_a_name_that_cannot_name_a_job_is_refused(name: str) -> None:
     """Whoever can write to the registry chooses it, and it becomes the results folder's."""
-    with pytest.raises(WrongUsage, match="cannot name a job"):
+    with pytest.raises(InvalidRequest, match="cannot name a job"):
         _parse(name)

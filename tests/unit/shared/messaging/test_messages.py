@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.domain.errors import BadMessage, WrongUsage
+from shared.domain.errors import BadMessage, InvalidRequest
 from shared.domain.job_names import check_job_name
 from shared.domain.paths import pack_paths, unpack_paths
 from shared.messaging.messages import EmbedBatch, parse_message
@@ -20,11 +20,25 @@ def test_a_good_message_passes() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"version": 2}, {"version": "1"}, {"job": "../x"}, {"job": "a/b"}, {"batch": -1}, {"batch": "0"}, {"images": []},
-        {"images": ["/etc/passwd"]}, {"images": ["a/../../b"]}, {"images": [7]}, {"images": ["a\0b"]}, {"extra": 1},
-        {"images": ["a\ud800.jpg"]}, {"images": ["\udc7f"]}, {"uid": "../../x"}, {"uid": "A" * 32}, {"uid": "0" * 32 + "\n"},
+        {"version": 2},
+        {"version": "1"},
+        {"job": "../x"},
+        {"job": "a/b"},
+        {"batch": -1},
+        {"batch": "0"},
+        {"images": []},
+        {"images": ["/etc/passwd"]},
+        {"images": ["a/../../b"]},
+        {"images": [7]},
+        {"images": ["a\0b"]},
+        {"extra": 1},
+        {"images": ["a\ud800.jpg"]},
+        {"images": ["\udc7f"]},
+        {"uid": "../../x"},
+        {"uid": "A" * 32},
+        {"uid": "0" * 32 + "\n"},
     ],
-)  # fmt: skip
+)
 def test_a_bad_message_is_refused_in_words(change: dict[str, object]) -> None:
     """Wrong version, wrong types, unknown fields, paths that climb out or name no file, a uid that is none."""
     with pytest.raises(BadMessage):
@@ -48,5 +62,5 @@ def test_paths_that_are_not_utf8_survive() -> None:
 @pytest.mark.parametrize("name", ["", ".hidden", "a b", "x" * 101, "a/b"])
 def test_names_that_cannot_name_a_folder(name: str) -> None:
     """They are wrong usage."""
-    with pytest.raises(WrongUsage):
+    with pytest.raises(InvalidRequest):
         check_job_name(name)

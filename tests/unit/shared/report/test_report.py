@@ -236,9 +236,10 @@ def test_what_was_tried_again_has_curves_of_its_own(tmp_path: Path) -> None:
         ]
     }
     retry = {
-        "started": f"{again}00.000+00:00", "ended": f"{again}03.000+00:00",
+        "started": f"{again}00.000+00:00",
+        "ended": f"{again}03.000+00:00",
         "phases": {"distances_started": f"{again}03.000+00:00", "distances_ended": f"{again}04.000+00:00"},
-    }  # fmt: skip
+    }
     page = _report(make_results(tmp_path / "j", ["a.jpg"], people(1, 1), resources=resources, retries=[retry]))
     assert "The first time 2026-01-31 12:00:00 UTC" in page.text
     assert "Failed images tried again 2026-02-01 12:00:00 UTC" in page.text
@@ -405,7 +406,9 @@ def test_pictures_that_cannot_be_had_are_missing(tmp_path: Path) -> None:
 
 
 def test_only_the_file_that_was_embedded_gives_a_picture(tmp_path: Path) -> None:
-    """Another person's file of the same path and size gives none, nor one that was changed since, nor one without a digest."""
+    """Another person's file of the same path and size gives none, nor one that was changed since, nor one without a
+    digest.
+    """
     for name in ("same.jpg", "changed.jpg", "unknown.jpg"):
         _save(tmp_path / "mine" / name)
         _save(tmp_path / "theirs" / name, colour="blue")
@@ -449,7 +452,9 @@ def test_pictures_are_bounded_in_time_and_room(tmp_path: Path, monkeypatch: pyte
     for k in range(4):
         _save(tmp_path / "images" / f"{k}.jpg")
     folder = make_results(tmp_path / "j", [f"{k}.jpg" for k in range(4)], people(4, 1), photos=tmp_path / "images")
-    assert "No picture of 4 faces for want" in _report(folder, tmp_path / "images", thumbnail_seconds=-1.0).text
+    assert (
+        "No picture of 4 faces, for lack of time" in _report(folder, tmp_path / "images", thumbnail_seconds=-1.0).text
+    )
     one = len(
         thumbnails.cut_thumbnails(
             [thumbnails.Face("0.jpg", (10, 10, 50, 60), 1)],
@@ -460,7 +465,7 @@ def test_pictures_are_bounded_in_time_and_room(tmp_path: Path, monkeypatch: pyte
         or b""
     )
     monkeypatch.setattr(thumbnails, "MAX_TOTAL_BYTES", 2 * one)
-    assert "No picture of 2 faces for want" in _report(folder, tmp_path / "images").text
+    assert "No picture of 2 faces, for lack of time" in _report(folder, tmp_path / "images").text
 
 
 def test_pictures_of_16_bit_images_have_the_brightness_that_the_networks_saw(tmp_path: Path) -> None:
@@ -507,7 +512,9 @@ def test_a_damaged_folder_is_named(tmp_path: Path, damage: object, message: str)
 
 
 def test_the_command_of_the_aggregator(tmp_path: Path) -> None:
-    """Prints the path; one line and exit code 1 for a folder that is none; knows nothing of torch, queues or servers."""
+    """Prints the path; one line and exit code 1 for a folder that is none; knows nothing of torch, queues or
+    servers.
+    """
     folder = make_results(tmp_path / "j", ["a.jpg", "b.jpg"], people(1, 2))
     command = [
         sys.executable,

@@ -52,11 +52,19 @@ def test_names_do_not_command_a_terminal(tmp_path: Path, capsys: pytest.CaptureF
 @pytest.mark.parametrize(
     "changes",
     [
-        [], 7, {"job": "j", "contract": [1]}, {"job": "j", "seconds": 3}, {"job": "j", "seconds": {"a": "b"}},
-        {"job": "j", "workers": [1]}, {"job": "j", "retries": 7}, {"job": "j", "started": 5, "ended": 6},
-        {"job": "j", "recalled": "many"}, {"job": "j", "source": "\ud800"}, {"job": "j", "workers": {"w": {}}},
+        [],
+        7,
+        {"job": "j", "contract": [1]},
+        {"job": "j", "seconds": 3},
+        {"job": "j", "seconds": {"a": "b"}},
+        {"job": "j", "workers": [1]},
+        {"job": "j", "retries": 7},
+        {"job": "j", "started": 5, "ended": 6},
+        {"job": "j", "recalled": "many"},
+        {"job": "j", "source": "\ud800"},
+        {"job": "j", "workers": {"w": {}}},
     ],
-)  # fmt: skip
+)
 def test_a_summary_of_another_kind_is_one_line(tmp_path: Path, changes: object) -> None:
     """No traceback, and no page."""
     folder = _folder(tmp_path)
@@ -124,7 +132,9 @@ def test_what_marshal_reads_is_not_read(tmp_path: Path, monkeypatch: pytest.Monk
 )
 @pytest.mark.parametrize("kind", ["pipe", "link"])
 def test_only_regular_files_are_read(tmp_path: Path, name: str, kind: str) -> None:
-    """A pipe does not block the reader, and a link does not lead out of the folder: one line, or a report without it."""
+    """A pipe does not block the reader, and a link does not lead out of the folder: one line, or a report without
+    it.
+    """
     photos = tmp_path / "photos"
     photos.mkdir()
     Image.new("RGB", SIZE).save(photos / "a.png")

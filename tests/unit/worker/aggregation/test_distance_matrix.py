@@ -58,7 +58,8 @@ from worker.aggregation.distance_matrix import write_distances
 from worker.aggregation.array_file import new_array
 
 folder, faces = Path(sys.argv[1]), int(sys.argv[2])
-write_distances(np.load(folder / f"{faces}.npy", mmap_mode="r"), new_array(folder / f"{faces}.out.npy", (faces, faces)), 1)
+embeddings = np.load(folder / f"{faces}.npy", mmap_mode="r")
+write_distances(embeddings, new_array(folder / f"{faces}.out.npy", (faces, faces)), 1)
 """
 
 

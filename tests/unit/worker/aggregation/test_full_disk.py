@@ -36,8 +36,12 @@ def _on_small_disk(folder: Path, mib: int, story: str, *arguments: object) -> su
     code = f"from {__name__} import *; from pathlib import Path; {story}(Path({str(folder)!r}), *{arguments!r})"
     return subprocess.run(
         [*namespace, "sh", "-c", f'{mount} && exec "$@"', "sh", sys.executable, "-c", code],
-        capture_output=True, text=True, timeout=120, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
 
 
 def _fill(disk: Path, leave: int) -> None:
@@ -97,9 +101,15 @@ def a_retry_beside_a_matrix(disk: Path, mended: bool) -> None:
 
     def retry() -> None:
         write_results(
-            replace(job, faces=FACES + int(mended), retries=1), [block.pack()], {FACES: "bad.jpg"}, disk,
-            resources=dict, threads=1, distances_max_bytes=2**30, may_publish=lambda: True,
-        )  # fmt: skip
+            replace(job, faces=FACES + int(mended), retries=1),
+            [block.pack()],
+            {FACES: "bad.jpg"},
+            disk,
+            resources=dict,
+            threads=1,
+            distances_max_bytes=2**30,
+            may_publish=lambda: True,
+        )
 
     if not mended:
         retry()
@@ -131,7 +141,9 @@ def test_auto_leaves_the_matrix_out_where_the_disk_fills_up(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("mended", [False, True])
 def test_a_retry_never_costs_the_matrix(tmp_path: Path, mended: bool) -> None:
-    """Without room for a second one it is kept where no face changed; else the retry is refused, and says how to go on."""
+    """Without room for a second one it is kept where no face changed; else the retry is refused, and says how to go
+    on.
+    """
     done = _on_small_disk(tmp_path, 36, "a_retry_beside_a_matrix", mended)
     assert done.returncode == 0, f"{done.returncode}: {done.stderr[-2000:]}"
 

@@ -13,12 +13,19 @@ from worker.aggregation.report_process import write_report
 @pytest.mark.parametrize(
     ("folder", "inline", "shown"),
     [
-        ("mine", False, True), ("mine", True, False), ("link", False, False), ("../outside", False, False),
-        ("/outside", False, False), ("circle", False, False), ("none\0such", False, False),
+        ("mine", False, True),
+        ("mine", True, False),
+        ("link", False, False),
+        ("../outside", False, False),
+        ("/outside", False, False),
+        ("circle", False, False),
+        ("none\0such", False, False),
     ],
-)  # fmt: skip
+)
 def test_pictures_come_from_inside_the_data_root(tmp_path: Path, folder: str, inline: bool, shown: bool) -> None:
-    """Neither a record's folder nor a link leads out of it, and an inline job has no folder here; a report there is anyhow."""
+    """Neither a record's folder nor a link leads out of it, and an inline job has no folder here; a report there is
+    anyhow.
+    """
     root, outside = tmp_path / "root", tmp_path / "outside"
     for photos in (root, root / "mine", outside):
         photos.mkdir()
@@ -35,7 +42,9 @@ def test_pictures_come_from_inside_the_data_root(tmp_path: Path, folder: str, in
 
 
 def test_what_cannot_be_tidied_up_costs_no_job(tmp_path: Path) -> None:
-    """The results are whole before the report is made: a leftover that cannot be removed is no reason to call them failed."""
+    """The results are whole before the report is made: a leftover that cannot be removed is no reason to call them
+    failed.
+    """
     results = make_results(tmp_path / "j", ["a.jpg"], people(1, 1))
     (results / ".report.html.left").mkdir()
     job = SimpleNamespace(name="j", options=SimpleNamespace(folder=".", inline=True))

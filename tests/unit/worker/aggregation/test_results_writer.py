@@ -28,11 +28,30 @@ CONTRACT = Contract(
 
 def _job(faces: int, distances: str = "full") -> Job:
     return Job(
-        name="j", uid="u" * 32, state="sealed", origin="o", source="images", contract=CONTRACT, runtime={}, retries=0, queue_prefix="",
-        options=Options(folder=".", batch_size=16, distances=distances), batches=1, images=faces, cursor=None,
-        images_done=faces, faces=faces, outcomes={"ok": faces}, created_ms=0, started_ms=0, updated_ms=1000,
-        committed_ms=1000, ended_ms=None, refusal=None, problem=None,
-    )  # fmt: skip
+        name="j",
+        uid="u" * 32,
+        state="sealed",
+        origin="o",
+        source="images",
+        contract=CONTRACT,
+        runtime={},
+        retries=0,
+        queue_prefix="",
+        options=Options(folder=".", batch_size=16, distances=distances),
+        batches=1,
+        images=faces,
+        cursor=None,
+        images_done=faces,
+        faces=faces,
+        outcomes={"ok": faces},
+        created_ms=0,
+        started_ms=0,
+        updated_ms=1000,
+        committed_ms=1000,
+        ended_ms=None,
+        refusal=None,
+        problem=None,
+    )
 
 
 def _block(faces: int) -> bytes:
@@ -98,9 +117,15 @@ def test_another_jobs_results_are_never_replaced(tmp_path: Path, changes: dict[s
 
     with pytest.raises(ResultsError, match=message + ".*nothing of job 'j' is lost"):
         results.write_results(
-            _job(4), no_work(), {}, tmp_path, resources=dict, threads=1, distances_max_bytes=2**30,
+            _job(4),
+            no_work(),
+            {},
+            tmp_path,
+            resources=dict,
+            threads=1,
+            distances_max_bytes=2**30,
             may_publish=lambda: True,
-        )  # fmt: skip
+        )
     assert before == {path.name: path.read_bytes() for path in (tmp_path / "j").iterdir() if path.is_file()}
     assert [path.name for path in tmp_path.iterdir()] == ["j"]
 
@@ -197,7 +222,9 @@ def test_a_replacement_cut_short_is_completed(tmp_path: Path) -> None:
 
 
 def test_a_link_under_the_jobs_name_is_replaced_every_time(tmp_path: Path) -> None:
-    """Results that were moved to another disk and linked: they stay there, and nothing hidden is left to stop the next time."""
+    """Results that were moved to another disk and linked: they stay there, and nothing hidden is left to stop the next
+    time.
+    """
     results_dir, other = tmp_path / "results", tmp_path / "other"
     for _ in range(2):
         _write(_job(3), [_block(3)], results_dir)

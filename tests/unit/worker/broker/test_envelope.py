@@ -35,13 +35,17 @@ def _body(content: object) -> str:
 
 def _envelope(**change: object) -> dict[str, Any]:
     return {
-        "body": _body([[], {"message": MESSAGE}, NO_OPTIONS]), "content-type": "application/json", "content-encoding": "utf-8",
+        "body": _body([[], {"message": MESSAGE}, NO_OPTIONS]),
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
         "headers": HEADERS,
         "properties": {
-            "delivery_tag": "t", "body_encoding": "base64", "priority": 0,
+            "delivery_tag": "t",
+            "body_encoding": "base64",
+            "priority": 0,
             "delivery_info": {"exchange": "", "routing_key": "embed"},
         },
-    } | change  # fmt: skip
+    } | change
 
 
 def _check(envelope: Any) -> None:
@@ -66,18 +70,33 @@ def test_what_is_not_json_is_refused(raw: bytes) -> None:
 @pytest.mark.parametrize(
     "envelope",
     [
-        5, None, "text", [], {}, _envelope(body=None), _envelope(body=""), _envelope(body="abc"), _envelope(headers=None),
-        _envelope(properties={}), _envelope(properties=None), _envelope(headers={"compression": "zlib"}),
+        5,
+        None,
+        "text",
+        [],
+        {},
+        _envelope(body=None),
+        _envelope(body=""),
+        _envelope(body="abc"),
+        _envelope(headers=None),
+        _envelope(properties={}),
+        _envelope(properties=None),
+        _envelope(headers={"compression": "zlib"}),
         {**_envelope(), "content-type": 7},
         *(
             _envelope(properties=_envelope()["properties"] | change)
             for change in (
-                {"delivery_tag": ["t"]}, {"delivery_tag": ""}, {"delivery_info": {}}, {"body_encoding": "rot13"}, {"body_encoding": 7},
-                {"delivery_info": {"exchange": [], "routing_key": "embed"}}, {"priority": "high"},
+                {"delivery_tag": ["t"]},
+                {"delivery_tag": ""},
+                {"delivery_info": {}},
+                {"body_encoding": "rot13"},
+                {"body_encoding": 7},
+                {"delivery_info": {"exchange": [], "routing_key": "embed"}},
+                {"priority": "high"},
             )
         ),
     ],
-)  # fmt: skip
+)
 def test_envelopes_that_kombu_would_stumble_over(envelope: object) -> None:
     """They could not be delivered, acknowledged or put back."""
     with pytest.raises(BadMessage, match="envelope"):
@@ -87,19 +106,28 @@ def test_envelopes_that_kombu_would_stumble_over(envelope: object) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"headers": {}}, "no task"), ({"headers": HEADERS | {"task": ["x"]}}, "unknown task"),
+        ({"headers": {}}, "no task"),
+        ({"headers": HEADERS | {"task": ["x"]}}, "unknown task"),
         ({"headers": HEADERS | {"task": "celery.map"}}, "unknown task celery.map"),
-        ({"headers": {"task": EMBED_TASK}}, "headers: id"), ({"headers": HEADERS | {"id": "a\nb"}}, "headers: id"),
-        ({"headers": HEADERS | {"timelimit": "x"}}, "timelimit"), ({"headers": HEADERS | {"eta": "2050-01-01"}}, "eta"),
-        ({"headers": HEADERS | {"get": 1}}, "headers: get"), ({"headers": HEADERS | {"callbacks": [{}]}}, "callbacks"),
-        ({"body": _body(b"junk")}, "cannot be decoded"), ({"body": _body(5)}, "body"), ({"body": _body([1, 2, 3])}, "body"),
-        ({"body": _body([[], {"self": 1}, {}])}, "self"), ({"body": _body([[1], {}, {}])}, "args"),
-        ({"body": _body([[], {}, {"chain": [1]}])}, "chain"), ({"body": _body([[], {}, {}])}, "not an object"),
+        ({"headers": {"task": EMBED_TASK}}, "headers: id"),
+        ({"headers": HEADERS | {"id": "a\nb"}}, "headers: id"),
+        ({"headers": HEADERS | {"timelimit": "x"}}, "timelimit"),
+        ({"headers": HEADERS | {"eta": "2050-01-01"}}, "eta"),
+        ({"headers": HEADERS | {"get": 1}}, "headers: get"),
+        ({"headers": HEADERS | {"callbacks": [{}]}}, "callbacks"),
+        ({"body": _body(b"junk")}, "cannot be decoded"),
+        ({"body": _body(5)}, "body"),
+        ({"body": _body([1, 2, 3])}, "body"),
+        ({"body": _body([[], {"self": 1}, {}])}, "self"),
+        ({"body": _body([[1], {}, {}])}, "args"),
+        ({"body": _body([[], {}, {"chain": [1]}])}, "chain"),
+        ({"body": _body([[], {}, {}])}, "not an object"),
         ({"body": _body([[], {"message": MESSAGE | {"version": 2}}, {}])}, "version"),
         ({"body": _body([[], {"message": MESSAGE | {"images": ["../a"]}}, {}])}, "data root"),
-        ({"content-type": "application/x-python-serialize"}, "cannot be decoded"), ({"content-type": None}, "body"),
+        ({"content-type": "application/x-python-serialize"}, "cannot be decoded"),
+        ({"content-type": None}, "body"),
     ],
-)  # fmt: skip
+)
 def test_messages_that_are_not_ours(change: dict[str, Any], says: str) -> None:
     """Refused in words, before a child of the worker sees them."""
     with pytest.raises(BadMessage, match=says):

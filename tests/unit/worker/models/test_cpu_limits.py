@@ -10,11 +10,14 @@ from worker.models import cpu_limits as cores
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
-        ({"cpu.max": "150000 100000\n"}, 1.5), ({"cpu.max": "max 100000\n"}, None), ({}, None),
+        ({"cpu.max": "150000 100000\n"}, 1.5),
+        ({"cpu.max": "max 100000\n"}, None),
+        ({}, None),
         ({"cpu/cpu.cfs_quota_us": "400000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 4.0),
-        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None), ({"cpu.max": "nonsense"}, None),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
+        ({"cpu.max": "nonsense"}, None),
     ],
-)  # fmt: skip
+)
 def test_the_limit_of_both_kinds_of_cgroups(tmp_path: Path, files: dict[str, str], expected: float | None) -> None:
     """Version 2 and version 1, with and without a limit."""
     for name, text in files.items():

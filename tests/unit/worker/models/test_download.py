@@ -117,7 +117,9 @@ def test_a_damaged_download_is_fetched_again(tmp_path: Path) -> None:
 def _endless_server(
     send: Callable[[http.server.BaseHTTPRequestHandler], None], length: int | None = None
 ) -> Iterator[str]:
-    """Answers, then sends as `send` does, which returns when the client has hung up; announces `length` bytes, or none."""
+    """Answers, then sends as `send` does, which returns when the client has hung up; announces `length` bytes, or
+    none.
+    """
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -40,9 +40,15 @@ def processor(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 @pytest.mark.parametrize(
     ("flags", "name"),
-    [(ZEN3, "avx2"), (SKYLAKE, "avx512_core"), (ICE_LAKE, "avx512_core_vnni"), (SKYLAKE - {"avx512vl"}, "avx2"),
-     (frozenset({"sse4_1"}), "sse41"), (frozenset({"asimd"}), None)],
-)  # fmt: skip
+    [
+        (ZEN3, "avx2"),
+        (SKYLAKE, "avx512_core"),
+        (ICE_LAKE, "avx512_core_vnni"),
+        (SKYLAKE - {"avx512vl"}, "avx2"),
+        (frozenset({"sse4_1"}), "sse41"),
+        (frozenset({"asimd"}), None),
+    ],
+)
 def test_the_best_set_is_found_in_the_processors_flags(flags: frozenset[str], name: str | None) -> None:
     """By oneDNN's names; another kind of processor has none of them."""
     assert best_set(flags) == name
@@ -75,9 +81,12 @@ def test_a_pin_moves_the_bits(networks: Networks) -> None:
     digests = []
     for isa in ("sse41", "sse41", "auto"):
         done = subprocess.run(
-            [sys.executable, "-c", NETWORKS], env=os.environ | {"FACEQUEUE_CPU_ISA": isa}, capture_output=True, text=True,
+            [sys.executable, "-c", NETWORKS],
+            env=os.environ | {"FACEQUEUE_CPU_ISA": isa},
+            capture_output=True,
+            text=True,
             timeout=120,
-        )  # fmt: skip
+        )
         assert done.returncode == 0, done.stderr
         digests.append(done.stdout.split()[-1])
     assert digests[0] == digests[1] != digests[2]

@@ -240,8 +240,11 @@ def test_a_gpu_that_is_not_there_ends_the_worker_in_a_line() -> None:
     """At once and not in every process of its pool, again and again."""
     done = subprocess.run(
         [sys.executable, "-m", "worker", "--device", "cuda"],
-        capture_output=True, text=True, timeout=60, env=os.environ | {"FACEQUEUE_BACKEND": "torch"},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=os.environ | {"FACEQUEUE_BACKEND": "torch"},
+    )
     if torch.cuda.is_available():
         pytest.skip("a GPU is here")
     assert done.returncode == 1
@@ -257,7 +260,9 @@ class cuda:
 
 @pytest.mark.parametrize(("device", "found"), [("cuda:1", ""), ("cuda", ""), ("cuda:2", r"2 GPU\(s\), counted from 0")])
 def test_gpus_are_counted_from_0(device: str, found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of two, the second is there and the third is not; which one it is makes no other contract, its compute capability does."""
+    """Of two, the second is there and the third is not; which one it is makes no other contract, its compute capability
+    does.
+    """
     (tmp_path / "torch.py").write_text(FAKE_TORCH)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     settings = Settings(_env_file=None, backend="torch", device=device)
@@ -275,7 +280,10 @@ def test_openvino_and_a_gpu_end_the_worker_in_a_line() -> None:
     """Before anything is started."""
     done = subprocess.run(
         [sys.executable, "-m", "worker", "--device", "cuda:1"],
-        capture_output=True, text=True, timeout=60, env=os.environ | {"FACEQUEUE_BACKEND": "openvino"},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=os.environ | {"FACEQUEUE_BACKEND": "openvino"},
+    )
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "FACEQUEUE_BACKEND=torch for a GPU" in done.stderr

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from shared.results.schema import SAMPLE_COLUMNS
+from worker.aggregation.sample_files import earlier_samples, write_samples
 from worker.supervision.sample_log import SampleLog
 
 NAME = "worker-7@host"
@@ -90,5 +91,23 @@ def test_only_our_own_old_logs_are_removed(tmp_path: Path) -> None:
     fresh = SampleLog(tmp_path, "worker-2@host", 1e6).path
     again = SampleLog(tmp_path, NAME, 1e6).path
     assert {path.name for path in tmp_path.iterdir()} == {
-        "somebody@else.csv", "notes.csv", fresh.name, again.name,
-    }  # fmt: skip
+        "somebody@else.csv",
+        "notes.csv",
+        fresh.name,
+        again.name,
+    }
+
+
+def test_two_workers_never_share_a_file(tmp_path: Path) -> None:
+    """Names with a slash, a dash or a percent sign: each has a log of its own, and the results know it by its name
+    again.
+    """
+    names = ["a/b@h", "a-b@h", "a%2Fb@h", "a%252Fb@h", "../up@h"]
+    logs = [SampleLog(tmp_path / "logs", name, 1e6) for name in names]
+    for number, log in enumerate(logs):
+        log.write([_row(number)])
+    assert [_rows(log.path) for log in logs] == [[_row(number)] for number in range(len(names))]
+    assert {log.path.parent for log in logs} == {tmp_path / "logs"}
+    samples = {name: [_row(number)] for number, name in enumerate(names)}
+    write_samples(samples, tmp_path, {})
+    assert {worker: list(rows) for worker, rows in earlier_samples(tmp_path).items()} == samples

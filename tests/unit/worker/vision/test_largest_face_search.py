@@ -62,9 +62,12 @@ def test_a_reduced_decoding_gives_the_same_face_in_pixels_of_the_whole(
     found = {}
     for mode in ("exact", "fast"):
         contract = Contract(
-            faces="largest", mode=mode, margin_px=32, weights="casia-webface",  # type: ignore[arg-type]
+            faces="largest",
+            mode=mode,
+            margin_px=32,
+            weights="casia-webface",  # type: ignore[arg-type]
             weights_sha256=KNOWN_WEIGHTS["casia-webface"],
-        )  # fmt: skip
+        )
         (result,) = process_images(tmp_path, ["large.jpg"], networks, contract, LIMITS)
         assert (result.record.width, result.record.height) == (2048, 2400)
         found[mode] = np.array(result.record.faces[0][:4]), result.embeddings[0]

@@ -131,7 +131,7 @@ def test_lost_aggregations_are_counted_of_this_job_alone(stage: Stage) -> None:
     assert record.seal(job.uid, record.attach_producer(job.uid)) is True
     assert record.count_lost_aggregation("another") is False
     assert record.count_lost_aggregation(job.uid) is True
-    record.note_problem(job.uid, "no room")
+    record.note_problem(job.uid, "no room", lost=1)
     record.go_on("another")
     assert (record.load().lost_aggregations, record.load().problem) == (1, "no room")
     assert record.claim_aggregation("h", 5)

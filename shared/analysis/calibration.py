@@ -6,9 +6,8 @@ from shared.domain.contract import KNOWN_WEIGHTS, Contract
 
 SAME_PERSON = 1.03
 """Euclidean distance. On LFW View 1's test set (1,000 pairs) none of the 500 pairs of different people is at or below
-it, so the true rate may be anything up to 0.6 % (3/500 bounds it at 95 %), and 94 % of the pairs of one person are:
-`docs/architecture.md` holds the table.
-"""
+it, so the true rate is at most 0.6 % (3/500, with 95 % confidence), and 94 % of the pairs of one person are:
+`docs/accuracy.md` has the table."""
 
 NEAR_DUPLICATE = 0.25
 """Euclidean distance. On the same pairs no two different photographs of one person came closer than 0.28."""

@@ -15,8 +15,8 @@ from shared.domain.arrays import Float32
 from shared.results.distances import Distances, Faces, condensed
 
 MAX_LINKED_FACES = 5_000
-"""Average linkage holds every distance in memory: 5,000 faces are 100 MB and a second or two, 50,000 were 10 GB."""
-_LINKS = 16  # nearest faces of each that are looked at, above that
+"""Average linkage keeps every distance in memory: 100 MB for 5,000 faces (a second or two), 10 GB for 50,000."""
+_LINKS = 16  # nearest faces of each face that are considered in larger jobs
 Tree = npt.NDArray[np.float64]
 
 
@@ -29,7 +29,7 @@ class Groups:
     members: list[list[int]]
     """Faces of each group, in their order; the largest group first, of equally large ones that with the first face."""
     method: str
-    """In words."""
+    """How the groups were found, for people."""
 
     @property
     def people(self) -> list[list[int]]:
@@ -38,15 +38,15 @@ class Groups:
 
     @property
     def alone(self) -> list[int]:
-        """The faces that nothing was joined to, in their order."""
+        """The faces in groups of their own, in their order."""
         return [faces[0] for faces in self.members if len(faces) == 1]
 
 
 def find_groups(distances: Distances, threshold: float) -> Groups:
-    """Groups of all faces; the same for the same embeddings, whatever order things happen in."""
+    """The groups of all faces. They depend on nothing but the embeddings and the threshold."""
     if len(distances) <= MAX_LINKED_FACES:
         return cut(average_linkage(distances.among(np.arange(len(distances)))), len(distances), threshold)
-    return _join_neighbours(distances, threshold)
+    return _join_neighbors(distances, threshold)
 
 
 def average_linkage(square: Float32) -> Tree:
@@ -86,8 +86,8 @@ def _sorted(labels: npt.NDArray[np.intp], threshold: float, method: str) -> Grou
     return Groups(threshold, members, method)
 
 
-def _join_neighbours(distances: Distances, threshold: float) -> Groups:
-    """Linkage among near neighbours only: memory grows with the number of faces, not with its square.
+def _join_neighbors(distances: Distances, threshold: float) -> Groups:
+    """Linkage among near neighbors only: memory grows with the number of faces, not with its square.
 
     Groups are joined, closest first, while the root mean square of the distances between their faces is within the
     threshold, and only where a face of one is among the nearest of a face of the other. The mean square needs no pairs:
@@ -99,8 +99,8 @@ def _join_neighbours(distances: Distances, threshold: float) -> Groups:
         joining.link(face, near[far <= threshold].tolist())
     labels = joining.join()
     method = (
-        f"linkage among the {_LINKS} nearest of each face, by root mean square distance: there are too "
-        "many faces for average linkage over all pairs"
+        f"linkage among the {_LINKS} nearest of each face, by root mean square distance: there are too many faces for "
+        "average linkage over all pairs"
     )
     return _sorted(labels, threshold, method)
 
@@ -113,18 +113,18 @@ class _Joining:
         self._squares = np.einsum("nd,nd->n", means, means, dtype=np.float64)  # mean squared norm of a group's faces
         self._sizes = np.ones(count)
         self._linked: list[set[int]] = [set() for _ in range(count)]
-        self._version = [0] * count  # of a group; raised with every joining, -1 once it is part of another
+        self._version = [0] * count  # of a group; raised by each merge, -1 once it is part of another group
         self._joined_to = list(range(count))
         self._heap: list[tuple[float, int, int, int, int]] = []
 
     def link(self, face: int, others: list[int]) -> None:
-        """Lets `face` and `others` be looked at."""
+        """Makes `face` and each of `others` candidates to be joined."""
         for other in others:
             self._linked[face].add(other)
             self._linked[other].add(face)
 
     def join(self) -> npt.NDArray[np.intp]:
-        """Joins as long as there is something to join, and returns each face's group: intp [n]."""
+        """Joins until nothing is within the threshold, and returns each face's group: intp [n]."""
         for face, linked in enumerate(self._linked):
             self._offer(face, [other for other in linked if other > face])
         while self._heap:

@@ -1,4 +1,4 @@
-"""Files that may be the same photograph: the same bytes, or faces all but equal."""
+"""Files that may be the same photo: files with equal bytes, and faces that are nearly equal."""
 
 from dataclasses import dataclass
 
@@ -15,23 +15,23 @@ _NEAREST = 8
 
 @dataclass(frozen=True)
 class Duplicates:
-    """What was found; both bounded by `MAX_PAIRS`, with the full counts beside."""
+    """Suspected duplicates. Both lists have at most `MAX_PAIRS` entries; the counts are complete."""
 
     copies: list[tuple[str, list[str]]]
-    """The first file with some bytes, and the files after it with the same."""
+    """The first file with certain bytes, and the later files with the same."""
     copied_files: int
     pairs: list[tuple[int, int, float]]
-    """Two faces in files of different bytes, and their distance, at most `NEAR_DUPLICATE`; nearest first, copies as
-    one.
+    """Two faces in files with different bytes, and their distance of at most `NEAR_DUPLICATE`.
+
+    The nearest pair comes first; copies of a file count once.
     """
     near_pairs: int
 
 
 def find_duplicates(images: Images, faces: list[Face], distances: Distances) -> Duplicates:
-    """Looks at every file, and at every face's nearest ones: a face with more copies than those has some pairs
-    unlisted.
+    """Compares every file, and every face with its nearest ones; `distances` are those between `faces`, in their order.
 
-    `distances` are those between `faces`, in the same order.
+    If a face has more near duplicates than nearest faces are compared, some of its pairs are missing.
     """
     shown = {face.path for face in faces}
     first_of: dict[str, str] = {}  # of copies among the files of `faces`
@@ -44,8 +44,7 @@ def find_duplicates(images: Images, faces: list[Face], distances: Distances) -> 
                 first_of[path] = first
             if first in copies or len(copies) < MAX_PAIRS:
                 copies.setdefault(first, []).append(path)
-    # A face by the first file with its bytes and by its place there: copies of a file are one, so that no pair comes
-    # twice.
+    # A face is identified by the first file with its bytes and by its place there, so that copies give no pair twice.
     alike = [(first_of.get(face.path, face.path), tuple(map(round, face.box))) for face in faces]
     met: set[frozenset[object]] = set()
     pairs = []
@@ -54,12 +53,7 @@ def find_duplicates(images: Images, faces: list[Face], distances: Distances) -> 
         if alike[a][0] != alike[b][0] and same not in met:
             met.add(same)
             pairs.append((a, b, distance))
-    return Duplicates(
-        copies=list(copies.items()),
-        copied_files=copied_files,
-        pairs=pairs[:MAX_PAIRS],
-        near_pairs=len(pairs),
-    )
+    return Duplicates(list(copies.items()), copied_files, pairs[:MAX_PAIRS], len(pairs))
 
 
 def _near_pairs(distances: Distances) -> list[tuple[int, int, float]]:

@@ -13,11 +13,10 @@ Rows = npt.NDArray[np.int32]
 
 
 def nearest(distances: Distances, faces: Faces, count: int) -> tuple[Rows, Float32]:
-    """The `count` nearest other faces of each of `faces` [m], nearest first, equally near ones in the order of their
-    rows.
+    """The `count` nearest other faces of each of `faces` [m], nearest first, ties in the order of their rows.
 
-    Returns their rows, int32 [m, k], and their distances, float32 [m, k], with k = min(count, n - 1). Beside these it
-    holds one block of distances at a time.
+    Returns their rows, int32 [m, k], and their distances, float32 [m, k], with k = min(count, n - 1). Memory: these two
+    arrays, and one block of distances.
     """
     kept = max(0, min(count, len(distances) - 1))
     rows, found = np.zeros((len(faces), kept), np.int32), np.full((len(faces), kept), np.inf, np.float32)
@@ -36,13 +35,11 @@ def nearest(distances: Distances, faces: Faces, count: int) -> tuple[Rows, Float
 
 
 def _take_nearer(rows: Rows, found: Float32, block: Float32, left: int) -> None:
-    """Puts those of `block` [m, c], whose first column is the face `left`, among the nearest so far, `rows` and `found`
-    [m, k].
-    """
+    """Adds the nearer ones of `block` [m, c], whose first column is the face `left`, to `rows` and `found` [m, k]."""
     kept = found.shape[1]
     nearer = block < found[:, -1:]  # an equally near one comes after those of earlier blocks
     if kept < block.shape[1] and np.isinf(found[:, -1]).any():
-        # Nothing is known yet, and all would be nearer. A partition picks any of those equally far: all of them stay.
+        # Nothing is known yet, so all would be nearer. A partition picks any of the ties: all are kept.
         nearer &= block <= np.partition(block, kept - 1, axis=1)[:, kept - 1 : kept]
     which, columns = np.nonzero(nearer)
     begins = np.flatnonzero(np.diff(which, prepend=-1))

@@ -1,6 +1,4 @@
-"""`python -m shared.report FOLDER --images IMAGES`: what the aggregator runs beside itself, so that trouble costs
-nothing.
-"""
+"""`python -m shared.report FOLDER --images IMAGES`: the aggregator runs it, so that a crash costs no results."""
 
 import argparse
 import sys
@@ -17,9 +15,9 @@ def main() -> int:
         prog="python -m shared.report", description="Write report.html into a results folder."
     )
     parser.add_argument("folder", type=Path, help="a job's results folder")
-    parser.add_argument("--images", type=Path, help="the folder with the job's images, for the pictures of faces")
+    parser.add_argument("--images", type=Path, help="the folder with the job's images, for the thumbnails")
     parser.add_argument("--threshold", type=float, help="distance up to which faces are grouped")
-    parser.add_argument("--thumbnail-seconds", type=float, help="begin no further picture after this long")
+    parser.add_argument("--thumbnail-seconds", type=float, help="start no further thumbnail after this time")
     options = parser.parse_args()
     try:
         written = build_report(

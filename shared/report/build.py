@@ -1,4 +1,4 @@
-"""From a results folder to its `report.html`."""
+"""Builds the `report.html` of a results folder."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from shared.results.schema import REPORT
 
 
 def images_folder(folder: Path) -> Path | None:
-    """The folder that the job in the results `folder` was given, if it is there on this machine."""
+    """The folder of the job's images, if it exists on this machine."""
     source = str(Results(folder).summary.get("source") or "")
     return Path(source) if source and Path(source).is_dir() else None
 
@@ -27,10 +27,10 @@ def build_report(
 ) -> Path:
     """Writes `folder/report.html`, whole or not at all, and returns its path.
 
-    `images` is the folder that the paths in `faces.csv` are relative to; None, or one that is not there, means no
-    pictures. A file gives a picture only where its digest is the one in `digests.csv`. `threshold` is the Euclidean
-    distance up to which faces are grouped, by default the one calibrated for the job's contract, and none where there
-    is none. ResultsError says what stands in the way.
+    `images` is the folder that the paths in `faces.csv` are relative to; without it, the report has no thumbnails. A
+    file gives a thumbnail only if its digest is the one in `digests.csv`. `threshold` is the Euclidean distance up to
+    which faces are grouped; its default is the one calibrated for the job's contract, if there is one. ResultsError
+    says why no report can be written.
     """
     results = Results(folder)
     calibrated = same_person_threshold(results.contract)
@@ -40,7 +40,7 @@ def build_report(
     chosen = calibrated if threshold is None else threshold
     try:
         page = render(page_values(results, shown, thumbnails, chosen, calibrated is not None)).encode()
-    # The summary says so much that any of it can be of another kind.
+    # The summary has many values, and in a damaged one any of them can have the wrong type.
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError, TemplateError) as error:
         raise damaged_results(folder, error) from None
     target = folder / REPORT
@@ -48,7 +48,7 @@ def build_report(
         replace_content(target, page)
     except OSError as error:
         raise ResultsError(
-            f"{printable(str(target))} cannot be written: {error.strerror or error}. Solve that, then "
-            "write the report again."
+            f"{printable(str(target))} cannot be written: {error.strerror or error}. Solve that, then write the report "
+            "again."
         ) from None
     return target

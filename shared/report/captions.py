@@ -1,4 +1,4 @@
-"""Sentences of the page that depend on figures."""
+"""Sentences on the page that depend on the job's figures."""
 
 from shared.analysis.calibration import SAME_PERSON
 from shared.report.charts import Histogram, Timeline
@@ -13,7 +13,7 @@ def counted(number: int, one: str, many: str | None = None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """In words: `15 ms`, `4.2 s`, `3 min 20 s`, `5 h 12 min`."""
+    """The time for people: `15 ms`, `4.2 s`, `3 min 20 s`, `5 h 12 min`."""
     if seconds < 0.1:
         return f"{1000 * seconds:.0f} ms"
     if seconds < 60:
@@ -23,7 +23,7 @@ def duration(seconds: float) -> str:
 
 
 def threshold_note(threshold: float | None, calibrated: bool, job: str) -> str:
-    """Where the threshold comes from, and what it does not promise."""
+    """Where the threshold comes from, and what it does not guarantee."""
     if threshold is None:
         return (
             "No threshold is calibrated for this job's contract, so faces are not grouped. "
@@ -34,45 +34,40 @@ def threshold_note(threshold: float | None, calibrated: bool, job: str) -> str:
     if threshold != SAME_PERSON:
         return f"The threshold {threshold:g} was given by hand; the calibrated one is {SAME_PERSON}."
     return (
-        f"{SAME_PERSON} was calibrated on LFW View 1 for this contract: none of its 500 pairs of "
-        "different people is that "
-        "near (so up to 0.6 % of such pairs may be), and 94 % of its pairs of one person are. It "
-        "promises nothing for other photographs: children, other ages, "
-        "other cameras. A group is a suggestion, no proof."
+        f"{SAME_PERSON} was calibrated on LFW View 1 for this contract: none of its 500 pairs of different people is "
+        "that near (so at most 0.6 % of such pairs are), and 94 % of its pairs of one person are. It guarantees "
+        "nothing for other photos: children, other ages, other cameras. A group is a suggestion, not proof."
     )
 
 
 def pictures_note(thumbnails: Thumbnails, job: str) -> str:
-    """Why faces have no picture; empty where all have one."""
+    """Why faces have no picture; empty if all have one."""
     parts = []
     if thumbnails.missing:
         parts.append(
-            f"No picture of {counted(thumbnails.missing, 'face')}: images are not on this machine, "
-            "have moved or changed since, or have "
-            f"names that cannot be written. `python -m producer report {job} --images DIR` says where they are."
+            f"No picture of {counted(thumbnails.missing, 'face')}: images are not on this machine, were moved "
+            f"or changed, or have names that cannot be written. `python -m producer report {job} --images DIR` "
+            "says where they are."
         )
     if thumbnails.left_out:
         parts.append(
-            f"No picture of {counted(thumbnails.left_out, 'face')} for want of time or room: `python "
-            f"-m producer report {job}` "
-            "takes all the time it needs."
+            f"No picture of {counted(thumbnails.left_out, 'face')}, for lack of time or space: "
+            f"`python -m producer report {job}` has no time limit."
         )
     return " ".join(parts)
 
 
 def histogram_alt(chart: Histogram | None, threshold: float | None) -> str:
-    """The histogram in words."""
+    """The histogram as text, for screen readers."""
     if chart is None:
         return ""
     near = "" if chart.near is None else f" {chart.near} are at or below the threshold {threshold:g}."
-    return (
-        f"Histogram of {counted(chart.pairs, 'distance')} from {chart.smallest:.2f} to "
-        f"{chart.largest:.2f}, median {chart.median:.2f}.{near}"
-    )
+    span = f"from {chart.smallest:.2f} to {chart.largest:.2f}, median {chart.median:.2f}"
+    return f"Histogram of {counted(chart.pairs, 'distance')} {span}.{near}"
 
 
 def recalled_note(recalled: int, images: int) -> str:
-    """How much of the job was known before it began, since that is no measure of speed; empty where nothing was."""
+    """How many images were not computed, since the speed counts them too; empty if all were."""
     if not recalled:
         return ""
     known = (
@@ -84,7 +79,7 @@ def recalled_note(recalled: int, images: int) -> str:
 
 
 def phases_in_words(timeline: Timeline) -> str:
-    """The bands of the curves, for those who do not see them."""
+    """The bands of the curves as text, for screen readers."""
     return " ".join(
         f"{phase.name.capitalize()} from {duration(phase.starts_s)} to {duration(phase.starts_s + phase.seconds)}."
         for phase in timeline.phases

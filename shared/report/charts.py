@@ -1,10 +1,10 @@
 """The numbers behind the page's pictures: the histogram, the curves over time, the heat map.
 
-Histogram and curves are SVG written by the page's own templates, for want of a library that fits: the page has to show
-them without JavaScript, in light and dark, with labels that stay readable on a phone. plotly.js (4.5 MB in every
-report) and Bokeh draw with JavaScript only, as does uPlot (50 kB); matplotlib's SVG is static, but it fixes colours,
-its text shrinks with the figure, and it would bring ten packages to every producer. Here shapes stretch, strokes do
-not, and labels are HTML. The heat map is a PNG of one pixel a pair.
+The page's own templates draw histogram and curves as SVG, because no library fits: the page must show them without
+JavaScript, in light and dark, with labels that stay readable on a phone. plotly.js (4.5 MB in every report), Bokeh and
+uPlot (50 kB) draw with JavaScript only. matplotlib's SVG is static, but its colors are fixed, its text shrinks with the
+figure, and it would add ten packages to every producer. Here shapes stretch, strokes do not, and labels are HTML. The
+heat map is a PNG with one pixel per pair.
 """
 
 import math
@@ -51,7 +51,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Histogram:
-    """Of distances."""
+    """A histogram of distances."""
 
     bars: list[Bar]
     ticks: list[Tick]
@@ -59,7 +59,7 @@ class Histogram:
     """Of the other axis, in pairs."""
     pairs: int
     near: int | None
-    """Pairs within the threshold, where there is one."""
+    """Pairs within the threshold, if there is one."""
     threshold_share: float | None
     """Where the threshold stands, in percent of the axis."""
     smallest: float
@@ -78,7 +78,7 @@ def ticks(top: float, wanted: int, unit: str = "") -> list[Tick]:
 
 
 def histogram(square: Float32, threshold: float | None) -> Histogram | None:
-    """Of the distances between different faces, from all of them [n, n]; None where there are none."""
+    """The histogram of the distances between different faces, from [n, n]; None for fewer than two faces."""
     values = condensed(square, np.float32)
     if not len(values):
         return None
@@ -134,7 +134,7 @@ class Phase:
     label_left: float
     """Where its name begins, right of the name before it."""
     label_late: bool
-    """Whether the name ends at the right edge instead, for want of room."""
+    """Whether the name ends at the right edge instead, for lack of space."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class Run:
     """The job's first time, or one of those when its failed images were tried again."""
 
     title: str
-    """Empty where there is only one."""
+    """Empty if there is only one."""
     started: str | None
     spans: list[Span]
 
@@ -266,7 +266,7 @@ def _time_of_each(at_s: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def heat_map(square: Float32, top: float) -> bytes:
-    """A PNG of one pixel a pair: from `PALETTE`'s first colour for the distance 0 to its last for `top`."""
+    """A PNG of one pixel a pair: from `PALETTE`'s first color for the distance 0 to its last for `top`."""
     shades = np.minimum(square * ((_SHADES - 1) / top), _SHADES - 1).round().astype(np.uint8)
     image = Image.fromarray(shades)
     image.putpalette(_palette().tobytes())
@@ -276,7 +276,7 @@ def heat_map(square: Float32, top: float) -> bytes:
 
 
 def _palette() -> npt.NDArray[np.uint8]:
-    anchors = np.array([[int(colour[k : k + 2], 16) for k in (1, 3, 5)] for colour in PALETTE], np.float64)
+    anchors = np.array([[int(color[k : k + 2], 16) for k in (1, 3, 5)] for color in PALETTE], np.float64)
     at = np.linspace(0, len(PALETTE) - 1, _SHADES)
     places = np.arange(len(PALETTE))
     return np.stack([np.interp(at, places, anchors[:, k]) for k in range(3)], axis=1).round().astype(np.uint8)

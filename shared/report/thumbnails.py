@@ -1,4 +1,4 @@
-"""Small pictures of faces, cut from the images when the report is made."""
+"""Thumbnails of faces, cut from the images when the report is written."""
 
 import os
 import time
@@ -32,12 +32,12 @@ class Thumbnails:
     """JPEGs of faces."""
 
     jpegs: list[bytes | None]
-    """One a face, None where there is no picture."""
+    """One per face, None for a face without a picture."""
     side_px: int
     missing: int
-    """Faces whose image is not there, not the one that was embedded, or cannot be decoded."""
+    """Faces whose image is missing, is not the one that was embedded, or cannot be decoded."""
     left_out: int
-    """Faces for whose pictures there was no time or no room."""
+    """Faces whose pictures were left out for lack of time or space."""
 
 
 def cut_thumbnails(
@@ -50,8 +50,8 @@ def cut_thumbnails(
 ) -> Thumbnails:
     """Thumbnails of `faces`, cut from the images below `root`; none comes from outside it.
 
-    An image without a digest in `digests` (by path, BLAKE2b-128), or with another one than its file has now, gives no
-    picture. After `seconds` no further image is begun.
+    An image gives no picture if `digests` (by path, BLAKE2b-128) lacks it, or has another digest than its file has now.
+    No further image is started after `seconds`.
     """
     side_px = _SIDE_PX if len(faces) < _MANY_FACES else _SMALL_SIDE_PX
     if root is None or not root.is_dir():
@@ -82,7 +82,7 @@ def cut_thumbnails(
 
 
 def _leave_out(jpegs: list[bytes | None]) -> int:
-    """Sets to None what goes beyond `MAX_TOTAL_BYTES`, and counts it."""
+    """Sets the pictures beyond `MAX_TOTAL_BYTES` to None, and counts them."""
     total, left_out = 0, 0
     for index, jpeg in enumerate(jpegs):
         total += len(jpeg or b"")
@@ -98,7 +98,7 @@ Box = tuple[float, float, float, float]
 def _cut(
     root: Path, path: ShownPath, digest: str | None, size: tuple[int, int], boxes: list[Box], side_px: int
 ) -> list[bytes]:
-    """A JPEG for each box; none at all where the file is not the one of that digest and (upright) size."""
+    """A JPEG for each box; an empty list if the file does not have that digest and (upright) size."""
     try:
         real = resolve_inside(root, path_of_shown(path))
         if digest is None:
@@ -140,7 +140,7 @@ def _crop(image: Image.Image, box: Box, scale: float) -> Image.Image:
 
 def _jpeg(crop: Image.Image, side_px: int) -> bytes:
     small = crop.resize((side_px, side_px), Image.Resampling.LANCZOS, reducing_gap=3.0)
-    small.info = {}  # no comment and no place of the original's goes along
+    small.info = {}  # without the original's comment and location
     out = BytesIO()
     small.save(out, "JPEG", quality=_QUALITY, optimize=True)
     return out.getvalue()

@@ -1,4 +1,4 @@
-"""Digests of a job's images: they tell whether a file is still the one that was embedded."""
+"""Digests of a job's images, which tell whether a file is still the one that was embedded."""
 
 import csv
 import hashlib
@@ -18,7 +18,7 @@ def file_digest(file: BufferedReader) -> str:
 def recorded_digests(folder: Path, paths: Container[str]) -> dict[str, str]:
     """The digests that the results in `folder` record for these images, by path as in `images.csv`.
 
-    Paths without a digest are left out: all of them where `digests.csv` is missing or does not fit `images.csv`.
+    Paths without a digest are left out: all of them if `digests.csv` is missing or does not fit `images.csv`.
     """
     try:
         with (

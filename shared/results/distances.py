@@ -1,4 +1,4 @@
-"""Distances between faces: from `distances.npy` where there is one, else from the embeddings, block by block."""
+"""Distances between faces: from `distances.npy` if it exists, else from the embeddings, block by block."""
 
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
@@ -26,8 +26,7 @@ class Distances:
         return len(self.embeddings)
 
     def between(self, faces: Faces, left: int, right: int) -> Float32:
-        """Distances from each of `faces` [m] to the faces from `left` to before `right`: float32 [m, c], yours to
-        change.
+        """The distances from each of `faces` [m] to the faces from `left` to before `right`: float32 [m, c], writable.
 
         Call it within `one_blas_thread`.
         """
@@ -39,7 +38,7 @@ class Distances:
         """Distances between `faces` [m]: float32 [m, m], exactly symmetric, exactly 0 on the diagonal."""
         if self._matrix is not None and len(faces) == len(self) and (faces == np.arange(len(self))).all():
             return np.asarray(self._matrix)
-        # Also with a matrix: a few columns of many long rows would be read from all over a large file.
+        # Also with a matrix: reading a few columns of many long rows would touch all of a large file.
         square: Float32 = np.empty((len(faces), len(faces)), np.float32)
         with one_blas_thread():
             for start in range(0, len(faces), BLOCK_ROWS):
@@ -49,8 +48,7 @@ class Distances:
         return square
 
     def _compute(self, faces: Faces, others: Faces) -> Float32:
-        # In float64, and with one BLAS thread, for the reasons that worker/aggregation/distance_matrix.py gives. In
-        # place, for the memory.
+        # In float64 and with one BLAS thread: worker/aggregation/distance_matrix.py gives the reasons. In place.
         a = np.asarray(self.embeddings[faces], np.float64)
         b = np.asarray(self.embeddings[others], np.float64)
         products = a @ b.T
@@ -66,7 +64,7 @@ class Distances:
 
 
 def one_blas_thread() -> AbstractContextManager[Any]:
-    """Within it BLAS uses one thread, so that its bits do not depend on the machine."""
+    """A context in which BLAS uses one thread, so that its bits do not depend on the machine."""
     limits: AbstractContextManager[Any] = threadpool_limits(limits=1, user_api="blas")
     return limits
 
@@ -83,7 +81,7 @@ def condensed(square: Float32, dtype: type[Number]) -> npt.NDArray[Number]:
 
 
 def evenly_spaced(count: int, at_most: int) -> Faces:
-    """`at_most` of `count` faces, spread over all of them; the same ones every time. All where they are no more."""
+    """`at_most` of `count` faces, evenly spread and always the same ones; all of them if there are no more."""
     if count <= at_most:
         return np.arange(count)
     return np.linspace(0, count - 1, at_most).round().astype(np.intp)

@@ -1,4 +1,4 @@
-"""Which images of a finished job failed: in its record, or, where they are too many for that, in its results folder.
+"""Which images of a finished job failed: in its record, or in its results folder if there are too many for the record.
 
 `failed.csv` has one row per image and attempt at the job: how many retries had run when the image failed, its number in
 `images.csv`, and its path below the data root. The path is a JSON string, because `images.csv` does not keep a path's
@@ -21,9 +21,9 @@ from shared.results.schema import FAILED_COLUMNS, FAILED_LIST
 
 
 def write_failed_list(folder: Path, job: Job, failed: Mapping[int, RootPath], earlier: Path) -> None:
-    """Writes `failed.csv` into a results folder in the making, where there is need of one.
+    """Writes `failed.csv` into an unfinished results folder, if it needs one.
 
-    `earlier` is the results folder that this one is to replace, if there is any.
+    `earlier` is the results folder that this one will replace, which need not exist.
     """
     kept = list(_rows(earlier / FAILED_LIST, job.retries - 1)) if job.failed_listed else []
     fresh = failed if not fits_record(failed) else {}
@@ -49,11 +49,11 @@ class Record(Protocol):
 def failed_images(record: Record, job: Job, results_dir: Path) -> dict[int, RootPath]:
     """The images that failed when the job was last finished: path (below the data root) by index, in order.
 
-    FailedListUnreadable where only the results folder has them, and it is not here.
+    FailedListUnreadable if only the results folder has them, and its list cannot be read here.
     """
     if not job.failed_listed:
         return record.failed_images()
-    last_finished = job.retries - job.unfinished  # a job that was opened again counts the time that has just begun
+    last_finished = job.retries - job.unfinished  # a reopened job counts the retry that has just begun
     path = results_dir / job.name / FAILED_LIST
     try:
         found = dict(_rows(path, last_finished))

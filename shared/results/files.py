@@ -1,6 +1,4 @@
-"""Reads and writes the files of a results folder: only regular files are read, and a file is replaced whole or not at
-all.
-"""
+"""Reads and writes files of results folders: reads regular files only, replaces files whole or not at all."""
 
 import errno
 import io
@@ -56,8 +54,9 @@ def read_json(path: Path) -> Any:
 
 
 def map_array(path: Path) -> npt.NDArray[Any]:
-    """The array in a `.npy` file, mapped into memory read-only. OSError as `open_regular`; ValueError if it is
-    damaged.
+    """The array in a `.npy` file, mapped into memory read-only.
+
+    OSError as `open_regular`; ValueError if the file is damaged.
     """
     with open_regular(path) as file:
         readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -110,12 +109,12 @@ def replace_content(path: Path, content: bytes) -> None:
 
 
 def sync_to_disk(path: Path) -> None:
-    """Returns when a file's content, or a folder's list of names, is on the disk. OSError as the system says it."""
+    """Syncs a file's content, or a folder's list of names, to the disk. OSError as from the system."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        # Some network file systems do not know this for folders, and need it the less.
+        # Some network file systems cannot sync folders, and need not.
         if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP) or not path.is_dir():
             raise
     finally:

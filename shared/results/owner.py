@@ -15,13 +15,13 @@ def why_not_replaced(folder: Path, origin: str, source: str) -> str | None:
     if not folder.exists():
         return None
     shown = printable(str(folder))
-    # Anything else under this name is somebody's own, photographs even.
+    # Anything else under this name belongs to the user: it may be photos.
     if not all((folder / name).is_file() for name in (EMBEDDINGS, IMAGES)):
         return f"{shown} is there already and is no results folder"
     try:
         summary = read_json(folder / SUMMARY)
         found_origin, found_source = summary.get("origin"), printable(str(summary.get("source")))
-    except FileNotFoundError:  # somebody has taken the results apart, to have them computed again
+    except FileNotFoundError:  # somebody removed it to have the results computed again
         return None
     except (ValueError, AttributeError):
         return f"{shown} is there already, and its summary.json, which says whose results these are, is damaged"

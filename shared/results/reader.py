@@ -47,9 +47,8 @@ class Results:
             matrix = _array(matrix_file, len(self.faces)) if os.path.lexists(matrix_file) else None
         except FileNotFoundError as error:
             raise ResultsError(
-                f"{printable(str(error.filename))} is missing: {printable(str(folder))} is not a "
-                "complete results folder. "
-                "Run the job again."
+                f"{printable(str(error.filename))} is missing: {printable(str(folder))} is not a complete results "
+                "folder. Run the job again."
             ) from None
         except OSError as error:
             raise ResultsError(

@@ -1,6 +1,4 @@
-"""Tables of faces and images in columns: a tenth of the memory that an object a row would take, and rows when asked
-for.
-"""
+"""Tables of faces and images, kept in columns and read by row: a tenth of the memory of one object per row."""
 
 from array import array
 from collections.abc import Iterator, Sequence
@@ -30,14 +28,14 @@ class ImageFile:
     outcome: str
     error: str
     same_as: ShownPath | None
-    """The first file with the same bytes; None where this is it."""
+    """The first file with the same bytes; None if this is the first."""
     width: int
-    """Of the upright image, in pixels; 0 where it was not decoded."""
+    """Of the upright image, in pixels; 0 if it was not decoded."""
     height: int
 
 
 class _Rows(Sequence[Item], Generic[Item]):
-    """A sequence that makes its items when they are asked for."""
+    """A sequence that creates its items on access."""
 
     def _item(self, index: int) -> Item:
         raise NotImplementedError
@@ -56,7 +54,7 @@ class _Rows(Sequence[Item], Generic[Item]):
 
 
 class Texts(_Rows[str]):
-    """Strings, one after the other in one block of UTF-8."""
+    """Strings, stored one after the other as UTF-8."""
 
     def __init__(self) -> None:
         self._bytes, self._ends = bytearray(), array("q", [0])
@@ -99,7 +97,7 @@ class Images(_Rows[ImageFile]):
     def __init__(self) -> None:
         self.paths, self._errors, self.same_as = Texts(), Texts(), Texts()
         self.outcomes: list[str] = []
-        """Of each image; the few kinds there are, as the same objects."""
+        """Of each image; equal outcomes are the same object."""
         self._known: dict[str, str] = {}
         self._sizes = array("q")
 

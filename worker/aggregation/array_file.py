@@ -1,4 +1,4 @@
-"""Arrays on the disk, mapped into memory, whose space is reserved before anything is written into them."""
+"""Arrays on the disk, mapped into memory, whose disk space is reserved before anything is written."""
 
 import errno
 import os
@@ -14,11 +14,9 @@ _PORTION_BYTES = 2**20
 
 
 def new_array(path: Path, shape: tuple[int, int]) -> Float32:
-    """A writable float32 array of this shape in the new file `path` (`.npy`); OSError where the disk has no room for
-    all of it.
+    """A writable float32 array of this shape in the new file `path` (`.npy`). OSError if the disk has no room for it.
 
-    A sparse map would get its blocks one by one, when they are written, and a full disk then ends the process with
-    SIGBUS.
+    A sparse file would get its blocks when they are written, and a full disk would then end the process with SIGBUS.
     """
     if 0 in shape:  # an empty file cannot be mapped
         np.save(path, np.empty(shape, np.float32))
@@ -43,7 +41,7 @@ def _reserve(descriptor: int, offset: int, size: int) -> None:
 
 
 def write_zeros(descriptor: int, offset: int, size: int) -> None:
-    """Fills `size` bytes from `offset` with zeros; OSError where the disk has no room for them."""
+    """Fills `size` bytes from `offset` with zeros. OSError if the disk has no room for them."""
     zeros = bytes(min(size, _PORTION_BYTES))
     end = offset + size
     while offset < end:

@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from shared.domain.arrays import Float32
 
-# Fixed, as are the BLAS threads of a tile: both would move the last bits.
+# Fixed, as are the BLAS threads of a tile: both would change the last bits.
 TILE_ROWS = 1024
 
 

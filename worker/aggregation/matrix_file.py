@@ -1,4 +1,4 @@
-"""The distance matrix of a results folder: whether there is one, and what becomes of the one that was there before."""
+"""The distance matrix of a results folder: whether one is written, or an earlier one kept."""
 
 import filecmp
 import os
@@ -23,16 +23,16 @@ _BYTES_AN_IMAGE = 300  # of images.csv and faces.csv
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to become of the matrix."""
+    """What to do about the matrix."""
 
     absent: str | None = None
-    """Why there will be none."""
+    """Why none is written."""
     keeps: bool = False
-    """Whether the matrix that is there is taken over: a second one beside it has no room."""
+    """Whether the earlier matrix is kept, because there is no room for a second one."""
 
 
 def plan_matrix(job: Job, results_dir: Path, max_bytes: float) -> Plan:
-    """What `--distances` means on this disk; ResultsError where there is no room for the results at all."""
+    """What `--distances` means on this disk. ResultsError if there is no room even without a matrix."""
     rest = job.faces * DIMENSIONS * 4 + job.images * _BYTES_AN_IMAGE + _SPARE_BYTES
     matrix = job.faces**2 * 4
     free = shutil.disk_usage(results_dir).free
@@ -54,15 +54,15 @@ def plan_matrix(job: Job, results_dir: Path, max_bytes: float) -> Plan:
 
 
 def write_matrix(plan: Plan, job: Job, scratch: Path, results_dir: Path, threads: int) -> str | None:
-    """Writes `scratch/distances.npy`, or takes over the earlier one; returns why there is none, where there is none.
+    """Writes `scratch/distances.npy`, or keeps the earlier one; returns why there is none, or None.
 
-    ResultsError where that would cost an earlier matrix; OSError as from the disk.
+    ResultsError if an earlier matrix would be lost; OSError as from the disk.
     """
     if plan.absent is None and not plan.keeps:
         try:
             out = new_array(scratch / DISTANCES, (job.faces, job.faces))
         except OSError as error:
-            # Whatever has filled the disk since the plan was made.
+            # The disk was filled after the plan was made.
             if job.options.distances != "auto" or error.errno not in NO_ROOM:
                 raise
             (scratch / DISTANCES).unlink(missing_ok=True)
@@ -84,7 +84,7 @@ def _without_room(job: Job, results_dir: Path, free: int) -> Plan:
 
 
 def _take_over(job: Job, scratch: Path, earlier: Path) -> None:
-    """Links the earlier matrix, if it is of the same embeddings: the same bytes would be written again."""
+    """Links the earlier matrix if it is of the same embeddings: its bytes would be the same."""
     try:
         same = filecmp.cmp(scratch / EMBEDDINGS, earlier / EMBEDDINGS, shallow=False)
         if same and map_array(earlier / DISTANCES).shape == (job.faces, job.faces):
@@ -93,11 +93,9 @@ def _take_over(job: Job, scratch: Path, earlier: Path) -> None:
     except (OSError, ValueError):  # damaged, or a file system without links
         pass
     raise ResultsError(
-        f"There is no room for the distances of job '{job.name}' ({_gib(job.faces**2 * 4)}) beside "
-        "the earlier results in "
-        f"{printable(str(earlier))}, whose {DISTANCES} is of other faces. They were left as they are. "
-        "Make room, or remove that "
-        f"{DISTANCES} to go on without distances."
+        f"There is no room for the distances of job '{job.name}' ({_gib(job.faces**2 * 4)}) beside the earlier results "
+        f"in {printable(str(earlier))}, whose {DISTANCES} is of other faces. They were left as they are. Make room, or "
+        f"remove that {DISTANCES} to go on without distances."
     )
 
 

@@ -1,6 +1,4 @@
-"""A finished copy takes the name of the results folder: whole or not at all, and never that of another job's
-results.
-"""
+"""Renames a finished copy to the results folder: whole or not at all, and never over another job's results."""
 
 import re
 import shutil
@@ -13,7 +11,7 @@ from shared.results.owner import why_not_replaced
 
 
 def clean_up(name: str, results_dir: Path) -> None:
-    """Removes what a killed aggregator of this job left, and puts an older folder back that it had set aside."""
+    """Removes what a killed aggregator of this job left behind, and restores the folder that it had set aside."""
     leftover = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{8}}-[0-9a-f]+\.making")
     for path in results_dir.iterdir():
         if leftover.fullmatch(path.name):
@@ -25,30 +23,29 @@ def clean_up(name: str, results_dir: Path) -> None:
 
 
 def check_replaceable(job: Job, target: Path) -> None:
-    """ResultsError where `target` is not this job's to replace."""
+    """ResultsError if `target` is not this job's to replace."""
     reason = why_not_replaced(target, job.origin, job.source)
     if reason is not None:
         raise ResultsError(
-            f"{reason}; it was left alone, and nothing of job '{job.name}' is lost. Move that folder "
-            "away, or cancel the job and "
-            "use another name."
+            f"{reason}; it was left alone, and nothing of job '{job.name}' is lost. Move that folder away, or cancel "
+            "the job and use another name."
         )
 
 
 def publish(job: Job, scratch: Path, target: Path) -> None:
-    """Gives the copy `scratch` the name `target`; what was there before is removed. ResultsError where that may not
-    be.
-    """
+    """Renames the copy `scratch` to `target` and removes what was there. ResultsError if `target` is not this job's."""
     aside = _aside(target)
     if not scratch.is_dir():
-        raise ResultsError(f"The copy of {target.name} was removed while it was written: another aggregator is at it.")
-    check_replaceable(job, target)  # again: hours have passed, and another server's aggregator may use this folder too
+        raise ResultsError(
+            f"The copy of {target.name} was removed while it was written: another aggregator has taken over."
+        )
+    check_replaceable(job, target)  # again: hours may have passed, and another server may share this folder
     if target.exists():
         target.rename(aside)
     try:
         scratch.rename(target)
     except OSError:
-        # Another aggregator took this one for dead and removed its copy: what was there is the result then.
+        # Another aggregator took over and removed this copy: the folder that was there is then the result.
         if aside.is_dir() and not target.exists():
             aside.rename(target)
         raise
@@ -57,9 +54,7 @@ def publish(job: Job, scratch: Path, target: Path) -> None:
 
 
 def _remove(aside: Path) -> None:
-    """A link goes alone: what it leads to is on a disk of somebody's choice. Left behind, it would stop the next
-    time.
-    """
+    """Removes a folder, or a link but not its target. A link left behind would prevent the next publication."""
     if aside.is_symlink():
         aside.unlink(missing_ok=True)
     else:

@@ -1,6 +1,4 @@
-"""The report of a job that was just written: in a process of its own, so that whatever happens there costs the job
-nothing.
-"""
+"""Writes the report of a finished job in a process of its own, so that a crash there costs no results."""
 
 import subprocess
 import sys
@@ -17,17 +15,11 @@ _THUMBNAILS_S, _LIMIT_S = 60, 180
 
 
 def write_report(job: Job, folder: Path, data_root: Path) -> None:
-    """Writes `folder/report.html`; what goes wrong is a log line."""
+    """Writes `folder/report.html`. An error is logged, never raised."""
     images = _images_folder(job, data_root)
-    command = [
-        sys.executable,
-        "-m",
-        "shared.report",
-        str(folder),
-        "--thumbnail-seconds",
-        str(_THUMBNAILS_S),
-        *(["--images", str(images)] if images is not None else []),
-    ]
+    command = [sys.executable, "-m", "shared.report", str(folder), "--thumbnail-seconds", str(_THUMBNAILS_S)]
+    if images is not None:
+        command += ["--images", str(images)]
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=_LIMIT_S
@@ -38,14 +30,14 @@ def write_report(job: Job, folder: Path, data_root: Path) -> None:
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         _log.warning("no report in %s: %s", folder, last, extra={"action": "report_failed"})
-    with suppress(OSError):  # the results are whole by now
+    with suppress(OSError):  # the results are complete by now
         for leftover in folder.glob(".report.html.*"):
             leftover.unlink(missing_ok=True)
 
 
 def _images_folder(job: Job, data_root: Path) -> Path | None:
-    """The folder with the job's images, always inside the data root; None where this machine has none."""
-    if job.options.inline:  # they came from a disk of the producer's; what lies at their paths here is something else
+    """The folder with the job's images, always inside the data root; None if this machine has none."""
+    if job.options.inline:  # they came from the producer's disk: files at the same paths here are others
         return None
     try:
         return resolve_inside(data_root, job.options.folder)

@@ -63,9 +63,8 @@ def merged_summary(folder: Path, summary: dict[str, Any]) -> dict[str, Any]:
         retries = [entry for entry in before.get("retries", []) if entry["started"] != retry["started"]]
     except (OSError, ValueError, TypeError, LookupError) as error:
         raise ResultsError(
-            f"{printable(str(folder / SUMMARY))} cannot be read ({printable(str(error))}), so the "
-            "retried images cannot be "
-            "added to these results. Cancel the job and run it again."
+            f"{printable(str(folder / SUMMARY))} cannot be read ({printable(str(error))}), so the retried images "
+            "cannot be added to these results. Cancel the job and run it again."
         ) from None
     return summary | {name: before.get(name) for name in _FIRST_ATTEMPT} | {"retries": [*retries, retry]}
 
@@ -74,8 +73,8 @@ def _retried_row(folder: Path, path: RootPath, fresh: Iterator[Row]) -> Row:
     row = next(fresh, None)
     if row is None or row.path != path:
         raise ResultsError(
-            f"The retried images do not fit the earlier results in {printable(str(folder))}. Cancel "
-            "the job and run it again."
+            f"The retried images do not fit the earlier results in {printable(str(folder))}. Cancel the job and run it "
+            "again."
         )
     return row
 

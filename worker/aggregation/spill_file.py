@@ -111,9 +111,7 @@ class SpoolWriter:
         self._path, self._owner, self._file = path, owner, file
 
     def append(self, counted: int, blocks: Sequence[tuple[int, bytes]]) -> int:
-        """Adds blocks after the first `counted` bytes, syncs them to the disk, and returns how many bytes count
-        then.
-        """
+        """Adds blocks after the first `counted` bytes, syncs them, and returns how many bytes count then."""
         if self._file.seek(0, os.SEEK_END) < counted or (counted and read_owner(self._path) != self._owner):
             raise _damaged(self._path, counted)
         self._file.truncate(counted)

@@ -1,6 +1,4 @@
-"""Moves finished blocks from the server to spools, reads them back in order, and removes spools that are no longer
-needed.
-"""
+"""Moves finished blocks from the server to spools, reads them back in order, and removes old spools."""
 
 import re
 import shutil
@@ -52,9 +50,8 @@ def _server_name(client: Client) -> str:
     name: bytes = client.get(key)
     if not _SERVER_NAME.fullmatch(name):
         raise ResultsError(
-            f"The key {key} of the server holds {one_line(name, 80)!r}, not the 32 hexadecimal digits "
-            "that name its spools. "
-            "Delete that key. Jobs that have a spool already must then be cancelled and run again."
+            f"The key {key} of the server holds {one_line(name, 80)!r}, not the 32 hexadecimal digits that name its "
+            "spools. Delete that key. Jobs that have a spool already must then be cancelled and run again."
         )
     return name.decode()
 
@@ -122,18 +119,17 @@ def read_blocks(client: Client, job: Job, results_dir: Path) -> Iterator[bytes]:
                 block = on_server[batch] if batch in on_server else spooled.block(batch) if spooled else None
                 if block is None:
                     raise BlockMissing(
-                        f"Block {batch} of job '{job.name}' is no longer on the server. Cancel the "
-                        "job and run it again."
+                        f"Block {batch} of job '{job.name}' is no longer on the server. Cancel the job and run it "
+                        "again."
                     )
                 yield block
 
 
 def _missing(job: Job, path: Path) -> ResultsError:
     return ResultsError(
-        f"Finished blocks of job '{job.name}' are in the spool {path.name} in the results folder of "
-        f"{job.spool_host}, not in "
-        f"{printable(str(path.parent))} here. Let only workers with that folder aggregate (`--queues "
-        "embed` for the others)."
+        f"Finished blocks of job '{job.name}' are in the spool {path.name} in the results folder of {job.spool_host}, "
+        f"not in {printable(str(path.parent))} here. Let only workers with that folder aggregate (`--queues embed` "
+        "for the others)."
     )
 
 

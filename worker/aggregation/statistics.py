@@ -1,4 +1,4 @@
-"""What is added up on the way through a job's images."""
+"""The figures that are added up while a job's results are written."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ def _no_seconds() -> dict[str, float]:
 
 @dataclass
 class WorkerTally:
-    """What one worker process did, and what it did in between: commit blocks, fetch messages, wait."""
+    """What one worker process did, and the time in between: committing blocks, fetching messages, waiting."""
 
     first_ms: int
     last_ms: int = 0
@@ -31,33 +31,32 @@ class WorkerTally:
     stage_s: dict[str, float] = field(default_factory=_no_seconds)
 
     def add_batch(self, batch: Origin) -> None:
-        """Counts one batch, but for its images."""
+        """Counts one batch, except its images."""
         self.first_ms, self.last_ms = min(self.first_ms, batch.started_ms), max(self.last_ms, batch.ended_ms)
         self.batches += 1
         self.busy_ms += batch.ended_ms - batch.started_ms
-        # Each block knows the commit before it: a process's first block tells of another job's.
+        # A block records the time of the commit before it: the first one of a process belongs to another job.
         self.commit_ms += batch.commit_ms if self.batches > 1 else 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        """For the summary; seconds. `idle_s`: neither working on a batch nor committing one, between first and last."""
+        """The figures for the summary, in seconds. `idle_s`: neither working on a batch nor committing one."""
         idle_ms = max(0.0, self.last_ms - self.first_ms - self.busy_ms - self.commit_ms)
         stages = {f"{stage}_s": round(spent, 3) for stage, spent in self.stage_s.items()}
-        return (
-            {"batches": self.batches, "images": self.images}
-            | stages
-            | {
-                "busy_s": self.busy_ms / 1000,
-                "commit_s": round(self.commit_ms / 1000, 3),
-                "idle_s": round(idle_ms / 1000, 3),
-                "first": utc(self.first_ms),
-                "last": utc(self.last_ms),
-            }
-        )
+        return {
+            "batches": self.batches,
+            "images": self.images,
+            **stages,
+            "busy_s": self.busy_ms / 1000,
+            "commit_s": round(self.commit_ms / 1000, 3),
+            "idle_s": round(idle_ms / 1000, 3),
+            "first": utc(self.first_ms),
+            "last": utc(self.last_ms),
+        }
 
 
 @dataclass
 class Tally:
-    """Of a whole job."""
+    """The figures of a whole job."""
 
     faces: int = 0
     images: int = 0
@@ -76,7 +75,7 @@ class Tally:
             self.failed[self.images] = row.path
         self.images += 1
         self.recalled += row.recalled
-        if row.origin is None:  # of an earlier time: its worker's figures are in that time's summary
+        if row.origin is None:  # of an earlier attempt, whose summary has its worker's figures
             return
         worker = self.workers.setdefault(row.origin.worker, WorkerTally(row.origin.started_ms))
         if row.origin is not self._batch:

@@ -11,8 +11,7 @@ from worker.aggregation.statistics import Tally, utc
 def summarize(job: Job, tally: Tally, matrix_absent: str | None, phases: dict[str, str]) -> dict[str, Any]:
     """The values of summary.json.
 
-    `matrix_absent` is why there is no distance matrix, or None; `phases` has the start and end of the aggregation's
-    steps.
+    `matrix_absent` is why there is no distance matrix, or None; `phases` has the start and end of each step.
     """
     ended_ms = job.committed_ms or job.created_ms
     elapsed_s = (ended_ms - (job.started_ms or job.created_ms)) / 1000

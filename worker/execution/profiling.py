@@ -1,8 +1,7 @@
 """A profile of each worker process, for `run --profile`.
 
-Each process writes two files: one for snakeviz and pstats, and one in JSON for the report. The first kind is read with
-`marshal`, which is unsafe on a stranger's file, so that the report, which may be made from a stranger's results, never
-reads it.
+Each process writes two files: one for snakeviz and pstats, and one in JSON for the report. `marshal`, which reads the
+first kind, is unsafe for a stranger's file, and a report may be written from a stranger's results.
 """
 
 import cProfile

@@ -11,6 +11,7 @@ import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import dropwhile
 
 import redis
@@ -69,9 +70,7 @@ class SampleStreams:
                 waiting.append(_pack(ready))
 
     def send(self, client: Client) -> None:
-        """Sends the waiting samples, all or none, in one round trip. After a RedisError they wait, the newest at
-        least.
-        """
+        """Sends the waiting samples, all or none, in one round trip. After a RedisError at least the newest wait."""
         batches = [list(waiting) for waiting in self._waiting]
         with client.pipeline(transaction=True) as pipe:
             for level, key, batch in zip(_LEVELS, self._keys, batches, strict=True):
@@ -86,11 +85,9 @@ class SampleStreams:
 
 
 def samples_between(client: Client, started_ms: int) -> dict[str, Iterator[Row]]:
-    """The samples of every worker from `started_ms` (the server's clock) until now, in order, read as they are asked
-    for.
+    """The samples of every worker from `started_ms` (the server's clock) until now, in order, read on access.
 
-    The most recent samples are complete, older ones are means of ten seconds and of a minute. Some workers may have
-    none.
+    The most recent samples are complete, older ones are means of ten seconds and of a minute. Some workers have none.
     """
     seconds, microseconds = client.time()
     until = str(seconds * 1000 + microseconds // 1000)
@@ -122,7 +119,7 @@ def _moments(client: Client, worker: str, first: str, until: str) -> Iterator[li
     for place, key in enumerate(keys):
         finer = next((time for time in begins[place + 1 :] if time is not None), None)
         entries = _entries(client, key, first, until)
-        for count, moment in enumerate(dropwhile(lambda moment, after=reached: moment[0]["time"] <= after, entries)):  # type: ignore[misc]
+        for count, moment in enumerate(dropwhile(partial(_is_until, reached), entries)):
             late = finer is not None and moment[0]["time"] >= finer
             if late and count == 0:
                 break
@@ -130,6 +127,10 @@ def _moments(client: Client, worker: str, first: str, until: str) -> Iterator[li
             yield moment
             if late:  # the window in which the finer ones begin
                 break
+
+
+def _is_until(reached: str, moment: list[Row]) -> bool:
+    return moment[0]["time"] <= reached
 
 
 def _entries(client: Client, key: str, first: str, until: str) -> Iterator[list[Row]]:

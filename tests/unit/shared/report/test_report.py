@@ -452,7 +452,9 @@ def test_pictures_are_bounded_in_time_and_room(tmp_path: Path, monkeypatch: pyte
     for k in range(4):
         _save(tmp_path / "images" / f"{k}.jpg")
     folder = make_results(tmp_path / "j", [f"{k}.jpg" for k in range(4)], people(4, 1), photos=tmp_path / "images")
-    assert "No picture of 4 faces for want" in _report(folder, tmp_path / "images", thumbnail_seconds=-1.0).text
+    assert (
+        "No picture of 4 faces, for lack of time" in _report(folder, tmp_path / "images", thumbnail_seconds=-1.0).text
+    )
     one = len(
         thumbnails.cut_thumbnails(
             [thumbnails.Face("0.jpg", (10, 10, 50, 60), 1)],
@@ -463,7 +465,7 @@ def test_pictures_are_bounded_in_time_and_room(tmp_path: Path, monkeypatch: pyte
         or b""
     )
     monkeypatch.setattr(thumbnails, "MAX_TOTAL_BYTES", 2 * one)
-    assert "No picture of 2 faces for want" in _report(folder, tmp_path / "images").text
+    assert "No picture of 2 faces, for lack of time" in _report(folder, tmp_path / "images").text
 
 
 def test_pictures_of_16_bit_images_have_the_brightness_that_the_networks_saw(tmp_path: Path) -> None:

@@ -97,9 +97,9 @@ def pack_paths(paths: Sequence[RootPath]) -> str:
     return json.dumps(paths, separators=(",", ":"))
 
 
-def unpack_paths(packed: bytes | str) -> list[RootPath]:
+def unpack_paths(packed: bytes | str | None) -> list[RootPath]:
     """The inverse of `pack_paths`; ValueError for what it never makes."""
-    paths = json.loads(packed)
+    paths = None if packed is None else json.loads(packed)
     if not isinstance(paths, list):
         raise ValueError("not a list of paths")
     return [check_relative(path) for path in paths]

@@ -51,7 +51,7 @@ def park(client: Client, where: str, reason: str, body: object) -> None:
 
 def list_dead_letters(client: Client) -> list[DeadLetter]:
     """The parked messages, newest first."""
-    return [_read(raw) for raw in client.lrange(DEAD_LETTERS, 0, -1)]
+    return [_read(raw) for raw in client.lrange(DEAD_LETTERS, 0, MOST_LETTERS - 1)]
 
 
 def clear_dead_letters(client: Client) -> int:

@@ -8,8 +8,10 @@ import os
 import uuid
 from collections.abc import Callable, Sequence
 
+import redis
+
 from shared.domain.contract import Contract
-from shared.domain.errors import FaceQueueError, JobNotFound
+from shared.domain.errors import FaceQueueError, JobNotFound, RecordUnreadable
 from shared.domain.job import RECORD_VERSION, Job, parse_job
 from shared.domain.options import Options
 from shared.store.aggregation_lock import AggregationLock
@@ -92,8 +94,11 @@ def load_jobs(client: Client, names: Sequence[str], say: Callable[[str], None] =
         with client.pipeline(transaction=False) as pipe:
             for name in some:
                 pipe.hgetall(job_key(name))
-            records = pipe.execute()
+            records = pipe.execute(raise_on_error=False)
         for name, raw in zip(some, records, strict=True):
+            if isinstance(raw, redis.ResponseError):  # a key of another kind has the name
+                say(str(RecordUnreadable(name, str(raw))))
+                continue
             if not raw:
                 run_script(client, "forget", [job_key(name), REGISTRY, UNFINISHED], [name, ""])
                 continue

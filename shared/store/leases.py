@@ -101,7 +101,7 @@ class Leases(RecordPart):
     def verdicts(self, batch: int, images: int) -> dict[int, str]:
         """The verdicts on images of a batch, by their place in it."""
         found = self._client.hmget(self._part("verdicts"), [f"{batch}:{index}" for index in range(images)])
-        return {index: verdict.decode() for index, verdict in enumerate(found) if verdict is not None}
+        return {index: verdict.decode(errors="replace") for index, verdict in enumerate(found) if verdict is not None}
 
     def renew(self, batch: int, holder: str, lease_s: float) -> bool:
         """Prolongs a lease; False where it was lost."""

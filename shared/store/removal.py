@@ -33,7 +33,7 @@ class Removal(RecordPart):
     def complete_removal(self) -> bool:
         """Removes what is left of a job whose removal was cut short, and nothing of any other."""
         uid, keep_s = self._client.hmget(self._key, "uid", "keep_s")
-        return self._delete(int(keep_s or 0), os.fsdecode(uid or b""), "cancelled", "")
+        return self._delete(int(keep_s) if (keep_s or b"").isdigit() else 0, os.fsdecode(uid or b""), "cancelled", "")
 
     def complete(self, ttl_s: int) -> None:
         """Completes a removal or a finishing that was cut short."""

@@ -10,6 +10,9 @@ from shared.domain.paths import printable
 from shared.store.keys import WORKER, WORKERS
 from shared.store.redis_client import Client, insist
 
+_MOST_BYTES = 2**20
+"""No worker announces more. Whoever can write to the server could put gigabytes there."""
+
 
 @dataclass(frozen=True)
 class Worker:
@@ -54,11 +57,11 @@ def living_workers(client: Client, queue: str | None = None) -> list[Worker]:
     """
     found = []
     for raw in sorted(client.smembers(WORKERS)):
-        body = client.get(WORKER.encode() + raw)
-        if body is None:
+        body = client.getrange(WORKER.encode() + raw, 0, _MOST_BYTES)
+        if not body:
             client.srem(WORKERS, raw)
             continue
-        worker = _read(raw, body)
+        worker = _read(raw, body) if len(body) <= _MOST_BYTES else None
         if worker is not None and (queue is None or queue in worker.queues):
             found.append(worker)
     return found

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.store.keys import DEAD_LETTERS, METRICS, PREFIX
+from shared.store.dead_letters import MOST_LETTERS, list_dead_letters
+from shared.store.keys import DEAD_LETTERS, METRICS, PREFIX, WORKER, WORKERS
 from shared.store.totals import Totals
 from shared.store.worker_registry import Worker, announce, living_workers
 from tests.support.samples import sample_row
@@ -39,6 +40,20 @@ def test_an_announcement_of_no_worker_is_passed_over(stage: Stage, said: bytes) 
     for name in (b"bad@h", b"\xff@h", b"e\x1b@h"):
         stage.client.set(f"{PREFIX}worker:".encode() + name, said)
     assert [worker.name for worker in living_workers(stage.client, "embed")] == ["w@h"]
+
+
+def test_an_announcement_without_bounds_is_passed_over(stage: Stage) -> None:
+    """Only its beginning is read; the worker that says the same in a few words is listed."""
+    for name, padding in (("w@h", 0), ("long@h", 2**20)):
+        stage.client.sadd(WORKERS, name)
+        stage.client.set(f"{WORKER}{name}", json.dumps(GOOD) + " " * padding)
+    assert [worker.name for worker in living_workers(stage.client)] == ["w@h"]
+
+
+def test_more_dead_letters_than_workers_keep_are_not_read(stage: Stage) -> None:
+    """Somebody else has put them there."""
+    stage.client.rpush(DEAD_LETTERS, *(json.dumps({"body": str(place)}) for place in range(MOST_LETTERS + 1)))
+    assert len(list_dead_letters(stage.client)) == MOST_LETTERS
 
 
 def test_a_figure_that_is_no_number_is_shown_as_none(stage: Stage) -> None:

@@ -59,13 +59,13 @@ class _Round:
 
 @contextmanager
 def _noted(client: Client, job: Job) -> Iterator[None]:
-    """Damaged paths in a record are a problem of this job, and cost the others nothing."""
+    """A damaged record is a problem of this job, and costs the others nothing."""
     try:
         yield
-    except ValueError as error:
-        problem = (
-            f"The record of job '{job.name}' holds paths that are none ({error}). Cancel the job and enqueue it again."
-        )
+    except (ValueError, redis.ResponseError) as error:
+        if isinstance(error, redis.ResponseError) and "WRONGTYPE" not in str(error):
+            raise
+        problem = f"The record of job '{job.name}' is damaged ({error}). Cancel the job and enqueue it again."
         if JobRecord(client, job.name).note_problem(job.uid, problem, lost=job.lost_aggregations):
             _log.error("%s", problem, extra={"action": "record_damaged"})
 

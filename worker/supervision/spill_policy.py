@@ -3,6 +3,8 @@
 import time
 from collections.abc import Sequence
 
+import redis
+
 from shared.config.logs import get_logger
 from shared.config.settings import Settings
 from shared.domain.errors import FaceQueueError
@@ -50,7 +52,8 @@ class Relief:
     def _move(self, job: Job, wanted_bytes: float) -> int:
         try:
             moved = move_blocks(self._client, job, self._settings.results_dir, wanted_bytes)
-        except (FaceQueueError, OSError) as error:
+        # ValueError and ResponseError: somebody else has damaged the record.
+        except (FaceQueueError, OSError, ValueError, redis.ResponseError) as error:
             if str(error) != self._said:  # it would be the same line several times a second
                 self._said = str(error)
                 _log.error("blocks stay on the server: %s", error, extra={"action": "spool_failed"})

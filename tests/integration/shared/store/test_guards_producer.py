@@ -177,6 +177,22 @@ def test_a_problem_of_before_is_not_noted(fresh: FreshJob) -> None:
     assert fresh.load().problem == "it dies each time"
 
 
+def test_a_problem_that_is_noted_already_stays(fresh: FreshJob) -> None:
+    """It is newer than what the caller has read."""
+    assert fresh.record.note_problem(fresh.uid, "disk full") is True
+    before = fresh.snapshot()
+    assert fresh.record.note_problem(fresh.uid, "it dies each time") is False
+    assert fresh.snapshot() == before
+
+
+@pytest.mark.parametrize(("state", "noted"), [("sealed", True), ("finished", False), ("cancelled", False)])
+def test_a_job_that_has_ended_gets_no_problem(fresh: FreshJob, state: str, noted: bool) -> None:
+    """Its results were written meanwhile."""
+    fresh.client.hset(fresh.key(), "state", state)
+    assert fresh.record.note_problem(fresh.uid, "it dies each time") is noted
+    assert fresh.client.hexists(fresh.key(), "problem") is noted
+
+
 def test_an_empty_value_removes_the_field(fresh: FreshJob) -> None:
     """Else a job that goes on would have a problem without words."""
     fresh.record.note_problem(fresh.uid, "disk full")

@@ -96,7 +96,61 @@ def test_damaged_paths_are_their_jobs_problem(fresh: FreshJob, paths: str) -> No
     record.add_batch(job.uid, record.attach_producer(job.uid), 0, [RootPath("a.jpg")])
     _step_until_sent(_reconciler(fresh.stage), fresh.stage)
     assert [message["job"] for message in _messages(fresh.stage)] == ["next"]
-    assert "holds paths that are none" in str(fresh.load().problem)
+    assert "is damaged" in str(fresh.load().problem)
+
+
+@pytest.mark.parametrize("damage", ["no paths", "no number", "another kind"])
+def test_a_damaged_record_costs_the_others_nothing(fresh: FreshJob, damage: str) -> None:
+    """Somebody else has written to the server. The job says what is the matter, once, and the next job has its turn."""
+    fresh.add()
+    if damage == "no paths":
+        fresh.client.hdel(fresh.key("batches"), "0")
+    elif damage == "no number":
+        fresh.client.zadd(fresh.key("open"), {"first": 0.5})
+    else:
+        fresh.client.delete(fresh.key("open"))
+        fresh.client.set(fresh.key("open"), "7")
+    record, job = make_job(fresh.stage, "next")
+    record.add_batch(job.uid, record.attach_producer(job.uid), 0, [RootPath("a.jpg")])
+    reconciler = _reconciler(fresh.stage)
+    _step_until_sent(reconciler, fresh.stage)
+    assert [message["job"] for message in _messages(fresh.stage)] == ["next"]
+    noted = fresh.load()
+    assert "is damaged" in str(noted.problem)
+    reconciler.step()
+    assert fresh.load() == noted
+
+
+def test_blocks_of_a_damaged_record_cost_the_others_nothing(fresh: FreshJob, caplog: pytest.LogCaptureFixture) -> None:
+    """They cannot be moved to the spool; lost batches of other jobs are sent all the same."""
+    fresh.complete()
+    fresh.client.hset(fresh.key(), "block_bytes", 2**40)
+    fresh.client.delete(fresh.key("stored"))
+    fresh.client.set(fresh.key("stored"), "7")
+    record, job = make_job(fresh.stage, "next")
+    record.add_batch(job.uid, record.attach_producer(job.uid), 0, [RootPath("a.jpg")])
+    _step_until_sent(_reconciler(fresh.stage), fresh.stage)
+    assert "blocks stay on the server" in caplog.text
+
+
+def test_a_key_of_another_kind_under_a_jobs_name_stops_nothing(fresh: FreshJob) -> None:
+    """The reconciler tidies and goes on; whoever lists the jobs hears of it."""
+    fresh.client.set(f"{PREFIX}job:a", "7")
+    fresh.client.zadd(REGISTRY, {"a": 0})
+    fresh.client.zadd(UNFINISHED, {":a": 0})
+    fresh.add()
+    _step_until_sent(_reconciler(fresh.stage), fresh.stage)
+    said: list[str] = []
+    assert [job.name for job in list_jobs(fresh.client, said.append)] == ["j"]
+    assert len(said) == 1 and "'a'" in said[0]
+
+
+def test_a_removal_is_completed_whatever_the_record_says(fresh: FreshJob) -> None:
+    """For how long the word is to stay, for example: else the reconciler would stop at it for ever."""
+    fresh.half_cancelled()
+    fresh.client.hset(fresh.key(), "keep_s", "long")
+    _reconciler(fresh.stage).step()
+    assert not fresh.record.exists()
 
 
 def test_a_job_whose_producer_waits_for_room_is_kept(fresh: FreshJob) -> None:

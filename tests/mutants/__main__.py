@@ -4,6 +4,7 @@ notice each change.
 
 import argparse
 import queue
+import signal
 import sys
 import tempfile
 import time
@@ -37,6 +38,7 @@ def main() -> int:
         for mutant in found:
             print(mutant.row("-"))
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # in good order: servers and folders go
     started = time.monotonic()
     verdicts = _try_all(chosen, found, arguments.jobs)
     bad, equivalent = [], 0

@@ -1,4 +1,5 @@
-"""Mutants of Python functions: those of Cosmic Ray's operators that change what is decided, and each call left out.
+"""Mutants of Python functions: those of Cosmic Ray's operators that change what is decided, each call left out whose
+answer nobody wants, and each `except` that meets no error.
 
 Its operators for numbers and arithmetic on sizes are not among them: waiting a little longer is no mistake that a test
 could see.
@@ -42,7 +43,6 @@ _OPERATORS = (
     "ReplaceOrWithAnd",
     "ReplaceBreakWithContinue",
     "ReplaceContinueWithBreak",
-    "ExceptionReplacer",
     "ZeroIterationForLoop",
 )
 
@@ -62,7 +62,7 @@ def mutants_of_python(path: Path, source: str) -> Iterator[Mutant]:
                 changed = mutate_code(source, operator, occurrence)
                 if changed is not None and _code(changed) not in (None, original):
                     yield _described(path, source, changed, line, name).within(function)
-    for mutant in _without_calls(path, source, tree):
+    for mutant in _by_statement(path, source, tree):
         if function := function_at(mutant.line):
             yield mutant.within(function)
 
@@ -110,14 +110,20 @@ def _described(path: Path, source: str, changed: str, line: int, name: str) -> M
     return Mutant(path, line, name, before, after, changed)
 
 
-def _without_calls(path: Path, source: str, tree: ast.Module) -> Iterator[Mutant]:
+def _by_statement(path: Path, source: str, tree: ast.Module) -> Iterator[Mutant]:
+    """Each call left out whose answer nobody wants, and each `except` that meets no error."""
     starts = [0]
     for text in source.splitlines(keepends=True):
         starts.append(starts[-1] + len(text))
-    for node in ast.walk(tree):
-        if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)):
-            continue
+
+    def without(node: ast.expr, text: str, what: str) -> Mutant:
         assert node.end_lineno is not None and node.end_col_offset is not None
         start, end = starts[node.lineno - 1] + node.col_offset, starts[node.end_lineno - 1] + node.end_col_offset
-        if not source.startswith("_log.", start):
-            yield replaced(path, source, start, end, "pass", "call left out")
+        return replaced(path, source, start, end, text, what)
+
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ExceptHandler) and node.type is not None:
+            yield without(node.type, "()", "error not caught")
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+            if not ast.unparse(node.value.func).startswith("_log."):
+                yield without(node.value, "pass", "call left out")

@@ -73,4 +73,9 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "unleased |= {int(batch): send.decode() for batch, send in zip(found[::2], found[1::2], strict=False)}",
         "the script answers in pairs",
     ),
+    Equivalent(
+        "shared/store/aggregation_lock.py",
+        "return bool(left_ms != _NO_KEY and (length_ms is None or left_ms < 2 * int(length_ms)))",
+        _THAT_VERY_MS,
+    ),
 )

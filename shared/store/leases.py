@@ -62,7 +62,7 @@ class Leases(RecordPart):
 
     def agree_on_runtime(self, uid: str, runtime: Runtime) -> dict[str, str]:
         """Sets the worker's part of the contract if nobody has, and returns what stands."""
-        raw = self._run("agree", [""], uid, json.dumps(runtime.as_dict(), sort_keys=True))
+        raw = self._run("agree", [""], uid, json.dumps(runtime.as_dict()))
         agreed: dict[str, str] = json.loads(raw) if raw else {}
         return agreed
 

@@ -63,4 +63,14 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "if now - first_seen > self._settings.lease_s / 3:",
         "a third of a lease, to the nanosecond of a monotonic clock",
     ),
+    Equivalent(
+        "worker/supervision/reconciler.py",
+        "if time.monotonic() >= deadline:",
+        "the length of a step, to the nanosecond of a monotonic clock",
+    ),
+    Equivalent(
+        "shared/store/leases.py",
+        "unleased |= {int(batch): send.decode() for batch, send in zip(found[::2], found[1::2], strict=False)}",
+        "the script answers in pairs",
+    ),
 )

@@ -8,6 +8,7 @@ import ast
 import difflib
 from collections.abc import Iterator
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 from cosmic_ray.ast import Visitor, get_ast
@@ -49,7 +50,7 @@ _OPERATORS = (
 def mutants_of_python(path: Path, source: str) -> Iterator[Mutant]:
     """The mutants of all functions and methods of a file."""
     tree = ast.parse(source)
-    spans = _spans(tree)
+    spans, original = _spans(tree), _code(source)
 
     def function_at(line: int) -> str | None:
         return next((name for name, span in spans.items() if line in span), None)
@@ -59,11 +60,19 @@ def mutants_of_python(path: Path, source: str) -> Iterator[Mutant]:
         for occurrence, line in enumerate(_places(operator, source)):
             if function := function_at(line):
                 changed = mutate_code(source, operator, occurrence)
-                if changed is not None and changed != source:
+                if changed is not None and _code(changed) not in (None, original):
                     yield _described(path, source, changed, line, name).within(function)
     for mutant in _without_calls(path, source, tree):
         if function := function_at(mutant.line):
             yield mutant.within(function)
+
+
+def _code(source: str) -> CodeType | None:
+    """What runs, without annotations of local names; None where the change makes no Python."""
+    try:
+        return compile(source, "mutant", "exec")
+    except SyntaxError:
+        return None
 
 
 def _spans(tree: ast.Module) -> dict[str, range]:

@@ -152,9 +152,10 @@ class Reconciler:
             self._stalled.discard(job.uid)
             return False
         if not job.batches:
-            if JobRecord(self._client, job.name).delete(job):
+            removed = JobRecord(self._client, job.name).delete(job)
+            if removed:
                 _log.info("job %s is past its time and removed", job.name, extra={"action": "job_expired"})
-            return True
+            return removed
         if job.uid not in self._stalled:
             self._stalled.add(job.uid)
             _log.warning(

@@ -4,10 +4,16 @@ nothing.
 
 import pytest
 
-from shared.store.jobs import REGISTRY, UNFINISHED
+from shared.domain.paths import RootPath
+from shared.store.jobs import JobRecord
+from shared.store.keys import REGISTRY, UNFINISHED
+from shared.store.redis_client import connect
 from shared.store.registry import forget_missing, tidy
+from shared.store.removal import _SWEPT_AT_ONCE as AT_ONCE
 from shared.store.scripts import run_script
 from tests.integration.conftest import LONG_S, FreshJob
+from tests.support.interrupted_client import interrupted
+from tests.support.script_calls import recorded_scripts
 
 OTHER = "0" * 32
 """A uid that no job has."""
@@ -342,3 +348,45 @@ def test_a_name_with_a_record_is_not_forgotten(fresh: FreshJob) -> None:
     fresh.client.delete(fresh.key())
     forget_missing(fresh.client, "", "j")
     assert not fresh.client.exists(REGISTRY, UNFINISHED)
+
+
+# The calls around the scripts
+
+
+def test_a_completed_removal_is_of_the_job_that_was_cancelled(fresh: FreshJob) -> None:
+    """Another job of the name was made and cancelled between the look and the removal; that one stays."""
+    fresh.half_cancelled()
+    client = interrupted(fresh.stage, lambda: fresh.client.hset(fresh.key(), "uid", OTHER))
+    assert JobRecord(client, "j").complete_removal() is False
+    assert fresh.client.hget(fresh.key(), "uid") == OTHER.encode()
+
+
+def test_blocks_are_removed_in_bounded_portions(fresh: FreshJob) -> None:
+    """The server answers nobody while a script runs."""
+    names = [str(batch) for batch in range(AT_ONCE + 2)]
+    fresh.client.zadd(fresh.key("stored"), {name: int(name) for name in names})
+    fresh.client.mset({fresh.key(f"block:{name}"): b"block" for name in names})
+    with recorded_scripts(connect(fresh.stage.settings)) as calls:
+        assert fresh.record.delete()
+    of_blocks = [sum(":block:" in key for key in call.declared) for call in calls]
+    assert [count for count in of_blocks if count] == [AT_ONCE, 2]
+    assert not list(fresh.client.scan_iter(f"{fresh.key()}*"))
+
+
+def test_a_record_of_another_version_is_swept_to_its_last_batch(fresh: FreshJob) -> None:
+    """It keeps no list: the images of the batch that was about to be added are removed too."""
+    fresh.client.hset(fresh.key(), mapping={"version": "99", "batches": AT_ONCE})
+    fresh.client.mset({fresh.key(f"block:{batch}"): b"block" for batch in (0, AT_ONCE - 1)})
+    fresh.client.hset(fresh.key(f"bytes:{AT_ONCE}"), "a.jpg", b"F")
+    assert fresh.record.delete()
+    assert not list(fresh.client.scan_iter(f"{fresh.key()}*"))
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_failed_images_are_noted_or_counted(fresh: FreshJob, monkeypatch: pytest.MonkeyPatch, fits: bool) -> None:
+    """Never both: a count beside the names would outlive them."""
+    monkeypatch.setattr("shared.store.finishing.fits_record", lambda failed: fits)
+    fresh.complete()
+    assert fresh.finish({0: RootPath("0.jpg"), 1: RootPath("1.jpg")}) == "finished"
+    assert fresh.load().failed_listed == (0 if fits else 2)
+    assert fresh.record.failed_images() == ({0: "0.jpg", 1: "1.jpg"} if fits else {})

@@ -207,6 +207,17 @@ def test_a_batch_is_wanted_by_its_holder_while_its_job_is(fresh: FreshJob) -> No
     assert not fresh.record.is_wanted(fresh.uid, 0, "w/1")
 
 
+def test_a_batch_waits_for_its_last_sending_until_it_is_done(fresh: FreshJob) -> None:
+    """A worker that gives a batch to another queue asks before it does."""
+    fresh.add()
+    assert fresh.record.waits_for(0, 1) is True
+    assert fresh.record.resend(fresh.uid, 0, "1") == (2, ["0.jpg"])
+    assert (fresh.record.waits_for(0, 1), fresh.record.waits_for(0, 2)) == (False, True)
+    fresh.take(0, 2)
+    fresh.commit()
+    assert fresh.record.waits_for(0, 2) is False
+
+
 # lose
 
 
@@ -350,6 +361,24 @@ def test_jobs_that_are_not_unfinished_count_as_finished(fresh: FreshJob) -> None
     fresh.client.hset(f"{PREFIX}job:{fresh.record.name}", "state", "finished")
     fresh.client.zadd(UNFINISHED, {"other-:gone": 0})
     assert count_jobs(fresh.client) == Census({"enqueuing": 0, "sealed": 0, "finished": 1}, 0, ["", "other-"])
+
+
+def test_a_stretch_of_batches_tells_where_to_go_on(fresh: FreshJob) -> None:
+    """After its last send number where it is full, be that batch leased or not; nowhere at the end."""
+    for batch in range(3):
+        fresh.add(batch)
+    fresh.take(1, 2)
+
+    keys = [fresh.key("open"), fresh.key("leases"), fresh.key()]
+
+    def stretch(after: str, most: int) -> object:
+        return run_script(fresh.client, "unleased", keys, [after, most])
+
+    assert stretch("-inf", 2) == [b"2", b"0", b"1"]
+    assert stretch("2", 2) == [b"", b"2", b"3"]
+    assert stretch("-inf", 3) == [b"3", b"0", b"1", b"2", b"3"]
+    assert stretch("3", 3) == [b""]
+    assert stretch("-inf", 4) == [b"", b"0", b"1", b"2", b"3"]
 
 
 def _resend_refused(fresh: FreshJob, *, uid: str = "", send: str = "1") -> None:

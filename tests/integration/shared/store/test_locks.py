@@ -5,39 +5,19 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import redis
 
 from producer.submission.backpressure import Gate
 from producer.submission.heartbeat import attach
 from shared.store.jobs import JobRecord
 from shared.store.keys import PREFIX
 from tests.integration.conftest import LONG_S, FreshJob
+from tests.support.interrupted_client import interrupted
 from tests.support.jobs import make_job
 from tests.support.stage import Stage
 from worker.supervision.reconciler import Reconciler
 
 SHORT_S = 100
 LOCK = f"{PREFIX}reconciler:"
-
-
-class InterruptedClient(redis.Redis):
-    """Lets something happen behind its first command, as if this process had been stopped there for a while."""
-
-    happens: Callable[[], object] | None = None
-
-    def execute_command(self, *args: Any, **options: Any) -> Any:
-        """As usual."""
-        answer = super().execute_command(*args, **options)
-        happens, self.happens = self.happens, None
-        if happens is not None:
-            happens()
-        return answer
-
-
-def _interrupted(stage: Stage, happens: Callable[[], object]) -> InterruptedClient:
-    client = InterruptedClient(connection_pool=stage.client.connection_pool)
-    client.happens = happens
-    return client
 
 
 def _changes_hands(fresh: FreshJob) -> Callable[[], object]:
@@ -52,10 +32,10 @@ def test_a_claim_that_runs_out_on_its_release_is_the_next_ones(fresh: FreshJob) 
     """The late one neither ends it nor has its own bad luck noted against the other."""
     fresh.complete()
     assert fresh.record.claim_aggregation("w/9", LONG_S)
-    late = JobRecord(_interrupted(fresh.stage, _changes_hands(fresh)), "j")
+    late = JobRecord(interrupted(fresh.stage, _changes_hands(fresh)), "j")
     late.release_aggregation(fresh.uid, "w/9")
     assert fresh.record.holds_aggregation("w/8")
-    late = JobRecord(_interrupted(fresh.stage, lambda: None), "j")
+    late = JobRecord(interrupted(fresh.stage, lambda: None), "j")
     late.release_aggregation(fresh.uid, "w/9", "disk full")
     assert (fresh.record.holds_aggregation("w/8"), fresh.load().problem) == (True, None)
 
@@ -64,7 +44,7 @@ def test_a_claim_that_runs_out_on_its_renewal_is_not_prolonged(fresh: FreshJob) 
     """Were the next one to die, its claim would last too long."""
     fresh.complete()
     assert fresh.record.claim_aggregation("w/9", LONG_S)
-    JobRecord(_interrupted(fresh.stage, _changes_hands(fresh)), "j").renew_aggregation("w/9", LONG_S)
+    JobRecord(interrupted(fresh.stage, _changes_hands(fresh)), "j").renew_aggregation("w/9", LONG_S)
     assert fresh.record.holds_aggregation("w/8")
     assert fresh.client.pttl(fresh.key("aggregation")) <= 2 * SHORT_S * 1000
 
@@ -98,7 +78,7 @@ def test_an_election_that_runs_out_on_its_renewal_is_the_next_ones(fresh: FreshJ
 
     late = _reconciler(fresh.stage, fresh.client, "w")
     late.step()
-    client = _interrupted(fresh.stage, lambda: None)
+    client = interrupted(fresh.stage, lambda: None)
     calls = 0
 
     def behind_each() -> None:
@@ -126,7 +106,7 @@ def test_an_election_that_runs_out_on_resigning_is_the_next_ones(fresh: FreshJob
         fresh.client.delete(LOCK)
         _reconciler(fresh.stage, fresh.client, "v").step()
 
-    _reconciler(fresh.stage, _interrupted(fresh.stage, change), "w").resign()
+    _reconciler(fresh.stage, interrupted(fresh.stage, change), "w").resign()
     assert fresh.client.get(LOCK) == b"v"
 
 

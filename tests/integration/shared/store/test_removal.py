@@ -7,7 +7,7 @@ import pytest
 from producer.submission.jobs import cancel_job
 from shared.domain.errors import InvalidRequest
 from shared.domain.job import Job
-from shared.store.jobs import JobRecord, list_jobs
+from shared.store.jobs import JobRecord
 from shared.store.keys import PREFIX, REGISTRY, UNFINISHED
 from shared.store.redis_client import connect
 from shared.store.scripts import run_script
@@ -84,18 +84,6 @@ def test_a_job_with_news_is_not_removed_for_its_age(stage: Stage) -> None:
     record.add_batch(job.uid, record.attach_producer(job.uid), 0, ["a.jpg"])
     assert record.delete(read) is False
     assert record.load().batches == 1
-
-
-def test_a_removal_begins_only_where_the_job_is_as_it_was_read(stage: Stage) -> None:
-    """Uid, state and time of the last news are each reason enough to leave it alone."""
-    _, job = make_job(stage)
-    keys = [KEY, REGISTRY, UNFINISHED, f"{KEY}:open"]
-    expected = {"uid": job.uid, "state": job.state, "news": str(job.updated_ms)}
-    for other, answer in (("uid", b"unknown"), ("state", b"enqueuing"), ("news", b"changed")):
-        args = ["j", 0, *(expected | {other: "other"}).values()]
-        assert run_script(stage.client, "begin_delete", keys, args) == [0, answer]
-        assert stage.client.hget(KEY, "state") == b"enqueuing"
-    assert run_script(stage.client, "begin_delete", keys, ["j", 0, *expected.values()]) == [1, job.uid.encode()]
 
 
 def test_no_script_removes_much_at_once(stage: Stage) -> None:
@@ -185,55 +173,6 @@ def test_a_finishing_that_is_cut_short_is_completed(
     assert stage.client.zrange(UNFINISHED, 0, -1) == ([b":j"] if by == "retry" else [])
 
 
-def test_a_late_sweep_leaves_another_job_alone(stage: Stage) -> None:
-    """Of the same name with another uid, or one that needs its blocks."""
-    record, job = make_job(stage)
-    do_batch(record, job, 0, record.attach_producer(job.uid))
-    keys = [KEY, *SWEPT, f"{KEY}:block:0"]
-    assert run_script(stage.client, "sweep", keys, ["other", "0"]) == 0
-    stage.client.hset(KEY, "state", "cancelled")
-    assert run_script(stage.client, "sweep", keys, ["other", "0"]) == 0
-    stage.client.hset(KEY, "state", "sealed")
-    assert run_script(stage.client, "sweep", keys, [job.uid, "0"]) == 0
-    assert record.blocks([0]) == [b"block"]
-
-
-def test_a_late_end_of_a_removal_leaves_another_job_alone(stage: Stage) -> None:
-    """Of another uid, not cancelled, or with blocks that are still to be removed."""
-    record, job = make_job(stage)
-    do_batch(record, job, 0, record.attach_producer(job.uid))
-    keys = [KEY, REGISTRY, *SWEPT]
-    assert run_script(stage.client, "end_delete", keys, ["j", job.uid]) == b"enqueuing"
-    stage.client.hset(KEY, "state", "cancelled")
-    assert run_script(stage.client, "end_delete", keys, ["j", "other"]) == b"unknown"
-    assert run_script(stage.client, "end_delete", keys, ["j", job.uid]) == b"not swept"
-    assert stage.client.exists(KEY) and stage.client.zscore(REGISTRY, "j") is not None
-
-
-def test_a_job_is_closed_only_when_it_is_finished_and_swept(stage: Stage) -> None:
-    """Else its record would expire, and its blocks would stay for ever."""
-    record, job = make_job(stage)
-    do_batch(record, job, 0, record.attach_producer(job.uid))
-    keys = [KEY, f"{KEY}:failed", UNFINISHED, *SWEPT]
-    assert run_script(stage.client, "close", keys, ["other", "j", 60]) == b"unknown"
-    assert run_script(stage.client, "close", keys, [job.uid, "j", 60]) == b"enqueuing"
-    stage.client.hset(KEY, "state", "finished")
-    assert run_script(stage.client, "close", keys, ["other", "j", 60]) == b"unknown"
-    assert run_script(stage.client, "close", keys, [job.uid, "j", 60]) == b"not swept"
-    assert stage.client.ttl(KEY) == -1 and stage.client.zscore(UNFINISHED, ":j") is not None
-
-
-def test_a_job_is_not_opened_again_before_its_blocks_are_removed(stage: Stage) -> None:
-    """They would pass for those of the images that are tried again."""
-    record, job = make_job(stage)
-    do_batch(record, job, 0, record.attach_producer(job.uid))
-    stage.client.hset(KEY, "state", "finished")
-    stage.client.hset(f"{KEY}:failed", "0", '["0.jpg"]')
-    keys = [KEY, f"{KEY}:failed", REGISTRY, UNFINISHED, *SWEPT]
-    assert run_script(stage.client, "reopen", keys, [job.uid, "new", "j", "outcome:crashed"]) == b"not swept"
-    assert record.load().uid == job.uid
-
-
 def test_a_new_job_waits_for_the_removal_of_the_old_one(stage: Stage) -> None:
     """Its blocks must not become the new job's."""
     make_job(stage)
@@ -241,14 +180,6 @@ def test_a_new_job_waits_for_the_removal_of_the_old_one(stage: Stage) -> None:
     keys = [KEY, REGISTRY, UNFINISHED, f"{KEY}:open"]
     assert run_script(stage.client, "create", keys, ["j", "new", ":j", "state", "enqueuing"]) == b"removing"
     assert stage.client.hget(KEY, "state") == b"cancelled"
-
-
-def test_a_name_with_a_record_is_not_forgotten(stage: Stage) -> None:
-    """It was made again just after it had been missed."""
-    make_job(stage)
-    assert run_script(stage.client, "forget", [KEY, REGISTRY, UNFINISHED], ["j", ":j"]) == 0
-    assert [job.name for job in list_jobs(stage.client)] == ["j"]
-    assert stage.client.zscore(UNFINISHED, ":j") is not None
 
 
 def test_a_full_server_lets_jobs_be_removed_and_finished(stage: Stage) -> None:

@@ -2,21 +2,26 @@
 
 import base64
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import kombu.transport
 import pytest
 
+from shared.domain.job import Job
 from shared.domain.paths import RootPath
 from shared.messaging.celery_app import make_celery, send_aggregate, send_batch
 from shared.messaging.messages import Aggregate, EmbedBatch
-from shared.store.jobs import list_jobs
+from shared.store.jobs import JobRecord, list_jobs
 from shared.store.keys import PREFIX, REGISTRY, UNFINISHED
+from shared.store.queue_inspection import waiting_aggregations, waiting_tasks
+from shared.store.redis_client import Client, server_time_ms
+from shared.store.registry import _AT_ONCE as _NAMES_AT_ONCE
 from tests.integration.conftest import LONG_S, FreshJob
 from tests.support.jobs import make_job
 from tests.support.stage import Stage, wait_until
 from worker.broker.transport import use_guarded_transport
-from worker.supervision.reconciler import Reconciler
+from worker.supervision.reconciler import _JOBS_AT_ONCE, Reconciler
 
 MOMENT_S = 0.03
 """A lease a third of which is over when one looks again."""
@@ -289,3 +294,145 @@ def test_no_aggregation_is_sent_without_need(fresh: FreshJob, why: str) -> None:
     reconciler.step()
     assert not reconciler._suspects
     assert fresh.client.llen("aggregate") == (why == "waiting")
+
+
+# Steps
+
+
+def _many_jobs(fresh: FreshJob) -> int:
+    """Jobs that one look at the index does not hold, each with a lost batch."""
+    names = [f"many-{number:02}" for number in range(2 * _JOBS_AT_ONCE)]
+    for name in names:
+        record, job = make_job(fresh.stage, name)
+        record.add_batch(job.uid, record.attach_producer(job.uid), 0, [RootPath("0.jpg")])
+    fresh.add()
+    return len(names) + 1
+
+
+def test_a_step_looks_at_all_jobs_while_there_is_time(fresh: FreshJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Room on the server is looked after once a step, before anything is sent."""
+    monkeypatch.setattr("worker.supervision.reconciler._STEP_S", 60)
+    jobs, reconciler, looks = _many_jobs(fresh), _reconciler(fresh.stage, LONG_S), []
+    monkeypatch.setattr(reconciler._relief, "step", lambda found: bool(looks.append(found)))
+    reconciler.step()
+    assert (len(reconciler._suspects), len(looks)) == (jobs, 1)
+
+
+def test_queues_are_read_once_a_round_and_only_for_jobs(fresh: FreshJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each reading takes the server's time."""
+    monkeypatch.setattr("worker.supervision.reconciler._STEP_S", 60)
+    reads: list[str] = []
+
+    def noting(read: Callable[[Client, str], set[str]]) -> Callable[[Client, str], set[str]]:
+        return lambda client, queue: reads.append(queue) or read(client, queue)  # type: ignore[func-returns-value]
+
+    for read in (waiting_tasks, waiting_aggregations):
+        monkeypatch.setattr(f"worker.supervision.reconciler.{read.__name__}", noting(read))
+    for number in range(2 * _JOBS_AT_ONCE):
+        record, job = make_job(fresh.stage, f"complete-{number}")
+        record.seal(job.uid, record.attach_producer(job.uid))
+    _reconciler(fresh.stage, LONG_S).step()
+    assert sorted(reads) == ["aggregate", "embed"]
+    fresh.client.flushall()
+    _reconciler(fresh.stage, LONG_S).step()
+    assert len(reads) == 2
+
+
+def test_a_step_without_time_goes_on_in_the_next(fresh: FreshJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It asks for that one soon, and none is looked at twice in a round."""
+    monkeypatch.setattr("worker.supervision.reconciler._STEP_S", 0)
+    jobs, reconciler = _many_jobs(fresh), _reconciler(fresh.stage, LONG_S)
+    looked = []
+    for _ in range(2):
+        assert reconciler.step() is True
+        looked.append(len(reconciler._round.suspects))
+    assert looked == [_JOBS_AT_ONCE, 2 * _JOBS_AT_ONCE]
+    assert not reconciler.step()
+    assert (len(reconciler._suspects), reconciler._round.suspects) == (jobs, {})
+
+
+def test_room_is_made_with_the_blocks_of_all_jobs(fresh: FreshJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that were seen in the round before count too; where more is to be done, the next step follows soon."""
+    fresh.take(0, fresh.add())
+    fresh.commit()
+    make_job(fresh.stage, "without-blocks")
+    reconciler, looks = _reconciler(fresh.stage, LONG_S), []
+    monkeypatch.setattr(reconciler._relief, "step", lambda jobs: looks.append([job.name for job in jobs]) or True)
+    assert (reconciler.step(), reconciler.step()) == (True, True)
+    assert looks == [["j"], ["j"]]
+
+
+def test_a_suspect_is_lost_after_a_third_of_a_lease(fresh: FreshJob) -> None:
+    """Not earlier, and no later."""
+    fresh.add()
+    reconciler = _reconciler(fresh.stage, LONG_S)
+    reconciler.step()
+    (suspect,) = reconciler._suspects
+    for ago, sent in ((LONG_S / 3 - 60, 0), (LONG_S / 3 + 60, 1)):
+        reconciler._suspects[suspect] = time.monotonic() - ago
+        reconciler.step()
+        assert fresh.client.llen("embed") == sent
+
+
+# Time
+
+
+def test_a_job_without_news_is_said_to_be_stalled_once(fresh: FreshJob, caplog: pytest.LogCaptureFixture) -> None:
+    """With the days since; again after news in between. It is never removed."""
+    fresh.add()
+    days_ago = server_time_ms(fresh.client) - 3 * 86_400_000
+    reconciler = _reconciler(fresh.stage, LONG_S)
+    reconciler._settings = reconciler._settings.model_copy(update={"job_ttl_s": 86_400})
+    for news, said in ((days_ago, 1), (days_ago, 1), (days_ago + 3 * 86_400_000, 1), (days_ago, 2)):
+        fresh.client.hset(fresh.key(), "updated_ms", news)
+        reconciler.step()
+        assert caplog.text.count("job j is stalled: no news for 3.0 days") == said
+        assert (fresh.uid, 0, "1") in reconciler._suspects
+    assert fresh.load().batches == 1
+
+
+def test_a_job_that_never_began_is_removed_after_its_time(fresh: FreshJob, caplog: pytest.LogCaptureFixture) -> None:
+    """It has no work that could be lost."""
+    caplog.set_level("INFO", "facequeue")
+    reconciler = _reconciler(fresh.stage, LONG_S)
+    reconciler.step()
+    assert fresh.record.exists()
+    fresh.client.hset(fresh.key(), "updated_ms", 1)
+    reconciler.step()
+    assert not fresh.record.exists()
+    assert caplog.text.count("job j is past its time and removed") == 1
+    assert reconciler._round.before == {}
+
+
+def test_a_job_that_begins_at_the_end_of_its_time_is_looked_after(
+    fresh: FreshJob, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its producer went on between the look and the removal, which finds it changed."""
+    caplog.set_level("INFO", "facequeue")
+    fresh.client.hset(fresh.key(), "updated_ms", 1)
+    delete = JobRecord.delete
+
+    def begins_before(record: JobRecord, only: Job) -> bool:
+        fresh.add()
+        return delete(record, only)
+
+    monkeypatch.setattr(JobRecord, "delete", begins_before)
+    reconciler = _reconciler(fresh.stage, LONG_S)
+    reconciler.step()
+    assert list(reconciler._suspects) == [(fresh.uid, 0, "1")]
+    assert "removed" not in caplog.text
+
+
+# The registry
+
+
+def test_the_next_step_follows_soon_until_the_registry_was_looked_through(fresh: FreshJob) -> None:
+    """What a crash left is completed soon after a worker starts, however many jobs there are."""
+    for number in range(_NAMES_AT_ONCE):
+        fresh.client.hset(f"{PREFIX}job:old-{number}", "state", "finished")
+        fresh.client.zadd(REGISTRY, {f"old-{number}": number})
+    fresh.half_cancelled()
+    reconciler = _reconciler(fresh.stage, LONG_S)
+    assert (reconciler.step(), fresh.client.exists(fresh.key())) == (True, 1)
+    assert (reconciler.step(), fresh.client.exists(fresh.key())) == (False, 0)
+    assert reconciler.step() is False

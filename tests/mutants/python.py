@@ -124,6 +124,9 @@ def _by_statement(path: Path, source: str, tree: ast.Module) -> Iterator[Mutant]
     for node in ast.walk(tree):
         if isinstance(node, ast.ExceptHandler) and node.type is not None:
             yield without(node.type, "()", "error not caught")
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-            if not ast.unparse(node.value.func).startswith("_log."):
-                yield without(node.value, "pass", "call left out")
+        if (
+            isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Call)
+            and not ast.unparse(node.value.func).startswith("_log.")
+        ):
+            yield without(node.value, "pass", "call left out")

@@ -123,10 +123,11 @@ def _by_statement(path: Path, source: str, tree: ast.Module) -> Iterator[Mutant]
 
     for node in ast.walk(tree):
         if isinstance(node, ast.ExceptHandler) and node.type is not None:
-            yield without(node.type, "()", "error not caught")
-        if (
-            isinstance(node, ast.Expr)
-            and isinstance(node.value, ast.Call)
-            and not ast.unparse(node.value.func).startswith("_log.")
-        ):
+            for error in node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]:
+                yield without(error, "()", "error not caught")
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and not _logs(node.value):
             yield without(node.value, "pass", "call left out")
+
+
+def _logs(call: ast.Call) -> bool:
+    return ast.unparse(call.func).startswith("_log.")

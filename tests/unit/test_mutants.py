@@ -13,6 +13,12 @@ from tests.mutants.reached import noting_places
 
 _SCRIPT = "local a = redis.call('GET', KEYS[1])\nif a and a ~= ARGV[1] then return 0 end\nreturn 1\n"
 _MODULE = """
+import os
+from unittest.mock import Mock
+
+_log, _door = Mock(), Mock()
+
+
 class Gate:
     def admits(self, age: int) -> bool:
         found: int | None = age
@@ -24,6 +30,13 @@ class Gate:
 
 
 def anyone() -> bool:
+    try:
+        _log.info("asked")
+        _door.open()
+    except (ValueError, os.error):
+        pass
+    except KeyError:
+        pass
     return True
 """
 
@@ -57,6 +70,14 @@ def test_mutants_of_python_name_their_function(module: Path) -> None:
     assert ("Gate.closed", "return self.admits(99)") in found
     assert ("anyone", "return False") in found
     assert not any("found: int" in after for _, after in found)
+
+
+def test_calls_and_caught_errors_are_left_out_one_by_one(module: Path) -> None:
+    """Except for what is only said in the log."""
+    after = {mutant.after for mutant in mutants_of_python(module, _MODULE) if mutant.function == "anyone"}
+    assert after == {
+        "return False", "pass", "except ((), os.error):", "except (ValueError, ()):", "except ():",
+    }  # fmt: skip
 
 
 def test_a_mutant_of_python_is_what_runs(module: Path, tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def test_a_spooled_job_is_read_from_both_places(stage: Stage) -> None:
     stage.client.set(f"{PREFIX}job:j:block:7", blocks[7])
     stage.client.hset(f"{PREFIX}job:j", mapping={"spool_bytes": job.spool_bytes, "block_bytes": size})
     assert move_blocks(stage.client, job, stage.results, size) == size
-    with pytest.raises(NotFinished, match="Block 5 of job 'j' is not on the server"):
+    with pytest.raises(NotFinished, match="Block 5 of job 'j' is no longer on the server"):
         list(read_blocks(stage.client, record.load(), stage.results))
 
 
@@ -166,7 +166,7 @@ def test_a_spool_on_another_machine_is_an_error_that_says_where(stage: Stage, tm
     do_batches(stage, record, job, range(2))
     move_blocks(stage.client, job, stage.results, 1)
     stage.client.hset(f"{PREFIX}job:j", "spool_host", "elsewhere")
-    with pytest.raises(ResultsError, match=r"results folder of elsewhere, and not here"):
+    with pytest.raises(ResultsError, match=r"results folder of elsewhere, not in "):
         list(read_blocks(stage.client, record.load(), tmp_path / "other"))
     with pytest.raises(ResultsError, match="elsewhere"):
         move_blocks(stage.client, record.load(), tmp_path / "other", 1)

@@ -301,6 +301,17 @@ def test_only_what_nobody_holds_is_unleased(fresh: FreshJob) -> None:
     assert count_jobs(fresh.client).in_flight == 1
 
 
+def test_a_look_for_lost_batches_says_where_it_goes_on(fresh: FreshJob) -> None:
+    """An empty text ends it: one more question would look at every batch of a short list again."""
+    fresh.add(0)
+    fresh.add(1)
+    keys = [fresh.key("open"), fresh.key("leases"), fresh.key()]
+    assert run_script(fresh.client, "unleased", keys, ["-inf", 1]) == [b"1", b"0", b"1"]
+    assert run_script(fresh.client, "unleased", keys, ["-inf", 2]) == [b"2", b"0", b"1", b"1", b"2"]
+    assert run_script(fresh.client, "unleased", keys, ["-inf", 3]) == [b"", b"0", b"1", b"1", b"2"]
+    assert run_script(fresh.client, "unleased", keys, ["2", 1]) == [b""]
+
+
 # waiting
 
 

@@ -39,7 +39,7 @@ def _seconds(stage: Stage, job: str, **environment: str) -> float:
 
 def _task_seconds(stage: Stage, answer: str) -> list[float]:
     """How long each batch took whose task gave such an answer."""
-    found = re.findall(rf'succeeded in ([\d.e-]+)s: {{"result": "(?:{answer})"', stage.log("worker.log"))
+    found = re.findall(rf"succeeded in ([\d.e-]+)s: (?:{answer}):", stage.log("worker.log"))
     return [float(seconds) for seconds in found]
 
 

@@ -100,8 +100,10 @@ def test_damaged_paths_are_their_jobs_problem(fresh: FreshJob, paths: str) -> No
 
 
 @pytest.mark.parametrize("damage", ["no paths", "no number", "another kind"])
-def test_a_damaged_record_costs_the_others_nothing(fresh: FreshJob, damage: str) -> None:
-    """Somebody else has written to the server. The job says what is the matter, once, and the next job has its turn."""
+def test_a_damaged_record_costs_the_others_nothing(
+    fresh: FreshJob, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Somebody else has written to the server. Job and log say what is the matter, once; the next job has its turn."""
     fresh.add()
     if damage == "no paths":
         fresh.client.hdel(fresh.key("batches"), "0")
@@ -117,8 +119,10 @@ def test_a_damaged_record_costs_the_others_nothing(fresh: FreshJob, damage: str)
     assert [message["job"] for message in _messages(fresh.stage)] == ["next"]
     noted = fresh.load()
     assert "is damaged" in str(noted.problem)
+    assert caplog.text.count("is damaged") == 1
     reconciler.step()
     assert fresh.load() == noted
+    assert caplog.text.count("is damaged") == 1
 
 
 def test_blocks_of_a_damaged_record_cost_the_others_nothing(fresh: FreshJob, caplog: pytest.LogCaptureFixture) -> None:

@@ -219,6 +219,7 @@ def test_a_worker_with_the_weights_serves_what_one_without_them_refused(
     assert not [row for row in rows if row["worker"].startswith(refusing) or not row["worker"]]
 
 
+@pytest.mark.timeout(400)  # two pins, so networks are converted twice
 def test_processors_of_two_kinds_serve_a_job_under_one_pin(stage: Stage, sample: Path, tmp_path: Path) -> None:
     """Without the pin the second refuses and names the setting; with it both give the same bytes."""
     root = {"FACEQUEUE_DATA_ROOT": str(sample)}

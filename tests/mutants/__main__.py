@@ -96,7 +96,8 @@ def _try_all(paths: list[Path], tried: list[Mutant], jobs: int) -> list[str]:
                 tests = tests[:_CONTROLS]
             reaching = {test.test: test.seconds for test in tests}
             answer = runner.verdict(mutant, reaching) if reaching else "SURVIVED: no test reaches it"
-            print(mutant.row(answer), file=sys.stderr, flush=True)
+            shown = "equivalent" if answer == "SURVIVED" and _is_equivalent(mutant) else answer
+            print(mutant.row(shown), file=sys.stderr, flush=True)
             return answer
 
         try:

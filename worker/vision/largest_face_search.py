@@ -1,80 +1,52 @@
-"""The largest face without the finest levels: MTCNN's pyramid from the coarsest level up, until nothing can be larger.
+"""The winning face without the finest levels: MTCNN's pyramid from the coarsest level up, until nothing can win.
 
 Nearly all of the cascade's work is in the finest levels, which find the smallest faces. Whoever wants the largest face
-only can begin at the coarse end and stop as soon as a face is found that those levels could not surpass. The coarse
-levels are made from a reduced image, which saves most of the integral image too.
+only can begin at the coarse end and stop as soon as a face is found that those levels could not surpass. The levels
+that are searched are those of the whole cascade, to the bit, so the face found has the box that the whole cascade gives.
 """
 
+import math
+
 import numpy as np
-from PIL import Image
 
-from shared.domain.arrays import Float32, UInt32
-from shared.domain.contract import MIN_FACE_PX
-from worker.vision.face_selection import visible_areas
-from worker.vision.integral_image import integral_image
-from worker.vision.mtcnn_cascade import CELL_PX, NO_FACES, Detector, Faces, propose, pyramid_scales, refine
+from worker.vision.canvas import CELL_PX
+from worker.vision.face_selection import SinglePolicy, scores
+from worker.vision.integral_image import IntegralImage
+from worker.vision.mtcnn_cascade import NO_FACES, Detector, Faces, level_size, propose, pyramid_scales, refine
 
-# A face ends the search when its side is this many times the nominal face of the next finer level. (Measured on 1,660
-# photographs against the whole pyramid: the box overlaps by less than 0.9 in 2. In an earlier measurement it was 17 at
-# 2.0, and 4 at 2.9 and 4.0 alike.)
+# A face ends the search when its side is this many times the nominal face of the next finer level.
 _SAFETY = 2.9
-# The image is first reduced to about this shortest side. (In that earlier measurement, 9 boxes instead of 4 at 240.)
-_FIRST_SIDE_PX = 480
+# The first look takes as many levels as have this many pixels: enough to end most portraits, in one canvas.
+_FIRST_LOOK_PIXELS = 60_000
 
 
-def detect_largest(image: Image.Image, networks: Detector) -> Faces:
-    """Faces of an RGB image, the one with the largest visible area surely among them; boxes in its pixels."""
+def detect_best(image: IntegralImage, policy: SinglePolicy, networks: Detector) -> Faces:
+    """Faces of an image, the one that `policy` chooses in the whole cascade's result surely among them."""
     scales = pyramid_scales(image.height, image.width)
-    pyramid = _Pyramid(image, networks)
-    faces = NO_FACES
-    level = len(scales) - 1
-    while level >= 0:
-        # R- and O-net run once for all levels that must be looked at, not once a level.
-        last = _last_level(faces, scales, image) if len(faces) else level
-        if last > level:
-            break
-        while level >= last:
-            pyramid.propose(scales[level])
-            level -= 1
-        faces = pyramid.refine()
+    faces, proposals = NO_FACES, np.empty((0, 9), np.float32)
+    finer = len(scales)  # levels that have not been searched
+    wanted = _first_look(image, scales)
+    while wanted < finer:
+        proposals = np.concatenate([propose(image, scales[wanted:finer], networks), proposals])
+        faces = refine(image, proposals, networks)
+        finer = wanted
+        wanted = _finest_level(faces, scales, policy, image) if len(faces) else max(0, finer - 1)
     return faces
 
 
-def _last_level(faces: Faces, scales: list[float], image: Image.Image) -> int:
-    """The finest level that might still hold a larger face than those found."""
-    side = float(np.sqrt(visible_areas(faces.boxes, image.width, image.height).max()))
-    finer = [level for level, scale in enumerate(scales) if side >= _SAFETY * CELL_PX / scale]
-    return finer[-1] + 1 if finer else 0
+def _first_look(image: IntegralImage, scales: list[float]) -> int:
+    """The finest level of the first look."""
+    level, pixels = len(scales), 0
+    while level > 0:
+        pixels += math.prod(level_size(image, scales[level - 1]))
+        if pixels > _FIRST_LOOK_PIXELS and level < len(scales):
+            break
+        level -= 1
+    return level
 
 
-class _Pyramid:
-    """The proposals of the levels so far, coarsest first, on an image that is reduced as far as the level allows."""
-
-    def __init__(self, image: Image.Image, networks: Detector) -> None:
-        self._image, self._networks = image, networks
-        self._reduction = 0
-        self._sums: UInt32 = np.empty((0, 0, 0), np.uint32)
-        self._proposals: Float32 = np.empty((0, 9), np.float32)
-
-    def propose(self, scale: float) -> None:
-        """Adds one level's proposals."""
-        self._reduce_for(scale)
-        found = propose(self._sums, scale * self._reduction, self._networks)
-        found[:, :4] *= self._reduction
-        self._proposals = np.concatenate([found, self._proposals])
-
-    def refine(self) -> Faces:
-        """R- and O-net over all proposals so far."""
-        scaled = self._proposals.copy()
-        scaled[:, :4] /= self._reduction
-        faces = refine(self._sums, scaled, self._networks)
-        return Faces(faces.boxes * np.float32(self._reduction), faces.probabilities)
-
-    def _reduce_for(self, scale: float) -> None:
-        # Never more than the finest level of the whole pyramid would be enlarged from.
-        most = min(min(self._image.size) // _FIRST_SIDE_PX, int(CELL_PX / MIN_FACE_PX / scale))
-        reduction = 1 << (max(1, most).bit_length() - 1)
-        if self._reduction == 0 or reduction < self._reduction:
-            self._reduction = reduction
-            reduced = self._image if reduction == 1 else self._image.reduce(reduction)
-            self._sums = integral_image(np.asarray(reduced))
+def _finest_level(faces: Faces, scales: list[float], policy: SinglePolicy, image: IntegralImage) -> int:
+    """The finest level that might still hold a better face than those found."""
+    best = float(scores(faces.boxes, policy, image.width, image.height).max())
+    side = math.sqrt(max(0.0, best))
+    return sum(side >= _SAFETY * CELL_PX / scale for scale in scales)

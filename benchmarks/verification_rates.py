@@ -34,7 +34,7 @@ class Share:
     within: int
     pairs: int
     by_people: Interval
-    """From drawing people with replacement (percentiles)."""
+    """From drawing people with replacement (percentiles); the binomial one where no pair is within the distance."""
     binomial: Interval
     """As if pairs were independent (Clopper, Pearson 1934)."""
 
@@ -91,7 +91,10 @@ class AllPairs:
 def _share(within: int, pairs: int, drawn: NDArray[np.float64]) -> Share:
     tail = (1 - _CONFIDENCE) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail])
-    return Share(within, pairs, Interval(float(low), float(high)), clopper_pearson(within, pairs))
+    binomial = clopper_pearson(within, pairs)
+    # Without a single pair every draw has none, which would look like certainty.
+    by_people = Interval(float(low), float(high)) if within else binomial
+    return Share(within, pairs, by_people, binomial)
 
 
 def clopper_pearson(within: int, pairs: int) -> Interval:

@@ -71,6 +71,14 @@ def test_clopper_pearson_as_published() -> None:
     assert (all_of_them.low, all_of_them.high) == (pytest.approx(0.025 ** (1 / 10)), 1)
 
 
+def test_no_pair_at_all_is_no_certainty() -> None:
+    """Every draw of people has none either; the interval still has an upper end."""
+    embeddings, people = _faces(30)
+    share = AllPairs(embeddings, people, draws=10).false_accepts(0.0)
+    assert (share.within, share.by_people.low, share.by_people) == (0, 0, share.binomial)
+    assert share.by_people.high > 1 / share.pairs
+
+
 def test_the_interval_by_people_is_wider_than_the_binomial() -> None:
     """One person who resembles many makes pairs depend on each other, and only the first interval knows it."""
     rng = np.random.default_rng(3)

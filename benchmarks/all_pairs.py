@@ -56,6 +56,7 @@ def main() -> None:
     parser.add_argument("--margin", type=int, default=32)
     parser.add_argument("--mirror", action="store_true", help="also with each crop's mirror image averaged in")
     parser.add_argument("--precision", nargs="+", default=["float32"], choices=["float32", "bf16"])
+    parser.add_argument("--distances", nargs="+", type=float, default=DISTANCES, help="rows of the second table")
     parser.add_argument("--least", type=int, default=1, help="leave out people with fewer images")
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--constants", action="store_true", help="print the rows of shared/analysis/calibration.py")
@@ -89,7 +90,7 @@ def main() -> None:
             by_distance.append((title, pairs, embeddings, people))
     for title, pairs, embeddings, people in by_distance:
         print(f"\n{title}, {arguments.threads} thread(s)\n\n{_DISTANCE_HEADING}\n{_rule(_DISTANCE_HEADING)}")
-        for distance in DISTANCES:
+        for distance in arguments.distances:
             print(f"| {_distance_row(pairs, distance)} | {_grouping(embeddings, people, distance)} |", flush=True)
         if arguments.constants:
             print("\n" + "\n".join(constants(pairs)))

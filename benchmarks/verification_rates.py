@@ -5,7 +5,7 @@ is too narrow. The interval to rely on draws *people* with replacement, each wit
 Error analysis of pattern recognition systems - the subsets bootstrap, 2004; for pairs: Snijders, Borgatti:
 Non-parametric standard errors and tests for network statistics, 1999). Two copies of one drawn person are no pair of
 different people. For rare pairs that have nobody in common it is too wide, by up to the square root of 3 (Owen: The
-pigeonhole bootstrap, 2007): the truth lies between the two.
+pigeonhole bootstrap, 2007): the right interval is most likely between the two.
 """
 
 from dataclasses import dataclass

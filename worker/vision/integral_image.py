@@ -86,7 +86,9 @@ class IntegralImage:
             missing[box, row] = False
             above, below = first_row[box, row, None] - band.top, last_row[box, row, None] - band.top
             left, right = first_col[box], last_col[box]
-            shares = np.reciprocal((below - above).astype(np.float32)) * np.reciprocal((right - left).astype(np.float32))
+            shares = np.reciprocal((below - above).astype(np.float32)) * np.reciprocal(
+                (right - left).astype(np.float32)
+            )
             row_stride = band.sums.shape[2]
             flat = band.sums.reshape(_CHANNELS, -1)
             totals = flat.take(below * row_stride + right, axis=1)

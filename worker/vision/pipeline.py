@@ -15,10 +15,10 @@ from shared.domain.errors import OutsideDataRoot
 from shared.domain.outcomes import Outcome
 from shared.domain.paths import RootPath, resolve_inside
 from worker.batch_result import DIMENSIONS, ImageRecord
+from worker.vision.best_face_search import detect_best
 from worker.vision.decode import ImageTrouble, Limits, decode, read_bytes
 from worker.vision.face_selection import choose_faces, crop_face
 from worker.vision.integral_image import IntegralImage, SumsBuffer
-from worker.vision.largest_face_search import detect_best
 from worker.vision.mtcnn_cascade import Detector, Faces, detect_faces
 
 # The embedder's forward pass takes at most this many crops, so that a picture of a crowd does not need gigabytes.

@@ -8,8 +8,9 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from benchmarks.peak_memory import peak_memory
+from shared.results.distance_tiles import TILE_ROWS
 from tests.support.stage import ROOT
-from worker.aggregation.distance_matrix import TILE_ROWS, write_distances
+from worker.aggregation.distance_matrix import write_distances
 
 
 def _unit_vectors(n: int) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Options and arguments that several commands share, and the contract that the options of a job make."""
 
-import hashlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -8,6 +7,7 @@ import typer
 
 from shared.domain.contract import KNOWN_WEIGHTS, Contract, FacePolicy, own_weights_name
 from shared.domain.errors import InvalidRequest
+from shared.domain.file_digests import file_sha256
 
 # Chosen by accuracy on 1,000 pairs of LFW: docs/accuracy.md has the table.
 DEFAULT_MARGIN_PX = 32
@@ -76,7 +76,6 @@ def _identify(weights: str) -> tuple[str, str]:
     if not path.is_file():
         raise InvalidRequest(f"--weights {weights}: neither one of {', '.join(KNOWN_WEIGHTS)} nor a file.")
     try:
-        with path.open("rb") as file:
-            return own_weights_name(path.stem), hashlib.file_digest(file, "sha256").hexdigest()
+        return own_weights_name(path.stem), file_sha256(path)
     except OSError as error:
         raise InvalidRequest(f"--weights {weights} cannot be read: {error.strerror}.") from None

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from producer.submission.discovery import find_images
 from shared.domain.errors import ResultsError
+from shared.domain.file_digests import image_digest
 from shared.domain.paths import FolderPath, ShownPath, printable, show_path
-from shared.results.digests import file_digest
 
 _CLOCKS_DIFFER_S = 60.0
 """The most by which the clocks of the server and of the machine that wrote the files are assumed to differ."""
@@ -126,6 +126,6 @@ def _has_changed(file: Path, digest: str, since_s: float, ended_s: float) -> boo
         if max(status.st_mtime, status.st_ctime) < since_s:
             return False
         with file.open("rb") as opened:
-            return file_digest(opened) != digest
+            return image_digest(opened) != digest
     except OSError:
         return bool(digest)  # a digest says that the file could be read then

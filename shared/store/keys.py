@@ -12,11 +12,11 @@ DIVERTED = f"{PREFIX}diverted"
 DEAD_LETTERS = f"{PREFIX}dead-letters"
 """A list: what workers rejected (`shared.store.dead_letters`)."""
 WORKERS = f"{PREFIX}workers"
-"""A sorted set: the names of workers, by the end of their announcement (`shared.store.worker_registry`)."""
+"""A set: the names of workers that have announced themselves (`shared.store.worker_registry`)."""
 WORKER = f"{PREFIX}worker:"
 """The announcement of one worker; its name follows."""
 SAMPLES = f"{PREFIX}resources:"
-"""A stream of one worker's resource samples; its name follows."""
+"""Streams of a worker's resource samples; `sample_stream_key` makes their keys."""
 RECONCILER = f"{PREFIX}reconciler"
 """The name of the worker that reconciles, for the time of a lease."""
 SERVER_NAME = f"{PREFIX}server"
@@ -49,3 +49,13 @@ PARTS = ("aggregation", "failed", *WHILE_UNFINISHED)
 def job_key(name: str, part: str = "") -> str:
     """The key of a job's record, or of a part of it."""
     return f"{PREFIX}job:{name}:{part}" if part else f"{PREFIX}job:{name}"
+
+
+def sample_stream_key(spacing_s: int, worker: str) -> str:
+    """The key of a worker's stream of samples that are at least `spacing_s` apart."""
+    return f"{SAMPLES}{spacing_s}:{worker}"
+
+
+def worker_of_stream(key: str) -> str:
+    """The worker whose stream has this key: the inverse of `sample_stream_key`."""
+    return key.removeprefix(SAMPLES).partition(":")[2]

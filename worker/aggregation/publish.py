@@ -4,9 +4,9 @@ import re
 import shutil
 from pathlib import Path
 
+from shared.domain.durable_files import sync_to_disk
 from shared.domain.errors import ResultsError
 from shared.domain.job import Job
-from shared.results.files import sync_to_disk
 from shared.results.owner import why_not_replaced
 
 

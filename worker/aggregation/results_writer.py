@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from shared.domain.durable_files import sync_to_disk
 from shared.domain.errors import ResultsError
 from shared.domain.job import Job
 from shared.domain.paths import RootPath, printable
 from shared.results.failed_list import write_failed_list
-from shared.results.files import sync_to_disk
 from shared.results.schema import SUMMARY
 from worker.aggregation.matrix_file import plan_matrix, write_matrix
 from worker.aggregation.profile_files import copy_profiles

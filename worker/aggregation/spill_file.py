@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO
 
+from shared.domain.durable_files import sync_to_disk
 from shared.domain.errors import ResultsError
 from shared.domain.paths import printable
-from shared.results.files import open_regular, sync_to_disk
+from shared.results.files import open_regular
 
 _MAGIC = b"facequeue spool1"
 _HEADER = struct.Struct("<16s32s32s")

@@ -11,9 +11,9 @@ from filelock import FileLock
 from shared.config.logs import get_logger
 from shared.config.settings import Settings
 from shared.domain.errors import WeightsError
+from shared.domain.file_digests import file_sha256
 from shared.domain.weights_files import MANIFEST, downloaded_file, prepared_folder
 from worker.models.backend import import_backend
-from worker.models.digest import file_sha256
 from worker.models.download import download
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ from shared.results.failed_list import failed_images
 from shared.store.jobs import JobRecord
 from worker.aggregation.report_process import write_report
 from worker.aggregation.results_writer import Written, write_results
+from worker.aggregation.sample_reader import samples_between
 from worker.aggregation.spilling import read_blocks, remove_spool
 from worker.answers import AnswerKind, TaskAnswer, not_wanted
 from worker.execution.connections import Connections
 from worker.execution.patience import retry_until_stored
-from worker.supervision.sample_streams import samples_between
 
 _log = get_logger("tasks")
 

@@ -1,18 +1,11 @@
 """Digests of a job's images, which tell whether a file is still the one that was embedded."""
 
 import csv
-import hashlib
 from collections.abc import Container
-from io import BufferedReader
 from pathlib import Path
 
 from shared.results.files import open_table
 from shared.results.schema import DIGESTS, IMAGES
-
-
-def file_digest(file: BufferedReader) -> str:
-    """BLAKE2b-128 of an open file's content, in hexadecimal, as `digests.csv` has it."""
-    return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def recorded_digests(folder: Path, paths: Container[str]) -> dict[str, str]:

@@ -18,11 +18,10 @@ from shared.domain.job import Job
 from shared.domain.job_names import check_job_name
 from shared.domain.options import Options
 from shared.domain.paths import DATA_ROOT, printable
-from shared.domain.queues import aggregate_queue, embed_queue
 from shared.results.failed_list import failed_images
 from shared.store.jobs import JobRecord, job_names, list_jobs
 from shared.store.redis_client import Client, explain_server_errors
-from shared.store.registry import unfinished_names
+from shared.store.registry import drop_idle_queues
 
 RUN_PREFIX = "run-"
 """Prefix of the queue names of `run`. Only the worker that it starts serves these queues."""
@@ -160,6 +159,6 @@ def cancel_job(client: Client, name: str, settings: Settings, *, only: Job | Non
             return False
         record.undivert(own)
         # Workers drop the messages that are left in shared queues. Nobody serves the queues of a `run` that has ended.
-        if prefix.startswith(RUN_PREFIX) and not unfinished_names(client, prefix, "", 1)[0]:
-            client.unlink(embed_queue(prefix), aggregate_queue(prefix))
+        if prefix.startswith(RUN_PREFIX):
+            drop_idle_queues(client, prefix)
         return True

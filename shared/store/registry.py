@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from shared.domain.job_names import is_job_name
+from shared.domain.queues import aggregate_queue, embed_queue
 from shared.store.keys import REGISTRY, UNFINISHED, job_key
 from shared.store.redis_client import Client
 from shared.store.scripts import run_script
@@ -45,6 +46,12 @@ def forget_missing(client: Client, queue_prefix: str, name: str) -> None:
     """Takes a job without a record out of registry and index."""
     keys = [job_key(name), REGISTRY, UNFINISHED]
     run_script(client, "forget", keys, [name, f"{queue_prefix}:{name}"])
+
+
+def drop_idle_queues(client: Client, queue_prefix: str) -> bool:
+    """Removes the shared queues of this prefix, with what is left in them; False while a job of it is unfinished."""
+    keys = [UNFINISHED, embed_queue(queue_prefix), aggregate_queue(queue_prefix)]
+    return bool(run_script(client, "drop_queues", keys, [queue_prefix]))
 
 
 def tidy(client: Client, names: Sequence[str]) -> list[str]:

@@ -38,6 +38,7 @@ def make_worker(settings: Settings) -> Celery:
     app.register_task(EmbedBatchTask(in_child, BatchExecutor(settings, app, in_child, models), monitor))
     app.register_task(AggregateTask(in_child, JobAggregator(settings, in_child, usable_cores())))
     app.conf.worker_consumer = "worker.broker.consumer:Consumer"
+    app.conf.worker_pool = "worker.execution.process_pool:ProcessPool"
     app.steps["worker"].add(BackgroundThreads.of(main))
     _load_networks_in_children(app, settings, models)
     setup_logging.connect(_set_up_logging, weak=False)

@@ -3,10 +3,19 @@
 import json
 import os
 import uuid
+from dataclasses import dataclass
 
 from shared.domain.errors import JobGone, NotFinished, ProducerReplaced
 from shared.domain.paths import RootPath, pack_paths
 from shared.store.record_part import RecordPart
+
+
+@dataclass(frozen=True)
+class LivingProducer:
+    """A job's producer, whose lease has not expired."""
+
+    until_ms: int
+    """When it expires, by the server's clock."""
 
 
 class Enqueuing(RecordPart):
@@ -22,13 +31,11 @@ class Enqueuing(RecordPart):
         self._run("attach", [""], uid, token, int(lease_s * 1000), 1)
         return token
 
-    def attach_alone(self, uid: str, lease_s: float) -> str | int:
-        """As `attach_producer`, but for a producer that is alive: then until when (server time, ms) that is
-        believed.
-        """
+    def attach_alone(self, uid: str, lease_s: float) -> str | LivingProducer:
+        """As `attach_producer`, unless another producer is believed to be alive."""
         token = uuid.uuid4().hex
         answer = self._run("attach", [""], uid, token, int(lease_s * 1000), 0)
-        return answer if isinstance(answer, int) else token
+        return LivingProducer(answer) if isinstance(answer, int) else token
 
     def heartbeat(self, uid: str, producer: str, lease_s: float) -> bool:
         """Says that the producer lives; 0 s: that it leaves. False where it is not wanted any more."""

@@ -29,7 +29,7 @@ from shared.messaging.celery_app import make_celery, send_batch
 from shared.messaging.messages import EmbedBatch, parse_message
 from shared.store.jobs import JobRecord
 from shared.store.keys import PREFIX
-from shared.store.leases import Lease
+from shared.store.leases import Lease, Requeued
 from shared.store.redis_client import connect
 from shared.store.worker_registry import Worker, announce, living_workers
 from tests.support.jobs import RUNTIME, make_job
@@ -117,7 +117,7 @@ def test_what_adds_is_refused_whole_and_the_rest_works(stage: Stage) -> None:
     record.divert(job, 0, "h", "w", "no weights")
     assert record.load().refusal == "no weights"
     assert record.find_unleased() == {0: "1"}
-    assert record.resend(job.uid, 0, "1") == (4, ["a.jpg"])
+    assert record.resend(job.uid, 0, "1") == Requeued(4, ["a.jpg"])
     assert record.agree_on_runtime(job.uid, RUNTIME)
     assert not record.seal(job.uid, producer)
     reconciler.step()

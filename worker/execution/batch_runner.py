@@ -16,7 +16,7 @@ import redis
 
 from shared.config.settings import Settings
 from shared.domain.job import Job
-from shared.domain.outcomes import Outcome
+from shared.domain.outcomes import Verdict
 from shared.domain.paths import RootPath
 from shared.messaging.messages import EmbedBatch
 from shared.store.jobs import JobRecord
@@ -122,6 +122,6 @@ def _disarm() -> None:
     signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _failed(path: RootPath, verdict: str) -> Result:
-    outcome, _, reason = verdict.partition(": ")
-    return Result(ImageRecord(path=path, outcome=Outcome(outcome), error=reason), np.empty((0, DIMENSIONS), np.float32))
+def _failed(path: RootPath, verdict: Verdict) -> Result:
+    record = ImageRecord(path=path, outcome=verdict.outcome, error=verdict.reason)
+    return Result(record, np.empty((0, DIMENSIONS), np.float32))

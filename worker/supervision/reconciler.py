@@ -181,8 +181,9 @@ class Reconciler:
             again = record.resend(job.uid, batch, send)
             if again is None:
                 continue
-            new_send, paths = again
-            message = EmbedBatch(version=1, job=job.name, uid=job.uid, batch=batch, send=new_send, images=paths)
+            message = EmbedBatch(
+                version=1, job=job.name, uid=job.uid, batch=batch, send=again.send, images=again.images
+            )
             send_batch(self._app, self._settings, record.embed_queue(), message, again=True)
             _log.warning("%s was lost and is sent again", message.describe(), extra={"action": "batch_resent"})
 

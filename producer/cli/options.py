@@ -1,13 +1,14 @@
 """Options and arguments that several commands share, and the contract that the options of a job make."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from shared.domain.contract import KNOWN_WEIGHTS, Contract, FacePolicy, own_weights_name
 from shared.domain.errors import InvalidRequest
 from shared.domain.file_digests import file_sha256
+from shared.domain.options import MOST_IMAGES, WhenDistances
 
 # Chosen by accuracy on 1,000 pairs of LFW: docs/accuracy.md has the table.
 DEFAULT_MARGIN_PX = 32
@@ -26,10 +27,10 @@ Mirror = Annotated[
 ]
 Weights = Annotated[str, typer.Option(help="`casia-webface`, `vggface2`, or a weights file (.pt) of your own.")]
 BatchSize = Annotated[
-    int | None, typer.Option(min=1, max=1024, help="Images per batch.", show_default="FACEQUEUE_BATCH_SIZE")
+    int | None, typer.Option(min=1, max=MOST_IMAGES, help="Images per batch.", show_default="FACEQUEUE_BATCH_SIZE")
 ]
 Distances = Annotated[
-    Literal["auto", "full", "none"],
+    WhenDistances,
     typer.Option(help="Whether to write the distance matrix. `auto` leaves it out if it is too large."),
 ]
 Name = Annotated[

@@ -14,7 +14,7 @@ from producer.submission.discovery import find_images
 from producer.submission.heartbeat import Heartbeat, attach
 from shared.config.settings import Settings
 from shared.domain.errors import ServerError
-from shared.domain.job import Job
+from shared.domain.job import Job, JobState
 from shared.domain.paths import FolderPath, RootPath, below_folder, below_root
 from shared.messaging.celery_app import BrokerError, send_aggregate, send_batch
 from shared.messaging.messages import Aggregate, EmbedBatch
@@ -41,7 +41,7 @@ def enqueue_images(
     reopened job has its failed images instead of a walk, and needs no folder. AnotherProducer if a live producer is
     already doing this, unless this one is to `take_over` from it.
     """
-    if job.state != "enqueuing":
+    if job.state != JobState.ENQUEUING:
         return
     record = JobRecord(client, job.name)
     gate = Gate(client, record, settings, say, should_stop)
@@ -49,7 +49,7 @@ def enqueue_images(
         producer = attach(gate, record, job, settings.lease_s, take_over=take_over)
         with Heartbeat(record, job.uid, producer, settings.lease_s):
             job = gate.pass_through(record.load)  # the producer before may have added batches until now
-            if job.state == "sealed":
+            if job.state == JobState.SEALED:
                 return
             _Submission(gate, record, app, job, producer, folder, settings).add_all()
     except Stopped:

@@ -4,10 +4,23 @@ import json
 import os
 import uuid
 from dataclasses import dataclass
+from enum import StrEnum
 
 from shared.domain.errors import JobGone, NotFinished, ProducerReplaced
+from shared.domain.job import JobState
 from shared.domain.paths import RootPath, pack_paths
 from shared.store.record_part import RecordPart
+
+_FENCED = "fenced"
+"""What scripts answer to a producer that another one has fenced off."""
+
+
+class _Sealed(StrEnum):
+    """What `seal` answers to the producer of the job."""
+
+    SEALED = "sealed"
+    COMPLETE = "complete"
+    """All batches are done already."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +70,7 @@ class Enqueuing(RecordPart):
         """Stores what is at the path of a batch's image, for workers that cannot look themselves."""
         parts = ["", f"bytes:{batch}", "inline"]
         if not self._run("inline_put", parts, uid, producer, batch, os.fsencode(path), packed):
-            raise self._refusal("fenced")
+            raise self._refusal(_FENCED)
 
     def inline_bytes(self) -> int:
         """Of the images that are on the server."""
@@ -70,9 +83,9 @@ class Enqueuing(RecordPart):
     def seal(self, uid: str, producer: str) -> bool:
         """Says that no batch will follow. True where all batches are done already."""
         answer = self._run("seal", ["", "open"], uid, producer)
-        if answer not in ("sealed", "complete"):
+        if answer not in set(_Sealed):
             raise self._refusal(answer)
-        return bool(answer == "complete")
+        return bool(answer == _Sealed.COMPLETE)
 
     def open_batches(self) -> int:
         """How many recorded batches are not done."""
@@ -83,8 +96,8 @@ class Enqueuing(RecordPart):
         return int(self._client.hget(self._key, "block_bytes") or 0)
 
     def _refusal(self, answer: str) -> NotFinished:
-        if answer == "fenced":
+        if answer == _FENCED:
             return ProducerReplaced(self.name)
-        if answer == "cancelled":
+        if answer == JobState.CANCELLED:
             return JobGone(f"Job '{self.name}' was cancelled.")
         return JobGone(f"Job '{self.name}' takes no more images ({answer}).")

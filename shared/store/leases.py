@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from shared.domain.contract import Runtime
+from shared.domain.job import JobState
 from shared.domain.outcomes import Verdict
 from shared.domain.paths import RootPath, unpack_paths
 from shared.store.keys import METRICS
@@ -88,7 +89,7 @@ class Leases(RecordPart):
         """Whether the job is still there and not cancelled, and the batch still this holder's."""
         found, state = self._client.hmget(self._key, "uid", "state")
         mine = self._client.hget(self._part("holders"), str(batch)) == holder.encode()
-        return bool(found == uid.encode() and state != b"cancelled" and mine)
+        return bool(found == uid.encode() and state != JobState.CANCELLED.encode() and mine)
 
     def waits_for(self, batch: int, send: int) -> bool:
         """Whether a batch is not done, and this its last sending."""

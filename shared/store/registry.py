@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from shared.domain.job import JobState
 from shared.domain.job_names import is_job_name
 from shared.domain.queues import aggregate_queue, embed_queue
 from shared.store.keys import REGISTRY, UNFINISHED, job_key
@@ -23,7 +24,7 @@ _AT_ONCE = 250
 class Census:
     """How many jobs there are."""
 
-    by_state: dict[str, int]
+    by_state: dict[JobState, int]
     in_flight: int
     """Batches in the hands of workers."""
     prefixes: list[str]
@@ -86,7 +87,8 @@ def count_jobs(client: Client) -> Census:
         if begun:
             in_flight += run_script(client, "count_leases", [jobs[place] + b":leases" for place in begun], [])
         prefixes.update(prefix.decode("utf-8", "replace") for prefix, _, _ in parts)
-    by_state = {"enqueuing": enqueuing, "sealed": sealed, "finished": max(0, known - enqueuing - sealed)}
+    finished = max(0, known - enqueuing - sealed)
+    by_state = {JobState.ENQUEUING: enqueuing, JobState.SEALED: sealed, JobState.FINISHED: finished}
     return Census(by_state, in_flight, sorted(prefixes))
 
 

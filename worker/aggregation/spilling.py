@@ -12,7 +12,7 @@ from pathlib import Path
 
 from shared.config.logs import get_logger
 from shared.domain.errors import BlockMissing, ResultsError
-from shared.domain.job import Job
+from shared.domain.job import Job, JobState
 from shared.domain.paths import printable
 from shared.domain.text import one_line
 from shared.store.jobs import JobRecord
@@ -185,7 +185,7 @@ def _is_leftover(client: Client, path: Path, job: str, server: str) -> bool:
 
 def _is_wanted(client: Client, name: str, uid: str) -> bool:
     found, state = client.hmget(job_key(name), "uid", "state")
-    return found == uid.encode() and state in (b"enqueuing", b"sealed")
+    return found == uid.encode() and state in (JobState.ENQUEUING.encode(), JobState.SEALED.encode())
 
 
 def _is_being_aggregated(client: Client, name: str, uid_begins: str) -> bool:

@@ -17,7 +17,7 @@ import redis
 
 from shared.config.logs import get_logger
 from shared.config.settings import Settings
-from shared.domain.job import Job
+from shared.domain.job import Job, JobState
 from shared.domain.task_ids import embed_task_id
 from shared.messaging.celery_app import send_aggregate, send_batch
 from shared.messaging.messages import Aggregate, EmbedBatch
@@ -120,7 +120,9 @@ class Reconciler:
             # looks so once.
             if jobs and this.waiting is None:
                 this.waiting = self._waiting_batches()
-            to_aggregate = [job for job in jobs if job.state == "sealed" and job.complete and job.problem is None]
+            to_aggregate = [
+                job for job in jobs if job.state == JobState.SEALED and job.complete and job.problem is None
+            ]
             if to_aggregate and this.aggregations is None:
                 this.aggregations = waiting_aggregations(self._client, self._settings.aggregate_queue)
             try:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from producer.cli.options import (
-    DEFAULT_MARGIN_PX,
     BatchSize,
     Distances,
     Exact,
@@ -22,7 +21,7 @@ from producer.cli.options import (
 from producer.cli.session import Session, exit_with, open_session
 from producer.cli.terminal import say
 from shared.config.settings import load_settings
-from shared.domain.contract import KNOWN_WEIGHTS
+from shared.domain.contract import DEFAULT_MARGIN_PX, DEFAULT_WEIGHTS, KNOWN_WEIGHTS
 from shared.domain.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def run(
     exact: Exact = False,
     margin: Margin = DEFAULT_MARGIN_PX,
     mirror: Mirror = False,
-    weights: Weights = "casia-webface",
+    weights: Weights = DEFAULT_WEIGHTS,
     distances: Distances = "auto",
     job: Name = None,
     device: Annotated[
@@ -85,7 +84,7 @@ def enqueue(
     exact: Exact = False,
     margin: Margin = DEFAULT_MARGIN_PX,
     mirror: Mirror = False,
-    weights: Weights = "casia-webface",
+    weights: Weights = DEFAULT_WEIGHTS,
     distances: Distances = "auto",
     job: Name = None,
     inline: Annotated[

@@ -5,13 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
-from shared.domain.contract import KNOWN_WEIGHTS, Contract, FacePolicy, own_weights_name
+from shared.domain.contract import KNOWN_WEIGHTS, MOST_MARGIN_PX, Contract, FacePolicy, own_weights_name
 from shared.domain.errors import InvalidRequest
 from shared.domain.file_digests import file_sha256
 from shared.domain.options import MOST_IMAGES, WhenDistances
-
-# Chosen by accuracy on 1,000 pairs of LFW: docs/accuracy.md has the table.
-DEFAULT_MARGIN_PX = 32
 
 Folder = Annotated[Path, typer.Argument(help="The folder with the images.", show_default=False)]
 JobName = Annotated[str, typer.Argument(help="The name of the job.", show_default=False)]
@@ -21,7 +18,9 @@ Faces = Annotated[FacePolicy, typer.Option(help="Which faces of an image to embe
 Exact = Annotated[
     bool, typer.Option("--exact", help="Run facenet-pytorch's full cascade. Changes only `largest`, and is slower.")
 ]
-Margin = Annotated[int, typer.Option(min=0, max=120, help="Pixels around the face, counted in the 160-pixel crop.")]
+Margin = Annotated[
+    int, typer.Option(min=0, max=MOST_MARGIN_PX, help="Pixels around the face, counted in the 160-pixel crop.")
+]
 Mirror = Annotated[
     bool, typer.Option("--mirror", help="Average each embedding with the embedding of the mirrored crop.")
 ]

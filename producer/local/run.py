@@ -20,6 +20,7 @@ from shared.config.settings import Settings
 from shared.domain.errors import InvalidRequest
 from shared.domain.job import Job, JobState
 from shared.domain.job_names import check_job_name
+from shared.results.schema import SUMMARY
 from shared.store.jobs import JobRecord
 from shared.store.redis_client import Client, connect, explain_server_errors, wait_for_server
 
@@ -97,7 +98,7 @@ class _LocalJob:
         with explain_server_errors(self.settings):
             job, is_new = open_job(self.client, request, self.settings)
             if job.state == JobState.FINISHED:
-                if (results_dir / job.name / "summary.json").is_file():
+                if (results_dir / job.name / SUMMARY).is_file():
                     return self._finished(job, request, results_dir, retry=retry)
                 self.say(f"The results of job {job.name} are gone; it is computed again")
                 JobRecord(self.client, job.name).delete(job)

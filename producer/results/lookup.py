@@ -8,6 +8,7 @@ from shared.domain.errors import InvalidRequest
 from shared.domain.job_names import is_job_name
 from shared.domain.paths import printable
 from shared.results.reader import Results
+from shared.results.schema import IMAGES, SUMMARY
 
 _MATCHES = 5
 
@@ -16,9 +17,9 @@ def find_results(job: str, results_dir: Path) -> Path:
     """The job's results folder; InvalidRequest names the ones that exist."""
     name = job.rstrip("/")  # a shell completes the name of a folder with a slash
     # Anything but a job name could lead out of the results folder.
-    if is_job_name(name) and (results_dir / name / "summary.json").is_file():
+    if is_job_name(name) and (results_dir / name / SUMMARY).is_file():
         return results_dir / name
-    there = sorted(path.parent.name for path in results_dir.glob("[!.]*/summary.json"))
+    there = sorted(path.parent.name for path in results_dir.glob(f"[!.]*/{SUMMARY}"))
     where = f"No results of a job '{printable(job)}' in {printable(str(results_dir))}"
     if not there:
         raise InvalidRequest(f"{where}, nor of any other job. Give their folder with `--results DIR`.")
@@ -42,7 +43,7 @@ def find_faces(results: Results, image: str) -> list[int]:
         )
     if not found:
         close = get_close_matches(wanted, paths, _MATCHES) or _named_like(wanted, paths)
-        hint = f"Similar paths: {_some(close)}." if close else "images.csv lists all images."
+        hint = f"Similar paths: {_some(close)}." if close else f"{IMAGES} lists all images."
         raise InvalidRequest(f"No image {wanted} in {printable(results.folder.name)}. {hint}")
     faces = [face for face, path in enumerate(results.faces.paths) if path == found[0]]
     if not faces:

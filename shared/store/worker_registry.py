@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from shared.domain.paths import printable
-from shared.store.keys import WORKER, WORKERS
+from shared.store.keys import WORKERS, worker_key, worker_key_of
 from shared.store.redis_client import Client
 from shared.store.scripts import run_script
 
@@ -41,14 +41,14 @@ class Worker:
 
 def announce(client: Client, worker: Worker, lease_s: float) -> None:
     """Says that this worker lives; forgotten after `lease_s` without another word."""
-    keys = [WORKERS, WORKER + worker.name]
+    keys = [WORKERS, worker_key(worker.name)]
     run_script(client, "announce", keys, [worker.name, json.dumps(asdict(worker)), int(lease_s * 1000)])
 
 
 def withdraw(client: Client, name: str) -> None:
     """Says that this worker ends."""
     with client.pipeline() as pipe:
-        pipe.delete(WORKER + name)
+        pipe.delete(worker_key(name))
         pipe.srem(WORKERS, name)
         pipe.execute()
 
@@ -60,7 +60,7 @@ def living_workers(client: Client, queue: str | None = None) -> list[Worker]:
     """
     found = []
     for raw in sorted(client.smembers(WORKERS)):
-        body = run_script(client, "announcement", [WORKERS, WORKER.encode() + raw], [raw, _MOST_BYTES])
+        body = run_script(client, "announcement", [WORKERS, worker_key_of(raw)], [raw, _MOST_BYTES])
         worker = _read(raw, body) if 0 < len(body) <= _MOST_BYTES else None
         if worker is not None and (queue is None or queue in worker.queues):
             found.append(worker)

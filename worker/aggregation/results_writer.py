@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from shared.domain.job import Job
 from shared.domain.paths import RootPath, printable
 from shared.results.failed_list import write_failed_list
 from shared.results.schema import SUMMARY
+from worker.aggregation.hidden_names import new_scratch_name
 from worker.aggregation.matrix_file import plan_matrix, write_matrix
 from worker.aggregation.profile_files import copy_profiles
 from worker.aggregation.publish import check_replaceable, clean_up, publish
@@ -93,8 +93,7 @@ def _os_errors_explained(results_dir: Path) -> Iterator[None]:
 
 @contextmanager
 def _scratch_folder(job: Job, results_dir: Path) -> Iterator[Path]:
-    # A random name, because process ids repeat from container to container.
-    scratch = results_dir / f".{job.name}.{job.uid[:8]}-{uuid.uuid4().hex[:12]}.making"
+    scratch = results_dir / new_scratch_name(job)
     scratch.mkdir()
     try:
         yield scratch

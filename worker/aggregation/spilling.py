@@ -18,6 +18,7 @@ from shared.domain.text import one_line
 from shared.store.jobs import JobRecord
 from shared.store.keys import SERVER_NAME, job_key
 from shared.store.redis_client import Client, insist, wait_for_disk
+from worker.aggregation.hidden_names import scratch_of, spool_path, spooled_job
 from worker.aggregation.spill_file import Owner, Spool, read_owner, remove_if
 
 _log = get_logger("spooling")
@@ -26,14 +27,7 @@ _MOST_BLOCKS = 256  # that one script removes: the server answers nobody meanwhi
 _BLOCKS_AT_ONCE = 16
 _LEFT_ALONE_S = 300.0
 _SCRATCH_LEFT_ALONE_S = 3600.0
-_SCRATCH_NAME = re.compile(r"\.(?P<job>[A-Za-z0-9][A-Za-z0-9._-]{0,99})\.(?P<uid>[0-9a-f]{8})-[0-9a-f]+\.making")
 _SERVER_NAME = re.compile(rb"[0-9a-f]{32}")
-_SPOOL_NAME = re.compile(r"\.(?P<job>[A-Za-z0-9][A-Za-z0-9._-]{0,99})\.[0-9a-f]{8}\.spool")
-
-
-def spool_path(job: Job, results_dir: Path) -> Path:
-    """The path of a job's spool. It is hidden, because everything visible in the results folder is results."""
-    return results_dir / f".{job.name}.{job.uid[:8]}.spool"
 
 
 def _spool_of(client: Client, job: Job, results_dir: Path) -> Spool:
@@ -164,10 +158,10 @@ def sweep_spools(client: Client, results_dir: Path) -> None:
     server = _server_name(client)
     for path in results_dir.iterdir():
         with suppress(OSError):  # removed by another process, or not ours to remove
-            if copy := _SCRATCH_NAME.fullmatch(path.name):
-                _sweep_copy(client, path, copy["job"], copy["uid"])
-            elif spool := _SPOOL_NAME.fullmatch(path.name):
-                remove_if(path, partial(_is_leftover, client, path, spool["job"], server))
+            if copy := scratch_of(path.name):
+                _sweep_copy(client, path, copy.job, copy.uid_begins)
+            elif job := spooled_job(path.name):
+                remove_if(path, partial(_is_leftover, client, path, job, server))
 
 
 def _sweep_copy(client: Client, path: Path, job: str, uid_begins: str) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from shared.domain.arrays import DIMENSIONS
 from shared.domain.errors import ResultsError
 from shared.domain.job import Job
 from shared.results.schema import DIGEST_COLUMNS, DIGESTS, EMBEDDINGS, FACE_COLUMNS, FACES, IMAGE_COLUMNS, IMAGES
 from worker.aggregation.array_file import new_array
 from worker.aggregation.rows import Row
 from worker.aggregation.statistics import Tally
-from worker.batch_result import DIMENSIONS
 
 
 def write_tables(job: Job, rows: Iterable[Row], folder: Path) -> Tally:

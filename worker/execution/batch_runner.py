@@ -15,6 +15,7 @@ import numpy as np
 import redis
 
 from shared.config.settings import Settings
+from shared.domain.arrays import DIMENSIONS
 from shared.domain.job import Job
 from shared.domain.outcomes import Verdict
 from shared.domain.paths import RootPath
@@ -22,7 +23,7 @@ from shared.messaging.messages import EmbedBatch
 from shared.store.jobs import JobRecord
 from shared.store.leases import LOSSES_TOGETHER, Lease
 from shared.store.redis_client import Client
-from worker.batch_result import DIMENSIONS, ImageRecord
+from worker.batch_result import ImageRecord
 from worker.execution.image_cache import ContractCache
 from worker.execution.image_source import read_inline
 from worker.execution.memory import release_free_memory

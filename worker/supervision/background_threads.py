@@ -104,7 +104,7 @@ class BackgroundThreads(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def _announce_and_renew(self, parent: Any, queues: list[str], sampler: Sampler, started_ms: int) -> None:
         lease_s = self.main.settings.lease_s
-        current = sorted(f"{task.job}:{task.batch}" for task in active_tasks() if task.pid is not None)
+        current = sorted(task.of.label for task in active_tasks() if task.pid is not None and task.of is not None)
         refuses = dict(self._subscriptions.refused) if self._subscriptions else {}
         host = socket.gethostname()
         me = Worker(self._name, queues, parent.concurrency, sampler.latest(), host, started_ms, current, refuses)

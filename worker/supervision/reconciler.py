@@ -23,7 +23,7 @@ from shared.messaging.celery_app import send_aggregate, send_batch
 from shared.messaging.messages import Aggregate, EmbedBatch
 from shared.store.diversion import diverted_queues
 from shared.store.jobs import JobRecord, load_jobs
-from shared.store.keys import RECONCILER
+from shared.store.keys import reconciler_key
 from shared.store.queue_inspection import waiting_aggregations, waiting_tasks
 from shared.store.redis_client import Client, server_time_ms
 from shared.store.registry import forget_missing, some_names, tidy, unfinished_names
@@ -75,7 +75,7 @@ class Reconciler:
 
     def __init__(self, app: Any, client: Client, settings: Settings, name: str) -> None:
         self._app, self._client, self._settings, self._name = app, client, settings, name
-        self._lock = f"{RECONCILER}:{settings.queue_prefix}"
+        self._lock = reconciler_key(settings.queue_prefix)
         # What was just popped looks lost until its worker takes it: only what looks so twice, a third of a lease apart,
         # is sent again. Value: when it was first seen so.
         self._suspects: Suspects = {}

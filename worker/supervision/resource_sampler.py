@@ -16,6 +16,7 @@ import psutil
 import redis
 
 from shared.config.logs import get_logger
+from shared.domain.task_ids import TaskId
 from shared.store.redis_client import Client
 from worker.execution.active_tasks import active_tasks
 from worker.execution.progress import Progress
@@ -94,7 +95,7 @@ class Sampler:
         stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
         machine = f"{psutil.cpu_percent():.1f}", f"{psutil.virtual_memory().percent:.1f}"
         pids = [self._main.pid, *(pid for pid in children if pid != self._main.pid)]
-        work = {task.pid: (task.job, task.batch) for task in active_tasks() if task.pid is not None}
+        work = {task.pid: task.of for task in active_tasks() if task.pid is not None and task.of is not None}
         with_uss = self._samples % _USS_EVERY == 0
         self._samples += 1
         known, rows = {}, []
@@ -115,9 +116,9 @@ class Sampler:
         self._progress.keep_only(known)
         return rows
 
-    def _figures(self, process: psutil.Process, work: Mapping[int, tuple[str, str]], with_uss: bool) -> dict[str, str]:
+    def _figures(self, process: psutil.Process, work: Mapping[int, TaskId], with_uss: bool) -> dict[str, str]:
         is_main = process.pid == self._main.pid
-        job, batch = work.get(process.pid, ("", ""))
+        task = work.get(process.pid)
         with process.oneshot():
             disk = _if_allowed(process.io_counters) if hasattr(process, "io_counters") else None
             full = _if_allowed(process.memory_full_info) if with_uss else None
@@ -130,8 +131,8 @@ class Sampler:
                 "read_mib": f"{disk.read_bytes / MIB:.1f}" if disk else "",
                 "written_mib": f"{disk.write_bytes / MIB:.1f}" if disk else "",
                 "images_done": str(self._progress.total if is_main else self._progress.of_process(process.pid)),
-                "job": job,
-                "batch": batch,
+                "job": task.job if task else "",
+                "batch": task.part if task else "",
             }
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from shared.domain.queues import aggregate_queue, embed_queue
-from shared.store.keys import UNFINISHED, WORKER, WORKERS
+from shared.store.keys import UNFINISHED, WORKERS, worker_key
 from shared.store.redis_client import connect
 from shared.store.registry import drop_idle_queues
 from shared.store.worker_registry import Worker, announce, living_workers, withdraw
@@ -24,13 +24,13 @@ def test_a_worker_is_alive_for_a_lease(fresh: FreshJob) -> None:
     """One that has not been heard of for longer is forgotten, as is one that says that it ends."""
     announce(fresh.client, ME, LEASE_S)
     assert living_workers(fresh.client) == [ME]
-    assert 0 < fresh.client.pttl(WORKER + ME.name) <= LEASE_S * 1000
-    fresh.client.delete(WORKER + ME.name)
+    assert 0 < fresh.client.pttl(worker_key(ME.name)) <= LEASE_S * 1000
+    fresh.client.delete(worker_key(ME.name))
     assert _names(fresh) == []
     assert not fresh.client.exists(WORKERS)
     announce(fresh.client, ME, LEASE_S)
     withdraw(fresh.client, ME.name)
-    assert not fresh.client.exists(WORKERS, WORKER + ME.name)
+    assert not fresh.client.exists(WORKERS, worker_key(ME.name))
 
 
 @pytest.mark.parametrize("commands_before", range(4))
@@ -56,9 +56,9 @@ def test_a_worker_announces_itself_to_a_full_server(fresh: FreshJob) -> None:
     announce(fresh.client, ME, LEASE_S)
     fresh.client.config_set("maxmemory", 1)
     try:
-        fresh.client.pexpire(WORKER + ME.name, 50)
+        fresh.client.pexpire(worker_key(ME.name), 50)
         announce(fresh.client, ME, LEASE_S)
-        assert fresh.client.pttl(WORKER + ME.name) > 50
+        assert fresh.client.pttl(worker_key(ME.name)) > 50
         assert _names(fresh) == [ME.name]
     finally:
         fresh.client.config_set("maxmemory", 0)
@@ -109,7 +109,7 @@ def test_the_scripts_declare_their_keys(fresh: FreshJob) -> None:
     with recorded_scripts(connect(fresh.stage.settings)) as calls:
         announce(fresh.client, ME, LEASE_S)
         living_workers(fresh.client)
-        fresh.client.delete(WORKER + ME.name)
+        fresh.client.delete(worker_key(ME.name))
         living_workers(fresh.client)
         drop_idle_queues(fresh.client, PREFIX)
     assert len(calls) == 4

@@ -40,6 +40,7 @@ from worker.aggregation.results_writer import write_results
 from worker.aggregation.spilling import move_blocks, read_blocks, remove_spool, sweep_spools
 from worker.batch_result import Block, ImageRecord
 from worker.execution.progress import Progress
+from worker.supervision.readiness import LoadedProcesses
 from worker.supervision.reconciler import Reconciler
 from worker.supervision.resource_sampler import Sampler
 
@@ -108,7 +109,7 @@ def test_what_adds_is_refused_whole_and_the_rest_works(stage: Stage) -> None:
         send_batch(make_celery(stage.settings), stage.settings, "embed", message)
     assert stage.client.hgetall(f"{PREFIX}job:j") == before
     assert record.open_batches() == 2
-    sampler = Sampler("w", list, Progress(), None, {})
+    sampler = Sampler("w", list, Progress(), LoadedProcesses(), None, {})
     sampler.sample()
     sampler.send(stage.client)
     announce(stage.client, Worker("w", ["embed"], 1, {}), 5)

@@ -20,7 +20,7 @@ from shared.domain.task_ids import TaskId
 from shared.store.redis_client import Client
 from worker.execution.active_tasks import active_tasks
 from worker.execution.progress import Progress
-from worker.supervision.readiness import count_loaded
+from worker.supervision.readiness import LoadedProcesses
 from worker.supervision.sample_log import SampleLog
 from worker.supervision.sample_streams import SampleStreams
 
@@ -41,11 +41,12 @@ class Sampler:
         worker: str,
         children: Callable[[], Collection[int]],
         progress: Progress,
+        loaded: LoadedProcesses,
         log: SampleLog | None,
         serves: Mapping[str, str],
     ) -> None:
         """`children` gives the pool's process ids; `serves` is what this worker can serve, for those who look at it."""
-        self._children, self._progress, self._log, self._serves = children, progress, log, serves
+        self._children, self._progress, self._loaded, self._log, self._serves = children, progress, loaded, log, serves
         self._main = psutil.Process()
         self._known = {self._main.pid: self._main}
         self._samples = 0
@@ -69,7 +70,7 @@ class Sampler:
             "processes": len(rows),
             "images_done": self._progress.total,
             "images_per_s": round(self._progress.images_per_s(), 2),
-            "models_loaded": count_loaded(children),
+            "models_loaded": self._loaded.count(children),
             **self._serves,
         }
         self._streams.add(rows, time.time())

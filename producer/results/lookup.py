@@ -1,12 +1,12 @@
 """Finds the results of a job, and the faces of an image in them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
 from shared.domain.errors import InvalidRequest
 from shared.domain.job_names import is_job_name
-from shared.domain.paths import printable
+from shared.domain.paths import ShownPath, printable
 from shared.results.reader import Results
 from shared.results.schema import IMAGES, SUMMARY
 
@@ -53,16 +53,16 @@ def find_faces(results: Results, image: str) -> list[int]:
     return faces
 
 
-def _named_like(wanted: str, paths: Iterable[str]) -> list[str]:
+def _named_like(wanted: str, paths: Iterable[ShownPath]) -> list[ShownPath]:
     """Paths whose file name is similar to the last part of `wanted`, or contains it."""
     name = wanted.rsplit("/", 1)[-1].lower()
-    by_name: dict[str, list[str]] = {}
+    by_name: dict[str, list[ShownPath]] = {}
     for path in paths:
         by_name.setdefault(path.rsplit("/", 1)[-1].lower(), []).append(path)
     names = [other for other in by_name if name in other] or get_close_matches(name, by_name, _MATCHES)
     return [path for other in names for path in by_name[other]]
 
 
-def _some(paths: list[str]) -> str:
+def _some(paths: Sequence[str]) -> str:
     more = f" and {len(paths) - _MATCHES} more" if len(paths) > _MATCHES else ""
     return ", ".join(paths[:_MATCHES]) + more

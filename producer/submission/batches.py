@@ -15,7 +15,7 @@ from producer.submission.heartbeat import Heartbeat, attach
 from shared.config.settings import Settings
 from shared.domain.errors import ServerError
 from shared.domain.job import Job, JobState
-from shared.domain.paths import FolderPath, RootPath, below_folder, below_root
+from shared.domain.paths import RootPath, below_folder, below_root
 from shared.messaging.celery_app import BrokerError, send_aggregate, send_batch
 from shared.messaging.messages import Aggregate, EmbedBatch
 from shared.results.failed_list import failed_images
@@ -113,7 +113,9 @@ class _Submission:
         if not self._job.options.inline or self._folder is None:
             return
         for path in images:
-            packed = pack_image(self._folder, FolderPath(path), self._settings.max_image_mib * 2**20)
+            packed = pack_image(
+                self._folder, below_folder(self._job.options.folder, path), self._settings.max_image_mib * 2**20
+            )
             put = partial(self._record.put_image, self._job.uid, self._producer, batch, path, packed)
             self._gate.pass_through(put)
 

@@ -43,7 +43,7 @@ class Thumbnails:
 def cut_thumbnails(
     faces: list[Face],
     images: Iterable[ImageFile],
-    digests: dict[str, str],
+    digests: dict[ShownPath, str],
     root: Path | None,
     *,
     seconds: float | None = None,

@@ -30,16 +30,16 @@ class Census:
     """Of the queues of unfinished jobs."""
 
 
-def unfinished_names(client: Client, queue_prefix: str, after: str, most: int) -> tuple[list[str], str]:
-    """The names of some unfinished jobs of these queues, in order, and where to go on (`after`; empty: at either
+def unfinished_names(client: Client, queue_prefix: str, after: str | None, most: int) -> tuple[list[str], str | None]:
+    """The names of some unfinished jobs of these queues, in order, and where to go on (`after`; None: at either
     end).
     """
-    begin = b"(" + os.fsencode(after) if after else f"[{queue_prefix}:"
+    begin = b"(" + os.fsencode(after) if after is not None else f"[{queue_prefix}:"
     found = client.zrangebylex(UNFINISHED, begin, f"({queue_prefix};", 0, most)  # ';' follows ':'
     entries = [entry.decode(errors="replace").rpartition(":") for entry in found]
     # A prefix with a colon in it sorts in between, and is none of ours.
     names = [name for prefix, _, name in entries if prefix == queue_prefix and is_job_name(name)]
-    return names, os.fsdecode(found[-1]) if len(found) == most else ""
+    return names, os.fsdecode(found[-1]) if len(found) == most else None
 
 
 def forget_missing(client: Client, queue_prefix: str, name: str) -> None:

@@ -44,7 +44,7 @@ _DAY_MS = 86_400_000
 class _Round:
     """One look at every unfinished job of these queues, in as many steps as it takes."""
 
-    after: str = ""
+    after: str | None = None
     """Where the next step goes on."""
     waiting: set[str] | None = None
     """Task ids of the batches in the queues."""
@@ -136,7 +136,7 @@ class Reconciler:
                 # Nothing is lost by it: what could not be sent looks lost again.
                 _log.warning("the server is full; lost messages are sent later", extra={"action": "resend_put_off"})
                 this.suspects = self._suspects | this.suspects  # the jobs that had no turn keep their place
-            if not this.after:
+            if this.after is None:
                 self._suspects, self._round = this.suspects, _Round(before=this.seen)
                 return hurry
             if time.monotonic() > deadline:

@@ -5,6 +5,8 @@ import os
 import pytest
 
 from worker.execution.progress import Progress
+from worker.supervision import readiness
+from worker.supervision.readiness import LoadedProcesses
 
 
 class _Clock:

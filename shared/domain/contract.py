@@ -105,9 +105,7 @@ _CONTRACT = TypeAdapter(Contract)
 
 
 def _not_a_contract(why: str) -> ContractError:
-    return ContractError(
-        f"The job's contract is not one of this version of facequeue ({why}). Cancel the job and enqueue it again."
-    )
+    return ContractError(f"The job's contract is not one of this version of facequeue ({why}).")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -97,9 +97,7 @@ def explain_server_errors(settings: Settings) -> Iterator[None]:
     except redis.AuthenticationError as error:
         raise ServerError(f"The server at {where} refused the password: {error}. Check REDIS_URL.") from None
     except redis.ConnectionError as error:
-        raise ServerUnreachable(
-            f"No server answers at {where} ({error}). Start one (`docker compose up redis`), or set REDIS_URL."
-        ) from None
+        raise ServerUnreachable(f"No server answers at {where} ({error}).") from None
     except redis.TimeoutError:
         raise ServerError(f"The server at {where} does not answer in time. Is it overloaded?") from None
     except redis.OutOfMemoryError:

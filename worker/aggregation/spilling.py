@@ -122,8 +122,8 @@ def read_blocks(client: Client, job: Job, results_dir: Path) -> Iterator[bytes]:
 def _missing(job: Job, path: Path) -> ResultsError:
     return ResultsError(
         f"Finished blocks of job '{job.name}' are in the spool {path.name} in the results folder of {job.spool_host}, "
-        f"not in {printable(str(path.parent))} here. Let only workers with that folder aggregate (`--queues embed` "
-        "for the others)."
+        f"not in {printable(str(path.parent))} here. Let only workers with that folder serve the queue `aggregate`, "
+        "and the others the queue `embed`."
     )
 
 

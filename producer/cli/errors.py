@@ -52,8 +52,8 @@ def next_step(error: FaceQueueError) -> str:
             return f" `python -m producer cancel {error.job}` removes it."
         case ServerUnreachable():
             return (
-                " Start one (`docker compose up redis`), or set REDIS_URL. Or use `python -m producer run`, which starts "
-                "its own."
+                " Start one (`docker compose up redis`), or set REDIS_URL. Or use `python -m producer run`, "
+                "which starts its own."
             )
         case ResultsNotWritten():
             return f" Then run `python -m producer aggregate {error.job}`, or repeat the same `run`."

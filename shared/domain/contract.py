@@ -7,6 +7,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
+from shared.domain.detector_parameters import CROP_PX as CROP_PX
+from shared.domain.detector_parameters import MIN_FACE_PX as MIN_FACE_PX
+from shared.domain.detector_parameters import PIXEL_MEAN as PIXEL_MEAN
+from shared.domain.detector_parameters import PIXEL_SCALE as PIXEL_SCALE
+from shared.domain.detector_parameters import PYRAMID_FACTOR as PYRAMID_FACTOR
+from shared.domain.detector_parameters import THRESHOLDS as THRESHOLDS
 from shared.domain.errors import ContractError
 
 FacePolicy = Literal["largest", "center", "all"]
@@ -14,18 +20,6 @@ Mode = Literal["fast", "exact"]
 
 PIPELINE_VERSION = 1
 """Raised whenever the code changes an embedding, box or probability for the same options."""
-
-MIN_FACE_PX = 20
-"""Side of the smallest face that the detector looks for, in pixels (facenet-pytorch's default)."""
-THRESHOLDS = (0.6, 0.7, 0.7)
-"""Probability above which P-, R- and O-net keep a candidate (facenet-pytorch's defaults)."""
-PYRAMID_FACTOR = 0.709
-"""Scale between two levels of the image pyramid: about sqrt(1/2), so each level has half the pixels of the one before.
-"""
-CROP_PX = 160
-"""Side of the embedder's square input, in pixels."""
-PIXEL_MEAN, PIXEL_SCALE = 127.5, 128.0
-"""The networks see (x - PIXEL_MEAN) / PIXEL_SCALE of each 8-bit value x."""
 
 WeightsName = Literal["casia-webface", "vggface2"]
 CASIA_WEBFACE: WeightsName = "casia-webface"

@@ -16,7 +16,7 @@ from shared.domain.paths import RootPath, printable
 from shared.results.failed_list import write_failed_list
 from shared.results.schema import SUMMARY
 from worker.aggregation.hidden_names import new_scratch_name
-from worker.aggregation.matrix_file import plan_matrix, write_matrix
+from worker.aggregation.matrix_plan import plan_matrix, write_matrix
 from worker.aggregation.profile_files import copy_profiles
 from worker.aggregation.publish import check_replaceable, clean_up, publish
 from worker.aggregation.retry_merge import merged_rows, merged_summary

@@ -13,7 +13,7 @@ from shared.domain.errors import ResultsError
 from shared.domain.job import Job
 from shared.domain.paths import ShownPath
 from shared.results.schema import DIGEST_COLUMNS, DIGESTS, EMBEDDINGS, FACE_COLUMNS, FACES, IMAGE_COLUMNS, IMAGES
-from worker.aggregation.array_file import new_array
+from worker.aggregation.reserved_array import new_array
 from worker.aggregation.rows import Row
 from worker.aggregation.statistics import Tally
 

@@ -56,7 +56,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from worker.aggregation.distance_matrix import write_distances
-from worker.aggregation.array_file import new_array
+from worker.aggregation.reserved_array import new_array
 
 folder, faces = Path(sys.argv[1]), int(sys.argv[2])
 embeddings = np.load(folder / f"{faces}.npy", mmap_mode="r")

@@ -13,7 +13,7 @@ from tests.support.samples import sample_row
 from tests.support.stage import Stage
 from worker.aggregation.sample_files import write_samples
 from worker.aggregation.sample_reader import samples_between
-from worker.supervision.sample_streams import SampleStreams
+from worker.supervision.sample_sender import SampleStreams
 
 ESCAPE = "\x1b]0;mine\x07"
 GOOD = {"name": "w@h", "queues": ["embed"], "processes": 1, "resources": {"rss_mib": 1.5}}

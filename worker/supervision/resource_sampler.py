@@ -22,7 +22,7 @@ from worker.execution.active_tasks import active_tasks
 from worker.execution.progress import Progress
 from worker.supervision.readiness import LoadedProcesses
 from worker.supervision.sample_log import SampleLog
-from worker.supervision.sample_streams import SampleStreams
+from worker.supervision.sample_sender import SampleStreams
 
 _WAIT_S = 1.0
 _USS_EVERY = 30  # samples

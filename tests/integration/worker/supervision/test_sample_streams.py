@@ -14,7 +14,7 @@ from tests.support.stage import Stage
 from worker.aggregation.sample_files import earlier_samples, write_samples
 from worker.aggregation.sample_reader import samples_between
 from worker.sample_stream import MAX_BYTES
-from worker.supervision.sample_streams import SampleStreams
+from worker.supervision.sample_sender import SampleStreams
 
 WORKER = "worker-1@host"
 PROCESSES = 17  # sixteen children and the main process

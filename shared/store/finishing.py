@@ -29,7 +29,7 @@ class Finished(StrEnum):
 class Finishing(Removal):
     """The failed images are noted, and what only an unfinished job needs is removed."""
 
-    def finish(self, job: Job, holder: str, ttl_s: int, failed: dict[int, RootPath]) -> str:
+    def finish(self, job: Job, holder: str, ttl_s: int, failed: dict[int, RootPath]) -> Finished:
         """Marks the job finished, notes its failed images, and removes what only an unfinished job needs.
 
         Where so many failed that they do not fit the record, they are only counted.

@@ -38,12 +38,11 @@ class Refusals(RecordPart):
         again_s: float = 0,
         unless_alone: bool = False,
         others: Sequence[str] = (),
-    ) -> str:
+    ) -> Diverted:
         """Gives a batch back and notes that this worker cannot serve the job, for so long or (0) for good.
 
-        From now on the job's messages belong into `own_queue`. Returns `diverted`; `alone` where none of the `others`
-        may serve it (only asked for with `unless_alone`; nothing is changed then); or `unknown`, `cancelled`,
-        `finished`.
+        From now on the job's messages belong into `own_queue`. With `unless_alone`, nothing is changed where none of
+        the `others` may serve the job.
         """
         parts = ["", "leases", "holders", "refusals", f"={DIVERTED}"]
         queue = own_queue(job.queue_prefix, job.uid)

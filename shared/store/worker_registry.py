@@ -7,8 +7,9 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from shared.domain.paths import printable
-from shared.store.keys import WORKER, WORKERS
-from shared.store.redis_client import Client, insist
+from shared.store.keys import WORKERS, worker_key, worker_key_of
+from shared.store.redis_client import Client
+from shared.store.scripts import run_script
 
 _MOST_BYTES = 2**20
 """No worker announces more. Whoever can write to the server could put gigabytes there."""
@@ -40,14 +41,16 @@ class Worker:
 
 def announce(client: Client, worker: Worker, lease_s: float) -> None:
     """Says that this worker lives; forgotten after `lease_s` without another word."""
-    insist(client, "SADD", WORKERS, worker.name)
-    insist(client, "SET", WORKER + worker.name, json.dumps(asdict(worker)), "PX", int(lease_s * 1000))
+    keys = [WORKERS, worker_key(worker.name)]
+    run_script(client, "announce", keys, [worker.name, json.dumps(asdict(worker)), int(lease_s * 1000)])
 
 
 def withdraw(client: Client, name: str) -> None:
     """Says that this worker ends."""
-    client.delete(WORKER + name)
-    client.srem(WORKERS, name)
+    with client.pipeline() as pipe:
+        pipe.delete(worker_key(name))
+        pipe.srem(WORKERS, name)
+        pipe.execute()
 
 
 def living_workers(client: Client, queue: str | None = None) -> list[Worker]:
@@ -57,11 +60,8 @@ def living_workers(client: Client, queue: str | None = None) -> list[Worker]:
     """
     found = []
     for raw in sorted(client.smembers(WORKERS)):
-        body = client.getrange(WORKER.encode() + raw, 0, _MOST_BYTES)
-        if not body:
-            client.srem(WORKERS, raw)
-            continue
-        worker = _read(raw, body) if len(body) <= _MOST_BYTES else None
+        body = run_script(client, "announcement", [WORKERS, worker_key_of(raw)], [raw, _MOST_BYTES])
+        worker = _read(raw, body) if 0 < len(body) <= _MOST_BYTES else None
         if worker is not None and (queue is None or queue in worker.queues):
             found.append(worker)
     return found

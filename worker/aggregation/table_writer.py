@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from shared.domain.arrays import DIMENSIONS
 from shared.domain.errors import ResultsError
 from shared.domain.job import Job
+from shared.domain.paths import ShownPath
 from shared.results.schema import DIGEST_COLUMNS, DIGESTS, EMBEDDINGS, FACE_COLUMNS, FACES, IMAGE_COLUMNS, IMAGES
-from worker.aggregation.array_file import new_array
+from worker.aggregation.reserved_array import new_array
 from worker.aggregation.rows import Row
 from worker.aggregation.statistics import Tally
-from worker.batch_result import DIMENSIONS
 
 
 def write_tables(job: Job, rows: Iterable[Row], folder: Path) -> Tally:
@@ -23,7 +24,7 @@ def write_tables(job: Job, rows: Iterable[Row], folder: Path) -> Tally:
     ResultsError if the rows are not as many images and faces as the job counts.
     """
     tally = Tally()
-    first_of: dict[str, str] = {}
+    first_of: dict[str, ShownPath] = {}  # by digest
     embeddings = new_array(folder / EMBEDDINGS, (job.faces, DIMENSIONS))
     with (
         _table(folder / IMAGES, IMAGE_COLUMNS) as images,

@@ -1,12 +1,12 @@
 """The spool: what counts is read back, what does not is cut off, what is damaged is said to be."""
 
+import fcntl
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from shared.domain.errors import ResultsError
-from worker.aggregation import spill_file
 from worker.aggregation.spill_file import Owner, Spool, remove_if
 
 OWNER = Owner("s" * 32, "u" * 32)
@@ -109,14 +109,14 @@ def test_a_spool_that_is_removed_before_it_is_locked_is_made_again(
 ) -> None:
     """Blocks that are written into a file without a name would be lost."""
     spool = Spool(tmp_path / "s", OWNER)
-    real, removals = spill_file.fcntl.flock, [spool.path]
+    real, removals = fcntl.flock, [spool.path]
 
     def flock(*arguments: Any) -> None:
         if removals:
             removals.pop().unlink()
         real(*arguments)
 
-    monkeypatch.setattr(spill_file.fcntl, "flock", flock)
+    monkeypatch.setattr(fcntl, "flock", flock)
     counted = append(spool, 0, BLOCKS)
     assert not removals
     assert read(spool, counted, [3]) == {3: b"three"}
@@ -126,14 +126,14 @@ def test_a_spool_that_another_has_made_anew_is_not_removed(tmp_path: Path, monke
     """Between the opening and the lock: the new one is another file."""
     spool = Spool(tmp_path / "s", OWNER)
     append(spool, 0, BLOCKS)
-    real, counted = spill_file.fcntl.flock, []
+    real, counted = fcntl.flock, []
 
     def flock(*arguments: Any) -> None:
-        monkeypatch.setattr(spill_file.fcntl, "flock", real)
+        monkeypatch.setattr(fcntl, "flock", real)
         spool.path.unlink()
         counted.append(append(spool, 0, BLOCKS))
         real(*arguments)
 
-    monkeypatch.setattr(spill_file.fcntl, "flock", flock)
+    monkeypatch.setattr(fcntl, "flock", flock)
     remove_if(spool.path, lambda: True)
     assert read(spool, counted[0], [3]) == {3: b"three"}

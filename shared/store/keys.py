@@ -1,32 +1,32 @@
-"""Every key on the server. All begin with `PREFIX`, but for Celery's queues."""
+"""Every key on the server. All begin with `PREFIX`, except Celery's queues."""
 
 PREFIX = "facequeue:"
 REGISTRY = f"{PREFIX}jobs"
-"""A sorted set: the names of all jobs, by the time they were made."""
+"""A sorted set: the names of all jobs, by creation time."""
 UNFINISHED = f"{PREFIX}unfinished"
 """A sorted set: the index of unfinished jobs (`shared.store.registry`)."""
 METRICS = f"{PREFIX}metrics"
 """A hash: totals over all jobs (`shared.store.totals`)."""
 DIVERTED = f"{PREFIX}diverted"
-"""A hash: the names of diverted jobs, by the queue that each has of its own (`shared.store.diversion`)."""
+"""A hash: the names of diverted jobs, by their queue (`shared.store.diversion`)."""
 DEAD_LETTERS = f"{PREFIX}dead-letters"
-"""A list: what workers rejected (`shared.store.dead_letters`)."""
+"""A list: the messages that workers refused (`shared.store.dead_letters`)."""
 WORKERS = f"{PREFIX}workers"
-"""A sorted set: the names of workers, by the end of their announcement (`shared.store.worker_registry`)."""
+"""A set: the names of workers (`shared.store.worker_registry`)."""
 WORKER = f"{PREFIX}worker:"
 """The announcement of one worker; its name follows."""
 SAMPLES = f"{PREFIX}resources:"
 """A stream of one worker's resource samples; its name follows."""
 RECONCILER = f"{PREFIX}reconciler"
-"""The name of the worker that reconciles, for the time of a lease."""
+"""The lock of the reconciler: the name of the worker that holds it. The queue prefix follows."""
 SERVER_NAME = f"{PREFIX}server"
-"""A random name of this server's data, by which spill files know whose they are."""
+"""A random name of this server's data. A spill file carries it, so that it is not mistaken for another server's."""
 CACHE = f"{PREFIX}cache:"
-"""Results of images by contract and digest (`worker.execution.image_cache`); these follow."""
+"""Cached results of images; contract and digest follow (`worker.execution.image_cache`)."""
 MARK = f"{PREFIX}mark"
-"""What `wait_for_disk` writes and waits for."""
+"""The key that `wait_for_disk` writes."""
 NOTHING = f"{PREFIX}nothing"
-"""A key that is never there."""
+"""A key that never exists."""
 WHILE_UNFINISHED = (
     "open",
     "leases",
@@ -39,13 +39,15 @@ WHILE_UNFINISHED = (
     "verdicts",
     "refusals",
 )
-"""Parts of a record that a finished job has no use for."""
+"""The parts of a record that only an unfinished job needs."""
 SWEPT = ("stored", "inline")
-"""They name the batches whose blocks and whose images are on the server, and go with the last of these."""
+"""These parts list the batches whose blocks and inline images are on the server. They are removed after the last of
+those.
+"""
 PARTS = ("aggregation", "failed", *WHILE_UNFINISHED)
-"""All parts of a record but those, and blocks and images, which are one a batch."""
+"""All other parts of a record, except blocks and inline images, which have one key for each batch."""
 
 
 def job_key(name: str, part: str = "") -> str:
-    """The key of a job's record, or of a part of it."""
+    """The key of a job record, or of one part of it."""
     return f"{PREFIX}job:{name}:{part}" if part else f"{PREFIX}job:{name}"

@@ -17,7 +17,7 @@ from shared.domain.paths import printable
 from shared.domain.text import one_line
 from shared.store.jobs import JobRecord
 from shared.store.keys import SERVER_NAME, job_key
-from shared.store.redis_client import Client, insist, wait_for_disk
+from shared.store.redis_client import Client, run_despite_oom, wait_for_disk
 from worker.aggregation.spill_file import Owner, Spool, read_owner, remove_if
 
 _log = get_logger("spooling")
@@ -46,7 +46,7 @@ def _server_name(client: Client) -> str:
     ResultsError if the key holds something else: all its spools would look like another server's.
     """
     key = SERVER_NAME
-    insist(client, "SET", key, uuid.uuid4().hex, "NX")
+    run_despite_oom(client, "SET", key, uuid.uuid4().hex, "NX")
     name: bytes = client.get(key)
     if not _SERVER_NAME.fullmatch(name):
         raise ResultsError(

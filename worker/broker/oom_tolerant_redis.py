@@ -13,10 +13,10 @@ from kombu.transport import redis as transport
 from redis.client import Pipeline
 
 from shared.store.keys import NOTHING
-from shared.store.redis_client import insist
+from shared.store.redis_client import run_despite_oom
 
 _ADDS_A_MESSAGE = ("LPUSH", "RPUSH")
-_REMOVE_NOTHING = f"redis.call('DEL', '{NOTHING}')\n"  # see `insist`
+_REMOVE_NOTHING = f"redis.call('DEL', '{NOTHING}')\n"  # see `run_despite_oom`
 # Runs "length, command, argument ..., length, ...".
 _REPLAY = (
     _REMOVE_NOTHING
@@ -67,7 +67,7 @@ class OomTolerantRedis(redis.Redis):
         except redis.OutOfMemoryError:
             if arguments[0] in _ADDS_A_MESSAGE:
                 raise
-            return insist(self, *arguments)
+            return run_despite_oom(self, *arguments)
 
 
 class OomTolerantChannel(transport.Channel):

@@ -182,7 +182,7 @@ def test_parking_never_raises(stage: Stage, caplog: pytest.LogCaptureFixture) ->
         park(stage.client, "embed", "while full", b"x")
         park(redis.Redis(port=1), "embed", "while away", b"x")
     assert [record.message.split(":")[0] for record in caplog.records] == [
-        "a refused message of embed could not be parked"
+        "a refused message of embed could not be stored as a dead letter"
     ] * 2
     stage.client.config_set("maxmemory", "0")
     assert list_dead_letters(stage.client) == []

@@ -17,7 +17,7 @@ class Blocks(RecordPart):
         """The first batches whose blocks are on the server."""
         return [int(batch) for batch in self._client.zrange(self._part("stored"), 0, most - 1)]
 
-    def count_spooled(self, uid: str, before: int, now: int, host: str, batches: Sequence[int]) -> bool:
+    def count_spilled(self, uid: str, before: int, now: int, host: str, batches: Sequence[int]) -> bool:
         """Removes blocks from the server that are in the spill file, which is now `now` bytes long.
 
         False, with nothing removed, if the job or its spill file has changed meanwhile.

@@ -19,7 +19,7 @@ def _no_seconds() -> dict[str, float]:
 
 
 @dataclass
-class WorkerTally:
+class WorkerStatistics:
     """What one worker process did, and the time in between: committing blocks, fetching messages, waiting."""
 
     first_ms: int
@@ -55,7 +55,7 @@ class WorkerTally:
 
 
 @dataclass
-class Tally:
+class JobStatistics:
     """The figures of a whole job."""
 
     faces: int = 0
@@ -65,7 +65,7 @@ class Tally:
     outcomes: dict[str, int] = field(default_factory=dict)
     failed: dict[int, RootPath] = field(default_factory=dict)
     stage_s: dict[str, float] = field(default_factory=_no_seconds)
-    workers: dict[str, WorkerTally] = field(default_factory=dict)
+    workers: dict[str, WorkerStatistics] = field(default_factory=dict)
     _batch: Origin | None = None
 
     def add(self, row: Row) -> None:
@@ -77,7 +77,7 @@ class Tally:
         self.recalled += row.recalled
         if row.origin is None:  # of an earlier attempt, whose summary has its worker's figures
             return
-        worker = self.workers.setdefault(row.origin.worker, WorkerTally(row.origin.started_ms))
+        worker = self.workers.setdefault(row.origin.worker, WorkerStatistics(row.origin.started_ms))
         if row.origin is not self._batch:
             self._batch = row.origin
             worker.add_batch(row.origin)

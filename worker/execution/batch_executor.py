@@ -28,8 +28,8 @@ from worker.execution.connections import Connections
 from worker.execution.data_root_check import check_job_folder, find_missing_folder, folder_missing
 from worker.execution.diversion import Diversion
 from worker.execution.image_cache import ImageCache
-from worker.execution.patience import retry_until_stored
 from worker.execution.profiling import Profiler
+from worker.execution.retrying import retry_until_stored
 from worker.models.loader import ModelLoader
 from worker.models.runtime import check_contract, check_runtime
 from worker.vision.pipeline import Networks, Result

@@ -23,7 +23,7 @@ from worker.answers import AnswerKind, TaskAnswer
 from worker.execution.connections import Connections
 from worker.execution.progress import Progress
 
-_log = get_logger("lost_process")
+_log = get_logger("crash_attribution")
 
 
 class BatchMonitor:

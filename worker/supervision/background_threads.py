@@ -142,7 +142,7 @@ class BackgroundThreads(bootsteps.StartStopStep):  # type: ignore[misc]
                     hurry = bool(step())
                 # The server may be unreachable for a while; the next round tries again.
                 except Exception as error:
-                    _log.warning("%s", error, extra={"action": "upkeep_failed"})
+                    _log.warning("%s", error, extra={"action": "background_step_failed"})
                 (wake or self._stop).wait(min(interval_s, _HURRY_S) if hurry else interval_s)
 
         name = getattr(step, "__name__", None) or getattr(getattr(step, "func", None), "__name__", "step")

@@ -28,7 +28,7 @@ from shared.store.queue_inspection import waiting_aggregations, waiting_tasks
 from shared.store.redis_client import Client, server_time_ms
 from shared.store.registry import forget_missing, some_names, tidy, unfinished_names
 from shared.store.scripts import run_script
-from worker.supervision.spill_policy import Relief
+from worker.supervision.spill_policy import SpillPolicy
 
 _log = get_logger("reconcile")
 Suspect = tuple[str, int, str]
@@ -82,7 +82,7 @@ class Reconciler:
         self._round = _Round()
         self._stalled: set[str] = set()  # jobs that were said to be
         self._registry_place, self._registry_checked = 0, False
-        self._relief = Relief(client, settings)
+        self._spill_policy = SpillPolicy(client, settings)
 
     def step(self) -> bool:
         """One look; True where the next one should follow very soon."""
@@ -115,7 +115,7 @@ class Reconciler:
             jobs = [job for job in jobs if job.unfinished and not self._is_past_its_time(job, now_ms)]
             this.seen |= {job.uid: job for job in jobs}
             if hurry is None:
-                hurry = self._relief.step([job for job in (this.before | this.seen).values() if job.block_bytes])
+                hurry = self._spill_policy.step([job for job in (this.before | this.seen).values() if job.block_bytes])
             # Read before the batches: what is sent meanwhile looks lost once, what is taken meanwhile is leased or
             # looks so once.
             if jobs and this.waiting is None:

@@ -1,4 +1,4 @@
-"""Relief for the server: moves finished blocks to the spools before they fill it."""
+"""SpillPolicy for the server: moves finished blocks to the spill files before they fill it."""
 
 import time
 from collections.abc import Sequence
@@ -10,16 +10,16 @@ from shared.config.settings import Settings
 from shared.domain.errors import FaceQueueError
 from shared.domain.job import Job
 from shared.store.redis_client import Client, server_memory
-from worker.aggregation.spilling import move_blocks, sweep_spools
+from worker.aggregation.spilling import move_blocks, sweep_spill_files
 
-_log = get_logger("relief")
+_log = get_logger("spill_policy")
 _MIB = 2**20
 _TIGHT, _WATCHFUL, _WELL_BELOW = 0.6, 0.4, 0.3  # shares of maxmemory
 _STEP_BYTES = 64 * _MIB  # then the reconciler's other duties have their turn
 _SWEEP_EVERY_S = 60.0
 
 
-class Relief:
+class SpillPolicy:
     """Looks how many blocks are on the server, and how full it is."""
 
     def __init__(self, client: Client, settings: Settings) -> None:
@@ -45,9 +45,9 @@ class Relief:
 
     def _sweep(self) -> None:
         try:
-            sweep_spools(self._client, self._settings.results_dir)
+            sweep_spill_files(self._client, self._settings.results_dir)
         except (FaceQueueError, OSError) as error:
-            _log.error("old spools stay: %s", error, extra={"action": "sweep_failed"})
+            _log.error("old spill files stay: %s", error, extra={"action": "sweep_failed"})
 
     def _move(self, job: Job, wanted_bytes: float) -> int:
         try:
@@ -56,9 +56,11 @@ class Relief:
         except (FaceQueueError, OSError, ValueError, redis.ResponseError) as error:
             if str(error) != self._said:  # it would be the same line several times a second
                 self._said = str(error)
-                _log.error("blocks stay on the server: %s", error, extra={"action": "spool_failed"})
+                _log.error("blocks stay on the server: %s", error, extra={"action": "spill_failed"})
             return 0
         if moved:
             self._said = ""
-            _log.info("job %s: %.1f MiB moved to its spool", job.name, moved / _MIB, extra={"action": "blocks_spooled"})
+            _log.info(
+                "job %s: %.1f MiB moved to its spill file", job.name, moved / _MIB, extra={"action": "blocks_spilled"}
+            )
         return moved

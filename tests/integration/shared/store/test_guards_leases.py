@@ -36,7 +36,7 @@ def test_a_batch_that_is_not_lost_any_more_costs_no_other(fresh: FreshJob, monke
 
 
 def test_no_more_blocks_are_named_than_were_asked_for(fresh: FreshJob) -> None:
-    """The reconciler moves them to the spool in portions of a bounded size."""
+    """The reconciler moves them to the spill file in portions of a bounded size."""
     for batch in range(4):
         fresh.take(batch, fresh.add(batch))
         fresh.commit(batch)

@@ -248,7 +248,7 @@ def test_scripts_touch_only_keys_that_they_declare(stage: Stage) -> None:
         record.renew(1, "h", 5)
         record.commit(job.uid, 1, b"block", {"crashed": 1}, 0, {"images:crashed": 1})
         record.seal(job.uid, producer)
-        assert record.count_spooled(job.uid, 0, 5, "host", [0])
+        assert record.count_spilled(job.uid, 0, 5, "host", [0])
         reconcile(stage)
         record.claim_aggregation("h", 5)
         assert record.finish(record.load(), "h", 60, {1: "1.jpg"}) == "finished"

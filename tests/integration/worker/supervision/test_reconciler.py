@@ -126,7 +126,7 @@ def test_a_damaged_record_costs_the_others_nothing(
 
 
 def test_blocks_of_a_damaged_record_cost_the_others_nothing(fresh: FreshJob, caplog: pytest.LogCaptureFixture) -> None:
-    """They cannot be moved to the spool; lost batches of other jobs are sent all the same."""
+    """They cannot be moved to the spill file; lost batches of other jobs are sent all the same."""
     fresh.complete()
     fresh.client.hset(fresh.key(), "block_bytes", 2**40)
     fresh.client.delete(fresh.key("stored"))
@@ -317,7 +317,7 @@ def test_a_step_looks_at_all_jobs_while_there_is_time(fresh: FreshJob, monkeypat
     """Room on the server is looked after once a step, before anything is sent."""
     monkeypatch.setattr("worker.supervision.reconciler._STEP_S", 60)
     jobs, reconciler, looks = _many_jobs(fresh), _reconciler(fresh.stage, LONG_S), []
-    monkeypatch.setattr(reconciler._relief, "step", lambda found: bool(looks.append(found)))
+    monkeypatch.setattr(reconciler._spill_policy, "step", lambda found: bool(looks.append(found)))
     reconciler.step()
     assert (len(reconciler._suspects), len(looks)) == (jobs, 1)
 
@@ -361,7 +361,7 @@ def test_room_is_made_with_the_blocks_of_all_jobs(fresh: FreshJob, monkeypatch: 
     fresh.commit()
     make_job(fresh.stage, "without-blocks")
     reconciler, looks = _reconciler(fresh.stage, LONG_S), []
-    monkeypatch.setattr(reconciler._relief, "step", lambda jobs: looks.append([job.name for job in jobs]) or True)
+    monkeypatch.setattr(reconciler._spill_policy, "step", lambda jobs: looks.append([job.name for job in jobs]) or True)
     assert (reconciler.step(), reconciler.step()) == (True, True)
     assert looks == [["j"], ["j"]]
 

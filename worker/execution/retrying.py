@@ -10,7 +10,7 @@ from shared.config.logs import get_logger
 from shared.messaging.celery_app import SERVER_PATIENCE_S, BrokerError
 
 T = TypeVar("T")
-_log = get_logger("patience")
+_log = get_logger("retrying")
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
 

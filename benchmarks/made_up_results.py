@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from shared.domain.arrays import DIMENSIONS
 from shared.domain.contract import KNOWN_WEIGHTS, Contract
 from shared.results.schema import DIGEST_COLUMNS, FACE_COLUMNS, IMAGE_COLUMNS
-from worker.batch_result import DIMENSIONS
 
 PHOTOS_OF_A_PERSON = 6
 _BAD_EVERY, _COPY_EVERY = 50, 40  # images: some failed, some are copies of the one before

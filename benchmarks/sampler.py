@@ -26,6 +26,7 @@ from producer.local.redis_server import EmbeddedServer
 from shared.config.settings import Settings
 from shared.store.redis_client import Client, connect
 from worker.execution.progress import Progress
+from worker.supervision.readiness import LoadedProcesses
 from worker.supervision.resource_sampler import Sampler
 from worker.supervision.sample_log import SampleLog
 
@@ -85,7 +86,7 @@ class Bench:
     def sample_ms(self, children: list[int]) -> tuple[float, float]:
         """Milliseconds of processor time of one sample, read and logged, and of sending it."""
         log = SampleLog(self._folder, "direct@bench", 2**24)
-        sampler = Sampler("direct@bench", lambda: children, Progress(), log, {})
+        sampler = Sampler("direct@bench", lambda: children, Progress(), LoadedProcesses(), log, {})
         read = send = 0.0
         for _ in range(_DIRECT_SAMPLES):
             started = time.thread_time()

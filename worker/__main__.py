@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from shared.config.command_line import Command, CommandGroup
+from shared.config.exit_codes import ExitCode
 from shared.config.settings import Settings, load_settings
 from shared.domain.errors import FaceQueueError, InvalidRequest
 from shared.domain.queues import AGGREGATE, EMBED
@@ -84,7 +85,7 @@ def alive(context: typer.Context) -> None:
     here = [worker for worker in workers if worker.name.endswith(f"@{socket.gethostname()}")]
     # A worker that only aggregates needs no networks.
     ready = [w for w in here if settings.embed_queue not in w.queues or w.resources.get("models_loaded")]
-    raise typer.Exit(0 if ready else 1)
+    raise typer.Exit(ExitCode.FINISHED if ready else ExitCode.UNFORESEEN)
 
 
 @cli.command("fetch-weights", cls=Command)
@@ -124,8 +125,8 @@ def main() -> NoReturn:
         cli(standalone_mode=True)
     except FaceQueueError as error:
         print(f"worker: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, InvalidRequest) else 1)
-    sys.exit(0)
+        sys.exit(ExitCode.WRONG_USAGE if isinstance(error, InvalidRequest) else ExitCode.UNFORESEEN)
+    sys.exit(ExitCode.FINISHED)
 
 
 if __name__ == "__main__":

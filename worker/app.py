@@ -13,16 +13,16 @@ from celery.signals import setup_logging, worker_init, worker_process_init
 from shared.config.logs import log_to_stderr
 from shared.config.settings import Settings, load_settings
 from shared.messaging.celery_app import make_celery
-from worker.aggregation.job_aggregator import JobAggregator
 from worker.answers import show_line_in_log
 from worker.broker.transport import use_guarded_transport
 from worker.execution.batch_executor import BatchExecutor
 from worker.execution.connections import Connections
 from worker.execution.crash_attribution import BatchMonitor
+from worker.execution.job_aggregator import JobAggregator
 from worker.models.cpu_limits import usable_cores
 from worker.models.loader import ModelLoader
 from worker.supervision.background_threads import BackgroundThreads, MainProcess
-from worker.supervision.readiness import note_loaded
+from worker.supervision.readiness import LoadedProcesses
 from worker.tasks import AggregateTask, EmbedBatchTask
 
 
@@ -38,13 +38,14 @@ def make_worker(settings: Settings) -> Celery:
     app.register_task(EmbedBatchTask(in_child, BatchExecutor(settings, app, in_child, models), monitor))
     app.register_task(AggregateTask(in_child, JobAggregator(settings, in_child, usable_cores())))
     app.conf.worker_consumer = "worker.broker.consumer:Consumer"
+    app.conf.worker_pool = "worker.execution.process_pool:ProcessPool"
     app.steps["worker"].add(BackgroundThreads.of(main))
-    _load_networks_in_children(app, settings, models)
+    _load_networks_in_children(app, settings, models, main.loaded)
     setup_logging.connect(_set_up_logging, weak=False)
     return app
 
 
-def _load_networks_in_children(app: Celery, settings: Settings, models: ModelLoader) -> None:
+def _load_networks_in_children(app: Celery, settings: Settings, models: ModelLoader, loaded: LoadedProcesses) -> None:
     """Prepares the networks before the pool forks and loads them in each process, in a worker that embeds."""
 
     def embeds() -> bool:
@@ -59,7 +60,7 @@ def _load_networks_in_children(app: Celery, settings: Settings, models: ModelLoa
     def after_the_fork(**_: Any) -> None:
         if embeds():
             models.preload()
-            note_loaded()
+            loaded.note_this()
 
     worker_init.connect(before_the_fork, weak=False)
     worker_process_init.connect(after_the_fork, weak=False)

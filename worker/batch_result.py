@@ -6,12 +6,13 @@ from typing import Any, Self
 import msgpack
 import numpy as np
 
+from shared.domain.arrays import DIMENSIONS as DIMENSIONS
 from shared.domain.arrays import Float32
 from shared.domain.outcomes import Outcome
 from shared.domain.paths import RootPath
+from shared.domain.stages import STAGES
 
 EMBEDDING_DTYPE = np.dtype("<f4")
-DIMENSIONS = 512
 
 
 @dataclass(kw_only=True)
@@ -36,7 +37,7 @@ class ImageRecord:
     @property
     def spent_ms(self) -> dict[str, float]:
         """By stage."""
-        return {"decode": self.decode_ms, "detect": self.detect_ms, "embed": self.embed_ms}
+        return dict(zip(STAGES, (self.decode_ms, self.detect_ms, self.embed_ms), strict=True))
 
 
 @dataclass(kw_only=True)

@@ -8,12 +8,12 @@ from celery.exceptions import Ignore
 
 from shared.domain.errors import BadMessage
 from shared.messaging.messages import AGGREGATE_TASK, EMBED_TASK, Aggregate, EmbedBatch, parse_message
-from worker.aggregation.job_aggregator import JobAggregator
 from worker.answers import MOST_CHARACTERS, TaskAnswer
 from worker.broker.rejection import reject_message
 from worker.execution.batch_executor import BatchExecutor
 from worker.execution.connections import Connections
 from worker.execution.crash_attribution import BatchMonitor
+from worker.execution.job_aggregator import JobAggregator
 from worker.execution.task_request import AnsweredRequest, BatchRequest
 
 M = TypeVar("M", EmbedBatch, Aggregate)

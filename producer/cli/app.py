@@ -5,8 +5,9 @@ import sys
 import typer
 
 from producer.cli import jobs, operations, results
-from producer.cli.errors import ExitCode, exit_code_after
+from producer.cli.errors import exit_code_after
 from shared.config.command_line import Command, CommandGroup
+from shared.config.exit_codes import ExitCode
 
 _COMMANDS = {
     "Jobs": (jobs.run, jobs.enqueue, jobs.watch, jobs.status, jobs.jobs, jobs.cancel, jobs.retry, jobs.aggregate),

@@ -2,11 +2,11 @@
 
 import errno
 from collections.abc import Callable
-from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from producer.cli.terminal import say
+from shared.config.exit_codes import ExitCode
 from shared.domain.errors import (
     FaceQueueError,
     InvalidRequest,
@@ -23,21 +23,6 @@ if TYPE_CHECKING:
 
 _INTERRUPTED = 130  # typer's exit code after a KeyboardInterrupt
 _PATH_SHOWN = 100
-
-
-class ExitCode(IntEnum):
-    """The exit codes of the command line, as docs/cli.md lists them."""
-
-    FINISHED = 0
-    """Finished; every file is ok, no_face or skipped."""
-    UNFORESEEN = 1
-    """Any other error."""
-    WRONG_USAGE = 2
-    """No such folder, empty folder, unknown job, other settings under the same name."""
-    SOME_FAILED = 3
-    """Finished; some images failed, and images.csv lists them."""
-    NOT_FINISHED = 4
-    """Interrupted, cancelled, no server, no worker or no producer within the stated time."""
 
 
 def exit_code_of(error: FaceQueueError) -> ExitCode:
@@ -66,7 +51,10 @@ def next_step(error: FaceQueueError) -> str:
         case RecordUnreadable():
             return f" `python -m producer cancel {error.job}` removes it."
         case ServerUnreachable():
-            return " Or use `python -m producer run`, which starts its own."
+            return (
+                " Start one (`docker compose up redis`), or set REDIS_URL. Or use `python -m producer run`, "
+                "which starts its own."
+            )
         case ResultsNotWritten():
             return f" Then run `python -m producer aggregate {error.job}`, or repeat the same `run`."
         case NoWorkers():

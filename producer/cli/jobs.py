@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from producer.cli.options import (
-    DEFAULT_MARGIN_PX,
     BatchSize,
     Distances,
     Exact,
@@ -22,7 +21,7 @@ from producer.cli.options import (
 from producer.cli.session import Session, exit_with, open_session
 from producer.cli.terminal import say
 from shared.config.settings import load_settings
-from shared.domain.contract import KNOWN_WEIGHTS
+from shared.domain.contract import DEFAULT_MARGIN_PX, DEFAULT_WEIGHTS, KNOWN_WEIGHTS
 from shared.domain.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def run(
     exact: Exact = False,
     margin: Margin = DEFAULT_MARGIN_PX,
     mirror: Mirror = False,
-    weights: Weights = "casia-webface",
+    weights: Weights = DEFAULT_WEIGHTS,
     distances: Distances = "auto",
     job: Name = None,
     device: Annotated[
@@ -85,7 +84,7 @@ def enqueue(
     exact: Exact = False,
     margin: Margin = DEFAULT_MARGIN_PX,
     mirror: Mirror = False,
-    weights: Weights = "casia-webface",
+    weights: Weights = DEFAULT_WEIGHTS,
     distances: Distances = "auto",
     job: Name = None,
     inline: Annotated[
@@ -140,14 +139,15 @@ def _enqueue_rest(session: Session, job: "Job", folder: Path) -> None:
 def _describe_opened(job: "Job", is_new: bool, folder: Path, results_dir: Path) -> str:
     """What `enqueue` has found or made; FolderChanged if the job is finished and its folder is not as it was."""
     from producer.submission.finished_jobs import refuse_visible_changes
+    from shared.domain.job import JobState
 
-    if job.state == "finished":
+    if job.state == JobState.FINISHED:
         compared = refuse_visible_changes(job, folder, results_dir / job.name)
         return (
             f"Job {job.name} was finished before; {compared}. To compute it again, run "
             f"`python -m producer cancel {job.name}` and repeat the command."
         )
-    if job.state == "sealed":
+    if job.state == JobState.SEALED:
         return (
             f"Job {job.name} of this folder is unfinished: its {job.images} images are in the queue already. Images "
             "added to the folder since are not part of it; `--new` makes another job."
@@ -257,6 +257,7 @@ def retry(job: JobName) -> None:
 
 def aggregate(job: JobName) -> None:
     """Write the results of a complete job again, after they could not be written."""
+    from shared.domain.job import JobState
     from shared.messaging.celery_app import make_celery, send_aggregate
     from shared.messaging.messages import Aggregate
     from shared.store.jobs import JobRecord
@@ -266,7 +267,7 @@ def aggregate(job: JobName) -> None:
     with explain_server_errors(session.settings):
         record = JobRecord(session.client, job)
         found = record.load()
-        if found.state == "finished":
+        if found.state == JobState.FINISHED:
             raise InvalidRequest(
                 f"Job '{job}' is finished, and its blocks are deleted. Run it again under another name."
             )

@@ -1,16 +1,14 @@
 """Options and arguments that several commands share, and the contract that the options of a job make."""
 
-import hashlib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
-from shared.domain.contract import KNOWN_WEIGHTS, Contract, FacePolicy, own_weights_name
+from shared.domain.contract import KNOWN_WEIGHTS, MOST_MARGIN_PX, Contract, FacePolicy, own_weights_name
 from shared.domain.errors import InvalidRequest
-
-# Chosen by accuracy on 1,000 pairs of LFW: docs/accuracy.md has the table.
-DEFAULT_MARGIN_PX = 32
+from shared.domain.file_digests import file_sha256
+from shared.domain.options import MOST_IMAGES, WhenDistances
 
 Folder = Annotated[Path, typer.Argument(help="The folder with the images.", show_default=False)]
 JobName = Annotated[str, typer.Argument(help="The name of the job.", show_default=False)]
@@ -20,16 +18,18 @@ Faces = Annotated[FacePolicy, typer.Option(help="Which faces of an image to embe
 Exact = Annotated[
     bool, typer.Option("--exact", help="Run facenet-pytorch's full cascade. Changes only `largest`, and is slower.")
 ]
-Margin = Annotated[int, typer.Option(min=0, max=120, help="Pixels around the face, counted in the 160-pixel crop.")]
+Margin = Annotated[
+    int, typer.Option(min=0, max=MOST_MARGIN_PX, help="Pixels around the face, counted in the 160-pixel crop.")
+]
 Mirror = Annotated[
     bool, typer.Option("--mirror", help="Average each embedding with the embedding of the mirrored crop.")
 ]
 Weights = Annotated[str, typer.Option(help="`casia-webface`, `vggface2`, or a weights file (.pt) of your own.")]
 BatchSize = Annotated[
-    int | None, typer.Option(min=1, max=1024, help="Images per batch.", show_default="FACEQUEUE_BATCH_SIZE")
+    int | None, typer.Option(min=1, max=MOST_IMAGES, help="Images per batch.", show_default="FACEQUEUE_BATCH_SIZE")
 ]
 Distances = Annotated[
-    Literal["auto", "full", "none"],
+    WhenDistances,
     typer.Option(help="Whether to write the distance matrix. `auto` leaves it out if it is too large."),
 ]
 Name = Annotated[
@@ -76,7 +76,6 @@ def _identify(weights: str) -> tuple[str, str]:
     if not path.is_file():
         raise InvalidRequest(f"--weights {weights}: neither one of {', '.join(KNOWN_WEIGHTS)} nor a file.")
     try:
-        with path.open("rb") as file:
-            return own_weights_name(path.stem), hashlib.file_digest(file, "sha256").hexdigest()
+        return own_weights_name(path.stem), file_sha256(path)
     except OSError as error:
         raise InvalidRequest(f"--weights {weights} cannot be read: {error.strerror}.") from None

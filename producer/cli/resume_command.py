@@ -3,7 +3,7 @@
 import shlex
 
 from producer.submission.jobs import RUN_PREFIX
-from shared.domain.contract import KNOWN_WEIGHTS
+from shared.domain.contract import DEFAULT_WEIGHTS, KNOWN_WEIGHTS
 from shared.domain.job import Job
 from shared.domain.paths import printable
 
@@ -33,6 +33,6 @@ def _options(job: Job) -> list[str]:
     words += ["--distances", options.distances] if options.distances != "auto" else []
     words += ["--inline"] if options.inline else []
     if contract.weights in KNOWN_WEIGHTS:
-        return words + (["--weights", contract.weights] if contract.weights != "casia-webface" else [])
+        return words + (["--weights", contract.weights] if contract.weights != DEFAULT_WEIGHTS else [])
     # Only its owner knows where the file is.
     return [*words, "--weights", f"{contract.weights.removeprefix('own-')}.pt"]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from producer.cli.errors import ExitCode
 from producer.cli.terminal import say
+from shared.config.exit_codes import ExitCode
 from shared.config.settings import Settings, load_settings
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Protocol, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from shared.domain.job import Job
+from shared.domain.job import Job, JobState
 
 _LINE_EVERY_S = 5.0
 
@@ -37,13 +37,13 @@ def _clock(seconds: float) -> str:
 def speed_since(first: Job, job: Job, elapsed_s: float) -> Speed:
     """The speed at which a job has come from one state of its record to a later one."""
     rate = (job.images_done - first.images_done) / elapsed_s if elapsed_s > 0 else 0.0
-    known = job.state != "enqueuing" and rate > 0
+    known = job.state != JobState.ENQUEUING and rate > 0
     return Speed(rate, (job.images - job.images_done) / rate if known else None)
 
 
 def describe(job: Job) -> str:
     """The progress of a job in one line."""
-    total = f"{job.images}" if job.state != "enqueuing" else f"{job.images}+"
+    total = f"{job.images}" if job.state != JobState.ENQUEUING else f"{job.images}+"
     return f"{job.images_done}/{total} images, {job.faces} faces, {job.failed} failed"
 
 
@@ -87,7 +87,7 @@ class _LineView:
             print(line, file=sys.stderr, flush=True)
 
     def show(self, job: Job, speed: Speed) -> None:
-        if time.monotonic() >= self._next or job.state == "finished":
+        if time.monotonic() >= self._next or job.state == JobState.FINISHED:
             self._next = time.monotonic() + _LINE_EVERY_S
             print(f"{job.name}: {describe(job)}, {speed}", file=sys.stderr, flush=True)
 
@@ -121,7 +121,7 @@ class _TerminalView:
             self._progress.console.print(line, markup=False, highlight=False)
 
     def show(self, job: Job, speed: Speed) -> None:
-        total = job.images if job.state != "enqueuing" else None
-        activity = "writing results" if job.complete and job.state == "sealed" else str(speed)
+        total = job.images if job.state != JobState.ENQUEUING else None
+        activity = "writing results" if job.complete and job.state == JobState.SEALED else str(speed)
         text = f"{job.faces} faces, {job.failed} failed, {activity}"
         self._progress.update(self._task, completed=job.images_done, total=total, text=text)

@@ -1,31 +1,33 @@
 """The summary of a results folder, at the end of `run`."""
 
 import csv
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from shared.domain.arrays import DIMENSIONS
 from shared.domain.outcomes import FAILED
 from shared.domain.paths import printable
+from shared.results.files import open_table, read_json
+from shared.results.schema import DISTANCES, EMBEDDINGS, IMAGES, SUMMARY
 
 _FAILURES_SHOWN = 10
 
 
 def print_summary(folder: Path) -> None:
     """Prints where the results are, the counts of outcomes and faces, and the first failed images."""
-    summary = json.loads((folder / "summary.json").read_text())
+    summary = read_json(folder / SUMMARY)
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in summary["outcomes"].items())
     print(f"Results: {printable(str(folder))}")
     print(f"  {summary['images']} images ({outcomes}), {summary['faces']} faces, {summary['images_per_s']} images/s")
     distances = summary["distances"]
     matrix = (
-        f"distances.npy [{summary['faces']}, {summary['faces']}]"
+        f"{DISTANCES} [{summary['faces']}, {summary['faces']}]"
         if distances["written"]
         else f"no distances: {distances['reason']}"
     )
-    print(f"  embeddings.npy [{summary['faces']}, 512], {matrix}")
+    print(f"  {EMBEDDINGS} [{summary['faces']}, {DIMENSIONS}], {matrix}")
     failed, more = [], 0
-    for row in _rows(folder / "images.csv"):
+    for row in _rows(folder / IMAGES):
         if row["outcome"] in FAILED:
             failed.append(row)
             more += len(failed) > _FAILURES_SHOWN
@@ -33,9 +35,9 @@ def print_summary(folder: Path) -> None:
     for row in failed:
         print(f"  {row['outcome']}: {row['path']} ({row['error']})")
     if more:
-        print(f"  ... and {more} more, all in images.csv")
+        print(f"  ... and {more} more, all in {IMAGES}")
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
+    with open_table(path) as file:
         yield from csv.DictReader(file)

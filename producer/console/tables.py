@@ -12,6 +12,7 @@ from rich.table import Table
 from producer.console.progress import describe
 from producer.submission.abandoned_jobs import is_abandoned
 from shared.domain.job import Job
+from shared.domain.task_ids import parse_task_id
 from shared.store.dead_letters import DeadLetter
 from shared.store.worker_registry import Worker
 
@@ -143,8 +144,8 @@ def _batches(current: list[str]) -> str:
     """`<job>:<batch>,<batch>` for each job."""
     of_job: dict[str, list[str]] = {}
     for item in current:
-        job, _, batch = item.rpartition(":")
-        of_job.setdefault(job, []).append(batch)
+        if (task := parse_task_id(item)) is not None:
+            of_job.setdefault(task.job, []).append(task.part)
     return " ".join(f"{job}:{','.join(batches)}" for job, batches in of_job.items()) or "-"
 
 

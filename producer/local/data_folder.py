@@ -8,6 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from shared.domain.durable_files import replace_content
 from shared.domain.errors import InvalidRequest, NotFinished
 
 
@@ -40,7 +41,7 @@ def installation_name(data_folder: Path) -> str:
     """A random name of this data folder, kept in it."""
     path = data_folder / "installation"
     if not path.is_file():
-        path.write_text(uuid.uuid4().hex)
+        replace_content(path, uuid.uuid4().hex.encode())
     return path.read_text()
 
 

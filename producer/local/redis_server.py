@@ -1,6 +1,5 @@
 """A Redis server of its own for `run`, on a Unix socket. The server of an earlier run that was killed is taken over."""
 
-import fcntl
 import hashlib
 import json
 import os
@@ -19,7 +18,9 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from shared.domain.durable_files import replace_content
 from shared.domain.errors import ServerError
+from shared.domain.file_locks import try_lock
 
 _START_TIMEOUT_S = 30.0
 _SHUTDOWN_TIMEOUT_S = 10.0
@@ -172,9 +173,7 @@ class EmbeddedServer:
     def _note_process(self, process: psutil.Process) -> None:
         """Writes `server.json`."""
         record = {"pid": process.pid, "created_s": process.create_time(), "socket": str(self._socket)}
-        part = self._record.with_suffix(".part")
-        part.write_text(json.dumps(record))
-        part.replace(self._record)
+        replace_content(self._record, json.dumps(record).encode())
 
     @contextmanager
     def _locked(self, patience_s: float = 0.0) -> Iterator[int | None]:
@@ -184,7 +183,7 @@ class EmbeddedServer:
         """
         deadline = time.monotonic() + patience_s
         with (self._folder / "server.lock").open("a") as file:
-            while not _try_lock(file.fileno()):
+            while not try_lock(file.fileno()):
                 if time.monotonic() >= deadline:
                     yield None
                     return
@@ -249,14 +248,6 @@ class EmbeddedServer:
             lines = self._log.read_text(errors="replace").split("\n")
             return next((f" ({line.strip()})" for line in reversed(lines) if line.strip()), "")
         return ""
-
-
-def _try_lock(file: int) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _socket_path(folder: Path) -> Path:

@@ -18,8 +18,9 @@ from producer.submission.folders import check_folder
 from producer.submission.jobs import RUN_PREFIX, Request, open_job, origin_of, retry_job
 from shared.config.settings import Settings
 from shared.domain.errors import InvalidRequest
-from shared.domain.job import Job
+from shared.domain.job import Job, JobState
 from shared.domain.job_names import check_job_name
+from shared.results.schema import SUMMARY
 from shared.store.jobs import JobRecord
 from shared.store.redis_client import Client, connect, explain_server_errors, wait_for_server
 
@@ -51,7 +52,7 @@ def run(
         wait_for_server(settings, client, say)
         local = _LocalJob(client, settings, say, stack, server)
         job = local.open(request, results_dir, retry=retry)
-        if job.state == "finished":
+        if job.state == JobState.FINISHED:
             return job
         return local.process(job, folder, data_folder, workers, profile=profile)
 
@@ -96,8 +97,8 @@ class _LocalJob:
         """The job to process: new, resumed, reopened by `retry`, or finished with nothing to do."""
         with explain_server_errors(self.settings):
             job, is_new = open_job(self.client, request, self.settings)
-            if job.state == "finished":
-                if (results_dir / job.name / "summary.json").is_file():
+            if job.state == JobState.FINISHED:
+                if (results_dir / job.name / SUMMARY).is_file():
                     return self._finished(job, request, results_dir, retry=retry)
                 self.say(f"The results of job {job.name} are gone; it is computed again")
                 JobRecord(self.client, job.name).delete(job)

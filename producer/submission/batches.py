@@ -14,8 +14,8 @@ from producer.submission.discovery import find_images
 from producer.submission.heartbeat import Heartbeat, attach
 from shared.config.settings import Settings
 from shared.domain.errors import ServerError
-from shared.domain.job import Job
-from shared.domain.paths import FolderPath, RootPath, below_folder, below_root
+from shared.domain.job import Job, JobState
+from shared.domain.paths import RootPath, below_folder, below_root
 from shared.messaging.celery_app import BrokerError, send_aggregate, send_batch
 from shared.messaging.messages import Aggregate, EmbedBatch
 from shared.results.failed_list import failed_images
@@ -41,15 +41,15 @@ def enqueue_images(
     reopened job has its failed images instead of a walk, and needs no folder. AnotherProducer if a live producer is
     already doing this, unless this one is to `take_over` from it.
     """
-    if job.state != "enqueuing":
+    if job.state != JobState.ENQUEUING:
         return
     record = JobRecord(client, job.name)
     backpressure = Backpressure(client, record, settings, say, should_stop)
     try:
         producer = attach(backpressure, record, job, settings.lease_s, take_over=take_over)
         with Heartbeat(record, job.uid, producer, settings.lease_s):
-            job = backpressure.pass_through(record.load)  # the producer before may have added batches until now
-            if job.state == "sealed":
+            job = gate.pass_through(record.load)  # the producer before may have added batches until now
+            if job.state == JobState.SEALED:
                 return
             _Submission(backpressure, record, app, job, producer, folder, settings).add_all()
     except Stopped:
@@ -113,7 +113,9 @@ class _Submission:
         if not self._job.options.inline or self._folder is None:
             return
         for path in images:
-            packed = pack_image(self._folder, FolderPath(path), self._settings.max_image_mib * 2**20)
+            packed = pack_image(
+                self._folder, below_folder(self._job.options.folder, path), self._settings.max_image_mib * 2**20
+            )
             put = partial(self._record.put_image, self._job.uid, self._producer, batch, path, packed)
             self._backpressure.pass_through(put)
 

@@ -13,6 +13,7 @@ from producer.submission.backpressure import Backpressure
 from shared.config.logs import get_logger
 from shared.domain.errors import InvalidRequest
 from shared.domain.job import Job
+from shared.store.enqueuing import LivingProducer
 from shared.store.jobs import JobRecord
 
 _log = get_logger("producer")
@@ -36,19 +37,19 @@ def attach(backpressure: Backpressure, record: JobRecord, job: Job, lease_s: flo
     measured by this process's clock, since the server's may have been set back.
     """
     if take_over:
-        return backpressure.pass_through(partial(record.attach_producer, job.uid, lease_s))
-    seen_until_ms: int | None = None
+        return gate.pass_through(partial(record.attach_producer, job.uid, lease_s))
+    seen: LivingProducer | None = None
     give_up_at = time.monotonic() + _PATIENCE_LEASES * lease_s
     while True:
         answer = backpressure.pass_through(partial(record.attach_alone, job.uid, lease_s))
         if isinstance(answer, str):
             return answer
-        if seen_until_ms is not None and answer != seen_until_ms:
+        if seen is not None and answer != seen:
             raise AnotherProducer(job.name)
         if time.monotonic() > give_up_at:
-            return backpressure.pass_through(partial(record.attach_producer, job.uid, lease_s))
-        seen_until_ms = answer
-        backpressure.pause(
+            return gate.pass_through(partial(record.attach_producer, job.uid, lease_s))
+        seen = answer
+        gate.pause(
             f"Job {job.name} had a producer until just now; waiting up to {lease_s:.0f} s to see whether it is alive"
         )
 

@@ -14,15 +14,14 @@ from producer.submission.kept_results import refuse_to_replace
 from shared.config.settings import Settings
 from shared.domain.contract import Contract
 from shared.domain.errors import InvalidRequest, JobNotFound, JobNotRetryable
-from shared.domain.job import Job
+from shared.domain.job import Job, JobState
 from shared.domain.job_names import check_job_name
-from shared.domain.options import Options
+from shared.domain.options import Options, WhenDistances
 from shared.domain.paths import DATA_ROOT, printable
-from shared.domain.queues import aggregate_queue, embed_queue
 from shared.results.failed_list import failed_images
 from shared.store.jobs import JobRecord, job_names, list_jobs
 from shared.store.redis_client import Client, explain_server_errors
-from shared.store.registry import unfinished_names
+from shared.store.registry import drop_idle_queues
 
 RUN_PREFIX = "run-"
 """Prefix of the queue names of `run`. Only the worker that it starts serves these queues."""
@@ -36,7 +35,7 @@ class Request:
     """As given on the command line."""
     contract: Contract
     batch_size: int
-    distances: str
+    distances: WhenDistances
     job: str | None
     results_dir: Path | None
     """Part of the job's identity for `run`, which writes the results itself."""
@@ -135,7 +134,7 @@ def retry_job(client: Client, name: str, settings: Settings, say: Callable[[str]
         folder_to_send(job)  # refuses before anything is changed
         refuse_to_replace(settings.results_dir, name, job.origin, job.source)
         failed_images(record, job, settings.results_dir)
-        if not (job.retries and job.state == "enqueuing"):
+        if not (job.retries and job.state == JobState.ENQUEUING):
             failed = record.reopen(job)
             if failed == 0:
                 raise JobNotRetryable(f"No image of job '{name}' failed: there is nothing to retry.")
@@ -160,6 +159,6 @@ def cancel_job(client: Client, name: str, settings: Settings, *, only: Job | Non
             return False
         record.undivert(own)
         # Workers drop the messages that are left in shared queues. Nobody serves the queues of a `run` that has ended.
-        if prefix.startswith(RUN_PREFIX) and not unfinished_names(client, prefix, "", 1)[0]:
-            client.unlink(embed_queue(prefix), aggregate_queue(prefix))
+        if prefix.startswith(RUN_PREFIX):
+            drop_idle_queues(client, prefix)
         return True

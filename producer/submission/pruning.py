@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 from producer.submission.jobs import cancel_job
 from shared.config.settings import Settings
 from shared.domain.errors import JobNotFound, RecordUnreadable
-from shared.domain.job import Job
+from shared.domain.job import Job, JobState
 from shared.store.jobs import JobRecord
 from shared.store.redis_client import Client, server_time_ms
 
@@ -28,10 +28,10 @@ def prune_jobs(
     now_ms = server_time_ms(client)
     for job in jobs:
         stalled = stalled_days is not None and job.is_stalled(now_ms, stalled_days * _DAY_S)
-        if job.state != "finished" and not stalled:
+        if job.state != JobState.FINISHED and not stalled:
             continue
         try:
-            if job.state == "finished":  # it has no messages in the queue
+            if job.state == JobState.FINISHED:  # it has no messages in the queue
                 removed = JobRecord(client, job.name).delete(job)
             else:
                 removed = cancel_job(client, job.name, settings, only=job, mark_s=0)
@@ -40,7 +40,7 @@ def prune_jobs(
         left = f"{job.images - job.images_done} of {job.images} images were not done"
         if not removed:
             say(f"Kept: {job.name}, which has had news meanwhile")
-        elif job.state == "finished":
+        elif job.state == JobState.FINISHED:
             say(f"Forgotten: {job.name}")
         else:
             say(f"Removed: {job.name} ({job.source}); {left}")

@@ -6,6 +6,7 @@ import numpy as np
 
 from shared.analysis.calibration import NEAR_DUPLICATE
 from shared.analysis.neighbors import nearest
+from shared.domain.paths import ShownPath
 from shared.results.distances import Distances
 from shared.results.tables import Face, Images
 
@@ -17,7 +18,7 @@ _NEAREST = 8
 class Duplicates:
     """Suspected duplicates. Both lists have at most `MAX_PAIRS` entries; the counts are complete."""
 
-    copies: list[tuple[str, list[str]]]
+    copies: list[tuple[ShownPath, list[ShownPath]]]
     """The first file with certain bytes, and the later files with the same."""
     copied_files: int
     pairs: list[tuple[int, int, float]]
@@ -34,16 +35,15 @@ def find_duplicates(images: Images, faces: list[Face], distances: Distances) -> 
     If a face has more near duplicates than nearest faces are compared, some of its pairs are missing.
     """
     shown = {face.path for face in faces}
-    first_of: dict[str, str] = {}  # of copies among the files of `faces`
-    copies: dict[str, list[str]] = {}
+    first_of: dict[ShownPath, ShownPath] = {}  # of copies among the files of `faces`
+    copies: dict[ShownPath, list[ShownPath]] = {}
     copied_files = 0
-    for path, first in zip(images.paths, images.same_as, strict=True):
-        if first and first != path:
-            copied_files += 1
-            if path in shown:
-                first_of[path] = first
-            if first in copies or len(copies) < MAX_PAIRS:
-                copies.setdefault(first, []).append(path)
+    for path, first in images.copies():
+        copied_files += 1
+        if path in shown:
+            first_of[path] = first
+        if first in copies or len(copies) < MAX_PAIRS:
+            copies.setdefault(first, []).append(path)
     # A face is identified by the first file with its bytes and by its place there, so that copies give no pair twice.
     alike = [(first_of.get(face.path, face.path), tuple(map(round, face.box))) for face in faces]
     met: set[frozenset[object]] = set()

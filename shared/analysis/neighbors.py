@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.domain.arrays import Float32
-from shared.results.distances import BLOCK_ROWS, Distances, Faces, one_blas_thread
+from shared.results.distance_tiles import TILE_ROWS, one_blas_thread
+from shared.results.distances import Distances, Faces
 
 BLOCK_COLUMNS = 4096  # of 1,024 rows in float64: 32 MiB
 Rows = npt.NDArray[np.int32]
@@ -23,8 +24,8 @@ def nearest(distances: Distances, faces: Faces, count: int) -> tuple[Rows, Float
     if kept == 0:
         return rows, found
     with one_blas_thread():
-        for start in range(0, len(faces), BLOCK_ROWS):
-            some = slice(start, start + BLOCK_ROWS)
+        for start in range(0, len(faces), TILE_ROWS):
+            some = slice(start, start + TILE_ROWS)
             for left in range(0, len(distances), BLOCK_COLUMNS):
                 block = distances.between(faces[some], left, left + BLOCK_COLUMNS)
                 own = faces[some] - left

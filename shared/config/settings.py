@@ -10,7 +10,9 @@ from platformdirs import user_cache_path, user_state_path
 from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.domain.contract import DEFAULT_WEIGHTS, WeightsName
 from shared.domain.errors import InvalidSetting
+from shared.domain.options import MOST_IMAGES
 from shared.domain.queues import aggregate_queue, embed_queue
 
 _COMPOSE_PASSWORD = "facequeue"  # noqa: S105 - of a server that only loopback reaches
@@ -52,7 +54,7 @@ class Settings(BaseSettings):
     )
     cache_dir: Annotated[Path, Field(description="Downloaded and converted weights.")] = user_cache_path("facequeue")
 
-    batch_size: Annotated[int, Field(ge=1, le=1024, description="Images per batch.")] = 16
+    batch_size: Annotated[int, Field(ge=1, le=MOST_IMAGES, description="Images per batch.")] = 16
     window_batches: Annotated[
         int, Field(ge=1, description="The producer pauses while this many batches of its job are unfinished.")
     ] = 1000
@@ -93,9 +95,9 @@ class Settings(BaseSettings):
             "all workers have.",
         ),
     ] = "auto"
-    preload_weights: Annotated[
-        Literal["casia-webface", "vggface2"], Field(description="Weights that a worker loads before it takes work.")
-    ] = "casia-webface"
+    preload_weights: Annotated[WeightsName, Field(description="Weights that a worker loads before it takes work.")] = (
+        DEFAULT_WEIGHTS
+    )
     weights_path: Annotated[
         Path | None, Field(description="Local weights file, for `vggface2` or your own weights.")
     ] = None

@@ -1,4 +1,4 @@
-"""Names for the numpy arrays that the project passes around, by dtype."""
+"""Names for the numpy arrays that the project passes around, by dtype, and the length of an embedding."""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,3 +7,5 @@ UInt8 = npt.NDArray[np.uint8]
 UInt32 = npt.NDArray[np.uint32]
 Int = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]
+DIMENSIONS = 512
+"""Of an embedding."""

@@ -5,7 +5,9 @@ import re
 from shared.domain.errors import InvalidJobName
 from shared.domain.paths import printable
 
-JOB_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+JOB_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+"""A job's name, as a part of a regular expression."""
+JOB_NAME_PATTERN = f"^{JOB_NAME}$"
 UID_PATTERN = r"^[0-9a-f]{32}$"
 """A job's uid: part of the names of files and queues."""
 

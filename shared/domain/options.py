@@ -1,7 +1,7 @@
 """What the producer asked for beside the contract. It comes back from a server that others can write to."""
 
 from dataclasses import dataclass, fields
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator, TypeAdapter, ValidationError
 
@@ -12,6 +12,10 @@ MOST_IMAGES = 1024
 """Images of the largest batch."""
 
 
+WhenDistances = Literal["auto", "full", "none"]
+"""Whether the distance matrix is written: always, never, or unless it is too large."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """What the producer asked for beside the contract."""
@@ -20,7 +24,7 @@ class Options:
     folder: Annotated[RootPath, PlainValidator(check_relative)]
     """The folder enqueued; `.` where its images travel through the server."""
     batch_size: Annotated[int, Field(strict=True, ge=1, le=MOST_IMAGES)]
-    distances: Annotated[str, Field(strict=True, pattern="^(full|none|auto)$")]
+    distances: WhenDistances
     inline: Annotated[bool, Field(strict=True)] = False
     """Whether the images travel through the server (`shared.store.image_payloads`)."""
 

@@ -1,6 +1,8 @@
 """What became of one file."""
 
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Self
 
 
 class Outcome(StrEnum):
@@ -18,4 +20,23 @@ class Outcome(StrEnum):
 
 
 FAILED = frozenset({Outcome.UNREADABLE, Outcome.TOO_LARGE, Outcome.TIMEOUT, Outcome.CRASHED})
-"""Outcomes that make the exit code 3."""
+"""Outcomes of images that count as failed: `retry` tries them again."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is recorded of an image that ended its processes."""
+
+    outcome: Outcome
+    reason: str
+    """For people."""
+
+    def pack(self) -> str:
+        """As the job record keeps it."""
+        return f"{self.outcome}: {self.reason}"
+
+    @classmethod
+    def unpack(cls, packed: str) -> Self:
+        """The inverse of `pack`; ValueError for what it never makes."""
+        outcome, _, reason = packed.partition(": ")
+        return cls(Outcome(outcome), reason)

@@ -5,14 +5,14 @@ from pathlib import Path
 from jinja2 import TemplateError
 
 from shared.analysis.calibration import same_person_threshold
+from shared.domain.durable_files import replace_content
 from shared.domain.errors import ResultsError
 from shared.domain.paths import printable
 from shared.report.page_values import choose_faces, page_values
 from shared.report.rendering import render
 from shared.report.thumbnails import cut_thumbnails
-from shared.results.digests import recorded_digests
-from shared.results.files import replace_content
 from shared.results.reader import Results, damaged_results
+from shared.results.recorded_digests import recorded_digests
 from shared.results.schema import REPORT
 
 

@@ -1,31 +1,25 @@
-"""The numbers behind the page's pictures: the histogram, the curves over time, the heat map.
+"""The numbers behind the page's drawings: the histogram and the curves over time.
 
 The page's own templates draw histogram and curves as SVG, because no library fits: the page must show them without
 JavaScript, in light and dark, with labels that stay readable on a phone. plotly.js (4.5 MB in every report), Bokeh and
 uPlot (50 kB) draw with JavaScript only. matplotlib's SVG is static, but its colors are fixed, its text shrinks with the
-figure, and it would add ten packages to every producer. Here shapes stretch, strokes do not, and labels are HTML. The
-heat map is a PNG with one pixel per pair.
+figure, and it would add ten packages to every producer. Here shapes stretch, strokes do not, and labels are HTML.
 """
 
 import math
 from dataclasses import dataclass
 from datetime import datetime
-from io import BytesIO
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from shared.domain.arrays import Float32
 from shared.results.distances import condensed
 from shared.results.reader import Sample
 
-# Matplotlib's viridis (CC0), reversed, at ten places: near is bright on far, which is dark in both themes.
-PALETTE = ("#fde725", "#b5de2b", "#6ece58", "#35b779", "#1f9e89", "#26828e", "#31688e", "#3e4989", "#482878", "#440154")
 _BIN_WIDTH = 0.02
 _MAX_POINTS = 500  # of a curve
 _SHORTEST_S, _WIDEST_S = 1e-3, 60.0  # time that one sample stands for
-_SHADES = 256
 _LABEL_SHARE = 24.0  # percent of the axis that a phase's name takes on a phone
 
 
@@ -263,20 +257,3 @@ def _time_of_each(at_s: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     gaps = np.diff(at_s)
     spans: npt.NDArray[np.float64] = np.clip(np.concatenate([gaps[:1], gaps]), _SHORTEST_S, _WIDEST_S)
     return spans
-
-
-def heat_map(square: Float32, top: float) -> bytes:
-    """A PNG of one pixel a pair: from `PALETTE`'s first color for the distance 0 to its last for `top`."""
-    shades = np.minimum(square * ((_SHADES - 1) / top), _SHADES - 1).round().astype(np.uint8)
-    image = Image.fromarray(shades)
-    image.putpalette(_palette().tobytes())
-    out = BytesIO()
-    image.save(out, "PNG", optimize=True)
-    return out.getvalue()
-
-
-def _palette() -> npt.NDArray[np.uint8]:
-    anchors = np.array([[int(color[k : k + 2], 16) for k in (1, 3, 5)] for color in PALETTE], np.float64)
-    at = np.linspace(0, len(PALETTE) - 1, _SHADES)
-    places = np.arange(len(PALETTE))
-    return np.stack([np.interp(at, places, anchors[:, k]) for k in range(3)], axis=1).round().astype(np.uint8)

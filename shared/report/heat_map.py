@@ -1,15 +1,17 @@
-"""Every face against every other, for the page: packed for its scripts, and as a picture with a caption."""
+"""Every face against every other, for the page: packed for its scripts, and as a PNG with one pixel per pair."""
 
 import base64
+from io import BytesIO
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from shared.analysis.clustering import Groups, average_linkage, cut, leaf_order
 from shared.analysis.neighbors import nearest
 from shared.domain.arrays import Float32
-from shared.report.charts import PALETTE, heat_map, ticks
+from shared.report.charts import ticks
 from shared.report.rendering import data_uri
 from shared.report.view_model import MatrixData, MatrixView, NeighborData
 from shared.results.distances import Distances, Faces, condensed, evenly_spaced
@@ -17,6 +19,9 @@ from shared.results.distances import Distances, Faces, condensed, evenly_spaced
 MAX_MATRIX_FACES = 1_000
 """In the heat map: a million pairs take 2 MB."""
 _NEIGHBORS = 12
+# Matplotlib's viridis (CC0), reversed, at ten places: near is bright on far, which is dark in both themes.
+PALETTE = ("#fde725", "#b5de2b", "#6ece58", "#35b779", "#1f9e89", "#26828e", "#31688e", "#3e4989", "#482878", "#440154")
+_SHADES = 256
 
 
 def matrix_views(
@@ -41,7 +46,7 @@ def matrix_views(
         size=len(square),
         sampled=len(some) < count,
         top=top,
-        picture=data_uri(heat_map(square, top), "image/png"),
+        picture=data_uri(_draw(square, top), "image/png"),
         colors=",".join(PALETTE),
         alt=f"Heat map of the distances between {len(square)} faces, from {upper.min():.2f} to {upper.max():.2f}.",
         ticks=ticks(top, 4),
@@ -56,6 +61,23 @@ def matrix_views(
         squares=[] if threshold is None else _squares(cut(tree, len(square), threshold), order),
     )
     return view, data
+
+
+def _draw(square: Float32, top: float) -> bytes:
+    """A PNG of one pixel a pair: from `PALETTE`'s first color for the distance 0 to its last for `top`."""
+    shades = np.minimum(square * ((_SHADES - 1) / top), _SHADES - 1).round().astype(np.uint8)
+    image = Image.fromarray(shades)
+    image.putpalette(_palette().tobytes())
+    out = BytesIO()
+    image.save(out, "PNG", optimize=True)
+    return out.getvalue()
+
+
+def _palette() -> npt.NDArray[np.uint8]:
+    anchors = np.array([[int(color[k : k + 2], 16) for k in (1, 3, 5)] for color in PALETTE], np.float64)
+    at = np.linspace(0, len(PALETTE) - 1, _SHADES)
+    places = np.arange(len(PALETTE))
+    return np.stack([np.interp(at, places, anchors[:, k]) for k in range(3)], axis=1).round().astype(np.uint8)
 
 
 def _squares(groups: Groups, order: Faces) -> list[tuple[int, int]]:

@@ -11,10 +11,10 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from shared.domain.errors import OutsideDataRoot
+from shared.domain.file_digests import image_digest
 from shared.domain.image_formats import openers
 from shared.domain.paths import ShownPath, path_of_shown, resolve_inside
 from shared.domain.pixels import to_rgb
-from shared.results.digests import file_digest
 from shared.results.files import open_regular
 from shared.results.tables import Face, ImageFile
 
@@ -43,7 +43,7 @@ class Thumbnails:
 def cut_thumbnails(
     faces: list[Face],
     images: Iterable[ImageFile],
-    digests: dict[str, str],
+    digests: dict[ShownPath, str],
     root: Path | None,
     *,
     seconds: float | None = None,
@@ -105,7 +105,7 @@ def _cut(
             return []
         with open_regular(real) as file:
             # One open file for both: what is decoded is what was compared, also where another takes its name meanwhile.
-            if file_digest(file) != digest:
+            if image_digest(file) != digest:
                 return []
             file.seek(0)
             with Image.open(file, formats=openers()) as image:

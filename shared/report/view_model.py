@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from shared.domain.paths import ShownPath
 from shared.report.charts import Histogram, Run, Tick, Timeline
 from shared.report.profile import CostlyFunction
 from shared.results.tables import ImageFile
@@ -94,7 +95,7 @@ class MatrixView:
 class DuplicatesView:
     """Files that may be the same photo."""
 
-    copies: list[tuple[str, list[str]]]
+    copies: list[tuple[ShownPath, list[ShownPath]]]
     copied_files: int
     pairs: list[tuple[FaceView, FaceView, float]]
     near_pairs: int

@@ -1,17 +1,15 @@
 """Distances between faces: from `distances.npy` if it exists, else from the embeddings, block by block."""
 
-from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
 from shared.domain.arrays import Float32
+from shared.results.distance_tiles import TILE_ROWS, euclidean_tile, one_blas_thread
 
 Faces = npt.NDArray[np.intp]
 Number = TypeVar("Number", bound=np.floating[Any])
-BLOCK_ROWS = 1024  # of 5,000 faces in float64: 40 MiB
 
 
 class Distances:
@@ -41,32 +39,16 @@ class Distances:
         # Also with a matrix: reading a few columns of many long rows would touch all of a large file.
         square: Float32 = np.empty((len(faces), len(faces)), np.float32)
         with one_blas_thread():
-            for start in range(0, len(faces), BLOCK_ROWS):
-                square[start : start + BLOCK_ROWS] = self._compute(faces[start : start + BLOCK_ROWS], faces)
+            for start in range(0, len(faces), TILE_ROWS):
+                square[start : start + TILE_ROWS] = self._compute(faces[start : start + TILE_ROWS], faces)
         for row in range(len(faces)):
             square[row + 1 :, row] = square[row, row + 1 :]
         return square
 
     def _compute(self, faces: Faces, others: Faces) -> Float32:
-        # In float64 and with one BLAS thread: worker/aggregation/distance_matrix.py gives the reasons. In place.
-        a = np.asarray(self.embeddings[faces], np.float64)
-        b = np.asarray(self.embeddings[others], np.float64)
-        products = a @ b.T
-        products *= 2.0
-        squares = (a * a).sum(axis=1)[:, None] + (b * b).sum(axis=1)[None, :]
-        squares -= products
-        del products
-        np.maximum(squares, 0.0, out=squares)
-        np.sqrt(squares, out=squares)
-        found: Float32 = squares.astype(np.float32)
+        found = euclidean_tile(self.embeddings[faces], self.embeddings[others])
         found[faces[:, None] == others[None, :]] = 0.0
         return found
-
-
-def one_blas_thread() -> AbstractContextManager[Any]:
-    """A context in which BLAS uses one thread, so that its bits do not depend on the machine."""
-    limits: AbstractContextManager[Any] = threadpool_limits(limits=1, user_api="blas")
-    return limits
 
 
 def condensed(square: Float32, dtype: type[Number]) -> npt.NDArray[Number]:

@@ -1,16 +1,13 @@
-"""Reads and writes files of results folders: reads regular files only, replaces files whole or not at all."""
+"""Reads files of results folders, which may come from a stranger: regular files only, never a link or a pipe."""
 
 import errno
 import io
 import json
 import os
-import secrets
 import shutil
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -82,40 +79,3 @@ def copy_regular(source: Path, target: Path) -> None:
     """Copies the content of a regular file to the new file `target`. OSError as `open_regular`."""
     with open_regular(source) as read, target.open("xb") as written:
         shutil.copyfileobj(read, written)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A new file beside `path`, open for writing, that takes its name when the block ends, and is on the disk then.
-
-    After an exception `path` is as it was before, and the new file is removed.
-    """
-    # A name that nobody can foresee, and `x`: never written through a link that somebody has put there.
-    scratch = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(8)}")
-    try:
-        with scratch.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
-
-
-def replace_content(path: Path, content: bytes) -> None:
-    """Gives the file this content, whole or not at all, as `replacing`."""
-    with replacing(path) as file:
-        file.write(content)
-
-
-def sync_to_disk(path: Path) -> None:
-    """Syncs a file's content, or a folder's list of names, to the disk. OSError as from the system."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        # Some network file systems cannot sync folders, and need not.
-        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP) or not path.is_dir():
-            raise
-    finally:
-        os.close(descriptor)

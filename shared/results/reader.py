@@ -13,7 +13,17 @@ from shared.domain.errors import ResultsError
 from shared.domain.paths import ShownPath, printable
 from shared.results.distances import Distances
 from shared.results.files import map_array, open_table, read_json
-from shared.results.schema import DISTANCES, EMBEDDINGS, FACES, IMAGES, RESOURCES, SUMMARY, worker_of_samples
+from shared.results.schema import (
+    BOX_COLUMNS,
+    DISTANCES,
+    EMBEDDINGS,
+    FACES,
+    FILE_COLUMNS,
+    IMAGES,
+    RESOURCES,
+    SUMMARY,
+    worker_of_samples,
+)
 from shared.results.tables import Face, Faces, ImageFile, Images
 
 _CURVE_COLUMNS = ("time", "cpu_percent", "rss_mib")
@@ -109,7 +119,7 @@ def _rows(path: Path, *columns: str) -> Iterator[list[str]]:
 
 def _faces(path: Path) -> Faces:
     faces = Faces()
-    for image, left, top, right, bottom, probability in _rows(path, "path", "x1", "y1", "x2", "y2", "probability"):
+    for image, left, top, right, bottom, probability in _rows(path, "path", *BOX_COLUMNS):
         box = float(left), float(top), float(right), float(bottom)
         if not all(map(isfinite, box)):
             raise ValueError(f"a face in {path.name} has no box")
@@ -119,9 +129,7 @@ def _faces(path: Path) -> Faces:
 
 def _images(path: Path) -> Images:
     images = Images()
-    for image, outcome, error, same_as, width, height in _rows(
-        path, "path", "outcome", "error", "same_as", "width", "height"
-    ):
+    for image, outcome, error, same_as, width, height in _rows(path, *FILE_COLUMNS):
         # Somebody else's folder may hold what commands a terminal.
         image, outcome, error, same_as = map(printable, (image, outcome, error, same_as))
         first = ShownPath(same_as) if same_as else None

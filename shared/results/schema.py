@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from shared.domain.stages import STAGES
+
 EMBEDDINGS = "embeddings.npy"
 DISTANCES = "distances.npy"
 FACES = "faces.csv"
@@ -17,8 +19,10 @@ PROFILES = "profile"
 
 BOX_COLUMNS = ("x1", "y1", "x2", "y2", "probability")
 FACE_COLUMNS = ("face", "image", "path", *BOX_COLUMNS)
-FIGURE_COLUMNS = ("width", "height", "decode_ms", "detect_ms", "embed_ms", "worker", "attempt")
+FIGURE_COLUMNS = ("width", "height", *(f"{stage}_ms" for stage in STAGES), "worker", "attempt")
 IMAGE_COLUMNS = ("image", "path", "outcome", "error", "faces", "same_as", *FIGURE_COLUMNS)
+FILE_COLUMNS = ("path", "outcome", "error", "same_as", "width", "height")
+"""Of images.csv: what a reader of results needs."""
 DIGEST_COLUMNS = ("image", "blake2b")
 FAILED_COLUMNS = ("retries", "image", "path")
 SAMPLE_COLUMNS = (

@@ -3,11 +3,12 @@
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar, overload
+from typing import Generic, TypeVar, cast, overload
 
 from shared.domain.paths import ShownPath
 
 Item = TypeVar("Item")
+Text = TypeVar("Text", bound=str)
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,13 @@ class _Rows(Sequence[Item], Generic[Item]):
         return map(self._item, range(len(self)))
 
 
-class Texts(_Rows[str]):
-    """Strings, stored one after the other as UTF-8."""
+class Texts(_Rows[Text], Generic[Text]):
+    """Strings of one type, stored one after the other as UTF-8."""
 
     def __init__(self) -> None:
         self._bytes, self._ends = bytearray(), array("q", [0])
 
-    def append(self, text: str) -> None:
+    def append(self, text: Text) -> None:
         """Adds one at the end."""
         self._bytes += text.encode()
         self._ends.append(len(self._bytes))
@@ -67,15 +68,15 @@ class Texts(_Rows[str]):
     def __len__(self) -> int:
         return len(self._ends) - 1
 
-    def _item(self, index: int) -> str:
-        return self._bytes[self._ends[index] : self._ends[index + 1]].decode()
+    def _item(self, index: int) -> Text:
+        return cast(Text, self._bytes[self._ends[index] : self._ends[index + 1]].decode())
 
 
 class Faces(_Rows[Face]):
     """`faces.csv`."""
 
     def __init__(self) -> None:
-        self.paths = Texts()
+        self.paths: Texts[ShownPath] = Texts()
         self._figures = array("d")  # box and probability
 
     def append(self, face: Face) -> None:
@@ -88,14 +89,16 @@ class Faces(_Rows[Face]):
 
     def _item(self, index: int) -> Face:
         left, top, right, bottom, probability = self._figures[5 * index : 5 * index + 5]
-        return Face(ShownPath(self.paths[index]), (left, top, right, bottom), probability)
+        return Face(self.paths[index], (left, top, right, bottom), probability)
 
 
 class Images(_Rows[ImageFile]):
     """`images.csv`."""
 
     def __init__(self) -> None:
-        self.paths, self._errors, self.same_as = Texts(), Texts(), Texts()
+        self.paths: Texts[ShownPath] = Texts()
+        self._errors: Texts[str] = Texts()
+        self._same_as: Texts[str] = Texts()  # empty for None
         self.outcomes: list[str] = []
         """Of each image; equal outcomes are the same object."""
         self._known: dict[str, str] = {}
@@ -105,16 +108,21 @@ class Images(_Rows[ImageFile]):
         """Adds one at the end."""
         self.paths.append(image.path)
         self._errors.append(image.error)
-        self.same_as.append(image.same_as or "")
+        self._same_as.append(image.same_as or "")
         self.outcomes.append(self._known.setdefault(image.outcome, image.outcome))
         self._sizes.extend((image.width, image.height))
+
+    def copies(self) -> Iterator[tuple[ShownPath, ShownPath]]:
+        """Each file that has the bytes of an earlier one, and the first file with these bytes."""
+        for path, first in zip(self.paths, self._same_as, strict=True):
+            if first and first != path:
+                yield path, ShownPath(first)
 
     def __len__(self) -> int:
         return len(self.outcomes)
 
     def _item(self, index: int) -> ImageFile:
         width, height = self._sizes[2 * index : 2 * index + 2]
-        path, same_as = ShownPath(self.paths[index]), self.same_as[index]
-        return ImageFile(
-            path, self.outcomes[index], self._errors[index], ShownPath(same_as) if same_as else None, width, height
-        )
+        same_as = self._same_as[index]
+        first = ShownPath(same_as) if same_as else None
+        return ImageFile(self.paths[index], self.outcomes[index], self._errors[index], first, width, height)

@@ -3,10 +3,32 @@
 import json
 import os
 import uuid
+from dataclasses import dataclass
+from enum import StrEnum
 
 from shared.domain.errors import JobGone, NotFinished, ProducerReplaced
+from shared.domain.job import JobState
 from shared.domain.paths import RootPath, pack_paths
 from shared.store.record_part import RecordPart
+
+_FENCED = "fenced"
+"""What scripts answer to a producer that another one has fenced off."""
+
+
+class _Sealed(StrEnum):
+    """What `seal` answers to the producer of the job."""
+
+    SEALED = "sealed"
+    COMPLETE = "complete"
+    """All batches are done already."""
+
+
+@dataclass(frozen=True)
+class LivingProducer:
+    """A job's producer, whose lease has not expired."""
+
+    until_ms: int
+    """When it expires, by the server's clock."""
 
 
 class Enqueuing(RecordPart):
@@ -22,13 +44,11 @@ class Enqueuing(RecordPart):
         self._run("attach", [""], uid, token, int(lease_s * 1000), 1)
         return token
 
-    def attach_alone(self, uid: str, lease_s: float) -> str | int:
-        """As `attach_producer`, but only if no other producer holds a lease. Otherwise returns when that lease expires,
-        in ms of the server's clock.
-        """
+    def attach_alone(self, uid: str, lease_s: float) -> str | LivingProducer:
+        """As `attach_producer`, unless another producer is believed to be alive."""
         token = uuid.uuid4().hex
         answer = self._run("attach", [""], uid, token, int(lease_s * 1000), 0)
-        return answer if isinstance(answer, int) else token
+        return LivingProducer(answer) if isinstance(answer, int) else token
 
     def heartbeat(self, uid: str, producer: str, lease_s: float) -> bool:
         """Renews the producer's lease; a lease of 0 s ends it. False if the job no longer accepts this producer."""
@@ -50,7 +70,7 @@ class Enqueuing(RecordPart):
         """Stores the packed image at this path, for workers that cannot read it from disk."""
         parts = ["", f"bytes:{batch}", "inline"]
         if not self._run("inline_put", parts, uid, producer, batch, os.fsencode(path), packed):
-            raise self._refusal("fenced")
+            raise self._refusal(_FENCED)
 
     def inline_bytes(self) -> int:
         """Size of the inline images on the server, in bytes."""
@@ -63,9 +83,9 @@ class Enqueuing(RecordPart):
     def seal(self, uid: str, producer: str) -> bool:
         """Seals the job: no more batches will be added. Returns whether all batches are already done."""
         answer = self._run("seal", ["", "open"], uid, producer)
-        if answer not in ("sealed", "complete"):
+        if answer not in set(_Sealed):
             raise self._refusal(answer)
-        return bool(answer == "complete")
+        return bool(answer == _Sealed.COMPLETE)
 
     def open_batches(self) -> int:
         """The number of batches that are not done."""
@@ -76,8 +96,8 @@ class Enqueuing(RecordPart):
         return int(self._client.hget(self._key, "block_bytes") or 0)
 
     def _refusal(self, answer: str) -> NotFinished:
-        if answer == "fenced":
+        if answer == _FENCED:
             return ProducerReplaced(self.name)
-        if answer == "cancelled":
+        if answer == JobState.CANCELLED:
             return JobGone(f"Job '{self.name}' was cancelled.")
         return JobGone(f"Job '{self.name}' takes no more images ({answer}).")

@@ -12,7 +12,7 @@ import redis
 
 from shared.domain.contract import Contract
 from shared.domain.errors import FaceQueueError, JobNotFound, RecordUnreadable
-from shared.domain.job import RECORD_VERSION, Job, parse_job
+from shared.domain.job import RECORD_VERSION, Job, JobState, parse_job
 from shared.domain.options import Options
 from shared.store.aggregation_lock import AggregationLock
 from shared.store.blocks import Blocks
@@ -24,6 +24,8 @@ from shared.store.redis_client import Client
 from shared.store.refusals import Refusals
 from shared.store.scripts import run_script
 
+_REMOVING = "removing"
+"""What `create` answers where a job of the name is being removed."""
 _LOOKED_AT_ONCE = 1000
 """The maximum number of records read in one round trip."""
 
@@ -38,7 +40,7 @@ class JobRecord(Enqueuing, Leases, Refusals, Blocks, AggregationLock, Finishing)
         uid = uuid.uuid4().hex
         fields = {
             "version": RECORD_VERSION,
-            "state": "enqueuing",
+            "state": JobState.ENQUEUING,
             "origin": origin,
             "source": source,
             "contract": json.dumps(contract.as_dict()),
@@ -53,7 +55,7 @@ class JobRecord(Enqueuing, Leases, Refusals, Blocks, AggregationLock, Finishing)
         parts = ["", f"={REGISTRY}", f"={UNFINISHED}", *PARTS, *SWEPT]
         while True:
             present = self._run("create", parts, self.name, uid, f"{queue_prefix}:{self.name}", *pairs)
-            if present != "removing":
+            if present != _REMOVING:
                 return self.load(), present == uid
             self.complete_removal()
 

@@ -12,17 +12,21 @@ DIVERTED = f"{PREFIX}diverted"
 DEAD_LETTERS = f"{PREFIX}dead-letters"
 """A list: the messages that workers refused (`shared.store.dead_letters`)."""
 WORKERS = f"{PREFIX}workers"
-"""A set: the names of workers (`shared.store.worker_registry`)."""
+"""A set: the names of workers that have announced themselves (`shared.store.worker_registry`)."""
 WORKER = f"{PREFIX}worker:"
-"""The announcement of one worker; its name follows."""
+"""The announcement of one worker; `worker_key` adds its name."""
 SAMPLES = f"{PREFIX}resources:"
-"""A stream of one worker's resource samples; its name follows."""
+"""Streams of a worker's resource samples; `sample_stream_key` makes their keys."""
 RECONCILER = f"{PREFIX}reconciler"
-"""The lock of the reconciler: the name of the worker that holds it. The queue prefix follows."""
+"""The name of the worker that reconciles, for the time of a lease; `reconciler_key` makes the key."""
 SERVER_NAME = f"{PREFIX}server"
 """A random name of this server's data. A spill file carries it, so that it is not mistaken for another server's."""
 CACHE = f"{PREFIX}cache:"
-"""Cached results of images; contract and digest follow (`worker.execution.image_cache`)."""
+"""Results of images by contract and digest (`worker.execution.image_cache`); `cache_prefix` adds the contract."""
+CACHE_INDEX = f"{CACHE}index"
+"""A sorted set: the keys of cached results."""
+CACHE_BYTES = f"{CACHE}bytes"
+"""How much they take."""
 MARK = f"{PREFIX}mark"
 """The key that `wait_for_disk` writes."""
 NOTHING = f"{PREFIX}nothing"
@@ -51,3 +55,38 @@ PARTS = ("aggregation", "failed", *WHILE_UNFINISHED)
 def job_key(name: str, part: str = "") -> str:
     """The key of a job record, or of one part of it."""
     return f"{PREFIX}job:{name}:{part}" if part else f"{PREFIX}job:{name}"
+
+
+def sample_stream_key(spacing_s: int, worker: str) -> str:
+    """The key of a worker's stream of samples that are at least `spacing_s` apart."""
+    return f"{SAMPLES}{spacing_s}:{worker}"
+
+
+def worker_of_stream(key: str) -> str:
+    """The worker whose stream has this key: the inverse of `sample_stream_key`."""
+    return key.removeprefix(SAMPLES).partition(":")[2]
+
+
+def job_key_of(name: bytes, part: bytes = b"") -> bytes:
+    """As `job_key`, for a name as the server has it, which may be none of ours."""
+    return b"%sjob:%s:%s" % (PREFIX.encode(), name, part) if part else b"%sjob:%s" % (PREFIX.encode(), name)
+
+
+def reconciler_key(queue_prefix: str) -> str:
+    """The lock of the reconciler of these queues."""
+    return f"{RECONCILER}:{queue_prefix}"
+
+
+def cache_prefix(contract_label: str) -> str:
+    """What the keys of results under a contract begin with; the digest of the file follows."""
+    return f"{CACHE}{contract_label}:"
+
+
+def worker_key(name: str) -> str:
+    """The key of a worker's announcement."""
+    return f"{WORKER}{name}"
+
+
+def worker_key_of(name: bytes) -> bytes:
+    """As `worker_key`, for a name as the server has it, which may be none of ours."""
+    return WORKER.encode() + name

@@ -10,6 +10,8 @@ from enum import StrEnum
 from typing import Any
 
 from shared.domain.contract import Runtime
+from shared.domain.job import JobState
+from shared.domain.outcomes import Verdict
 from shared.domain.paths import RootPath, unpack_paths
 from shared.store.keys import METRICS
 from shared.store.record_part import RecordPart
@@ -29,6 +31,15 @@ class Lease:
     attempt: int
     losses: int
     """The number of processes that crashed with this batch while their worker survived."""
+
+
+@dataclass(frozen=True)
+class Requeued:
+    """A batch that is to be sent again."""
+
+    send: int
+    """Its new send number."""
+    images: list[RootPath]
 
 
 class NotLeased(StrEnum):
@@ -79,7 +90,7 @@ class Leases(RecordPart):
         """Whether the job exists and is not cancelled, and this holder still leases the batch."""
         found, state = self._client.hmget(self._key, "uid", "state")
         mine = self._client.hget(self._part("holders"), str(batch)) == holder.encode()
-        return bool(found == uid.encode() and state != b"cancelled" and mine)
+        return bool(found == uid.encode() and state != JobState.CANCELLED.encode() and mine)
 
     def waits_for(self, batch: int, send: int) -> bool:
         """Whether the batch is not done and this is its latest send number."""
@@ -89,20 +100,24 @@ class Leases(RecordPart):
         """Records which image of a batch runs in isolation next; None: no image does any more."""
         self._run("alone", ["holders", "alone"], batch, holder, "" if index is None else index)
 
-    def lose(self, uid: str, batch: int, holder: str, verdict: str) -> tuple[int, list[RootPath]] | None:
-        """Counts a crash with this batch whose worker survived, and gives the batch a new send number.
+    def lose(self, uid: str, batch: int, holder: str, verdict: Verdict) -> Requeued | None:
+        """Counts a process that was lost with this batch while its worker lives on.
 
-        An image that has crashed `DEATHS_ALONE` processes in isolation gets the verdict: its outcome and the reason.
-        Returns the send number and the batch's paths; None if the holder no longer had the lease.
+        An image that lost `DEATHS_ALONE` processes while it ran alone gets the verdict. None where the holder had no
+        lease any more.
         """
         parts = ["", "open", "leases", "holders", "batches", "losses", "alone", "deaths", "verdicts"]
-        answer = self._run("lose", parts, uid, batch, holder, verdict, DEATHS_ALONE)
-        return (int(answer[0]), unpack_paths(answer[1])) if answer else None
+        answer = self._run("lose", parts, uid, batch, holder, verdict.pack(), DEATHS_ALONE)
+        return Requeued(int(answer[0]), unpack_paths(answer[1])) if answer else None
 
-    def verdicts(self, batch: int, images: int) -> dict[int, str]:
-        """The recorded outcomes of images that were given up, by their index in the batch."""
+    def verdicts(self, batch: int, images: int) -> dict[int, Verdict]:
+        """The verdicts on images of a batch, by their place in it."""
         found = self._client.hmget(self._part("verdicts"), [f"{batch}:{index}" for index in range(images)])
-        return {index: verdict.decode(errors="replace") for index, verdict in enumerate(found) if verdict is not None}
+        return {
+            index: Verdict.unpack(packed.decode(errors="replace"))
+            for index, packed in enumerate(found)
+            if packed is not None
+        }
 
     def renew(self, batch: int, holder: str, lease_s: float) -> bool:
         """Renews a lease; False if it was lost."""
@@ -114,12 +129,8 @@ class Leases(RecordPart):
 
     def commit(
         self, uid: str, batch: int, block: bytes, outcomes: dict[str, int], faces: int, totals: Mapping[str, int] = {}
-    ) -> str:
-        """Stores a block once. Returns `stored` or `last`; if the block is not wanted, `done`, `unknown` or
-        `cancelled`.
-
-        `totals` is added to the totals over all jobs.
-        """
+    ) -> Committed:
+        """Stores a block once, unless it is not wanted. `totals` is what it adds to those over all jobs."""
         parts = [
             "",
             "open",
@@ -151,7 +162,7 @@ class Leases(RecordPart):
             unleased |= {int(batch): send.decode() for batch, send in zip(found[::2], found[1::2], strict=True)}
         return unleased
 
-    def resend(self, uid: str, batch: int, send: str) -> tuple[int, list[RootPath]] | None:
-        """A new send number and the paths of a lost batch; None if the batch is no longer lost."""
+    def resend(self, uid: str, batch: int, send: str) -> Requeued | None:
+        """Gives a lost batch a new send number; None where it is not lost any more."""
         answer = self._run("resend", ["", "open", "leases", "holders", "batches"], uid, batch, send)
-        return (int(answer[0]), unpack_paths(answer[1])) if answer else None
+        return Requeued(int(answer[0]), unpack_paths(answer[1])) if answer else None

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import redis
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from shared.config.settings import Settings
 from shared.domain.errors import ServerError, ServerUnreachable
@@ -38,6 +39,7 @@ def connect(
 
 
 _WAITAOF_MS = 5000
+_PING_EVERY_S = 0.25
 _LOG_EVERY_S = 2.0
 _DESPITE_OOM = "redis.call('DEL', KEYS[1]) return redis.call(ARGV[1], KEYS[2], unpack(ARGV, 2))"
 
@@ -96,9 +98,7 @@ def explain_server_errors(settings: Settings) -> Iterator[None]:
     except redis.AuthenticationError as error:
         raise ServerError(f"The server at {where} refused the password: {error}. Check REDIS_URL.") from None
     except redis.ConnectionError as error:
-        raise ServerUnreachable(
-            f"No server answers at {where} ({error}). Start one (`docker compose up redis`), or set REDIS_URL."
-        ) from None
+        raise ServerUnreachable(f"No server answers at {where} ({error}).") from None
     except redis.TimeoutError:
         raise ServerError(f"The server at {where} does not answer in time. Is it overloaded?") from None
     except redis.OutOfMemoryError:
@@ -110,21 +110,26 @@ def explain_server_errors(settings: Settings) -> Iterator[None]:
 
 
 def wait_for_server(settings: Settings, client: Client, say: Callable[[str], None]) -> None:
-    """Waits until the server answers. Raises ServerError after `server_timeout_s`."""
-    deadline = time.monotonic() + settings.server_timeout_s
+    """Returns when the server answers; ServerError after `server_timeout_s`."""
     told = False
-    while True:
-        try:
-            with explain_server_errors(settings):
-                client.ping()
-            return
-        except ServerError:
-            if time.monotonic() > deadline:
-                raise
+
+    def tell(_: RetryCallState) -> None:
+        nonlocal told
         if not told:
             say(f"Waiting for the server at {readable_url(settings)} (up to {settings.server_timeout_s:.0f} s)")
             told = True
-        time.sleep(0.25)
+
+    def ping() -> None:
+        with explain_server_errors(settings):
+            client.ping()
+
+    Retrying(
+        retry=retry_if_exception_type(ServerError),
+        wait=wait_fixed(_PING_EVERY_S),
+        stop=stop_after_delay(settings.server_timeout_s),
+        before_sleep=tell,
+        reraise=True,
+    )(ping)
 
 
 def wait_for_disk(client: Client) -> bool:

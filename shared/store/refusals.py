@@ -38,11 +38,11 @@ class Refusals(RecordPart):
         again_s: float = 0,
         unless_alone: bool = False,
         others: Sequence[str] = (),
-    ) -> str:
-        """Ends the lease and records that this worker cannot serve the job, for `again_s` or (0) forever.
+    ) -> Diverted:
+        """Gives a batch back and notes that this worker cannot serve the job, for so long or (0) for good.
 
-        From then on the job's messages belong in `own_queue`. Returns `diverted`, or why nothing was changed: `alone`
-        (only with `unless_alone`) if none of `others` can serve the job, or `unknown`, `cancelled`, `finished`.
+        From now on the job's messages belong into `own_queue`. With `unless_alone`, nothing is changed where none of
+        the `others` may serve the job.
         """
         parts = ["", "leases", "holders", "refusals", f"={DIVERTED}"]
         queue = own_queue(job.queue_prefix, job.uid)

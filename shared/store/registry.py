@@ -8,12 +8,13 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from shared.domain.job import JobState
 from shared.domain.job_names import is_job_name
-from shared.store.keys import REGISTRY, UNFINISHED, job_key
+from shared.domain.queues import aggregate_queue, embed_queue
+from shared.store.keys import REGISTRY, UNFINISHED, job_key, job_key_of
 from shared.store.redis_client import Client
 from shared.store.scripts import run_script
 
-_JOB = job_key("").encode()
 _AT_ONCE = 250
 """The maximum number of jobs that one script reads: the server answers nobody meanwhile."""
 
@@ -22,31 +23,35 @@ _AT_ONCE = 250
 class Census:
     """How many jobs there are."""
 
-    by_state: dict[str, int]
+    by_state: dict[JobState, int]
     in_flight: int
     """Batches that are leased."""
     prefixes: list[str]
     """The queue prefixes of unfinished jobs."""
 
 
-def unfinished_names(client: Client, queue_prefix: str, after: str, most: int) -> tuple[list[str], str]:
-    """Up to `most` names of unfinished jobs of these queues, in order, starting after the entry `after` (empty: at the
-    start).
-
-    The second value is the next call's `after`; empty at the end.
+def unfinished_names(client: Client, queue_prefix: str, after: str | None, most: int) -> tuple[list[str], str | None]:
+    """The names of some unfinished jobs of these queues, in order, and where to go on (`after`; None: at either
+    end).
     """
-    begin = b"(" + os.fsencode(after) if after else f"[{queue_prefix}:"
+    begin = b"(" + os.fsencode(after) if after is not None else f"[{queue_prefix}:"
     found = client.zrangebylex(UNFINISHED, begin, f"({queue_prefix};", 0, most)  # ';' follows ':'
     entries = [entry.decode(errors="replace").rpartition(":") for entry in found]
     # Another prefix that contains a colon may sort between them.
     names = [name for prefix, _, name in entries if prefix == queue_prefix and is_job_name(name)]
-    return names, os.fsdecode(found[-1]) if len(found) == most else ""
+    return names, os.fsdecode(found[-1]) if len(found) == most else None
 
 
 def forget_missing(client: Client, queue_prefix: str, name: str) -> None:
     """Removes a job without a record from the registry and the index."""
     keys = [job_key(name), REGISTRY, UNFINISHED]
     run_script(client, "forget", keys, [name, f"{queue_prefix}:{name}"])
+
+
+def drop_idle_queues(client: Client, queue_prefix: str) -> bool:
+    """Removes the shared queues of this prefix, with what is left in them; False while a job of it is unfinished."""
+    keys = [UNFINISHED, embed_queue(queue_prefix), aggregate_queue(queue_prefix)]
+    return bool(run_script(client, "drop_queues", keys, [queue_prefix]))
 
 
 def tidy(client: Client, names: Sequence[str]) -> list[str]:
@@ -74,14 +79,16 @@ def count_jobs(client: Client) -> Census:
     prefixes: set[str] = set()
     for entries in _stretches_of_index(client):
         parts = [entry.rpartition(b":") for entry in entries]
-        jobs = [_JOB + name for _, _, name in parts]
+        jobs = [job_key_of(name) for _, _, name in parts]
         some_enqueuing, some_sealed, *begun = run_script(client, "count_jobs", jobs, [])
         enqueuing += some_enqueuing
         sealed += some_sealed
         if begun:
-            in_flight += run_script(client, "count_leases", [jobs[place] + b":leases" for place in begun], [])
+            leases = [job_key_of(parts[place][2], b"leases") for place in begun]
+            in_flight += run_script(client, "count_leases", leases, [])
         prefixes.update(prefix.decode("utf-8", "replace") for prefix, _, _ in parts)
-    by_state = {"enqueuing": enqueuing, "sealed": sealed, "finished": max(0, known - enqueuing - sealed)}
+    finished = max(0, known - enqueuing - sealed)
+    by_state = {JobState.ENQUEUING: enqueuing, JobState.SEALED: sealed, JobState.FINISHED: finished}
     return Census(by_state, in_flight, sorted(prefixes))
 
 

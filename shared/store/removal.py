@@ -3,14 +3,23 @@ removal.
 """
 
 import os
+from enum import StrEnum
 from typing import Any
 
-from shared.domain.job import RECORD_VERSION, Job
+from shared.domain.job import RECORD_VERSION, Job, JobState
 from shared.store.keys import PARTS, REGISTRY, SWEPT, UNFINISHED
 from shared.store.record_part import RecordPart
 
 _SWEPT_AT_ONCE = 128
 """The maximum number of batches that one script removes: the server answers nobody meanwhile."""
+
+
+class _Deletion(StrEnum):
+    """What `end_delete` answers; nothing of these where another job has the name."""
+
+    DELETED = "deleted"
+    NOT_SWEPT = "not swept"
+    """Blocks or images are left."""
 
 
 class Removal(RecordPart):
@@ -36,12 +45,14 @@ class Removal(RecordPart):
     def complete_removal(self) -> bool:
         """Removes what an interrupted removal has left, and nothing of any other job."""
         uid, keep_s = self._client.hmget(self._key, "uid", "keep_s")
-        return self._delete(int(keep_s) if (keep_s or b"").isdigit() else 0, os.fsdecode(uid or b""), "cancelled", "")
+        return self._delete(
+            int(keep_s) if (keep_s or b"").isdigit() else 0, os.fsdecode(uid or b""), JobState.CANCELLED, ""
+        )
 
     def complete(self, ttl_s: int) -> None:
         """Completes an interrupted removal or finishing."""
         uid, state = self._client.hmget(self._key, "uid", "state")
-        if state == b"finished":
+        if state == JobState.FINISHED.encode():
             self.close(os.fsdecode(uid or b""), ttl_s)
         else:
             self.complete_removal()
@@ -57,11 +68,11 @@ class Removal(RecordPart):
         uid = uid.decode()
         if version != RECORD_VERSION.encode():  # such a record may not list its blocks and images
             self._sweep_range(uid, int(batches) if (batches or b"").isdigit() else 0)
-        answer = "not swept"
-        while answer == "not swept":
+        answer: str = _Deletion.NOT_SWEPT
+        while answer == _Deletion.NOT_SWEPT:
             self._sweep(uid)
             answer = self._run("end_delete", ["", everywhere, *SWEPT], self.name, uid)
-        return bool(answer == "deleted")
+        return bool(answer == _Deletion.DELETED)
 
     def _sweep_range(self, uid: str, batches: int) -> None:
         for first in range(0, batches + 1, _SWEPT_AT_ONCE):

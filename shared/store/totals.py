@@ -10,10 +10,10 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 
 from shared.domain.outcomes import Outcome
+from shared.domain.stages import STAGES
 from shared.store.keys import METRICS
 from shared.store.redis_client import Client
 
-STAGES = ("decode", "detect", "embed")
 BOUNDS = ("0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "30.0", "+Inf")
 """Upper bounds of the buckets, in seconds."""
 _WHOLE = re.compile(rb"\d{1,19}")

@@ -7,8 +7,9 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from shared.domain.paths import printable
-from shared.store.keys import WORKER, WORKERS
-from shared.store.redis_client import Client, run_despite_oom
+from shared.store.keys import WORKERS, worker_key, worker_key_of
+from shared.store.redis_client import Client
+from shared.store.scripts import run_script
 
 _MOST_BYTES = 2**20
 """The maximum size of an announcement: anyone who can write to the server could store gigabytes there."""
@@ -39,15 +40,17 @@ class Worker:
 
 
 def announce(client: Client, worker: Worker, lease_s: float) -> None:
-    """Announces a live worker. The announcement expires after `lease_s`."""
-    run_despite_oom(client, "SADD", WORKERS, worker.name)
-    run_despite_oom(client, "SET", WORKER + worker.name, json.dumps(asdict(worker)), "PX", int(lease_s * 1000))
+    """Says that this worker lives; forgotten after `lease_s` without another word."""
+    keys = [WORKERS, worker_key(worker.name)]
+    run_script(client, "announce", keys, [worker.name, json.dumps(asdict(worker)), int(lease_s * 1000)])
 
 
 def withdraw(client: Client, name: str) -> None:
-    """Removes the worker's announcement."""
-    client.delete(WORKER + name)
-    client.srem(WORKERS, name)
+    """Says that this worker ends."""
+    with client.pipeline() as pipe:
+        pipe.delete(worker_key(name))
+        pipe.srem(WORKERS, name)
+        pipe.execute()
 
 
 def living_workers(client: Client, queue: str | None = None) -> list[Worker]:
@@ -57,11 +60,8 @@ def living_workers(client: Client, queue: str | None = None) -> list[Worker]:
     """
     found = []
     for raw in sorted(client.smembers(WORKERS)):
-        body = client.getrange(WORKER.encode() + raw, 0, _MOST_BYTES)
-        if not body:
-            client.srem(WORKERS, raw)
-            continue
-        worker = _read(raw, body) if len(body) <= _MOST_BYTES else None
+        body = run_script(client, "announcement", [WORKERS, worker_key_of(raw)], [raw, _MOST_BYTES])
+        worker = _read(raw, body) if 0 < len(body) <= _MOST_BYTES else None
         if worker is not None and (queue is None or queue in worker.queues):
             found.append(worker)
     return found

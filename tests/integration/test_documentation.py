@@ -8,7 +8,7 @@ import pytest
 import typer.main
 
 from producer.cli.app import cli as producer_cli
-from producer.cli.errors import ExitCode
+from shared.config.exit_codes import ExitCode
 from shared.config.settings import Settings
 from shared.domain.outcomes import FAILED, Outcome
 from shared.results.schema import DIGEST_COLUMNS, FACE_COLUMNS, IMAGE_COLUMNS

@@ -29,16 +29,18 @@ from shared.messaging.celery_app import make_celery, send_batch
 from shared.messaging.messages import EmbedBatch, parse_message
 from shared.store.jobs import JobRecord
 from shared.store.keys import PREFIX
-from shared.store.leases import Lease
+from shared.store.leases import Lease, Requeued
 from shared.store.redis_client import connect
 from shared.store.worker_registry import Worker, announce, living_workers
 from tests.support.jobs import RUNTIME, make_job
 from tests.support.results import result_bytes
 from tests.support.stage import Stage, wait_until
+from worker.aggregation.hidden_names import spool_path
 from worker.aggregation.results_writer import write_results
-from worker.aggregation.spilling import move_blocks, read_blocks, remove_spill_file, spill_path, sweep_spill_files
+from worker.aggregation.spilling import move_blocks, read_blocks, remove_spool, sweep_spools
 from worker.batch_result import Block, ImageRecord
 from worker.execution.progress import Progress
+from worker.supervision.readiness import LoadedProcesses
 from worker.supervision.reconciler import Reconciler
 from worker.supervision.resource_sampler import Sampler
 
@@ -107,7 +109,7 @@ def test_what_adds_is_refused_whole_and_the_rest_works(stage: Stage) -> None:
         send_batch(make_celery(stage.settings), stage.settings, "embed", message)
     assert stage.client.hgetall(f"{PREFIX}job:j") == before
     assert record.open_batches() == 2
-    sampler = Sampler("w", list, Progress(), None, {})
+    sampler = Sampler("w", list, Progress(), LoadedProcesses(), None, {})
     sampler.sample()
     sampler.send(stage.client)
     announce(stage.client, Worker("w", ["embed"], 1, {}), 5)
@@ -117,7 +119,7 @@ def test_what_adds_is_refused_whole_and_the_rest_works(stage: Stage) -> None:
     record.divert(job, 0, "h", "w", "no weights")
     assert record.load().refusal == "no weights"
     assert record.find_unleased() == {0: "1"}
-    assert record.resend(job.uid, 0, "1") == (4, ["a.jpg"])
+    assert record.resend(job.uid, 0, "1") == Requeued(4, ["a.jpg"])
     assert record.agree_on_runtime(job.uid, RUNTIME)
     assert not record.seal(job.uid, producer)
     reconciler.step()

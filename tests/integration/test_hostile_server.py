@@ -12,7 +12,8 @@ from shared.store.worker_registry import Worker, announce, living_workers
 from tests.support.samples import sample_row
 from tests.support.stage import Stage
 from worker.aggregation.sample_files import write_samples
-from worker.supervision.sample_streams import SampleStreams, samples_between
+from worker.aggregation.sample_reader import samples_between
+from worker.supervision.sample_sender import SampleStreams
 
 ESCAPE = "\x1b]0;mine\x07"
 GOOD = {"name": "w@h", "queues": ["embed"], "processes": 1, "resources": {"rss_mib": 1.5}}

@@ -1,22 +1,22 @@
 """Renames a finished copy to the results folder: whole or not at all, and never over another job's results."""
 
-import re
 import shutil
 from pathlib import Path
 
+from shared.domain.durable_files import sync_to_disk
 from shared.domain.errors import ResultsError
 from shared.domain.job import Job
-from shared.results.files import sync_to_disk
 from shared.results.owner import why_not_replaced
+from worker.aggregation.hidden_names import aside_path, scratch_of
 
 
 def clean_up(name: str, results_dir: Path) -> None:
     """Removes what a killed aggregator of this job left behind, and restores the folder that it had set aside."""
-    leftover = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{8}}-[0-9a-f]+\.making")
     for path in results_dir.iterdir():
-        if leftover.fullmatch(path.name):
+        leftover = scratch_of(path.name)
+        if leftover is not None and leftover.job == name:
             shutil.rmtree(path, ignore_errors=True)
-    target, aside = results_dir / name, _aside(results_dir / name)
+    target, aside = results_dir / name, aside_path(results_dir / name)
     if aside.is_dir() and not target.exists():
         aside.rename(target)
     _remove(aside)
@@ -34,7 +34,7 @@ def check_replaceable(job: Job, target: Path) -> None:
 
 def publish(job: Job, scratch: Path, target: Path) -> None:
     """Renames the copy `scratch` to `target` and removes what was there. ResultsError if `target` is not this job's."""
-    aside = _aside(target)
+    aside = aside_path(target)
     if not scratch.is_dir():
         raise ResultsError(
             f"The copy of {target.name} was removed while it was written: another aggregator has taken over."
@@ -59,7 +59,3 @@ def _remove(aside: Path) -> None:
         aside.unlink(missing_ok=True)
     else:
         shutil.rmtree(aside, ignore_errors=True)
-
-
-def _aside(target: Path) -> Path:
-    return target.parent / f".{target.name}.replaced"

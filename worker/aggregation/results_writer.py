@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,13 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from shared.domain.durable_files import sync_to_disk
 from shared.domain.errors import ResultsError
 from shared.domain.job import Job
 from shared.domain.paths import RootPath, printable
 from shared.results.failed_list import write_failed_list
-from shared.results.files import sync_to_disk
 from shared.results.schema import SUMMARY
-from worker.aggregation.matrix_file import plan_matrix, write_matrix
+from worker.aggregation.hidden_names import new_scratch_name
+from worker.aggregation.matrix_plan import plan_matrix, write_matrix
 from worker.aggregation.profile_files import copy_profiles
 from worker.aggregation.publish import check_replaceable, clean_up, publish
 from worker.aggregation.retry_merge import merged_rows, merged_summary
@@ -93,8 +93,7 @@ def _os_errors_explained(results_dir: Path) -> Iterator[None]:
 
 @contextmanager
 def _scratch_folder(job: Job, results_dir: Path) -> Iterator[Path]:
-    # A random name, because process ids repeat from container to container.
-    scratch = results_dir / f".{job.name}.{job.uid[:8]}-{uuid.uuid4().hex[:12]}.making"
+    scratch = results_dir / new_scratch_name(job)
     scratch.mkdir()
     try:
         yield scratch

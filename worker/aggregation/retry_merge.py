@@ -6,12 +6,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from shared.domain.arrays import DIMENSIONS
 from shared.domain.errors import ResultsError
 from shared.domain.paths import RootPath, ShownPath, printable
 from shared.results.files import map_array, open_table, read_json
 from shared.results.schema import BOX_COLUMNS, DIGESTS, EMBEDDINGS, FACES, FIGURE_COLUMNS, IMAGES, SUMMARY
 from worker.aggregation.rows import Row
-from worker.batch_result import DIMENSIONS
 
 _FIRST_ATTEMPT = ("images_per_s", "seconds", "workers", "started", "ended", "recalled", "phases")
 _RETRY = ("started", "ended", "seconds", "workers", "phases")

@@ -5,7 +5,6 @@ checksum of these three numbers, the block. The job record says how many bytes o
 left by a crash: they are never read, and are cut off before the next write.
 """
 
-import fcntl
 import os
 import struct
 import zlib
@@ -15,9 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO
 
+from shared.domain.durable_files import sync_to_disk
 from shared.domain.errors import ResultsError
+from shared.domain.file_locks import try_lock
 from shared.domain.paths import printable
-from shared.results.files import open_regular, sync_to_disk
+from shared.results.files import open_regular
 
 _MAGIC = b"facequeue spool1"
 _HEADER = struct.Struct("<16s32s32s")
@@ -61,7 +62,7 @@ class SpillFile:
         """The file, locked and open for writing; None while another process holds it."""
         while True:
             with self.path.open("ab") as file:
-                if not _try_lock(file):
+                if not try_lock(file):
                     yield None
                     return
                 if not _is_at(self.path, file):  # removed before it was locked: writes would be lost
@@ -82,17 +83,9 @@ def remove_if(path: Path, unwanted: Callable[[], bool]) -> None:
 
     `unwanted` is called under the lock, so nobody starts to write between its answer and the removal.
     """
-    with path.open("r+b") as file:  # for writing, because network file systems grant an exclusive lock only then
-        if _try_lock(file) and _is_at(path, file) and unwanted():
+    with path.open("r+b") as file:  # not only for reading: network file systems lock nothing else exclusively
+        if try_lock(file) and _is_at(path, file) and unwanted():
             path.unlink()
-
-
-def _try_lock(file: IO[bytes]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _is_at(path: Path, file: IO[bytes]) -> bool:

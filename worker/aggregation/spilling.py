@@ -12,13 +12,14 @@ from pathlib import Path
 
 from shared.config.logs import get_logger
 from shared.domain.errors import BlockMissing, ResultsError
-from shared.domain.job import Job
+from shared.domain.job import Job, JobState
 from shared.domain.paths import printable
 from shared.domain.text import one_line
 from shared.store.jobs import JobRecord
 from shared.store.keys import SERVER_NAME, job_key
-from shared.store.redis_client import Client, run_despite_oom, wait_for_disk
-from worker.aggregation.spill_file import Owner, SpillFile, read_owner, remove_if
+from shared.store.redis_client import Client, insist, wait_for_disk
+from worker.aggregation.hidden_names import scratch_of, spool_path, spooled_job
+from worker.aggregation.spill_file import Owner, Spool, read_owner, remove_if
 
 _log = get_logger("spilling")
 _PORTION_BYTES = 8 * 2**20  # in this process's memory at once, and on the disk before it leaves the server
@@ -26,14 +27,7 @@ _MOST_BLOCKS = 256  # the most that one script removes: the server answers nobod
 _BLOCKS_AT_ONCE = 16
 _LEFT_ALONE_S = 300.0
 _SCRATCH_LEFT_ALONE_S = 3600.0
-_SCRATCH_NAME = re.compile(r"\.(?P<job>[A-Za-z0-9][A-Za-z0-9._-]{0,99})\.(?P<uid>[0-9a-f]{8})-[0-9a-f]+\.making")
 _SERVER_NAME = re.compile(rb"[0-9a-f]{32}")
-_SPILL_NAME = re.compile(r"\.(?P<job>[A-Za-z0-9][A-Za-z0-9._-]{0,99})\.[0-9a-f]{8}\.spool")
-
-
-def spill_path(job: Job, results_dir: Path) -> Path:
-    """The path of a job's spill. It is hidden, because everything visible in the results folder is results."""
-    return results_dir / f".{job.name}.{job.uid[:8]}.spool"
 
 
 def _spill_file_of(client: Client, job: Job, results_dir: Path) -> SpillFile:
@@ -130,9 +124,9 @@ def read_blocks(client: Client, job: Job, results_dir: Path) -> Iterator[bytes]:
 
 def _missing(job: Job, path: Path) -> ResultsError:
     return ResultsError(
-        f"Finished blocks of job '{job.name}' are in the spill file {path.name} in the results folder of "
-        f"{job.spool_host}, not in {printable(str(path.parent))} here. Let only workers with that folder aggregate "
-        "(`--queues embed` for the others)."
+        f"Finished blocks of job '{job.name}' are in the spool {path.name} in the results folder of {job.spool_host}, "
+        f"not in {printable(str(path.parent))} here. Let only workers with that folder serve the queue `aggregate`, "
+        "and the others the queue `embed`."
     )
 
 
@@ -167,10 +161,10 @@ def sweep_spill_files(client: Client, results_dir: Path) -> None:
     server = _server_name(client)
     for path in results_dir.iterdir():
         with suppress(OSError):  # removed by another process, or not ours to remove
-            if copy := _SCRATCH_NAME.fullmatch(path.name):
-                _sweep_copy(client, path, copy["job"], copy["uid"])
-            elif spill := _SPILL_NAME.fullmatch(path.name):
-                remove_if(path, partial(_is_leftover, client, path, spill["job"], server))
+            if copy := scratch_of(path.name):
+                _sweep_copy(client, path, copy.job, copy.uid_begins)
+            elif job := spooled_job(path.name):
+                remove_if(path, partial(_is_leftover, client, path, job, server))
 
 
 def _sweep_copy(client: Client, path: Path, job: str, uid_begins: str) -> None:
@@ -188,7 +182,7 @@ def _is_leftover(client: Client, path: Path, job: str, server: str) -> bool:
 
 def _is_wanted(client: Client, name: str, uid: str) -> bool:
     found, state = client.hmget(job_key(name), "uid", "state")
-    return found == uid.encode() and state in (b"enqueuing", b"sealed")
+    return found == uid.encode() and state in (JobState.ENQUEUING.encode(), JobState.SEALED.encode())
 
 
 def _is_being_aggregated(client: Client, name: str, uid_begins: str) -> bool:

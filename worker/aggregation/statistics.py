@@ -6,6 +6,7 @@ from typing import Any
 
 from shared.domain.outcomes import FAILED
 from shared.domain.paths import RootPath
+from shared.domain.stages import STAGES
 from worker.aggregation.rows import Origin, Row
 
 
@@ -15,7 +16,7 @@ def utc(ms: float | None) -> str | None:
 
 
 def _no_seconds() -> dict[str, float]:
-    return {"decode": 0.0, "detect": 0.0, "embed": 0.0}
+    return dict.fromkeys(STAGES, 0.0)
 
 
 @dataclass

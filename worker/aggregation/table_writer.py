@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from shared.domain.arrays import DIMENSIONS
 from shared.domain.errors import ResultsError
 from shared.domain.job import Job
+from shared.domain.paths import ShownPath
 from shared.results.schema import DIGEST_COLUMNS, DIGESTS, EMBEDDINGS, FACE_COLUMNS, FACES, IMAGE_COLUMNS, IMAGES
-from worker.aggregation.array_file import new_array
+from worker.aggregation.reserved_array import new_array
 from worker.aggregation.rows import Row
-from worker.aggregation.statistics import JobStatistics
-from worker.batch_result import DIMENSIONS
+from worker.aggregation.statistics import Tally
 
 
 def write_tables(job: Job, rows: Iterable[Row], folder: Path) -> JobStatistics:
@@ -22,8 +23,8 @@ def write_tables(job: Job, rows: Iterable[Row], folder: Path) -> JobStatistics:
 
     ResultsError if the rows are not as many images and faces as the job counts.
     """
-    statistics = JobStatistics()
-    first_of: dict[str, str] = {}
+    tally = Tally()
+    first_of: dict[str, ShownPath] = {}  # by digest
     embeddings = new_array(folder / EMBEDDINGS, (job.faces, DIMENSIONS))
     with (
         _table(folder / IMAGES, IMAGE_COLUMNS) as images,

@@ -6,7 +6,7 @@ from typing import Any
 
 from celery.worker import state
 
-from shared.domain.job_names import is_job_name
+from shared.domain.task_ids import TaskId, parse_task_id
 from shared.messaging.messages import AGGREGATE_TASK, EMBED_TASK
 
 _TRIES = 100
@@ -17,24 +17,24 @@ class ActiveTask:
     """A task in the hands of one process."""
 
     task: str
-    job: str
-    """Empty where the task's id names none: somebody else's message."""
-    batch: str
-    """Its number; `aggregate` for the job's aggregation."""
+    of: TaskId | None
+    """What it works on; None for somebody else's message."""
     pid: int | None
     """None until a process has accepted it."""
     holder: str
     """Under which the process holds its lease in the job record."""
 
     @property
-    def leased_batch(self) -> int | None:
-        """The number of the batch that it embeds, if it does."""
-        return int(self.batch) if self.job and self.task == EMBED_TASK and self.batch.isdecimal() else None
+    def leased_batch(self) -> tuple[str, int] | None:
+        """The job and the number of the batch that it embeds, if it does."""
+        if self.of is None or self.of.batch is None or self.task != EMBED_TASK:
+            return None
+        return self.of.job, self.of.batch
 
     @property
-    def aggregates(self) -> bool:
-        """Whether it aggregates its job."""
-        return bool(self.job) and self.task == AGGREGATE_TASK
+    def aggregated_job(self) -> str | None:
+        """The job that it aggregates, if it does."""
+        return self.of.job if self.of is not None and self.task == AGGREGATE_TASK else None
 
 
 def active_tasks(requests: Iterable[Any] | None = None) -> list[ActiveTask]:
@@ -53,11 +53,9 @@ def _copy(requests: Iterable[Any]) -> list[Any]:
 
 
 def _describe(request: Any) -> ActiveTask:
-    job, _, rest = str(request.id).partition(":")
     return ActiveTask(
         task=request.name,
-        job=job if is_job_name(job) else "",
-        batch=rest.partition(":")[0],
+        of=parse_task_id(str(request.id)),
         pid=None if request.worker_pid is None else int(request.worker_pid),
         holder=f"{request.hostname}/{request.worker_pid}",
     )

@@ -19,7 +19,7 @@ from shared.domain.outcomes import Outcome
 from shared.messaging.celery_app import send_aggregate
 from shared.messaging.messages import Aggregate, EmbedBatch
 from shared.store.jobs import JobRecord
-from shared.store.leases import Lease
+from shared.store.leases import Committed, Lease
 from shared.store.totals import count_batch
 from worker.answers import AnswerKind, TaskAnswer, not_wanted
 from worker.batch_result import Block
@@ -149,12 +149,12 @@ class BatchExecutor:
             lambda: attempt.record.commit(batch.uid, batch.batch, packed, outcomes, faces, totals)
         )
         self._last_commit_ms = (time.perf_counter() - started) * 1000
-        if committed == "last":
+        if committed is Committed.LAST:
             last = Aggregate(version=1, job=batch.job, uid=batch.uid)
             retry_until_stored(lambda: send_aggregate(self._app, job.aggregate_queue, last))
         self._cache.under(job.contract).keep(results)
         _log.info("%s %s", batch.describe(), committed, extra={"action": "batch_committed"})
-        if committed not in ("stored", "last"):
+        if committed not in (Committed.STORED, Committed.LAST):
             return not_wanted(committed)
         return TaskAnswer(kind=AnswerKind.STORED, images=len(results), faces=faces, outcomes=outcomes)
 

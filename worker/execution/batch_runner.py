@@ -15,14 +15,15 @@ import numpy as np
 import redis
 
 from shared.config.settings import Settings
+from shared.domain.arrays import DIMENSIONS
 from shared.domain.job import Job
-from shared.domain.outcomes import Outcome
+from shared.domain.outcomes import Verdict
 from shared.domain.paths import RootPath
 from shared.messaging.messages import EmbedBatch
 from shared.store.jobs import JobRecord
 from shared.store.leases import LOSSES_TOGETHER, Lease
 from shared.store.redis_client import Client
-from worker.batch_result import DIMENSIONS, ImageRecord
+from worker.batch_result import ImageRecord
 from worker.execution.image_cache import ContractCache
 from worker.execution.image_source import read_inline
 from worker.execution.memory import release_free_memory
@@ -122,6 +123,6 @@ def _disarm() -> None:
     signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _failed(path: RootPath, verdict: str) -> Result:
-    outcome, _, reason = verdict.partition(": ")
-    return Result(ImageRecord(path=path, outcome=Outcome(outcome), error=reason), np.empty((0, DIMENSIONS), np.float32))
+def _failed(path: RootPath, verdict: Verdict) -> Result:
+    record = ImageRecord(path=path, outcome=verdict.outcome, error=verdict.reason)
+    return Result(record, np.empty((0, DIMENSIONS), np.float32))

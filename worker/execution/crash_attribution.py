@@ -4,7 +4,6 @@ Only a surviving main process counts a crash. If the worker, the server or the m
 image is suspected; the reconciler then requeues the batch.
 """
 
-import re
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +13,7 @@ from celery import Celery
 from shared.config.logs import get_logger
 from shared.config.settings import Settings
 from shared.domain.errors import BadMessage
-from shared.domain.outcomes import Outcome
+from shared.domain.outcomes import Outcome, Verdict
 from shared.messaging.celery_app import send_batch
 from shared.messaging.messages import EmbedBatch, parse_message
 from shared.store.jobs import JobRecord
@@ -48,29 +47,29 @@ class BatchMonitor:
         elif answer.kind is AnswerKind.REFUSED:
             self._on_refusal()
 
-    def process_died(self, request: Any, death: str) -> None:
-        """Counts a dead process; `death` is billiard's account of its end."""
-        self._count(request, crash_verdict(death, self._settings.image_timeout_s), send_again=True)
+    def process_died(self, request: Any, status: int | None) -> None:
+        """Counts a dead process; `status` is its exit code, or its signal as a negative number."""
+        self._count(request, crash_verdict(status, self._settings.image_timeout_s), send_again=True)
 
     def timed_out(self, request: Any, limit_s: float) -> None:
         """Counts a process that was killed after the batch's time limit."""
-        self._count(request, f"{Outcome.TIMEOUT}: took longer than {limit_s:g} s", send_again=True)
+        self._count(request, Verdict(Outcome.TIMEOUT, f"took longer than {limit_s:g} s"), send_again=True)
 
     def raised(self, request: Any, error: BaseException) -> None:
         """Counts an unforeseen error of the task. The reconciler requeues the batch."""
-        verdict = f"{Outcome.CRASHED}: raised {type(error).__name__}, {DEATHS_ALONE} times"
+        verdict = Verdict(Outcome.CRASHED, f"raised {type(error).__name__}, {DEATHS_ALONE} times")
         self._count(request, verdict, send_again=False)
 
-    def _count(self, request: Any, verdict: str, *, send_again: bool) -> None:
+    def _count(self, request: Any, verdict: Verdict, *, send_again: bool) -> None:
         try:
             batch = parse_message(EmbedBatch, request.kwargs.get("message"))
             record = JobRecord(self._connections.event_loop, batch.job)
-            answer = record.lose(batch.uid, batch.batch, f"{request.hostname}/{request.worker_pid}", verdict)
-            if answer is None:
+            requeued = record.lose(batch.uid, batch.batch, f"{request.hostname}/{request.worker_pid}", verdict)
+            if requeued is None:
                 return
             _log.warning("%s lost its process (%s)", batch.describe(), verdict, extra={"action": "process_lost"})
             if send_again:
-                again = batch.model_copy(update={"send": answer[0]})
+                again = batch.model_copy(update={"send": requeued.send})
                 send_batch(self._app, self._settings, record.embed_queue(), again, again=True)
         except BadMessage:
             return
@@ -79,18 +78,21 @@ class BatchMonitor:
             _log.warning("a crash could not be counted: %s", error, extra={"action": "loss_not_counted"})
 
 
-def crash_verdict(death: str, image_timeout_s: float) -> str:
-    """`outcome: reason`, from billiard's account of an end: "... signal 11 (SIGSEGV) ..." or "... exitcode 3 ..."."""
+def crash_verdict(status: int | None, image_timeout_s: float) -> Verdict:
+    """What a process's end says about its image; `status` is its exit code, or its signal as a negative number."""
     times = f"{DEATHS_ALONE} times"
-    found = re.search(r"signal (\d+)", death)
-    if found and int(found[1]) == signal.SIGALRM:
-        return f"{Outcome.TIMEOUT}: took longer than {image_timeout_s:g} s, {times}"
-    if found:
-        try:
-            name = signal.Signals(int(found[1])).name
-        except ValueError:
-            name = f"signal {found[1]}"
-        hint = ", as one that is out of memory does" if name == "SIGKILL" else ""
-        return f"{Outcome.CRASHED}: its process died of {name}{hint}, {times}"
-    code = re.search(r"exitcode (-?\d+)", death)
-    return f"{Outcome.CRASHED}: its process ended{f' with exit code {code[1]}' if code else ''}, {times}"
+    if status is None:
+        return Verdict(Outcome.CRASHED, f"its process ended, {times}")
+    if status >= 0:
+        return Verdict(Outcome.CRASHED, f"its process ended with exit code {status}, {times}")
+    if -status == signal.SIGALRM:
+        return Verdict(Outcome.TIMEOUT, f"took longer than {image_timeout_s:g} s, {times}")
+    hint = ", as one that is out of memory does" if -status == signal.SIGKILL else ""
+    return Verdict(Outcome.CRASHED, f"its process died of {_signal_name(-status)}{hint}, {times}")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

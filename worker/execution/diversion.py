@@ -18,6 +18,7 @@ from shared.messaging.celery_app import BrokerError, send_batch
 from shared.messaging.messages import EmbedBatch
 from shared.store.jobs import JobRecord
 from shared.store.redis_client import Client
+from shared.store.refusals import Diverted
 from shared.store.worker_registry import living_workers
 from worker.answers import AnswerKind, TaskAnswer, not_wanted
 
@@ -48,9 +49,9 @@ class Diversion:
         queue = embed_queue(self._job.queue_prefix)
         others = [worker.name for worker in living_workers(self._client, queue) if worker.name != self._worker]
         noted = self._note(error, unless_alone=True, others=others)
-        return None if noted == "alone" else self._answer(noted, error)
+        return None if noted is Diverted.ALONE else self._answer(noted, error)
 
-    def _note(self, error: FaceQueueError, *, unless_alone: bool = False, others: Sequence[str] = ()) -> str:
+    def _note(self, error: FaceQueueError, *, unless_alone: bool = False, others: Sequence[str] = ()) -> Diverted:
         # The runtime of a worker never changes; a mount or weights may appear.
         again_s = 0.0 if isinstance(error, ContractError) else _RETRY_LEASES * self._settings.lease_s
         return self._record.divert(
@@ -64,8 +65,8 @@ class Diversion:
             others=others,
         )
 
-    def _answer(self, noted: str, error: FaceQueueError) -> TaskAnswer:
-        if noted != "diverted":
+    def _answer(self, noted: Diverted, error: FaceQueueError) -> TaskAnswer:
+        if noted is not Diverted.DIVERTED:
             return not_wanted(noted)
         _log.warning(
             "%s does not serve job %s: %s", self._worker, self._job.name, error, extra={"action": "job_refused"}

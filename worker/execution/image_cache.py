@@ -17,11 +17,12 @@ import numpy as np
 import redis
 
 from shared.config.logs import get_logger
+from shared.domain.arrays import DIMENSIONS
 from shared.domain.contract import Contract, Runtime
 from shared.domain.outcomes import Outcome
-from shared.store.keys import CACHE
+from shared.store.keys import CACHE_BYTES, CACHE_INDEX, cache_prefix
 from shared.store.redis_client import Client
-from worker.batch_result import DIMENSIONS, EMBEDDING_DTYPE, ImageRecord
+from worker.batch_result import EMBEDDING_DTYPE, ImageRecord
 from worker.vision.pipeline import Result
 
 _log = get_logger("cache")
@@ -41,7 +42,7 @@ class ImageCache:
     def under(self, contract: Contract) -> "ContractCache":
         """The results that this worker's runtime gives under a contract."""
         label = json.dumps(contract.as_dict() | self._runtime.as_dict(), sort_keys=True).encode()
-        return ContractCache(self, f"{CACHE}{hashlib.blake2b(label, digest_size=16).hexdigest()}:")
+        return ContractCache(self, cache_prefix(hashlib.blake2b(label, digest_size=16).hexdigest()))
 
     def get(self, key: str) -> bytes | None:
         """A packed result; None where it is not known, or the server does not answer."""
@@ -58,7 +59,7 @@ class ImageCache:
         """Keeps packed results by key, as far as there is room."""
         if self._is_off() or not entries:
             return
-        keys = [f"{CACHE}index", f"{CACHE}bytes", *entries]
+        keys = [CACHE_INDEX, CACHE_BYTES, *entries]
         try:
             self._keep_script(keys=keys, args=[self._ttl_s, self._limit(), *entries.values()])
         except redis.RedisError as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.config.logs import get_logger
-from shared.results.files import replace_content
+from shared.domain.durable_files import replace_content
 
 _log = get_logger("profiling")
 

@@ -10,6 +10,7 @@ from celery.worker import state
 from celery.worker.request import Request
 
 from worker.answers import TaskAnswer
+from worker.execution.process_pool import exit_status
 
 
 class AnsweredRequest(Request):  # type: ignore[misc]
@@ -52,7 +53,7 @@ class BatchRequest(AnsweredRequest):
         if isinstance(error, TimeLimitExceeded):
             return  # `on_timeout` counts it, and knows the limit
         if isinstance(error, (WorkerLostError, SystemExit)):
-            self.task.monitor.process_died(self, str(error))
+            self.task.monitor.process_died(self, exit_status(self, error))
         elif not isinstance(error, (Reject, Ignore, redis.RedisError)):
             self.task.monitor.raised(self, error)
 

@@ -12,9 +12,9 @@ from typing import Any
 from filelock import FileLock
 
 from shared.config.logs import get_logger
+from shared.domain.durable_files import sync_to_disk
 from shared.domain.errors import WeightsError
-from shared.results.files import sync_to_disk
-from worker.models.digest import file_sha256
+from shared.domain.file_digests import file_sha256
 
 _log = get_logger("download")
 _PORTION_BYTES = 2**16

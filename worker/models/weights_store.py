@@ -10,10 +10,11 @@ from filelock import FileLock
 
 from shared.config.logs import get_logger
 from shared.config.settings import Settings
+from shared.domain.contract import CASIA_WEBFACE, VGGFACE2
 from shared.domain.errors import WeightsError
+from shared.domain.file_digests import file_sha256
 from shared.domain.weights_files import MANIFEST, downloaded_file, prepared_folder
 from worker.models.backend import import_backend
-from worker.models.digest import file_sha256
 from worker.models.download import download
 
 if TYPE_CHECKING:
@@ -25,15 +26,15 @@ _log = get_logger("weights")
 
 def find_weights(name: str, sha256: str, settings: Settings) -> Path:
     """The source file of the weights, checked; downloaded only for `vggface2` without a local file."""
-    if settings.weights_path is not None and name != "casia-webface":
+    if settings.weights_path is not None and name != CASIA_WEBFACE:
         path = settings.weights_path
         if not path.is_file():
             raise WeightsError(f"FACEQUEUE_WEIGHTS_PATH names {path}, which is not a file.")
-    elif name == "casia-webface":
+    elif name == CASIA_WEBFACE:
         from worker.models import frozen_graph
 
         path = frozen_graph.find_graph()
-    elif name == "vggface2":
+    elif name == VGGFACE2:
         path = download(settings.weights_url or VGGFACE2_URL, downloaded_file(settings.cache_dir, name), sha256)
     else:
         raise WeightsError(
@@ -121,7 +122,7 @@ def load_embedder(source: Path, name: str) -> "torch.nn.Module":
     from worker.models.torch_backend import StandardisedEmbedder, new_resnet
 
     resnet = new_resnet()
-    if name == "casia-webface":
+    if name == CASIA_WEBFACE:
         template = {key: value.numpy() for key, value in resnet.state_dict().items()}
         arrays = frozen_graph.to_state_dict(frozen_graph.read_constants(source.read_bytes()), template)
         state: dict[str, Any] = {key: torch.from_numpy(value.copy()) for key, value in arrays.items()}

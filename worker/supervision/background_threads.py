@@ -25,6 +25,7 @@ from worker.execution.connections import Connections
 from worker.execution.progress import Progress
 from worker.models.loader import ModelLoader
 from worker.supervision.leases import end_leases, renew_leases
+from worker.supervision.readiness import LoadedProcesses
 from worker.supervision.reconciler import Reconciler
 from worker.supervision.resource_sampler import Sampler
 from worker.supervision.sample_log import SampleLog
@@ -43,6 +44,7 @@ class MainProcess:
     connections: Connections
     models: ModelLoader
     progress: Progress = field(default_factory=Progress)
+    loaded: LoadedProcesses = field(default_factory=LoadedProcesses)
     look_at_queues: threading.Event = field(default_factory=threading.Event)
     """Whoever sets it has the queues of diverted jobs looked up at once."""
 
@@ -104,7 +106,7 @@ class BackgroundThreads(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def _announce_and_renew(self, parent: Any, queues: list[str], sampler: Sampler, started_ms: int) -> None:
         lease_s = self.main.settings.lease_s
-        current = sorted(f"{task.job}:{task.batch}" for task in active_tasks() if task.pid is not None)
+        current = sorted(task.of.label for task in active_tasks() if task.pid is not None and task.of is not None)
         refuses = dict(self._subscriptions.refused) if self._subscriptions else {}
         host = socket.gethostname()
         me = Worker(self._name, queues, parent.concurrency, sampler.latest(), host, started_ms, current, refuses)
@@ -119,7 +121,7 @@ class BackgroundThreads(bootsteps.StartStopStep):  # type: ignore[misc]
         folder = settings.sample_log_dir
         log = SampleLog(folder, self._name, settings.log_max_mib * 2**20) if folder is not None else None
         children = lambda: parent.pool.info.get("processes", ())  # noqa: E731 - the pool replaces its processes
-        return Sampler(self._name, children, self.main.progress, log, serves)
+        return Sampler(self._name, children, self.main.progress, self.main.loaded, log, serves)
 
     def _end(self, **_: Any) -> None:
         self._stop.set()

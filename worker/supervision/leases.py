@@ -9,9 +9,10 @@ def renew_leases(client: Client, lease_s: float) -> None:
     """Renews the leases of all active batches and aggregations; tasks that are not of facequeue are ignored."""
     for task in active_tasks():
         if task.leased_batch is not None:
-            JobRecord(client, task.job).renew(task.leased_batch, task.holder, lease_s)
-        elif task.aggregates:
-            JobRecord(client, task.job).renew_aggregation(task.holder, lease_s)
+            job, batch = task.leased_batch
+            JobRecord(client, job).renew(batch, task.holder, lease_s)
+        elif task.aggregated_job is not None:
+            JobRecord(client, task.aggregated_job).renew_aggregation(task.holder, lease_s)
 
 
 def end_leases(client: Client) -> None:
@@ -21,4 +22,5 @@ def end_leases(client: Client) -> None:
     """
     for task in active_tasks():
         if task.leased_batch is not None:
-            JobRecord(client, task.job).give_back(task.leased_batch, task.holder)
+            job, batch = task.leased_batch
+            JobRecord(client, job).give_back(batch, task.holder)

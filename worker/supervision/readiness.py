@@ -11,16 +11,20 @@ from collections.abc import Collection
 from billiard.process import current_process
 
 _PLACES = 1024
-_pids = memoryview(mmap.mmap(-1, 4 * _PLACES)).cast("i")
 
 
-def note_loaded() -> None:
-    """Records that this process has loaded its networks."""
-    place = getattr(current_process(), "index", None)
-    if isinstance(place, int) and 0 <= place < _PLACES:
-        _pids[place] = os.getpid()
+class LoadedProcesses:
+    """The processes of one worker that have loaded their networks. Made before the fork, and inherited by it."""
 
+    def __init__(self) -> None:
+        self._pids = memoryview(mmap.mmap(-1, 4 * _PLACES)).cast("i")
 
-def count_loaded(pids: Collection[int]) -> int:
-    """How many of these processes have loaded their networks."""
-    return len(set(pids).intersection(_pids))
+    def note_this(self) -> None:
+        """Records that this process has loaded its networks."""
+        place = getattr(current_process(), "index", None)
+        if isinstance(place, int) and 0 <= place < _PLACES:
+            self._pids[place] = os.getpid()
+
+    def count(self, pids: Collection[int]) -> int:
+        """How many of these processes have loaded their networks."""
+        return len(set(pids).intersection(self._pids))

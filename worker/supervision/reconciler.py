@@ -17,13 +17,13 @@ import redis
 
 from shared.config.logs import get_logger
 from shared.config.settings import Settings
-from shared.domain.job import Job
+from shared.domain.job import Job, JobState
 from shared.domain.task_ids import embed_task_id
 from shared.messaging.celery_app import send_aggregate, send_batch
 from shared.messaging.messages import Aggregate, EmbedBatch
 from shared.store.diversion import diverted_queues
 from shared.store.jobs import JobRecord, load_jobs
-from shared.store.keys import RECONCILER
+from shared.store.keys import reconciler_key
 from shared.store.queue_inspection import waiting_aggregations, waiting_tasks
 from shared.store.redis_client import Client, server_time_ms
 from shared.store.registry import forget_missing, some_names, tidy, unfinished_names
@@ -44,7 +44,7 @@ _DAY_MS = 86_400_000
 class _Round:
     """One look at every unfinished job of these queues, in as many steps as it takes."""
 
-    after: str = ""
+    after: str | None = None
     """Where the next step goes on."""
     waiting: set[str] | None = None
     """Task ids of the batches in the queues."""
@@ -75,7 +75,7 @@ class Reconciler:
 
     def __init__(self, app: Any, client: Client, settings: Settings, name: str) -> None:
         self._app, self._client, self._settings, self._name = app, client, settings, name
-        self._lock = f"{RECONCILER}:{settings.queue_prefix}"
+        self._lock = reconciler_key(settings.queue_prefix)
         # What was just popped looks lost until its worker takes it: only what looks so twice, a third of a lease apart,
         # is sent again. Value: when it was first seen so.
         self._suspects: Suspects = {}
@@ -120,7 +120,9 @@ class Reconciler:
             # looks so once.
             if jobs and this.waiting is None:
                 this.waiting = self._waiting_batches()
-            to_aggregate = [job for job in jobs if job.state == "sealed" and job.complete and job.problem is None]
+            to_aggregate = [
+                job for job in jobs if job.state == JobState.SEALED and job.complete and job.problem is None
+            ]
             if to_aggregate and this.aggregations is None:
                 this.aggregations = waiting_aggregations(self._client, self._settings.aggregate_queue)
             try:
@@ -134,7 +136,7 @@ class Reconciler:
                 # Nothing is lost by it: what could not be sent looks lost again.
                 _log.warning("the server is full; lost messages are sent later", extra={"action": "resend_put_off"})
                 this.suspects = self._suspects | this.suspects  # the jobs that had no turn keep their place
-            if not this.after:
+            if this.after is None:
                 self._suspects, self._round = this.suspects, _Round(before=this.seen)
                 return hurry
             if time.monotonic() > deadline:
@@ -181,8 +183,9 @@ class Reconciler:
             again = record.resend(job.uid, batch, send)
             if again is None:
                 continue
-            new_send, paths = again
-            message = EmbedBatch(version=1, job=job.name, uid=job.uid, batch=batch, send=new_send, images=paths)
+            message = EmbedBatch(
+                version=1, job=job.name, uid=job.uid, batch=batch, send=again.send, images=again.images
+            )
             send_batch(self._app, self._settings, record.embed_queue(), message, again=True)
             _log.warning("%s was lost and is sent again", message.describe(), extra={"action": "batch_resent"})
 

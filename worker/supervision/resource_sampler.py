@@ -16,12 +16,13 @@ import psutil
 import redis
 
 from shared.config.logs import get_logger
+from shared.domain.task_ids import TaskId
 from shared.store.redis_client import Client
 from worker.execution.active_tasks import active_tasks
 from worker.execution.progress import Progress
-from worker.supervision.readiness import count_loaded
+from worker.supervision.readiness import LoadedProcesses
 from worker.supervision.sample_log import SampleLog
-from worker.supervision.sample_streams import SampleStreams
+from worker.supervision.sample_sender import SampleStreams
 
 _WAIT_S = 1.0
 _USS_EVERY = 30  # samples
@@ -40,11 +41,12 @@ class Sampler:
         worker: str,
         children: Callable[[], Collection[int]],
         progress: Progress,
+        loaded: LoadedProcesses,
         log: SampleLog | None,
         serves: Mapping[str, str],
     ) -> None:
         """`children` gives the pool's process ids; `serves` is what this worker can serve, for those who look at it."""
-        self._children, self._progress, self._log, self._serves = children, progress, log, serves
+        self._children, self._progress, self._loaded, self._log, self._serves = children, progress, loaded, log, serves
         self._main = psutil.Process()
         self._known = {self._main.pid: self._main}
         self._samples = 0
@@ -68,7 +70,7 @@ class Sampler:
             "processes": len(rows),
             "images_done": self._progress.total,
             "images_per_s": round(self._progress.images_per_s(), 2),
-            "models_loaded": count_loaded(children),
+            "models_loaded": self._loaded.count(children),
             **self._serves,
         }
         self._streams.add(rows, time.time())
@@ -94,7 +96,7 @@ class Sampler:
         stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
         machine = f"{psutil.cpu_percent():.1f}", f"{psutil.virtual_memory().percent:.1f}"
         pids = [self._main.pid, *(pid for pid in children if pid != self._main.pid)]
-        work = {task.pid: (task.job, task.batch) for task in active_tasks() if task.pid is not None}
+        work = {task.pid: task.of for task in active_tasks() if task.pid is not None and task.of is not None}
         with_uss = self._samples % _USS_EVERY == 0
         self._samples += 1
         known, rows = {}, []
@@ -115,9 +117,9 @@ class Sampler:
         self._progress.keep_only(known)
         return rows
 
-    def _figures(self, process: psutil.Process, work: Mapping[int, tuple[str, str]], with_uss: bool) -> dict[str, str]:
+    def _figures(self, process: psutil.Process, work: Mapping[int, TaskId], with_uss: bool) -> dict[str, str]:
         is_main = process.pid == self._main.pid
-        job, batch = work.get(process.pid, ("", ""))
+        task = work.get(process.pid)
         with process.oneshot():
             disk = _if_allowed(process.io_counters) if hasattr(process, "io_counters") else None
             full = _if_allowed(process.memory_full_info) if with_uss else None
@@ -130,8 +132,8 @@ class Sampler:
                 "read_mib": f"{disk.read_bytes / MIB:.1f}" if disk else "",
                 "written_mib": f"{disk.write_bytes / MIB:.1f}" if disk else "",
                 "images_done": str(self._progress.total if is_main else self._progress.of_process(process.pid)),
-                "job": job,
-                "batch": batch,
+                "job": task.job if task else "",
+                "batch": task.part if task else "",
             }
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-Row = dict[str, str]
+from worker.sample_stream import Row
+
 _MEANS = ("cpu_percent", "machine_cpu_percent")
 _PEAKS = ("rss_mib", "uss_mib", "threads", "machine_memory_percent")
 _WORK = ("job", "batch")

@@ -28,7 +28,7 @@ from shared.store.jobs import JobRecord
 from shared.store.keys import METRICS
 from shared.store.worker_registry import Worker, announce
 from tests.support.stage import ROOT, Stage, wait_until
-from worker.supervision.sample_streams import samples_between
+from worker.aggregation.sample_reader import samples_between
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 OFTEN = {"FACEQUEUE_SAMPLE_INTERVAL_S": "0.1"}

@@ -3,7 +3,7 @@
 import pytest
 
 from shared.store.keys import RECONCILER
-from shared.store.leases import Lease, NotLeased
+from shared.store.leases import Lease, NotLeased, Requeued
 from tests.integration.conftest import FreshJob
 from worker.supervision.reconciler import Reconciler
 
@@ -42,14 +42,14 @@ def test_a_batch_whose_lease_ends_later_than_any_is_sent_again(leased: FreshJob)
     assert leased.record.resend(leased.uid, 0, "1") is None
     _end_lease_in(leased, HOUR_MS)
     assert leased.record.find_unleased() == {0: "1"}
-    assert leased.record.resend(leased.uid, 0, "1") == (2, ["0.jpg"])
+    assert leased.record.resend(leased.uid, 0, "1") == Requeued(2, ["0.jpg"])
 
 
 def test_a_batch_is_sent_again_where_the_record_tells_no_lengths(leased: FreshJob) -> None:
     """Nobody has to repair it by hand."""
     leased.client.hdel(leased.key(), "lease_ms")
     assert leased.record.find_unleased() == {0: "1"}
-    assert leased.record.resend(leased.uid, 0, "1") == (2, ["0.jpg"])
+    assert leased.record.resend(leased.uid, 0, "1") == Requeued(2, ["0.jpg"])
 
 
 def test_the_longest_lease_of_the_job_decides(leased: FreshJob) -> None:

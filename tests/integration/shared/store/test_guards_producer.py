@@ -6,6 +6,7 @@ import pytest
 
 from shared.domain.errors import InvalidRequest, NotFinished
 from shared.domain.options import Options
+from shared.store.enqueuing import LivingProducer
 from shared.store.redis_client import server_time_ms
 from tests.integration.conftest import FreshJob
 from tests.support.jobs import CONTRACT, make_job
@@ -254,8 +255,8 @@ def test_signs_of_life_are_taken_of_the_attached_producer_alone(stage: Stage) ->
     first = record.attach_alone(job.uid, 60)
     assert isinstance(first, str)
     until = record.load().producer_until_ms
-    assert record.attach_alone(job.uid, 60) == until
-    assert record.attach_alone("another", 60) != until
+    assert record.attach_alone(job.uid, 60) == LivingProducer(until or 0)
+    assert isinstance(record.attach_alone("another", 60), str)
     assert record.heartbeat("another", first, 90) is False
     assert record.heartbeat(job.uid, "another", 90) is False
     assert record.load().producer_until_ms == until
@@ -302,8 +303,8 @@ def test_a_batch_that_was_resent_meanwhile_is_answered_with_its_new_number(fresh
     """Only the last sending counts: the message that the producer is about to send must be that one."""
     first = fresh.add(0, "a.jpg")
     again = fresh.record.resend(fresh.uid, 0, str(first))
-    assert again is not None and again[0] != first
-    assert fresh.add(0, "a.jpg") == again[0]
+    assert again is not None and again.send != first
+    assert fresh.add(0, "a.jpg") == again.send
 
 
 # create

@@ -5,14 +5,16 @@ the server.
 import pytest
 
 from shared.domain.contract import Runtime
+from shared.domain.outcomes import Outcome, Verdict
 from shared.store.keys import PREFIX, UNFINISHED
-from shared.store.leases import DEATHS_ALONE, Lease
+from shared.store.leases import DEATHS_ALONE, Lease, Requeued
 from shared.store.queue_inspection import waiting_tasks
 from shared.store.registry import Census, count_jobs
 from shared.store.scripts import run_script
 from tests.integration.conftest import LONG_S, FreshJob
 from tests.support.jobs import RUNTIME, make_job
 
+VERDICT = Verdict(Outcome.CRASHED, "x")
 OTHER = "0" * 32
 """A uid that no job has."""
 
@@ -51,7 +53,7 @@ def test_a_batch_that_is_done_is_not_taken(fresh: FreshJob) -> None:
 def test_only_the_last_sending_is_taken(fresh: FreshJob) -> None:
     """The message of before is in the queue still."""
     fresh.add()
-    assert fresh.record.resend(fresh.uid, 0, "1") == (2, ["0.jpg"])
+    assert fresh.record.resend(fresh.uid, 0, "1") == Requeued(2, ["0.jpg"])
     assert _take_refused(fresh, 1) == "sent again"
     assert isinstance(fresh.take(0, 2), Lease)
 
@@ -211,7 +213,7 @@ def test_a_batch_waits_for_its_last_sending_until_it_is_done(fresh: FreshJob) ->
     """A worker that gives a batch to another queue asks before it does."""
     fresh.add()
     assert fresh.record.waits_for(0, 1) is True
-    assert fresh.record.resend(fresh.uid, 0, "1") == (2, ["0.jpg"])
+    assert fresh.record.resend(fresh.uid, 0, "1") == Requeued(2, ["0.jpg"])
     assert (fresh.record.waits_for(0, 1), fresh.record.waits_for(0, 2)) == (False, True)
     fresh.take(0, 2)
     fresh.commit()
@@ -223,7 +225,7 @@ def test_a_batch_waits_for_its_last_sending_until_it_is_done(fresh: FreshJob) ->
 
 def _lose_refused(fresh: FreshJob, *, uid: str = "", holder: str = "w/1") -> None:
     before = fresh.snapshot()
-    assert fresh.record.lose(uid or fresh.uid, 0, holder, "crashed: x") is None
+    assert fresh.record.lose(uid or fresh.uid, 0, holder, VERDICT) is None
     assert fresh.snapshot() == before
 
 
@@ -239,7 +241,7 @@ def test_a_loss_is_counted_for_the_holder_of_a_wanted_batch_alone(fresh: FreshJo
 def test_a_loss_frees_the_batch_under_a_new_send_number(fresh: FreshJob) -> None:
     """The old message is worth nothing, and the next to take it hears of the loss."""
     _leased(fresh)
-    assert fresh.record.lose(fresh.uid, 0, "w/1", "crashed: x") == (2, ["0.jpg"])
+    assert fresh.record.lose(fresh.uid, 0, "w/1", VERDICT) == Requeued(2, ["0.jpg"])
     assert fresh.take() == "sent again"
     assert fresh.take(0, 2) == Lease(attempt=2, losses=1)
     assert fresh.record.verdicts(0, 1) == {}  # it was not alone
@@ -252,10 +254,10 @@ def test_the_last_of_so_many_deaths_alone_is_a_verdict(fresh: FreshJob) -> None:
         assert fresh.record.verdicts(0, 2) == {}
         assert fresh.take(0, send) == Lease(attempt=death + 1, losses=death)
         fresh.record.note_alone(0, "w/1", 1)
-        answer = fresh.record.lose(fresh.uid, 0, "w/1", "crashed: x")
+        answer = fresh.record.lose(fresh.uid, 0, "w/1", VERDICT)
         assert answer is not None
-        send = answer[0]
-    assert fresh.record.verdicts(0, 2) == {1: "crashed: x"}
+        send = answer.send
+    assert fresh.record.verdicts(0, 2) == {1: VERDICT}
 
 
 def test_what_a_lost_worker_ran_alone_convicts_nobody(fresh: FreshJob) -> None:
@@ -265,9 +267,9 @@ def test_what_a_lost_worker_ran_alone_convicts_nobody(fresh: FreshJob) -> None:
     fresh.run_out()
     fresh.take(holder="w/2")
     for _ in range(DEATHS_ALONE + 1):
-        answer = fresh.record.lose(fresh.uid, 0, "w/2", "crashed: x")
+        answer = fresh.record.lose(fresh.uid, 0, "w/2", VERDICT)
         assert answer is not None
-        fresh.take(0, answer[0], "w/2")
+        fresh.take(0, answer.send, "w/2")
     assert fresh.record.verdicts(0, 1) == {}
     assert not fresh.client.exists(fresh.key("deaths"))
 
@@ -398,7 +400,7 @@ def test_a_batch_of_another_or_a_cancelled_job_is_not_sent_again(fresh: FreshJob
 def test_a_batch_that_was_sent_again_meanwhile_is_not_sent_twice(fresh: FreshJob) -> None:
     """Nor one that is done."""
     fresh.add()
-    assert fresh.record.resend(fresh.uid, 0, "1") == (2, ["0.jpg"])
+    assert fresh.record.resend(fresh.uid, 0, "1") == Requeued(2, ["0.jpg"])
     _resend_refused(fresh)
     fresh.take(0, 2)
     fresh.commit()
@@ -410,7 +412,7 @@ def test_a_batch_that_was_taken_meanwhile_is_not_sent_again(fresh: FreshJob) -> 
     _leased(fresh)
     _resend_refused(fresh)
     fresh.run_out()
-    assert fresh.record.resend(fresh.uid, 0, "1") == (2, ["0.jpg"])
+    assert fresh.record.resend(fresh.uid, 0, "1") == Requeued(2, ["0.jpg"])
     assert not fresh.record.renew(0, "w/1", LONG_S)
 
 

@@ -117,7 +117,7 @@ def test_a_message_that_was_sent_again_is_not_taken(stage: Stage) -> None:
     again = record.resend(job.uid, 0, str(first))
     assert again is not None
     assert record.take(job.uid, 0, first, "h", 5) == "sent again"
-    assert record.take(job.uid, 0, again[0], "h", 5) == Lease(attempt=1, losses=0)
+    assert record.take(job.uid, 0, again.send, "h", 5) == Lease(attempt=1, losses=0)
 
 
 def test_a_new_job_of_a_half_cancelled_name_begins_empty(stage: Stage) -> None:

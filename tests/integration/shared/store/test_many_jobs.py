@@ -71,16 +71,16 @@ def test_every_unfinished_job_has_its_turn(stage: Stage) -> None:
 def test_the_index_follows_a_job(stage: Stage) -> None:
     """From its making to its end, and from a retry to a removal; another queue's jobs are not read."""
     record, job = make_job(stage)
-    assert unfinished_names(stage.client, "", "", 10) == (["j"], "")
-    assert unfinished_names(stage.client, "other-", "", 10) == ([], "")
+    assert unfinished_names(stage.client, "", None, 10) == (["j"], None)
+    assert unfinished_names(stage.client, "other-", None, 10) == ([], None)
     record.seal(job.uid, record.attach_producer(job.uid))
     assert record.claim_aggregation("h", 5)
     assert record.finish(record.load(), "h", 60, {0: "a.jpg"}) == "finished"
-    assert unfinished_names(stage.client, "", "", 10) == ([], "")
+    assert unfinished_names(stage.client, "", None, 10) == ([], None)
     assert record.reopen(record.load()) == 1
-    assert unfinished_names(stage.client, "", "", 10) == (["j"], "")
+    assert unfinished_names(stage.client, "", None, 10) == (["j"], None)
     record.delete()
-    assert unfinished_names(stage.client, "", "", 10) == ([], "")
+    assert unfinished_names(stage.client, "", None, 10) == ([], None)
 
 
 def test_the_index_is_repaired(stage: Stage) -> None:

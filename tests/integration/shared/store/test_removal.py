@@ -7,6 +7,7 @@ import pytest
 from producer.submission.jobs import cancel_job
 from shared.domain.errors import InvalidRequest
 from shared.domain.job import Job
+from shared.domain.outcomes import Outcome, Verdict
 from shared.store.jobs import JobRecord
 from shared.store.keys import PREFIX, REGISTRY, UNFINISHED
 from shared.store.redis_client import connect
@@ -218,14 +219,14 @@ def test_what_is_asked_again_is_answered_again(stage: Stage) -> None:
     send = record.add_batch(job.uid, producer, 0, ["a.jpg"])
     again = record.resend(job.uid, 0, str(send))
     assert again is not None
-    assert record.add_batch(job.uid, producer, 0, ["a.jpg"]) == again[0]
-    record.take(job.uid, 0, again[0], "h", 5)
+    assert record.add_batch(job.uid, producer, 0, ["a.jpg"]) == again.send
+    record.take(job.uid, 0, again.send, "h", 5)
     assert record.commit(job.uid, 0, b"block", {"ok": 1}, 1) == "stored"
     assert record.add_batch(job.uid, producer, 0, ["a.jpg"]) == send
     stands = record.load()
     assert (stands.batches, stands.images, record.open_batches()) == (1, 1, 0)
     assert record.take(job.uid, 0, send, "h", 5) == "done"
-    assert record.add_batch(job.uid, producer, 1, ["b.jpg"]) == again[0] + 1
+    assert record.add_batch(job.uid, producer, 1, ["b.jpg"]) == again.send + 1
 
 
 def test_scripts_touch_only_keys_that_they_declare(stage: Stage) -> None:
@@ -239,12 +240,12 @@ def test_scripts_touch_only_keys_that_they_declare(stage: Stage) -> None:
         send = record.add_batch(job.uid, producer, 1, ["1.jpg"])
         record.take(job.uid, 1, send, "h", 5)
         record.note_alone(1, "h", 0)
-        lost = record.lose(job.uid, 1, "h", "crashed")
+        lost = record.lose(job.uid, 1, "h", Verdict(Outcome.CRASHED, "x"))
         assert lost is not None
         record.find_unleased()
-        again = record.resend(job.uid, 1, str(lost[0]))
+        again = record.resend(job.uid, 1, str(lost.send))
         assert again is not None
-        record.take(job.uid, 1, again[0], "h", 5)
+        record.take(job.uid, 1, again.send, "h", 5)
         record.renew(1, "h", 5)
         record.commit(job.uid, 1, b"block", {"crashed": 1}, 0, {"images:crashed": 1})
         record.seal(job.uid, producer)

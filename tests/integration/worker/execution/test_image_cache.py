@@ -1,5 +1,5 @@
-"""The script that keeps images' results (`worker/cache_keep.lua`): never beyond its limit, nothing counted twice or for
-ever.
+"""The script that keeps images' results, `worker/execution/cache_keep.lua`: never beyond its limit, nothing counted
+twice or for ever.
 """
 
 from tests.support.stage import Stage

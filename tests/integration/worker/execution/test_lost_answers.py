@@ -22,13 +22,12 @@ from shared.store.redis_client import connect
 from tests.support.jobs import make_job
 from tests.support.lossy_proxy import LossyProxy
 from tests.support.stage import Stage, wait_until
-from worker.aggregation import job_aggregator
-from worker.aggregation.job_aggregator import JobAggregator
 from worker.answers import AnswerKind, TaskAnswer
 from worker.broker.transport import use_guarded_transport
-from worker.execution import batch_executor
+from worker.execution import batch_executor, job_aggregator
 from worker.execution.batch_executor import BatchExecutor
 from worker.execution.connections import Connections
+from worker.execution.job_aggregator import JobAggregator
 from worker.models.loader import ModelLoader
 from worker.vision.pipeline import Networks
 

@@ -163,8 +163,7 @@ def test_a_job_whose_producer_waits_for_room_is_kept(fresh: FreshJob) -> None:
     fresh.client.hset(fresh.key(), "updated_ms", 1)
     _reconciler(fresh.stage).step()
     assert fresh.load().uid == fresh.uid
-    fresh.record.attach_producer(fresh.uid, 0)
-    fresh.client.hset(fresh.key(), "updated_ms", 1)
+    fresh.client.hset(fresh.key(), mapping={"updated_ms": 1, "producer_until_ms": 1})
     _reconciler(fresh.stage, name="w").step()
     assert not fresh.record.exists()
 

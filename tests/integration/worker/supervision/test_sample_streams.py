@@ -12,7 +12,9 @@ from shared.store.keys import PREFIX
 from tests.support.samples import sample_row
 from tests.support.stage import Stage
 from worker.aggregation.sample_files import earlier_samples, write_samples
-from worker.supervision.sample_streams import MAX_BYTES, SampleStreams, samples_between
+from worker.aggregation.sample_reader import samples_between
+from worker.sample_stream import MAX_BYTES
+from worker.supervision.sample_sender import SampleStreams
 
 WORKER = "worker-1@host"
 PROCESSES = 17  # sixteen children and the main process

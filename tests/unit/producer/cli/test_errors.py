@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from producer.cli.errors import ExitCode, exit_code_after, exit_code_of, next_step
+from producer.cli.errors import exit_code_after, exit_code_of, next_step
 from producer.monitoring.job_watcher import JobNotServed, NoWorkers, ResultsNotWritten
 from producer.submission.folders import FolderOutsideDataRoot
 from producer.submission.heartbeat import AnotherProducer
+from shared.config.exit_codes import ExitCode
 from shared.domain.errors import (
     FaceQueueError,
     InvalidRequest,

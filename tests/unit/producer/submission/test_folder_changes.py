@@ -113,3 +113,14 @@ def test_results_that_cannot_be_compared_are_named(folder: Path, tmp_path: Path,
     (results / broken).unlink()
     with pytest.raises(ResultsError, match="cannot be compared"):
         find_changes(folder, results)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("name", ["summary.json", "images.csv", "digests.csv"])
+def test_a_pipe_among_the_results_blocks_nobody(folder: Path, tmp_path: Path, name: str) -> None:
+    """A results folder may come from a stranger: a pipe would keep its reader for ever."""
+    results = _finish(folder, tmp_path / "results", began_s=time.time())
+    (results / name).unlink()
+    os.mkfifo(results / name)
+    with pytest.raises(ResultsError, match="not a regular file"):
+        find_changes(folder, results)

@@ -25,9 +25,9 @@ def _brute_force(embeddings: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("matrix", [True, False])
 def test_neighbours_are_those_of_brute_force(matrix: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """With and without distances.npy, and across the borders of blocks."""
-    monkeypatch.setattr("shared.analysis.neighbors.BLOCK_ROWS", 7)
+    monkeypatch.setattr("shared.analysis.neighbors.TILE_ROWS", 7)
     monkeypatch.setattr("shared.analysis.neighbors.BLOCK_COLUMNS", 11)
-    monkeypatch.setattr("shared.results.distances.BLOCK_ROWS", 7)
+    monkeypatch.setattr("shared.results.distances.TILE_ROWS", 7)
     embeddings = people(10, 5)
     expected = _brute_force(embeddings)
     distances = Distances(embeddings, expected.astype(np.float32) if matrix else None)

@@ -18,10 +18,10 @@ import pytest
 from PIL import Image
 
 from shared.domain.errors import ResultsError
+from shared.domain.file_digests import image_digest
 from shared.report import page_values as model
 from shared.report import thumbnails
 from shared.report.build import build_report
-from shared.results.digests import file_digest
 from tests.support.results_folders import CONTRACT, SIZE, Page, make_results, people, read_page
 from tests.support.stage import ROOT
 from worker.aggregation.profile_files import copy_profiles
@@ -49,7 +49,7 @@ def _save(path: Path, size: tuple[int, int] = SIZE, colour: str = "red", **optio
 
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
-        return file_digest(file)
+        return image_digest(file)
 
 
 def _picture(page: Page, face: int) -> Image.Image | None:

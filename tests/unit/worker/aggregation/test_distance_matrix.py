@@ -8,8 +8,9 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from benchmarks.peak_memory import peak_memory
+from shared.results.distance_tiles import TILE_ROWS
 from tests.support.stage import ROOT
-from worker.aggregation.distance_matrix import TILE_ROWS, write_distances
+from worker.aggregation.distance_matrix import write_distances
 
 
 def _unit_vectors(n: int) -> np.ndarray:
@@ -55,7 +56,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from worker.aggregation.distance_matrix import write_distances
-from worker.aggregation.array_file import new_array
+from worker.aggregation.reserved_array import new_array
 
 folder, faces = Path(sys.argv[1]), int(sys.argv[2])
 embeddings = np.load(folder / f"{faces}.npy", mmap_mode="r")

@@ -19,7 +19,7 @@ from shared.domain.errors import ResultsError
 from shared.domain.outcomes import Outcome
 from tests.support.stage import ROOT
 from tests.unit.worker.aggregation.test_results_writer import _block, _job, _write
-from worker.aggregation.array_file import new_array
+from worker.aggregation.reserved_array import new_array
 from worker.aggregation.results_writer import write_results
 from worker.batch_result import Block, ImageRecord
 

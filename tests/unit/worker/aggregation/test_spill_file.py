@@ -1,13 +1,13 @@
 """The spill file: what counts is read back, what does not is cut off, what is damaged is said to be."""
 
+import fcntl
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from shared.domain.errors import ResultsError
-from worker.aggregation import spill_file
-from worker.aggregation.spill_file import Owner, SpillFile, remove_if
+from worker.aggregation.spill_file import Owner, Spool, remove_if
 
 OWNER = Owner("s" * 32, "u" * 32)
 BLOCKS = [(3, b"three"), (0, b""), (7, b"seven" * 1000)]
@@ -108,16 +108,16 @@ def test_a_spill_file_that_is_removed_before_it_is_locked_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Blocks that are written into a file without a name would be lost."""
-    spill = SpillFile(tmp_path / "s", OWNER)
-    real, removals = spill_file.fcntl.flock, [spill.path]
+    spool = Spool(tmp_path / "s", OWNER)
+    real, removals = fcntl.flock, [spool.path]
 
     def flock(*arguments: Any) -> None:
         if removals:
             removals.pop().unlink()
         real(*arguments)
 
-    monkeypatch.setattr(spill_file.fcntl, "flock", flock)
-    counted = append(spill, 0, BLOCKS)
+    monkeypatch.setattr(fcntl, "flock", flock)
+    counted = append(spool, 0, BLOCKS)
     assert not removals
     assert read(spill, counted, [3]) == {3: b"three"}
 
@@ -126,16 +126,16 @@ def test_a_spill_file_that_another_has_made_anew_is_not_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the opening and the lock: the new one is another file."""
-    spill = SpillFile(tmp_path / "s", OWNER)
-    append(spill, 0, BLOCKS)
-    real, counted = spill_file.fcntl.flock, []
+    spool = Spool(tmp_path / "s", OWNER)
+    append(spool, 0, BLOCKS)
+    real, counted = fcntl.flock, []
 
     def flock(*arguments: Any) -> None:
-        monkeypatch.setattr(spill_file.fcntl, "flock", real)
-        spill.path.unlink()
-        counted.append(append(spill, 0, BLOCKS))
+        monkeypatch.setattr(fcntl, "flock", real)
+        spool.path.unlink()
+        counted.append(append(spool, 0, BLOCKS))
         real(*arguments)
 
-    monkeypatch.setattr(spill_file.fcntl, "flock", flock)
-    remove_if(spill.path, lambda: True)
-    assert read(spill, counted[0], [3]) == {3: b"three"}
+    monkeypatch.setattr(fcntl, "flock", flock)
+    remove_if(spool.path, lambda: True)
+    assert read(spool, counted[0], [3]) == {3: b"three"}

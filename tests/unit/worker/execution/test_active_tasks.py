@@ -19,9 +19,9 @@ def test_a_change_during_the_reading_hides_nothing(monkeypatch: pytest.MonkeyPat
     """It is read again."""
     requests = ChangingRequests([_request("j:0:1"), _request("k:3:9", pid=8)])
     monkeypatch.setattr(state, "active_requests", requests)
-    assert [(task.job, task.leased_batch, task.pid, task.holder) for task in active_tasks()] == [
-        ("j", 0, 7, "w@here/7"),
-        ("k", 3, 8, "w@here/8"),
+    assert [(task.leased_batch, task.pid, task.holder) for task in active_tasks()] == [
+        (("j", 0), 7, "w@here/7"),
+        (("k", 3), 8, "w@here/8"),
     ]
     assert requests.changes == 0
 
@@ -41,4 +41,5 @@ def test_a_change_during_the_reading_hides_nothing(monkeypatch: pytest.MonkeyPat
 def test_only_our_tasks_hold_leases(task_id: str, task: str, batch: int | None, aggregates: bool) -> None:
     """Somebody else's id is no batch and no job."""
     (found,) = active_tasks([_request(task_id, task)])
-    assert (found.leased_batch, found.aggregates) == (batch, aggregates)
+    assert found.leased_batch == (None if batch is None else ("j", batch))
+    assert found.aggregated_job == ("j" if aggregates else None)

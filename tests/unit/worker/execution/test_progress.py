@@ -5,8 +5,8 @@ import os
 import pytest
 
 from worker.execution.progress import Progress
-from worker.supervision import readiness as loaded
-from worker.supervision.readiness import count_loaded, note_loaded
+from worker.supervision import readiness
+from worker.supervision.readiness import LoadedProcesses
 
 
 class _Clock:
@@ -44,14 +44,15 @@ def test_the_speed_is_that_of_the_last_minute() -> None:
 
 def test_processes_say_that_they_have_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Once each; who is not of the pool has no place to say so."""
-    note_loaded()
-    assert count_loaded([os.getpid()]) == 0
+    loaded = LoadedProcesses()
+    loaded.note_this()
+    assert loaded.count([os.getpid()]) == 0
 
     class _Second:
         index = 1
 
-    monkeypatch.setattr(loaded, "current_process", _Second)
-    note_loaded()
-    note_loaded()
-    assert count_loaded([os.getpid(), 1]) == 1
-    assert count_loaded([1]) == 0
+    monkeypatch.setattr(readiness, "current_process", _Second)
+    loaded.note_this()
+    loaded.note_this()
+    assert loaded.count([os.getpid(), 1]) == 1
+    assert loaded.count([1]) == 0

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from shared.domain.arrays import DIMENSIONS
 from shared.domain.errors import ResultsError
 from shared.domain.job import Job
 from shared.domain.paths import printable
 from shared.results.files import map_array
 from shared.results.schema import DISTANCES, EMBEDDINGS
-from worker.aggregation.array_file import NO_ROOM, new_array
 from worker.aggregation.distance_matrix import write_distances
-from worker.batch_result import DIMENSIONS
+from worker.aggregation.reserved_array import NO_ROOM, new_array
 
 _SPARE_BYTES = 16 * 2**20  # tables, summary and resource logs, beside the arrays
 _BYTES_AN_IMAGE = 300  # of images.csv and faces.csv

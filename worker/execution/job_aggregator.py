@@ -8,17 +8,18 @@ import redis
 from shared.config.logs import get_logger
 from shared.config.settings import Settings
 from shared.domain.errors import FaceQueueError, JobNotFound, RecordUnreadable
-from shared.domain.job import Job
+from shared.domain.job import Job, JobState
 from shared.messaging.messages import Aggregate
 from shared.results.failed_list import failed_images
+from shared.store.finishing import Finished
 from shared.store.jobs import JobRecord
 from worker.aggregation.report_process import write_report
 from worker.aggregation.results_writer import Written, write_results
-from worker.aggregation.spilling import read_blocks, remove_spill_file
+from worker.aggregation.sample_reader import samples_between
+from worker.aggregation.spilling import read_blocks, remove_spool
 from worker.answers import AnswerKind, TaskAnswer, not_wanted
 from worker.execution.connections import Connections
-from worker.execution.retrying import retry_until_stored
-from worker.supervision.sample_streams import samples_between
+from worker.execution.patience import retry_until_stored
 
 _log = get_logger("tasks")
 
@@ -50,7 +51,7 @@ class JobAggregator:
             job = record.load()
         except (JobNotFound, RecordUnreadable) as error:
             return not_wanted(error)
-        if job.uid != wanted.uid or job.state != "sealed" or not job.complete:
+        if job.uid != wanted.uid or job.state != JobState.SEALED or not job.complete:
             return not_wanted(f"job {job.state}")
         if not record.claim_aggregation(holder, self._settings.lease_s, uid=wanted.uid):
             return not_wanted("somebody else writes the results")
@@ -77,20 +78,20 @@ class JobAggregator:
         if problem is not None:
             return TaskAnswer(kind=AnswerKind.FAILED, reason=problem)
         _log.info("job %s %s", job.name, finished, extra={"action": "job_aggregated"})
-        if finished != "finished":
+        if finished is not Finished.FINISHED:
             return not_wanted(finished)
         return TaskAnswer(kind=AnswerKind.FINISHED, images=job.images, faces=job.faces)
 
-    def _write(self, claim: _Claim) -> str:
-        """Writes results and report and finishes the record: `finished`, or why that was refused."""
+    def _write(self, claim: _Claim) -> Finished:
+        """Writes results and report and finishes the record, unless that is refused."""
         settings, job = self._settings, claim.job
         written = self._write_results(claim)
         write_report(job, settings.results_dir / job.name, settings.data_root)
         finished = retry_until_stored(
             lambda: claim.record.finish(job, claim.holder, settings.job_ttl_s, written.failed)
         )
-        if finished == "finished":
-            remove_spill_file(self._connections.patient, job, settings.results_dir)
+        if finished is Finished.FINISHED:
+            remove_spool(self._connections.patient, job, settings.results_dir)
         return finished
 
     def _write_results(self, claim: _Claim) -> Written:

@@ -1,21 +1,15 @@
 """Digests of a job's images, which tell whether a file is still the one that was embedded."""
 
 import csv
-import hashlib
 from collections.abc import Container
-from io import BufferedReader
 from pathlib import Path
 
+from shared.domain.paths import ShownPath
 from shared.results.files import open_table
 from shared.results.schema import DIGESTS, IMAGES
 
 
-def file_digest(file: BufferedReader) -> str:
-    """BLAKE2b-128 of an open file's content, in hexadecimal, as `digests.csv` has it."""
-    return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
-def recorded_digests(folder: Path, paths: Container[str]) -> dict[str, str]:
+def recorded_digests(folder: Path, paths: Container[ShownPath]) -> dict[ShownPath, str]:
     """The digests that the results in `folder` record for these images, by path as in `images.csv`.
 
     Paths without a digest are left out: all of them if `digests.csv` is missing or does not fit `images.csv`.
@@ -27,7 +21,7 @@ def recorded_digests(folder: Path, paths: Container[str]) -> dict[str, str]:
         ):
             rows = zip(csv.DictReader(images), csv.DictReader(digests), strict=True)
             return {
-                image["path"]: digest["blake2b"]
+                ShownPath(image["path"]): digest["blake2b"]
                 for image, digest in rows
                 if image["path"] in paths and image["image"] == digest["image"] and digest["blake2b"]
             }

@@ -1,0 +1,3 @@
+"""The stages of an image whose time is measured, in their order."""
+
+STAGES = ("decode", "detect", "embed")

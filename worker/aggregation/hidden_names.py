@@ -1,0 +1,47 @@
+"""The names of what lies beside the results folders. They are hidden: everything visible there is results."""
+
+import re
+import uuid
+from pathlib import Path
+from typing import NamedTuple
+
+from shared.domain.job import Job
+from shared.domain.job_names import JOB_NAME
+
+_UID_DIGITS = 8
+_SCRATCH = re.compile(rf"\.(?P<job>{JOB_NAME})\.(?P<uid>[0-9a-f]{{{_UID_DIGITS}}})-[0-9a-f]+\.making")
+_SPOOL = re.compile(rf"\.(?P<job>{JOB_NAME})\.[0-9a-f]{{{_UID_DIGITS}}}\.spool")
+
+
+class ScratchOf(NamedTuple):
+    """The job whose results are in the making in a folder."""
+
+    job: str
+    uid_begins: str
+
+
+def new_scratch_name(job: Job) -> str:
+    """A name for a job's results in the making: random, as process ids repeat from container to container."""
+    return f".{job.name}.{job.uid[:_UID_DIGITS]}-{uuid.uuid4().hex[:12]}.making"
+
+
+def scratch_of(name: str) -> ScratchOf | None:
+    """The inverse of `new_scratch_name`; None for any other name."""
+    found = _SCRATCH.fullmatch(name)
+    return ScratchOf(found["job"], found["uid"]) if found else None
+
+
+def spool_path(job: Job, results_dir: Path) -> Path:
+    """The path of a job's spool."""
+    return results_dir / f".{job.name}.{job.uid[:_UID_DIGITS]}.spool"
+
+
+def spooled_job(name: str) -> str | None:
+    """The name of the job whose spool has this name; None for any other name."""
+    found = _SPOOL.fullmatch(name)
+    return found["job"] if found else None
+
+
+def aside_path(target: Path) -> Path:
+    """Where earlier results are while new ones take their name."""
+    return target.parent / f".{target.name}.replaced"

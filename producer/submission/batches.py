@@ -48,7 +48,7 @@ def enqueue_images(
     try:
         producer = attach(backpressure, record, job, settings.lease_s, take_over=take_over)
         with Heartbeat(record, job.uid, producer, settings.lease_s):
-            job = gate.pass_through(record.load)  # the producer before may have added batches until now
+            job = backpressure.pass_through(record.load)  # the producer before may have added batches until now
             if job.state == JobState.SEALED:
                 return
             _Submission(backpressure, record, app, job, producer, folder, settings).add_all()

@@ -37,7 +37,7 @@ def attach(backpressure: Backpressure, record: JobRecord, job: Job, lease_s: flo
     measured by this process's clock, since the server's may have been set back.
     """
     if take_over:
-        return gate.pass_through(partial(record.attach_producer, job.uid, lease_s))
+        return backpressure.pass_through(partial(record.attach_producer, job.uid, lease_s))
     seen: LivingProducer | None = None
     give_up_at = time.monotonic() + _PATIENCE_LEASES * lease_s
     while True:
@@ -47,9 +47,9 @@ def attach(backpressure: Backpressure, record: JobRecord, job: Job, lease_s: flo
         if seen is not None and answer != seen:
             raise AnotherProducer(job.name)
         if time.monotonic() > give_up_at:
-            return gate.pass_through(partial(record.attach_producer, job.uid, lease_s))
+            return backpressure.pass_through(partial(record.attach_producer, job.uid, lease_s))
         seen = answer
-        gate.pause(
+        backpressure.pause(
             f"Job {job.name} had a producer until just now; waiting up to {lease_s:.0f} s to see whether it is alive"
         )
 

@@ -10,8 +10,9 @@ class AggregationLock(RecordPart):
     """The lease on a job's aggregation."""
 
     def claim_aggregation(self, holder: str, lease_s: float, *, uid: str | None = None) -> bool:
-        """Makes `holder` the only aggregator for a while; with `uid` of that job alone, not of another one of the
-        name.
+        """Leases the aggregation to `holder`; returns whether it got the lease.
+
+        With `uid`, only if the job still has that uid: another job may have taken over the name.
         """
         lease_ms = int(lease_s * _LEASE_FACTOR * 1000)
         return bool(self._run("claim", ["", "aggregation"], uid or "", holder, lease_ms))

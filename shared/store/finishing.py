@@ -30,7 +30,7 @@ class Finishing(Removal):
     """Marks a job finished and records its failed images, or reopens it."""
 
     def finish(self, job: Job, holder: str, ttl_s: int, failed: dict[int, RootPath]) -> Finished:
-        """Marks the job finished, notes its failed images, and removes what only an unfinished job needs.
+        """Marks the job finished, records its failed images, and removes everything that only an unfinished job needs.
 
         If there are too many failed images for the record, only their number is recorded.
         """

@@ -101,17 +101,17 @@ class Leases(RecordPart):
         self._run("alone", ["holders", "alone"], batch, holder, "" if index is None else index)
 
     def lose(self, uid: str, batch: int, holder: str, verdict: Verdict) -> Requeued | None:
-        """Counts a process that was lost with this batch while its worker lives on.
+        """Counts a crash with this batch whose worker survived, and gives the batch a new send number.
 
-        An image that lost `DEATHS_ALONE` processes while it ran alone gets the verdict. None where the holder had no
-        lease any more.
+        An image that has crashed `DEATHS_ALONE` processes in isolation gets the verdict: its outcome and the reason.
+        Returns the send number and the batch's paths; None if the holder no longer had the lease.
         """
         parts = ["", "open", "leases", "holders", "batches", "losses", "alone", "deaths", "verdicts"]
         answer = self._run("lose", parts, uid, batch, holder, verdict.pack(), DEATHS_ALONE)
         return Requeued(int(answer[0]), unpack_paths(answer[1])) if answer else None
 
     def verdicts(self, batch: int, images: int) -> dict[int, Verdict]:
-        """The verdicts on images of a batch, by their place in it."""
+        """The recorded outcomes of images that were given up, by their index in the batch."""
         found = self._client.hmget(self._part("verdicts"), [f"{batch}:{index}" for index in range(images)])
         return {
             index: Verdict.unpack(packed.decode(errors="replace"))

@@ -110,7 +110,7 @@ def explain_server_errors(settings: Settings) -> Iterator[None]:
 
 
 def wait_for_server(settings: Settings, client: Client, say: Callable[[str], None]) -> None:
-    """Returns when the server answers; ServerError after `server_timeout_s`."""
+    """Waits until the server answers. Raises ServerError after `server_timeout_s`."""
     told = False
 
     def tell(_: RetryCallState) -> None:

@@ -39,10 +39,10 @@ class Refusals(RecordPart):
         unless_alone: bool = False,
         others: Sequence[str] = (),
     ) -> Diverted:
-        """Gives a batch back and notes that this worker cannot serve the job, for so long or (0) for good.
+        """Ends the lease and records that this worker cannot serve the job, for `again_s` or (0) forever.
 
-        From now on the job's messages belong into `own_queue`. With `unless_alone`, nothing is changed where none of
-        the `others` may serve the job.
+        From then on the job's messages belong in `own_queue`. Returns `diverted`, or why nothing was changed: `alone`
+        (only with `unless_alone`) if none of `others` can serve the job, or `unknown`, `cancelled`, `finished`.
         """
         parts = ["", "leases", "holders", "refusals", f"={DIVERTED}"]
         queue = own_queue(job.queue_prefix, job.uid)

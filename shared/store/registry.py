@@ -31,8 +31,10 @@ class Census:
 
 
 def unfinished_names(client: Client, queue_prefix: str, after: str | None, most: int) -> tuple[list[str], str | None]:
-    """The names of some unfinished jobs of these queues, in order, and where to go on (`after`; None: at either
-    end).
+    """Up to `most` names of unfinished jobs of these queues, in order, starting after the entry `after` (empty: at the
+    start).
+
+    The second value is the next call's `after`; empty at the end.
     """
     begin = b"(" + os.fsencode(after) if after is not None else f"[{queue_prefix}:"
     found = client.zrangebylex(UNFINISHED, begin, f"({queue_prefix};", 0, most)  # ';' follows ':'

@@ -40,13 +40,13 @@ class Worker:
 
 
 def announce(client: Client, worker: Worker, lease_s: float) -> None:
-    """Says that this worker lives; forgotten after `lease_s` without another word."""
+    """Announces a live worker. The announcement expires after `lease_s`."""
     keys = [WORKERS, worker_key(worker.name)]
     run_script(client, "announce", keys, [worker.name, json.dumps(asdict(worker)), int(lease_s * 1000)])
 
 
 def withdraw(client: Client, name: str) -> None:
-    """Says that this worker ends."""
+    """Removes the worker's announcement."""
     with client.pipeline() as pipe:
         pipe.delete(worker_key(name))
         pipe.srem(WORKERS, name)

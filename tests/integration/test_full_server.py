@@ -35,9 +35,9 @@ from shared.store.worker_registry import Worker, announce, living_workers
 from tests.support.jobs import RUNTIME, make_job
 from tests.support.results import result_bytes
 from tests.support.stage import Stage, wait_until
-from worker.aggregation.hidden_names import spool_path
+from worker.aggregation.hidden_names import spill_path
 from worker.aggregation.results_writer import write_results
-from worker.aggregation.spilling import move_blocks, read_blocks, remove_spool, sweep_spools
+from worker.aggregation.spilling import move_blocks, read_blocks, remove_spill_file, sweep_spill_files
 from worker.batch_result import Block, ImageRecord
 from worker.execution.progress import Progress
 from worker.supervision.readiness import LoadedProcesses

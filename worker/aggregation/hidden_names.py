@@ -10,7 +10,7 @@ from shared.domain.job_names import JOB_NAME
 
 _UID_DIGITS = 8
 _SCRATCH = re.compile(rf"\.(?P<job>{JOB_NAME})\.(?P<uid>[0-9a-f]{{{_UID_DIGITS}}})-[0-9a-f]+\.making")
-_SPOOL = re.compile(rf"\.(?P<job>{JOB_NAME})\.[0-9a-f]{{{_UID_DIGITS}}}\.spool")
+_SPILL = re.compile(rf"\.(?P<job>{JOB_NAME})\.[0-9a-f]{{{_UID_DIGITS}}}\.spool")
 
 
 class ScratchOf(NamedTuple):
@@ -31,14 +31,14 @@ def scratch_of(name: str) -> ScratchOf | None:
     return ScratchOf(found["job"], found["uid"]) if found else None
 
 
-def spool_path(job: Job, results_dir: Path) -> Path:
-    """The path of a job's spool."""
+def spill_path(job: Job, results_dir: Path) -> Path:
+    """The path of a job's spill."""
     return results_dir / f".{job.name}.{job.uid[:_UID_DIGITS]}.spool"
 
 
-def spooled_job(name: str) -> str | None:
+def spilled_job(name: str) -> str | None:
     """The name of the job whose spool has this name; None for any other name."""
-    found = _SPOOL.fullmatch(name)
+    found = _SPILL.fullmatch(name)
     return found["job"] if found else None
 
 

@@ -29,7 +29,7 @@ _FRAME_BYTES = _HEAD.size + _CHECK.size
 
 @dataclass(frozen=True)
 class Owner:
-    """The job that a spill file belongs to. A file of another server's job with the same name is never mistaken for it."""
+    """The job that a spill file belongs to. It tells the file from those of other servers' jobs with the same name."""
 
     server: str
     """The random name of the server's data, 32 hexadecimal digits."""
@@ -153,6 +153,6 @@ class SpillReader:
 
 def _damaged(path: Path, at: int) -> ResultsError:
     return ResultsError(
-        f"The spill file {printable(str(path))} is damaged or too short at byte {at}. It holds the only copy of finished "
-        "blocks. Check the disk, then cancel the job and run it again."
+        f"The spill file {printable(str(path))} is damaged or too short at byte {at}. It holds the only copy of "
+        "finished blocks. Check the disk, then cancel the job and run it again."
     )

@@ -17,9 +17,9 @@ from shared.domain.paths import printable
 from shared.domain.text import one_line
 from shared.store.jobs import JobRecord
 from shared.store.keys import SERVER_NAME, job_key
-from shared.store.redis_client import Client, insist, wait_for_disk
-from worker.aggregation.hidden_names import scratch_of, spool_path, spooled_job
-from worker.aggregation.spill_file import Owner, Spool, read_owner, remove_if
+from shared.store.redis_client import Client, run_despite_oom, wait_for_disk
+from worker.aggregation.hidden_names import scratch_of, spill_path, spilled_job
+from worker.aggregation.spill_file import Owner, SpillFile, read_owner, remove_if
 
 _log = get_logger("spilling")
 _PORTION_BYTES = 8 * 2**20  # in this process's memory at once, and on the disk before it leaves the server
@@ -163,7 +163,7 @@ def sweep_spill_files(client: Client, results_dir: Path) -> None:
         with suppress(OSError):  # removed by another process, or not ours to remove
             if copy := scratch_of(path.name):
                 _sweep_copy(client, path, copy.job, copy.uid_begins)
-            elif job := spooled_job(path.name):
+            elif job := spilled_job(path.name):
                 remove_if(path, partial(_is_leftover, client, path, job, server))
 
 

@@ -15,7 +15,7 @@ from shared.domain.paths import ShownPath
 from shared.results.schema import DIGEST_COLUMNS, DIGESTS, EMBEDDINGS, FACE_COLUMNS, FACES, IMAGE_COLUMNS, IMAGES
 from worker.aggregation.reserved_array import new_array
 from worker.aggregation.rows import Row
-from worker.aggregation.statistics import Tally
+from worker.aggregation.statistics import JobStatistics
 
 
 def write_tables(job: Job, rows: Iterable[Row], folder: Path) -> JobStatistics:
@@ -23,7 +23,7 @@ def write_tables(job: Job, rows: Iterable[Row], folder: Path) -> JobStatistics:
 
     ResultsError if the rows are not as many images and faces as the job counts.
     """
-    tally = Tally()
+    statistics = JobStatistics()
     first_of: dict[str, ShownPath] = {}  # by digest
     embeddings = new_array(folder / EMBEDDINGS, (job.faces, DIMENSIONS))
     with (

@@ -16,10 +16,10 @@ from shared.store.jobs import JobRecord
 from worker.aggregation.report_process import write_report
 from worker.aggregation.results_writer import Written, write_results
 from worker.aggregation.sample_reader import samples_between
-from worker.aggregation.spilling import read_blocks, remove_spool
+from worker.aggregation.spilling import read_blocks, remove_spill_file
 from worker.answers import AnswerKind, TaskAnswer, not_wanted
 from worker.execution.connections import Connections
-from worker.execution.patience import retry_until_stored
+from worker.execution.retrying import retry_until_stored
 
 _log = get_logger("tasks")
 
@@ -91,7 +91,7 @@ class JobAggregator:
             lambda: claim.record.finish(job, claim.holder, settings.job_ttl_s, written.failed)
         )
         if finished is Finished.FINISHED:
-            remove_spool(self._connections.patient, job, settings.results_dir)
+            remove_spill_file(self._connections.patient, job, settings.results_dir)
         return finished
 
     def _write_results(self, claim: _Claim) -> Written:

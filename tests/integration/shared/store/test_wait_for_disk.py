@@ -6,8 +6,8 @@ from pathlib import Path
 from shared.store.redis_client import connect, wait_for_disk
 from tests.support.jobs import make_job
 from tests.support.stage import Stage
-from worker.aggregation.hidden_names import spool_path
-from worker.aggregation.spilling import remove_spool
+from worker.aggregation.hidden_names import spill_path
+from worker.aggregation.spilling import remove_spill_file
 
 _QUICK_S = 1.5
 """Less than any waiting; with room for a slow machine."""

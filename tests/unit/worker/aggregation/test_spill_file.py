@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shared.domain.errors import ResultsError
-from worker.aggregation.spill_file import Owner, Spool, remove_if
+from worker.aggregation.spill_file import Owner, SpillFile, remove_if
 
 OWNER = Owner("s" * 32, "u" * 32)
 BLOCKS = [(3, b"three"), (0, b""), (7, b"seven" * 1000)]
@@ -108,8 +108,8 @@ def test_a_spill_file_that_is_removed_before_it_is_locked_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Blocks that are written into a file without a name would be lost."""
-    spool = Spool(tmp_path / "s", OWNER)
-    real, removals = fcntl.flock, [spool.path]
+    spill = SpillFile(tmp_path / "s", OWNER)
+    real, removals = fcntl.flock, [spill.path]
 
     def flock(*arguments: Any) -> None:
         if removals:
@@ -117,7 +117,7 @@ def test_a_spill_file_that_is_removed_before_it_is_locked_is_made_again(
         real(*arguments)
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    counted = append(spool, 0, BLOCKS)
+    counted = append(spill, 0, BLOCKS)
     assert not removals
     assert read(spill, counted, [3]) == {3: b"three"}
 
@@ -126,16 +126,16 @@ def test_a_spill_file_that_another_has_made_anew_is_not_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the opening and the lock: the new one is another file."""
-    spool = Spool(tmp_path / "s", OWNER)
-    append(spool, 0, BLOCKS)
+    spill = SpillFile(tmp_path / "s", OWNER)
+    append(spill, 0, BLOCKS)
     real, counted = fcntl.flock, []
 
     def flock(*arguments: Any) -> None:
         monkeypatch.setattr(fcntl, "flock", real)
-        spool.path.unlink()
-        counted.append(append(spool, 0, BLOCKS))
+        spill.path.unlink()
+        counted.append(append(spill, 0, BLOCKS))
         real(*arguments)
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    remove_if(spool.path, lambda: True)
-    assert read(spool, counted[0], [3]) == {3: b"three"}
+    remove_if(spill.path, lambda: True)
+    assert read(spill, counted[0], [3]) == {3: b"three"}

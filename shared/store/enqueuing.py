@@ -12,11 +12,11 @@ from shared.domain.paths import RootPath, pack_paths
 from shared.store.record_part import RecordPart
 
 _FENCED = "fenced"
-"""What scripts answer to a producer that another one has fenced off."""
+"""The scripts' answer to a producer after another one has taken over."""
 
 
 class _Sealed(StrEnum):
-    """What `seal` answers to the producer of the job."""
+    """The answer to `seal`."""
 
     SEALED = "sealed"
     COMPLETE = "complete"
@@ -25,10 +25,10 @@ class _Sealed(StrEnum):
 
 @dataclass(frozen=True)
 class LivingProducer:
-    """A job's producer, whose lease has not expired."""
+    """A producer whose lease on the job has not expired."""
 
     until_ms: int
-    """When it expires, by the server's clock."""
+    """When the lease expires, in ms of the server's clock."""
 
 
 class Enqueuing(RecordPart):
@@ -45,7 +45,7 @@ class Enqueuing(RecordPart):
         return token
 
     def attach_alone(self, uid: str, lease_s: float) -> str | LivingProducer:
-        """As `attach_producer`, unless another producer is believed to be alive."""
+        """As `attach_producer`, but only if no other producer holds a lease."""
         token = uuid.uuid4().hex
         answer = self._run("attach", [""], uid, token, int(lease_s * 1000), 0)
         return LivingProducer(answer) if isinstance(answer, int) else token

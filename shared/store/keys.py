@@ -26,7 +26,7 @@ CACHE = f"{PREFIX}cache:"
 CACHE_INDEX = f"{CACHE}index"
 """A sorted set: the keys of cached results."""
 CACHE_BYTES = f"{CACHE}bytes"
-"""How much they take."""
+"""The size of the cached results, in bytes."""
 MARK = f"{PREFIX}mark"
 """The key that `wait_for_disk` writes."""
 NOTHING = f"{PREFIX}nothing"
@@ -68,7 +68,7 @@ def worker_of_stream(key: str) -> str:
 
 
 def job_key_of(name: bytes, part: bytes = b"") -> bytes:
-    """As `job_key`, for a name as the server has it, which may be none of ours."""
+    """As `job_key`, for a name as the server has it. It may not be a valid job name."""
     return b"%sjob:%s:%s" % (PREFIX.encode(), name, part) if part else b"%sjob:%s" % (PREFIX.encode(), name)
 
 
@@ -88,5 +88,5 @@ def worker_key(name: str) -> str:
 
 
 def worker_key_of(name: bytes) -> bytes:
-    """As `worker_key`, for a name as the server has it, which may be none of ours."""
+    """As `worker_key`, for a name as the server has it. It may not be a valid worker name."""
     return WORKER.encode() + name

@@ -35,7 +35,7 @@ class Lease:
 
 @dataclass(frozen=True)
 class Requeued:
-    """A batch that is to be sent again."""
+    """A batch that is requeued."""
 
     send: int
     """Its new send number."""
@@ -130,7 +130,7 @@ class Leases(RecordPart):
     def commit(
         self, uid: str, batch: int, block: bytes, outcomes: dict[str, int], faces: int, totals: Mapping[str, int] = {}
     ) -> Committed:
-        """Stores a block once, unless it is not wanted. `totals` is what it adds to those over all jobs."""
+        """Stores a block once, unless it is not wanted any more. `totals` is added to the totals over all jobs."""
         parts = [
             "",
             "open",
@@ -163,6 +163,6 @@ class Leases(RecordPart):
         return unleased
 
     def resend(self, uid: str, batch: int, send: str) -> Requeued | None:
-        """Gives a lost batch a new send number; None where it is not lost any more."""
+        """Gives a lost batch a new send number; None if it is no longer lost."""
         answer = self._run("resend", ["", "open", "leases", "holders", "batches"], uid, batch, send)
         return Requeued(int(answer[0]), unpack_paths(answer[1])) if answer else None

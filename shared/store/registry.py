@@ -31,10 +31,10 @@ class Census:
 
 
 def unfinished_names(client: Client, queue_prefix: str, after: str | None, most: int) -> tuple[list[str], str | None]:
-    """Up to `most` names of unfinished jobs of these queues, in order, starting after the entry `after` (empty: at the
+    """Up to `most` names of unfinished jobs of these queues, in order, starting after the entry `after` (None: at the
     start).
 
-    The second value is the next call's `after`; empty at the end.
+    The second value is the next call's `after`; None at the end.
     """
     begin = b"(" + os.fsencode(after) if after is not None else f"[{queue_prefix}:"
     found = client.zrangebylex(UNFINISHED, begin, f"({queue_prefix};", 0, most)  # ';' follows ':'
@@ -51,7 +51,9 @@ def forget_missing(client: Client, queue_prefix: str, name: str) -> None:
 
 
 def drop_idle_queues(client: Client, queue_prefix: str) -> bool:
-    """Removes the shared queues of this prefix, with what is left in them; False while a job of it is unfinished."""
+    """Removes the shared queues of this prefix, with the messages left in them. False while one of its jobs is
+    unfinished.
+    """
     keys = [UNFINISHED, embed_queue(queue_prefix), aggregate_queue(queue_prefix)]
     return bool(run_script(client, "drop_queues", keys, [queue_prefix]))
 

@@ -1,4 +1,4 @@
-"""A job's results folder: written beside its place, synced to the disk, and renamed into place, whole or not at all."""
+"""Writes a job's results folder: first a scratch folder, synced to the disk, which is then renamed in one step."""
 
 import json
 import shutil
@@ -49,9 +49,9 @@ def write_results(
 ) -> Written:
     """Writes `results_dir/<job>/`.
 
-    `retried` are the images that the blocks hold if failed images were retried (path by index): all others are taken
-    from the earlier results. `may_publish` is called last, just before the folder takes its name. ResultsError says
-    what went wrong; nothing is left behind then.
+    If failed images were retried, the blocks hold only the images `retried` (path by index). All others are taken from
+    the earlier results. `may_publish` is called last, just before the rename. ResultsError says what went wrong;
+    nothing is left behind then.
     """
     target = results_dir / job.name
     earlier = target if retried else None

@@ -83,13 +83,13 @@ def remove_if(path: Path, unwanted: Callable[[], bool]) -> None:
 
     `unwanted` is called under the lock, so nobody starts to write between its answer and the removal.
     """
-    with path.open("r+b") as file:  # not only for reading: network file systems lock nothing else exclusively
+    with path.open("r+b") as file:  # opened for writing, because network file systems grant an exclusive lock only then
         if try_lock(file) and _is_at(path, file) and unwanted():
             path.unlink()
 
 
 def _is_at(path: Path, file: IO[bytes]) -> bool:
-    """Whether the path still leads to the open file."""
+    """Whether the path still refers to the open file."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
@@ -103,7 +103,7 @@ class SpillWriter:
         self._path, self._owner, self._file = path, owner, file
 
     def append(self, counted: int, blocks: Sequence[tuple[int, bytes]]) -> int:
-        """Adds blocks after the first `counted` bytes, syncs them, and returns how many bytes count then."""
+        """Adds blocks after the first `counted` bytes, syncs the file, and returns the new number of valid bytes."""
         if self._file.seek(0, os.SEEK_END) < counted or (counted and read_owner(self._path) != self._owner):
             raise _damaged(self._path, counted)
         self._file.truncate(counted)

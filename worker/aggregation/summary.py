@@ -1,4 +1,4 @@
-"""The summary of a job's results: what was counted, where the time went, and under which contract."""
+"""The summary of a job's results: counts, time per stage, and contract."""
 
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any

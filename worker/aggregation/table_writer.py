@@ -19,9 +19,9 @@ from worker.aggregation.statistics import JobStatistics
 
 
 def write_tables(job: Job, rows: Iterable[Row], folder: Path) -> JobStatistics:
-    """Writes images.csv, faces.csv, digests.csv and embeddings.npy, and returns what was added up on the way.
+    """Writes images.csv, faces.csv, digests.csv and embeddings.npy. Returns the sums over the rows.
 
-    ResultsError if the rows are not as many images and faces as the job counts.
+    ResultsError if the numbers of images and faces differ from those in the job record.
     """
     statistics = JobStatistics()
     first_of: dict[str, ShownPath] = {}  # by digest

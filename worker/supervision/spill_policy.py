@@ -1,4 +1,4 @@
-"""SpillPolicy for the server: moves finished blocks to the spill files before they fill it."""
+"""Decides when finished blocks move from the server to spill files, and moves them."""
 
 import time
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ from worker.aggregation.spilling import move_blocks, sweep_spill_files
 _log = get_logger("spill_policy")
 _MIB = 2**20
 _TIGHT, _WATCHFUL, _WELL_BELOW = 0.6, 0.4, 0.3  # shares of maxmemory
-_STEP_BYTES = 64 * _MIB  # then the reconciler's other duties have their turn
+_STEP_BYTES = 64 * _MIB  # then the reconciler continues with its other work
 _SWEEP_EVERY_S = 60.0
 
 
 class SpillPolicy:
-    """Looks how many blocks are on the server, and how full it is."""
+    """Keeps the finished blocks and the server's memory use below their limits."""
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client, self._settings = client, settings
@@ -28,7 +28,7 @@ class SpillPolicy:
         self._said = ""
 
     def step(self, jobs: Sequence[Job]) -> bool:
-        """Moves some blocks of these unfinished jobs; True where more may have to be moved very soon."""
+        """Moves some blocks of these unfinished jobs. Returns whether more may have to be moved very soon."""
         if time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + _SWEEP_EVERY_S
             self._sweep()
@@ -52,9 +52,9 @@ class SpillPolicy:
     def _move(self, job: Job, wanted_bytes: float) -> int:
         try:
             moved = move_blocks(self._client, job, self._settings.results_dir, wanted_bytes)
-        # ValueError and ResponseError: somebody else has damaged the record.
+        # ValueError and ResponseError: the record is damaged.
         except (FaceQueueError, OSError, ValueError, redis.ResponseError) as error:
-            if str(error) != self._said:  # it would be the same line several times a second
+            if str(error) != self._said:  # otherwise the same line would appear several times a second
                 self._said = str(error)
                 _log.error("blocks stay on the server: %s", error, extra={"action": "spill_failed"})
             return 0

@@ -52,7 +52,7 @@ def _step_until_sent(reconciler: Reconciler, stage: Stage, queue: str = "embed",
         reconciler.step()
         return bool(stage.client.llen(queue) == count)
 
-    wait_until(sent, 20, "it is sent again")
+    wait_until(sent, 20, "it is requeued")
 
 
 # Election
@@ -251,7 +251,7 @@ def test_a_full_server_puts_sending_off(fresh: FreshJob, caplog: pytest.LogCaptu
     reconciler = _reconciler(fresh.stage)
     reconciler.step()
     fresh.client.config_set("maxmemory", 1)
-    wait_until(lambda: reconciler.step() or "the server is full" in caplog.text, 20, "the server refuses")
+    wait_until(lambda: reconciler.step() or "the server is out of memory" in caplog.text, 20, "the server refuses")
     assert (job.uid, 0, "1") in reconciler._suspects
     assert fresh.client.llen("embed") == 0
     fresh.client.config_set("maxmemory", 0)
@@ -403,7 +403,7 @@ def test_a_job_that_never_began_is_removed_after_its_time(fresh: FreshJob, caplo
     fresh.client.hset(fresh.key(), "updated_ms", 1)
     reconciler.step()
     assert not fresh.record.exists()
-    assert caplog.text.count("job j is past its time and removed") == 1
+    assert caplog.text.count("stalled job j without batches removed") == 1
     assert reconciler._round.before == {}
 
 

@@ -125,8 +125,8 @@ def plain_loop(images: Path) -> None:
 import sys, torch
 from pathlib import Path
 from PIL import Image, ImageOps
-from tests.support.baseline import stock_detector, stock_embedder
-detector, embedder = stock_detector(), stock_embedder()
+from tests.support.baseline import baseline_detector, baseline_embedder
+detector, embedder = baseline_detector(), baseline_embedder()
 for path in sorted(p for p in Path(sys.argv[1]).rglob('*') if p.is_file()):
     faces = detector(ImageOps.exif_transpose(Image.open(path)).convert('RGB'))
     if faces is not None:

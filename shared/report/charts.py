@@ -157,7 +157,7 @@ Span = tuple[str, str | None, str | None]
 
 @dataclass(frozen=True)
 class Run:
-    """The job's first time, or one of those when its failed images were tried again."""
+    """The first run of the job, or one retry of its failed images."""
 
     title: str
     """Empty if there is only one."""

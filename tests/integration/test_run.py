@@ -66,7 +66,7 @@ def test_every_file_is_accounted_for(sample: Path, finished: Path) -> None:
 
 
 def test_every_picture_of_a_person_is_nearest_to_that_person(finished: Path) -> None:
-    """Mirrored, darker, brighter, smaller, grey or turned: nearer to each of the same than to any of the other."""
+    """Mirrored, darker, brighter, smaller, gray or turned: nearer to each of the same than to any of the other."""
     faces = rows_of(finished / "faces.csv")
     distances = np.load(finished / "distances.npy")
     person = np.array([face["path"].split("/")[0] for face in faces])
@@ -80,7 +80,7 @@ def test_every_picture_of_a_person_is_nearest_to_that_person(finished: Path) -> 
 
 
 def test_arrays_agree_with_each_other(finished: Path) -> None:
-    """Shapes, dtypes, normalised rows, resources of both roles."""
+    """Shapes, dtypes, normalized rows, resources of both roles."""
     embeddings = np.load(finished / "embeddings.npy")
     distances = np.load(finished / "distances.npy")
     faces = rows_of(finished / "faces.csv")

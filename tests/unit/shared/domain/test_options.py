@@ -56,7 +56,7 @@ def test_options_come_back_from_the_record_as_they_were() -> None:
         ("distances", "full\n"),
         ("inline", 1),
         ("inline", "yes"),
-        ("colour", "red"),
+        ("color", "red"),
     ],
 )
 def test_a_wrong_value_is_refused_in_a_line(field: str, value: Any) -> None:

@@ -42,9 +42,9 @@ def _report_with(tmp_path: Path, paths: list[str], embeddings: np.ndarray, **val
     return _report(make_results(tmp_path / "j", paths, embeddings, photos=photos, **values), photos)
 
 
-def _save(path: Path, size: tuple[int, int] = SIZE, colour: str = "red", **options: object) -> None:
+def _save(path: Path, size: tuple[int, int] = SIZE, color: str = "red", **options: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, colour).save(path, **options)
+    Image.new("RGB", size, color).save(path, **options)
 
 
 def _digest(path: Path) -> str:
@@ -241,8 +241,8 @@ def test_what_was_tried_again_has_curves_of_its_own(tmp_path: Path) -> None:
         "phases": {"distances_started": f"{again}03.000+00:00", "distances_ended": f"{again}04.000+00:00"},
     }
     page = _report(make_results(tmp_path / "j", ["a.jpg"], people(1, 1), resources=resources, retries=[retry]))
-    assert "The first time 2026-01-31 12:00:00 UTC" in page.text
-    assert "Failed images tried again 2026-02-01 12:00:00 UTC" in page.text
+    assert "First run 2026-01-31 12:00:00 UTC" in page.text
+    assert "Retry of failed images 2026-02-01 12:00:00 UTC" in page.text
     assert "mean 80 %" in page.text and "mean 20 %" in page.text
     assert "embedding, 10.0 s" in page.text and "embedding, 3.0 s" in page.text
     labels = [str(e.attributes["aria-label"]) for e in page.elements if e.attributes.get("role") == "img"]
@@ -411,7 +411,7 @@ def test_only_the_file_that_was_embedded_gives_a_picture(tmp_path: Path) -> None
     """
     for name in ("same.jpg", "changed.jpg", "unknown.jpg"):
         _save(tmp_path / "mine" / name)
-        _save(tmp_path / "theirs" / name, colour="blue")
+        _save(tmp_path / "theirs" / name, color="blue")
     folder = make_results(
         tmp_path / "j", ["same.jpg", "changed.jpg", "unknown.jpg"], people(3, 1), photos=tmp_path / "mine"
     )

@@ -21,7 +21,7 @@ PATHS = [
     "both.jpg",
     "collins/as-is.jpg",
     "nobody/coffee.png",
-    "hopper/grey.jpg",
+    "hopper/gray.jpg",
     "damaged/truncated.jpg",
     "collins/smaller.jpg",
 ]
@@ -62,7 +62,7 @@ def _by_path(root: Path, paths: list[str], networks: Networks) -> dict[str, tupl
 
 
 def test_an_images_bits_depend_on_nothing_but_the_image(sample: Path, networks: Networks) -> None:
-    """Alone, shuffled, with a neighbour removed: the same boxes, probabilities and embeddings, to the bit."""
+    """Alone, shuffled, with a neighbor removed: the same boxes, probabilities and embeddings, to the bit."""
     together = _by_path(sample, PATHS, networks)
     assert {str(outcome[0]) for outcome, _ in together.values()} == {"ok", "no_face", "unreadable"}
     assert _by_path(sample, PATHS[::-1], networks) == together

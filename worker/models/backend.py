@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from shared.config.settings import Settings
+from shared.domain.contract import Precision
 from shared.domain.errors import ContractError
 from worker.vision.pipeline import Networks
 
@@ -16,9 +17,10 @@ class Backend(Protocol):
     def export_networks(self, embedder: Any, folder: Path) -> None:
         """Writes the files that `load_networks` needs into `folder`. The embedder is a torch module."""
 
-    def load_networks(self, folder: Path, threads: int, device: str) -> Networks:
-        """Loads the networks in this process. Call it after the fork, which the threads of both libraries do not
-        survive.
+    def load_networks(self, folder: Path, threads: int, device: str, precision: Precision) -> Networks:
+        """The networks in this process. Call it after the fork: neither library's threads survive one.
+
+        `precision` is the embedder's, and one that `worker.models.precision.check_precision` allows.
         """
 
 

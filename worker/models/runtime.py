@@ -11,7 +11,9 @@ from worker.models.backend import choose_backend
 from worker.models.instruction_set import check_instruction_set, instruction_set
 from worker.vision.decode import DECODER
 
-_ASK_TIMEOUT_S = 50.0  # in seconds: importing torch is slow from a cold disk
+_ASK_TIMEOUT_S = 50.0  # seconds for importing torch, which is slow from a cold disk
+_CHOSEN = ("mirror", "precision")
+"""Fields of the contract that have a default, and that the producer chooses all the same."""
 _GPU_QUESTION = """
 import sys, torch
 count, index = torch.cuda.device_count(), int(sys.argv[1])
@@ -78,5 +80,5 @@ def check_contract(contract: Contract) -> None:
         # Fields without a default are the producer's choice, and every value of them is supported. The others are
         # fixed.
         theirs = getattr(contract, field.name)
-        if field.default is not MISSING and field.name != "mirror" and theirs != field.default:
+        if field.default is not MISSING and field.name not in _CHOSEN and theirs != field.default:
             raise ContractError(f"{field.name}: {theirs} there, {field.default} here")

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from shared.domain.contract import KNOWN_WEIGHTS, Contract, FacePolicy, Precision, own_weights_name
+from shared.domain.contract import KNOWN_WEIGHTS, MOST_MARGIN_PX, Contract, FacePolicy, Precision, own_weights_name
 from shared.domain.errors import InvalidRequest
 from shared.domain.file_digests import file_sha256
 from shared.domain.options import MOST_IMAGES, WhenDistances

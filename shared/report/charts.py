@@ -250,7 +250,7 @@ def _curve(
 def _time_of_each(at_s: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Seconds that each of these samples [n] stands for: since the one before, as old samples are thinned.
 
-    Never more than the widest spacing there is: where samples are missing, nothing is known of the time between.
+    Never more than the widest spacing there is: if samples are missing, nothing is known of the time between.
     """
     if len(at_s) < 2:
         return np.ones(len(at_s))

@@ -25,7 +25,7 @@ from shared.store.refusals import Refusals
 from shared.store.scripts import run_script
 
 _REMOVING = "removing"
-"""What `create` answers where a job of the name is being removed."""
+"""`create`'s answer while a job of this name is being removed."""
 _LOOKED_AT_ONCE = 1000
 """The maximum number of records read in one round trip."""
 

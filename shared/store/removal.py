@@ -15,7 +15,7 @@ _SWEPT_AT_ONCE = 128
 
 
 class _Deletion(StrEnum):
-    """What `end_delete` answers; nothing of these where another job has the name."""
+    """The answers of `end_delete`. Any other answer means that another job has the name."""
 
     DELETED = "deleted"
     NOT_SWEPT = "not swept"

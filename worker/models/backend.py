@@ -18,9 +18,10 @@ class Backend(Protocol):
         """Writes the files that `load_networks` needs into `folder`. The embedder is a torch module."""
 
     def load_networks(self, folder: Path, threads: int, device: str, precision: Precision) -> Networks:
-        """The networks in this process. Call it after the fork: neither library's threads survive one.
+        """Loads the networks in this process. Call it after the fork, which the threads of both libraries do not
+        survive.
 
-        `precision` is the embedder's, and one that `worker.models.precision.check_precision` allows.
+        `precision` is the embedder's. `worker.models.precision.check_precision` must allow it.
         """
 
 

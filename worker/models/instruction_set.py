@@ -27,7 +27,7 @@ _SETS = {
 _TORCH = {"sse41": "default", "avx": "default", "avx2": "avx2"} | dict.fromkeys(
     ("avx512_core", "avx512_core_bf16"), "avx512"
 )
-"""ATEN_CPU_CAPABILITY, for the kernels that torch brings itself."""
+"""The values of ATEN_CPU_CAPABILITY, for torch's own kernels."""
 
 
 def pin_instruction_set(settings: Settings) -> None:
@@ -62,7 +62,7 @@ def instruction_set(settings: Settings) -> str:
 
 
 def is_better(name: str, than: str) -> bool:
-    """Whether a set has all that another one has, and more; False for what is no set of an x86-64."""
+    """Whether a set includes another one and more; False if it is not a set of x86-64."""
     names = list(_SETS)
     return name in _SETS and names.index(name) > names.index(than)
 

@@ -65,14 +65,16 @@ class ModelLoader:
         self.load(name, KNOWN_WEIGHTS[name], "float32")
 
     def _load(self, weights: str, sha256: str, precision: Precision) -> Networks:
-        """The networks with these weights, ready to run. ContractError if this worker lacks the precision."""
+        """Loads the networks with these weights, ready to run. ContractError if this worker does not support the
+        precision.
+        """
         return load_networks(weights, sha256, self._settings, self.threads, precision)
 
 
 def load_networks(
     name: str, sha256: str, settings: Settings, threads: int, precision: Precision = "float32"
 ) -> Networks:
-    """New networks with these weights in this process, converted first if need be, and warmed up."""
+    """Loads networks with these weights in this process and warms them up. Converts the weights first if necessary."""
     started = time.monotonic()
     check_precision(precision, settings)
     pin_instruction_set(settings)

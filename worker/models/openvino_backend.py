@@ -50,7 +50,7 @@ def _build(layers: list[Layer], side: int) -> ov.Model:
 
 
 def load_networks(folder: Path, threads: int, device: str, precision: Precision) -> "OpenVinoNetworks":
-    """The networks from `folder`; the device is always the CPU."""
+    """Loads the networks in `folder`. The device is always the CPU."""
     return OpenVinoNetworks(folder, threads, precision)
 
 
@@ -75,7 +75,7 @@ class OpenVinoNetworks:
             # No CACHE_DIR: OpenVINO loads damaged files from it without an error, and it saves only 0.3 s of 0.4 s per
             # process.
         }
-        # Left to itself, OpenVINO would use bfloat16 wherever the processor has it.
+        # By default, OpenVINO would use bfloat16 on every processor that has it.
         configs = dict.fromkeys(NAMES, config) | {"embedder": config | {"INFERENCE_PRECISION_HINT": _HINTS[precision]}}
         self._requests = {
             name: core.compile_model(folder / f"{name}.xml", "CPU", of_network).create_infer_request()

@@ -11,9 +11,9 @@ from worker.models.backend import choose_backend
 from worker.models.instruction_set import check_instruction_set, instruction_set
 from worker.vision.decode import DECODER
 
-_ASK_TIMEOUT_S = 50.0  # seconds for importing torch, which is slow from a cold disk
+_ASK_TIMEOUT_S = 50.0  # in seconds: importing torch is slow from a cold disk
 _CHOSEN = ("mirror", "precision")
-"""Fields of the contract that have a default, and that the producer chooses all the same."""
+"""Fields of the contract that have a default although the producer chooses them."""
 _GPU_QUESTION = """
 import sys, torch
 count, index = torch.cuda.device_count(), int(sys.argv[1])

@@ -70,7 +70,7 @@ def _fill(module: nn.Conv2d | nn.Linear, weight: Float32, bias: Float32) -> nn.M
 
 
 def load_networks(folder: Path, threads: int, device: str, precision: Precision) -> "TorchNetworks":
-    """The networks from `folder`, on the CPU or a GPU; the precision is always float32."""
+    """Loads the networks in `folder` on the CPU or a GPU. The precision is always float32."""
     return TorchNetworks(folder, threads, device)
 
 

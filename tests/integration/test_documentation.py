@@ -30,9 +30,9 @@ def _commands() -> dict[str, Any]:
     producer = typer.main.get_command(producer_cli)
     worker = typer.main.get_command(worker_cli)
     return (
-        {f"python -m producer {name}": command for name, command in producer.commands.items()}  # type: ignore[attr-defined]
+        {f"python -m producer {name}": command for name, command in producer.commands.items()}
         | {"python -m worker": worker}
-        | {f"python -m worker {name}": command for name, command in worker.commands.items()}  # type: ignore[attr-defined]
+        | {f"python -m worker {name}": command for name, command in worker.commands.items()}
     )
 
 

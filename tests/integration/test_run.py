@@ -352,44 +352,37 @@ def test_impatient_interrupts_leave_nothing_running(sample: Path, tmp_path: Path
     assert not list(temporary.iterdir())
 
 
+def _run_in_a_session(folder: Path, arguments: list[str], *, terminal: bool) -> tuple[psutil.Process, int]:
+    """Starts `run` as the leader of a session; with `terminal`, in a pseudo-terminal whose descriptor is returned."""
+    command = [sys.executable, "-m", "producer", "run", *arguments]
+    if terminal:
+        # A session whose controlling terminal this is, as in a terminal emulator.
+        pid, closing = pty.fork()
+        if pid == 0:
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
+            os.chdir(folder)
+            os.execve(sys.executable, command, environment_of(folder))
+        return psutil.Process(pid), closing
+    with (folder / "log").open("w") as log:
+        process = psutil.Popen(
+            command,
+            env=environment_of(folder),
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+        )
+    return process, -1
+
+
 @pytest.mark.parametrize("terminal", [False, True])
 def test_a_closed_terminal_ends_all_that_was_started(
     sample: Path, finished: Path, tmp_path: Path, terminal: bool
 ) -> None:
     """SIGHUP alone, and with a terminal that is really gone: server and worker end, and the same command goes on."""
-    command = [
-        sys.executable,
-        "-m",
-        "producer",
-        "run",
-        str(sample),
-        "--results",
-        "out",
-        "--batch-size",
-        "2",
-        "--workers",
-        "1",
-    ]
-    closing = -1
-    if terminal:
-        # A session whose controlling terminal this is, as a terminal emulator has it.
-        pid, closing = pty.fork()
-        if pid == 0:
-            signal.signal(signal.SIGHUP, signal.SIG_DFL)
-            os.chdir(tmp_path)
-            os.execve(sys.executable, command, environment_of(tmp_path))
-        process = psutil.Process(pid)
-    else:
-        with (tmp_path / "log").open("w") as log:
-            process = psutil.Popen(
-                command,
-                env=environment_of(tmp_path),
-                cwd=tmp_path,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
-            )
+    arguments = [str(sample), "--results", "out", "--batch-size", "2", "--workers", "1"]
+    process, closing = _run_in_a_session(tmp_path, arguments, terminal=terminal)
     wait_until(lambda: "stored" in _text(tmp_path / "state" / "worker.log"), 60, "a batch is done")
     started = [*process.children(recursive=True)]
     assert len(started) >= 3  # the server, the worker and its process

@@ -53,8 +53,11 @@ def test_every_setting_is_documented_with_its_default() -> None:
         name: "REDIS_URL" if name == "redis_url" else f"FACEQUEUE_{name.upper()}" for name in Settings.model_fields
     }
     assert set(rows) == set(names.values())
+    derived = {"log_dir": "`workers` in `FACEQUEUE_STATE_DIR`"}
     for name, field in Settings.model_fields.items():
-        if isinstance(field.default, Path):
+        if name in derived:
+            assert rows[names[name]] == derived[name], name
+        elif isinstance(field.default, Path):
             if not field.default.is_absolute():  # others are the user's own folders
                 assert rows[names[name]] == f"`{field.default}`", name
         else:

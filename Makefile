@@ -12,7 +12,7 @@ PROTOCOL ?= euclidean
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-CODE := producer shared worker tests benchmarks
+CODE := producer shared worker tests benchmarks .ci
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint format lock audit mutants compose-test screenshots bench chaos accuracy clean

@@ -44,7 +44,8 @@ def verdict(exit_code: int, report: str, errors: str) -> str:
     # Some are of no index at all. But where none is known, nothing was looked up.
     if len(skipped) == len(packages):
         return f"unreachable: the advisory source knows none of {len(packages)} packages"
-    return f"clean: {len(packages) - len(skipped)} packages without findings, {len(skipped)} unknown to the advisory source"
+    known = len(packages) - len(skipped)
+    return f"clean: {known} packages without findings, {len(skipped)} unknown to the advisory source"
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""How many batches a second one server takes, and so how many worker processes it carries.
+"""Measures how many batches per second one server handles, and so how many worker processes it can serve.
 
     python benchmarks/commits.py [--processes 2] [--seconds 10] [--batch-size 16]
 
-Each batch is taken, its lease renewed once, and committed with a block of one face an image, over the server's socket,
-as workers do; message and record are made by the producer's own calls beforehand. Client and server share this
-machine's cores.
+Each batch is leased, its lease is renewed once, and it is committed with a block of one face per image, over the
+server's socket, as in a worker. The producer's own calls create messages and record beforehand. Client and server share
+this machine's cores.
 """
 
 import argparse
@@ -32,7 +32,7 @@ IMAGES_PER_S = 13.0  # of one worker process, default mode: `make bench`
 
 
 def commit(url: str, name: str, batches: int, batch_size: int, answers: "multiprocessing.Queue[float]") -> None:
-    """Commits the batches of one job; answers with the seconds it took."""
+    """Commits the batches of one job; returns the seconds that it took."""
     client = connect(Settings(_env_file=None, redis_url=url))
     record = JobRecord(client, name)
     weights = "casia-webface"

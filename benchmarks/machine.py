@@ -1,4 +1,4 @@
-"""One line about the machine that figures were measured on."""
+"""Describes the machine that a benchmark ran on, in one line."""
 
 import os
 import platform
@@ -8,7 +8,7 @@ import psutil
 
 
 def describe_machine() -> str:
-    """Processor, cores, memory, Python."""
+    """Processor, number of cores, memory, and Python version."""
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():

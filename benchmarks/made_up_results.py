@@ -1,4 +1,4 @@
-"""Results folders of any size without a run: random people, photos of which nothing exists."""
+"""Creates results folders of any size without a run: random people, whose photos do not exist."""
 
 import csv
 import json
@@ -13,23 +13,23 @@ from shared.domain.contract import KNOWN_WEIGHTS, Contract
 from shared.results.schema import DIGEST_COLUMNS, FACE_COLUMNS, IMAGE_COLUMNS
 
 PHOTOS_OF_A_PERSON = 6
-_BAD_EVERY, _COPY_EVERY = 50, 40  # images: some failed, some are copies of the one before
+_BAD_EVERY, _COPY_EVERY = 50, 40  # images: some failed, some are copies of the previous one
 _WRITTEN_AT_ONCE = 10_000
-_SPREAD = 0.03  # of a face around its person, a dimension: distances of 0.9 to 1.0 within, 1.4 between
+# Standard deviation of a face around its person, per dimension: distances of 0.9 to 1.0 within a person, 1.4 between
+# people.
+_SPREAD = 0.03
 _CONTRACT = Contract(
     faces="largest", mode="fast", margin_px=32, weights="casia-webface", weights_sha256=KNOWN_WEIGHTS["casia-webface"]
 )
 
 
 def face_path(face: int) -> str:
-    """The image that face number `face` is in."""
+    """The path of the image of face number `face`."""
     return f"album-{face // 1000:04d}/holiday/photograph-{face:08d}.jpg"
 
 
 def write_made_up_results(folder: Path, faces: int) -> None:
-    """Writes a results folder with one face an image and, beside those, failed images; no distance matrix, no
-    report.
-    """
+    """Writes a results folder with one face per image and some failed images, but no distance matrix and no report."""
     folder.mkdir(parents=True)
     _write_embeddings(folder / "embeddings.npy", faces)
     _write(
@@ -81,7 +81,7 @@ def _write_embeddings(path: Path, faces: int) -> None:
 
 
 def _image_of(face: int) -> int:
-    """Each `_BAD_EVERY - 1` faces are followed by an image without one."""
+    """The image number of a face: after every `_BAD_EVERY - 1` faces comes an image without one."""
     return face + face // (_BAD_EVERY - 1)
 
 

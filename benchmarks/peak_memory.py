@@ -1,4 +1,4 @@
-"""How much memory a command takes at its most, read from outside."""
+"""Measures the peak memory of a command from outside."""
 
 import os
 import subprocess
@@ -12,17 +12,17 @@ _PAUSE_S = 0.005
 
 @dataclass(frozen=True)
 class Peak:
-    """Of one process, in MiB."""
+    """The peak memory of one process, in MiB."""
 
     private: float
-    """Anonymous memory. Pages of mapped files are not in it: the kernel takes those back whenever it needs room."""
+    """Anonymous memory, without pages of mapped files: the kernel reclaims those when it needs memory."""
     resident: float
-    """With pages of mapped files and libraries."""
+    """The resident memory, with pages of mapped files and libraries."""
     exit_code: int
 
 
 def peak_memory(command: Sequence[str], cwd: Path, **environment: str) -> Peak:
-    """Runs the command to its end, its output thrown away. Linux only."""
+    """Runs the command to its end and discards its output. Linux only."""
     process = subprocess.Popen(
         command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=os.environ | environment
     )
@@ -36,7 +36,7 @@ def peak_memory(command: Sequence[str], cwd: Path, **environment: str) -> Peak:
 
 
 def _figures(pid: int) -> dict[str, int]:
-    """KiB, by the names of /proc/PID/status; none of a process that has ended."""
+    """The values in KiB, by their names in /proc/PID/status; empty if the process has ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):

@@ -1,10 +1,10 @@
-"""What many jobs, many batches and long queues cost the server, and those who wait for it.
+"""Measures what many jobs, many batches and long queues cost the server and its clients.
 
     python benchmarks/record_scale.py [--jobs 10000] [--batches 1000000] [--messages 100000]
 
-How long scripts took is what the server itself measured (SLOWLOG), by the clock: on a machine that does other work too,
-the longest is one that had to wait for a core. The server's processor time does not depend on that. Client and server
-share this machine's cores.
+The server itself measures the duration of scripts (SLOWLOG) in wall-clock time: on a machine with other work, the
+longest duration includes waiting for a core. The server's processor time does not. Client and server share this
+machine's cores.
 """
 
 import argparse
@@ -45,7 +45,7 @@ STEPS = 20
 
 
 class Bench:
-    """A server, and what was measured on it."""
+    """A server, and its measurements."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings, self.client, self.app = settings, connect(settings), make_celery(settings)
@@ -58,15 +58,15 @@ class Bench:
         return record
 
     def in_portions(self, amount: int) -> Iterator[tuple[Any, range]]:
-        """Pipelines of 10,000 steps each, run as they end."""
+        """Yields pipelines for 10,000 steps each, and runs each when it is full."""
         for first in range(0, amount, 10_000):
             with self.client.pipeline(transaction=False) as pipe:
                 yield pipe, range(first, min(amount, first + 10_000))
                 pipe.execute()
 
     def measure(self, what: str, call: Callable[[], object], times: int = 1) -> None:
-        """Prints how long some calls took, the server's time for one, its scripts, and by how much this process has
-        grown.
+        """Prints the duration of some calls, the server's time for one call, its scripts, and this process's memory
+        growth.
         """
         self.client.config_set("slowlog-log-slower-than", 0)
         self.client.config_set("slowlog-max-len", 100_000)
@@ -91,12 +91,12 @@ class Bench:
         self.client.config_set("slowlog-log-slower-than", -1)
 
     def _server_ms(self) -> float:
-        """Processor time of the thread that runs the scripts."""
+        """The processor time of the server's thread that runs the scripts."""
         used = self.client.info("cpu")
         return 1000 * float(used["used_cpu_user_main_thread"] + used["used_cpu_sys_main_thread"])
 
     def copy_jobs(self, jobs: int, state: str) -> None:
-        """So many records, each with an open batch whose message waits in no queue."""
+        """Copies a record many times, each with an open batch whose message is in no queue."""
         raw = self.client.hgetall(f"{PREFIX}job:{self.make_job('original').name}")
         for pipe, numbers in self.in_portions(jobs):
             for number in numbers:
@@ -110,7 +110,7 @@ class Bench:
                     pipe.zadd(f"{PREFIX}job:{name}:open", {"0": 1})
 
     def done_batches(self, record: JobRecord, batches: int) -> None:
-        """As if so many batches of a sealed job were done."""
+        """Writes a record as if so many batches of a sealed job were done."""
         key = f"{PREFIX}job:{record.name}"
         for pipe, numbers in self.in_portions(batches):
             pipe.mset({f"{key}:block:{batch}": b"x" * 200 for batch in numbers})
@@ -118,13 +118,13 @@ class Bench:
         self.client.hset(key, mapping={"state": "sealed", "batches": batches})
 
     def scrape(self) -> None:
-        """What Prometheus asks for."""
+        """Collects the metrics, as for Prometheus."""
         registry = CollectorRegistry()
         registry.register(QueueCollector(self.client, self.settings))
         generate_latest(registry)
 
     def start_over(self) -> None:
-        """An empty server."""
+        """Empties the server."""
         self.client.flushall()
 
 
@@ -136,7 +136,7 @@ def _script_of(command: bytes) -> str:
 
 
 def jobs_together(bench: Bench, jobs: int) -> None:
-    """Reconciler and metrics."""
+    """Measures the reconciler and the metrics with many jobs."""
     for state in ("finished", "sealed"):
         bench.copy_jobs(jobs, state)
         reconciler = Reconciler(bench.app, bench.client, bench.settings, "w")
@@ -148,7 +148,7 @@ def jobs_together(bench: Bench, jobs: int) -> None:
 
 
 def one_large_job(bench: Bench, batches: int) -> None:
-    """Removing it, finishing it, removing it when it is finished."""
+    """Measures removing and finishing a job with many batches."""
     record = bench.make_job("large")
     bench.done_batches(record, batches)
     bench.measure(f"removing a job of {batches} blocks", record.delete)
@@ -162,7 +162,7 @@ def one_large_job(bench: Bench, batches: int) -> None:
 
 
 def long_queue(bench: Bench, messages: int) -> None:
-    """Looking through it, and cancelling the job of a hundredth of it."""
+    """Measures reading a long queue, and canceling a job with a hundredth of its messages."""
     bench.make_job("gone")
     paths = [f"some/folder/of/photographs/photograph-{k:06}.jpg" for k in range(16)]
     message = EmbedBatch(version=1, job="kept", uid="0" * 32, batch=0, send=1, images=paths)
@@ -174,7 +174,7 @@ def long_queue(bench: Bench, messages: int) -> None:
             pipe.lpush("embed", gone if number % 100 == 0 else kept)
     bench.measure(f"the task ids of {messages} messages", lambda: waiting_tasks(bench.client, "embed"), 3)
     bench.measure(
-        f"cancelling a job of {messages // 100} of them", lambda: cancel_job(bench.client, "gone", bench.settings)
+        f"canceling a job of {messages // 100} of them", lambda: cancel_job(bench.client, "gone", bench.settings)
     )
     bench.start_over()
 

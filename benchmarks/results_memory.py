@@ -1,10 +1,10 @@
-"""How much memory the commands that read results take, on made-up results: `neighbors`, the report, `run`'s summary,
-`groups`.
+"""Measures the memory of the commands that read results, on made-up results: `neighbors`, the report, `run`'s summary
+and `groups`.
 
     python benchmarks/results_memory.py [--faces 300000] [--groups-of 12000]
 
-Private memory is what the machine must have; pages of the mapped arrays are not in it. `groups` looks at every pair of
-faces, so it gets fewer of them. Linux only.
+Private memory is what the machine must have. It does not include pages of the mapped arrays. `groups` compares every
+pair of faces, so it gets fewer faces. Linux only.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from benchmarks.peak_memory import peak_memory
 from benchmarks.targets import print_targets
 
 ROOT = Path(__file__).parent.parent
-# As `run` has it: with all of the command line loaded.
+# As in `run`: with the whole command line loaded.
 SUMMARY = (
     "import sys, producer.cli; from pathlib import Path; from producer.console.summary import "
     "print_summary; print_summary(Path(sys.argv[1]))"
@@ -29,7 +29,7 @@ SUMMARY = (
 
 
 def commands(folder: Path, faces: int) -> dict[str, list[str]]:
-    """What is measured on this results folder, by name."""
+    """The commands to measure on this results folder, by name."""
     producer = [sys.executable, "-m", "producer"]
     found = ["--csv", "--results", str(folder.parent)]
     return {

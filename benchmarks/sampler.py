@@ -1,9 +1,9 @@
-"""What a worker's samples cost: a real worker with two children, idle and at work, with and without the sampler.
+"""Measures what a worker's samples cost: a real worker with two children, idle and busy, with and without the sampler.
 
     python benchmarks/sampler.py IMAGES [--seconds 60]
 
-The first table is the processor time of the worker's main process; its rows differ by chance too. The second is of the
-sampler alone, on the same children: its own thread time, a sample a second.
+The first table has the processor time of the worker's main process; its rows also differ by chance. The second table
+has the thread time of the sampler alone, with the same children and one sample per second.
 """
 
 import argparse
@@ -36,7 +36,7 @@ _DIRECT_SAMPLES = 200
 
 
 class Bench:
-    """A server, and a worker at a time."""
+    """A server with one worker at a time."""
 
     def __init__(self, images: Path, folder: Path, server: EmbeddedServer) -> None:
         self._images, self._folder, self._server = images, folder, server
@@ -44,7 +44,7 @@ class Bench:
         self._jobs = 0
 
     def start_worker(self, sample_interval_s: float) -> psutil.Process:
-        """A worker with two children, ready."""
+        """Starts a worker with two children and waits until it is ready."""
         environment = self._environment() | {"FACEQUEUE_SAMPLE_INTERVAL_S": str(sample_interval_s)}
         log = self._folder / "worker.log"
         with log.open("wb") as file:
@@ -67,7 +67,7 @@ class Bench:
         }
 
     def keep_busy(self) -> None:
-        """Sees to it that there is work for some seconds."""
+        """Keeps the worker busy for some seconds."""
         if self.client.llen("embed") < 8:
             self._jobs += 1
             command = [sys.executable, "-m", "producer", "enqueue", str(self._images), "--job", f"busy-{self._jobs}"]
@@ -76,7 +76,7 @@ class Bench:
             )
 
     def cpu_percent(self, process: psutil.Process, seconds: float, meanwhile: Callable[[], None]) -> float:
-        """Of one process, in percent of a core, over so many seconds."""
+        """The CPU use of one process over some seconds, in percent of a core."""
         before, started = _cpu_s(process), time.monotonic()
         while time.monotonic() - started < seconds:
             meanwhile()
@@ -84,7 +84,7 @@ class Bench:
         return 100 * (_cpu_s(process) - before) / (time.monotonic() - started)
 
     def sample_ms(self, children: list[int]) -> tuple[float, float]:
-        """Milliseconds of processor time of one sample, read and logged, and of sending it."""
+        """The processor time in milliseconds to read and log one sample, and to send it."""
         log = SampleLog(self._folder, "direct@bench", 2**24)
         sampler = Sampler("direct@bench", lambda: children, Progress(), LoadedProcesses(), log, {})
         read = send = 0.0

@@ -1,11 +1,11 @@
-"""The whole `run`: processes x threads x batch size, the queue's share, the tail, memory, and the plain loop beside it.
+"""Measures the whole `run`: processes, threads, batch sizes, queue cost, tail and memory, and the baseline loop.
 
     python benchmarks/scaling.py IMAGES [--copies 4] [--runs 1x1 1x2 2x1] [--batch-size 8 16 32] [--loop]
 
-A run of 2x1 has two processes of one thread. IMAGES are copied under different names, in an order that mixes their
-sizes. Images a second are counted from the first batch taken to the last committed; start-up is left out. --loop adds
-the plain loop: one process, models loaded once, facenet-pytorch's default threads, and the whole `run` by the clock
-against it.
+A run of 2x1 has two processes with one thread each. IMAGES are copied under different names, in an order that mixes
+their sizes. Images per second are counted from the first batch that is leased to the last commit, without start-up.
+--loop adds the baseline loop (one process, models loaded once, facenet-pytorch's default threads) and compares its
+wall-clock time with that of the whole `run`.
 """
 
 import argparse
@@ -32,22 +32,24 @@ from benchmarks.targets import print_targets
 
 @dataclass(frozen=True)
 class Figures:
-    """What one run gave."""
+    """The results of one run."""
 
     images_per_s: float
     between_percent: float
-    """Share of the workers' time that went neither into an image's stages nor into the images' bytes: the queue's."""
+    """The share of the workers' time that was spent neither in an image's stages nor on reading its bytes: the cost of
+    the queue.
+    """
     tail_percent: float
-    """Time at the end in which not all processes had work, in percent of the whole."""
+    """The share of the time, at the end, in which not all processes had work."""
     peak_mib: float
-    """Of the largest worker process."""
+    """The memory of the largest worker process."""
     growth_percent: float
-    """From the median of the first third of the time to that of the last."""
+    """The growth from the median of the first third of the time to that of the last third."""
     clock_s: float
 
 
 def copy_images(sources: list[Path], target: Path, copies: int) -> int:
-    """Every file `copies` times under different names; returns how many."""
+    """Copies every file `copies` times under different names; returns the number of files."""
     count = 0
     for source in sources:
         for path in sorted(p for p in source.rglob("*") if p.is_file()):
@@ -60,7 +62,7 @@ def copy_images(sources: list[Path], target: Path, copies: int) -> int:
 
 
 def run_job(images: Path, folder: Path, processes: int, threads: int, batch_size: int, distances: str) -> Figures:
-    """One run, cache off."""
+    """Runs one job without the cache."""
     environment = os.environ | {
         "FACEQUEUE_STATE_DIR": str(folder / "state"),
         "FACEQUEUE_THREADS": str(threads),
@@ -120,13 +122,13 @@ def _memory(resources: Path) -> tuple[float, float]:
 
 
 def plain_loop(images: Path) -> None:
-    """One process, models loaded once, default threads, no sleeps; every face embedded."""
+    """The baseline loop: one process, models loaded once, default threads; every face is embedded."""
     code = """
 import sys, torch
 from pathlib import Path
 from PIL import Image, ImageOps
-from tests.support.baseline import stock_detector, stock_embedder
-detector, embedder = stock_detector(), stock_embedder()
+from tests.support.baseline import baseline_detector, baseline_embedder
+detector, embedder = baseline_detector(), baseline_embedder()
 for path in sorted(p for p in Path(sys.argv[1]).rglob('*') if p.is_file()):
     faces = detector(ImageOps.exif_transpose(Image.open(path)).convert('RGB'))
     if faces is not None:

@@ -27,7 +27,7 @@ from benchmarks.machine import describe_machine
 from benchmarks.targets import print_targets
 from shared.config.settings import load_settings
 from shared.domain.contract import KNOWN_WEIGHTS, Contract, FacePolicy, Mode
-from tests.support.baseline import stock_detector, stock_embedder
+from tests.support.baseline import baseline_detector, baseline_embedder
 from worker.models.loader import load_networks
 from worker.vision.decode import Limits
 from worker.vision.pipeline import Networks, Result, process_images
@@ -60,12 +60,12 @@ def run_baseline(paths: list[Path], times: Times) -> None:
         with Image.open(path) as opened:
             image = ImageOps.exif_transpose(opened).convert("RGB")
         t1 = time.perf_counter()
-        faces: Any = stock_detector()(image)
+        faces: Any = baseline_detector()(image)
         t2 = time.perf_counter()
         if faces is not None:
             with torch.inference_mode():
                 for face in faces:
-                    stock_embedder()(face[None])
+                    baseline_embedder()(face[None])
         t3 = time.perf_counter()
         for stage, spent in (("decode", t1 - t0), ("detect", t2 - t1), ("embed", t3 - t2)):
             times.stages[stage] += spent

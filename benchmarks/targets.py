@@ -1,10 +1,10 @@
-"""Figures beside their targets."""
+"""Compares measurements with their targets."""
 
 from collections.abc import Sequence
 
 
 def print_targets(rows: Sequence[tuple[str, str, str, bool]]) -> None:
-    """A table: what, target, measured, whether it is met."""
+    """Prints a table: name, target, measurement, and whether the target is met."""
     print("\n| figure | target | measured | met |")
     print("| --- | --- | --- | --- |")
     for what, target, measured, met in rows:

@@ -45,7 +45,7 @@ def write_sample(folder: Path) -> list[Path]:
         "darker": lambda image: ImageEnhance.Brightness(image).enhance(0.5),
         "brighter": lambda image: ImageEnhance.Brightness(image).enhance(1.4),
         "smaller": lambda image: ImageOps.contain(image, (256, 256)),
-        "grey": ImageOps.grayscale,
+        "gray": ImageOps.grayscale,
     }
     for name, image in persons.items():
         for variant, change in variants.items():

@@ -1,4 +1,4 @@
-"""`python -m worker`: a worker for both queues; `python -m worker fetch-weights NAME`."""
+"""`python -m worker` starts a worker for both queues; `python -m worker fetch-weights NAME` fetches weights."""
 
 import os
 import sys
@@ -15,17 +15,29 @@ from shared.domain.contract import Precision
 from shared.domain.errors import ContractError, FaceQueueError, InvalidRequest
 from shared.domain.queues import AGGREGATE, EMBED
 
-cli = typer.Typer(cls=CommandGroup, add_completion=False, pretty_exceptions_enable=False, help="Workers of facequeue.")
+cli = typer.Typer(
+    cls=CommandGroup,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Start and inspect workers of facequeue.",
+)
 
 
 @cli.callback(invoke_without_command=True)
 def serve(
     context: typer.Context,
-    queues: Annotated[str, typer.Option(help="Queues to serve, of `embed` and `aggregate`.")] = "embed,aggregate",
-    concurrency: Annotated[int, typer.Option(help="Processes; 0: the usable cores.", min=0)] = 0,
+    queues: Annotated[
+        str, typer.Option(help="Queues to serve: `embed`, `aggregate` or both, separated by a comma.")
+    ] = "embed,aggregate",
+    concurrency: Annotated[
+        int, typer.Option(help="Number of child processes; 0: one for each usable core.", min=0)
+    ] = 0,
     device: Annotated[
         str | None,
-        typer.Option(help="cpu, cuda or cuda:1; cuda needs the torch backend.", show_default="FACEQUEUE_DEVICE"),
+        typer.Option(
+            help="Device for the networks: cpu, cuda or cuda:N. cuda needs the torch backend.",
+            show_default="FACEQUEUE_DEVICE",
+        ),
     ] = None,
     parent_pid: Annotated[int, typer.Option(hidden=True)] = 0,
 ) -> None:
@@ -66,7 +78,7 @@ def serve(
 
 
 def _stop_with_parent(parent_pid: int) -> None:
-    """Ends this worker when the process that started it has ended for whatever reason."""
+    """Ends this worker when the process that started it has ended, for whatever reason."""
     while os.getppid() == parent_pid:
         time.sleep(0.5)
     os.kill(os.getpid(), 15)
@@ -136,7 +148,7 @@ def fetch_weights(
 
 
 def main() -> NoReturn:
-    """The command line; errors a user can cause are one line."""
+    """Runs the command line. An error that a user can cause is printed as one line."""
     try:
         cli(standalone_mode=True)
     except FaceQueueError as error:

@@ -1,4 +1,5 @@
-"""The answer of a task: a child process returns it, the worker's main process acts on it, Flower shows it as one line.
+"""The answers of tasks. A child process returns one, the worker's main process acts on it, and Flower shows it as one
+line.
 
 Celery passes only the `repr` of a return value to the main process. The `repr` of an answer is therefore JSON, and
 `parse` is its inverse.
@@ -13,7 +14,7 @@ from typing import Self
 
 _MOST_REASON_CHARACTERS = 500
 MOST_CHARACTERS = 8192
-"""Of an answer's JSON, escapes included: Celery must not cut it off (`Task.resultrepr_maxsize`)."""
+"""The maximum size of an answer's JSON, escapes included: Celery must not cut it off (`Task.resultrepr_maxsize`)."""
 
 
 class AnswerKind(StrEnum):
@@ -38,17 +39,17 @@ class TaskAnswer:
     kind: AnswerKind
     reason: str = ""
     images: int = 0
-    """Of the committed batch, or of the whole job."""
+    """The number of images in the committed batch, or in the whole job."""
     faces: int = 0
     outcomes: dict[str, int] = field(default_factory=dict)
-    """Images of the committed batch by outcome."""
+    """The number of images in the committed batch, by outcome."""
 
     def __repr__(self) -> str:
         values = asdict(self) | {"reason": self.reason[:_MOST_REASON_CHARACTERS]}
         return json.dumps({name: value for name, value in values.items() if value})
 
     def __str__(self) -> str:
-        """One line for people."""
+        """The answer as one line, for display."""
         if self.reason:
             return f"{self.kind}: {self.reason}"
         counts = [f"{self.images} images", f"{self.faces} faces"]
@@ -70,7 +71,7 @@ def not_wanted(reason: object) -> TaskAnswer:
 
 
 def show_line_in_log(record: logging.LogRecord) -> bool:
-    """A logging filter: Celery's line about a task that has ended shows its answer as people read it."""
+    """A logging filter: Celery's line about an ended task shows its answer in readable form."""
     if isinstance(record.args, Mapping):
         answer = TaskAnswer.parse(record.args.get("return_value"))
         if answer is not None:

@@ -1,4 +1,4 @@
-"""The composition root of a worker: creates everything that needs settings, connections or networks, and connects it.
+"""The composition root of a worker: creates and connects everything that needs settings, connections or networks.
 
 `python -m worker` calls `make_worker`. `celery -A worker.app worker` uses the module's `app`.
 """
@@ -46,10 +46,10 @@ def make_worker(settings: Settings) -> Celery:
 
 
 def _load_networks_in_children(app: Celery, settings: Settings, models: ModelLoader, loaded: LoadedProcesses) -> None:
-    """Prepares the networks before the pool forks and loads them in each process, in a worker that embeds."""
+    """In a worker that embeds: prepares the networks before the pool forks, and loads them in each child process."""
 
     def embeds() -> bool:
-        return settings.embed_queue in app.amqp.queues.consume_from  # known once the command line is read
+        return settings.embed_queue in app.amqp.queues.consume_from  # known once the command line has been parsed
 
     def before_the_fork(sender: Any, **_: Any) -> None:
         if embeds():
@@ -72,7 +72,9 @@ def _set_up_logging(loglevel: Any = "INFO", **_: Any) -> None:
 
 
 def __getattr__(name: str) -> Celery:
-    """`app`, made when `celery -A worker.app` asks for it; `python -m worker` has settings from its command line."""
+    """Creates `app` when `celery -A worker.app` asks for it. `python -m worker` gets its settings from its command
+    line.
+    """
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return globals().setdefault("app", make_worker(load_settings()))

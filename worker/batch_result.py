@@ -25,18 +25,18 @@ class ImageRecord:
     faces: list[list[float]] = field(default_factory=list)
     """x1, y1, x2, y2, probability of each embedded face, in pixels of the upright image."""
     digest: str = ""
-    """BLAKE2b of the file's bytes; empty where it was not read."""
+    """BLAKE2b of the file's bytes; empty if the file was not read."""
     width: int = 0
     height: int = 0
     decode_ms: float = 0.0
     detect_ms: float = 0.0
     embed_ms: float = 0.0
     recalled: bool = False
-    """Whether the result was known from an earlier file of the same bytes, under the same contract."""
+    """Whether the result was cached, from an earlier file with the same bytes and under the same contract."""
 
     @property
     def spent_ms(self) -> dict[str, float]:
-        """By stage."""
+        """The milliseconds of each stage."""
         return dict(zip(STAGES, (self.decode_ms, self.detect_ms, self.embed_ms), strict=True))
 
 
@@ -50,27 +50,27 @@ class Block:
     started_ms: int
     ended_ms: int
     commit_ms: float
-    """How long this process took to commit its block before (its own commit is not over when it is written)."""
+    """The time that this process took to commit its previous block: its own commit has not ended when it is written."""
     images: list[ImageRecord]
     embeddings: Float32
     """[faces, 512], rows in the order of the images' faces."""
 
     def pack(self) -> bytes:
-        """As bytes; the inverse is `unpack`."""
+        """The block as bytes; the inverse is `unpack`."""
         values = asdict(self) | {"embeddings": np.ascontiguousarray(self.embeddings, EMBEDDING_DTYPE).tobytes()}
         packed: bytes = msgpack.packb(values, unicode_errors="surrogateescape")
         return packed
 
     @classmethod
     def unpack(cls, packed: bytes) -> Self:
-        """From bytes."""
+        """The inverse of `pack`."""
         values: dict[str, Any] = msgpack.unpackb(packed, unicode_errors="surrogateescape")
         images = [ImageRecord(**{**image, "outcome": Outcome(image["outcome"])}) for image in values.pop("images")]
         embeddings = np.frombuffer(values.pop("embeddings"), EMBEDDING_DTYPE).reshape(-1, DIMENSIONS)
         return cls(**values, images=images, embeddings=embeddings)
 
     def count_outcomes(self) -> dict[str, int]:
-        """Images by outcome."""
+        """The number of images by outcome."""
         counts: dict[str, int] = {}
         for image in self.images:
             counts[image.outcome] = counts.get(image.outcome, 0) + 1

@@ -20,7 +20,7 @@ M = TypeVar("M", EmbedBatch, Aggregate)
 
 
 class EmbedBatchTask(Task):  # type: ignore[misc]
-    """Embeds one batch and commits its block. What happens to an image is in its record, never an exception."""
+    """Embeds one batch and commits its block. The outcome of an image is in its record and never raises."""
 
     name = EMBED_TASK
     max_retries = 0
@@ -38,7 +38,7 @@ class EmbedBatchTask(Task):  # type: ignore[misc]
 
 
 class AggregateTask(Task):  # type: ignore[misc]
-    """Writes the results of a complete job. Safe to run twice, and twice at once."""
+    """Writes the results of a complete job. It may run twice, also at the same time."""
 
     name = AGGREGATE_TASK
     max_retries = 0

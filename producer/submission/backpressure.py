@@ -25,7 +25,7 @@ class Stopped(Exception):
     """The producer was asked to stop while it waited."""
 
 
-class Gate:
+class Backpressure:
     """Makes the producer of one job wait, and prints each reason once."""
 
     def __init__(

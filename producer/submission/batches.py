@@ -9,7 +9,7 @@ from pathlib import Path
 import redis
 from celery import Celery
 
-from producer.submission.backpressure import Gate, Stopped
+from producer.submission.backpressure import Backpressure, Stopped
 from producer.submission.discovery import find_images
 from producer.submission.heartbeat import Heartbeat, attach
 from shared.config.settings import Settings
@@ -44,14 +44,14 @@ def enqueue_images(
     if job.state != JobState.ENQUEUING:
         return
     record = JobRecord(client, job.name)
-    gate = Gate(client, record, settings, say, should_stop)
+    backpressure = Backpressure(client, record, settings, say, should_stop)
     try:
-        producer = attach(gate, record, job, settings.lease_s, take_over=take_over)
+        producer = attach(backpressure, record, job, settings.lease_s, take_over=take_over)
         with Heartbeat(record, job.uid, producer, settings.lease_s):
-            job = gate.pass_through(record.load)  # the producer before may have added batches until now
+            job = backpressure.pass_through(record.load)  # the producer before may have added batches until now
             if job.state == JobState.SEALED:
                 return
-            _Submission(gate, record, app, job, producer, folder, settings).add_all()
+            _Submission(backpressure, record, app, job, producer, folder, settings).add_all()
     except Stopped:
         return
     except BrokerError as error:
@@ -76,7 +76,7 @@ class _Submission:
 
     def __init__(
         self,
-        gate: Gate,
+        backpressure: Backpressure,
         record: JobRecord,
         app: Celery,
         job: Job,
@@ -84,14 +84,14 @@ class _Submission:
         folder: Path | None,
         settings: Settings,
     ) -> None:
-        self._gate, self._record, self._app = gate, record, app
+        self._backpressure, self._record, self._app = backpressure, record, app
         self._job, self._producer, self._folder, self._settings = job, producer, folder, settings
 
     def add_all(self) -> None:
         """Adds every batch and seals the job."""
         batches = _in_batches(self._still_to_enqueue(), self._job.options.batch_size)
         for batch, images in enumerate(batches, start=self._job.batches):
-            self._gate.wait()
+            self._backpressure.wait()
             self._store_images(batch, images)
             self._add(batch, images)
         self._seal()
@@ -117,23 +117,23 @@ class _Submission:
                 self._folder, below_folder(self._job.options.folder, path), self._settings.max_image_mib * 2**20
             )
             put = partial(self._record.put_image, self._job.uid, self._producer, batch, path, packed)
-            self._gate.pass_through(put)
+            self._backpressure.pass_through(put)
 
     def _add(self, batch: int, images: list[RootPath]) -> None:
         """Records a batch, then sends its message: a recorded batch whose message is lost is requeued."""
-        job, gate = self._job, self._gate
-        send = gate.pass_through(partial(self._record.add_batch, job.uid, self._producer, batch, images))
+        job, backpressure = self._job, self._backpressure
+        send = backpressure.pass_through(partial(self._record.add_batch, job.uid, self._producer, batch, images))
         message = EmbedBatch(version=1, job=job.name, uid=job.uid, batch=batch, send=send, images=images)
-        queue = gate.pass_through(self._record.embed_queue)  # the job may have been diverted meanwhile
-        gate.pass_through(partial(send_batch, self._app, self._settings, queue, message))
+        queue = backpressure.pass_through(self._record.embed_queue)  # the job may have been diverted meanwhile
+        backpressure.pass_through(partial(send_batch, self._app, self._settings, queue, message))
 
     def _seal(self) -> None:
         """Seals the job, and sends its aggregation if every batch is already done."""
         job = self._job
-        if self._gate.pass_through(partial(self._record.seal, job.uid, self._producer)):
+        if self._backpressure.pass_through(partial(self._record.seal, job.uid, self._producer)):
             last = Aggregate(version=1, job=job.name, uid=job.uid)
             with suppress(BrokerError):  # the reconciler sends it
-                self._gate.pass_through(partial(send_aggregate, self._app, job.aggregate_queue, last))
+                self._backpressure.pass_through(partial(send_aggregate, self._app, job.aggregate_queue, last))
 
 
 def _in_batches(paths: Iterator[RootPath], size: int) -> Iterator[list[RootPath]]:

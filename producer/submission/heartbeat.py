@@ -9,7 +9,7 @@ from typing import Self
 
 import redis
 
-from producer.submission.backpressure import Gate
+from producer.submission.backpressure import Backpressure
 from shared.config.logs import get_logger
 from shared.domain.errors import InvalidRequest
 from shared.domain.job import Job
@@ -29,7 +29,7 @@ class AnotherProducer(InvalidRequest):
         self.job = job
 
 
-def attach(gate: Gate, record: JobRecord, job: Job, lease_s: float, *, take_over: bool) -> str:
+def attach(backpressure: Backpressure, record: JobRecord, job: Job, lease_s: float, *, take_over: bool) -> str:
     """Makes this process the job's producer, and returns its token.
 
     AnotherProducer if another one is alive, unless this one is to `take_over` from it. A producer whose lease has not
@@ -37,19 +37,19 @@ def attach(gate: Gate, record: JobRecord, job: Job, lease_s: float, *, take_over
     measured by this process's clock, since the server's may have been set back.
     """
     if take_over:
-        return gate.pass_through(partial(record.attach_producer, job.uid, lease_s))
+        return backpressure.pass_through(partial(record.attach_producer, job.uid, lease_s))
     seen: LivingProducer | None = None
     give_up_at = time.monotonic() + _PATIENCE_LEASES * lease_s
     while True:
-        answer = gate.pass_through(partial(record.attach_alone, job.uid, lease_s))
+        answer = backpressure.pass_through(partial(record.attach_alone, job.uid, lease_s))
         if isinstance(answer, str):
             return answer
         if seen is not None and answer != seen:
             raise AnotherProducer(job.name)
         if time.monotonic() > give_up_at:
-            return gate.pass_through(partial(record.attach_producer, job.uid, lease_s))
+            return backpressure.pass_through(partial(record.attach_producer, job.uid, lease_s))
         seen = answer
-        gate.pause(
+        backpressure.pause(
             f"Job {job.name} had a producer until just now; waiting up to {lease_s:.0f} s to see whether it is alive"
         )
 

@@ -1,7 +1,7 @@
-"""Below which distance two faces count as one person, how often that is wrong, and for which contracts that is known.
+"""The distance below which two faces count as one person, its error rates, and the contracts for which they are known.
 
 Measured by `python benchmarks/all_pairs.py DATA/lfw-view1/images --constants` on LFW View 1's test set: 1,549 images of
-963 people, all 1,197,943 pairs of different people and all 983 pairs of one. docs/accuracy.md has the tables.
+963 people, all 1,197,943 pairs of different people and all 983 pairs of one person. docs/accuracy.md has the tables.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ NEAR_DUPLICATE = 0.25
 
 @dataclass(frozen=True)
 class FalseAccepts:
-    """How many of the pairs of different people are within a distance."""
+    """The number of pairs of different people within a distance."""
 
     distance: float
     rate: float
@@ -65,7 +65,7 @@ def false_accepts_at(distance: float) -> FalseAccepts:
 
 
 def same_person_threshold(contract: dict[str, Any]) -> float | None:
-    """`SAME_PERSON` where `contract` (as `summary.json` has it) is one that it was measured under, else None."""
+    """`SAME_PERSON` if it was measured under `contract` (from `summary.json`), else None."""
     for name, value in _CALIBRATED.items():
         if contract.get(name) not in _SAME_RATES.get(name, (value,)):
             return None

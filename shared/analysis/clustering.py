@@ -29,7 +29,7 @@ class Groups:
     members: list[list[int]]
     """Faces of each group, in their order; the largest group first, of equally large ones that with the first face."""
     method: str
-    """How the groups were found, for people."""
+    """How the groups were found, for display."""
 
     @property
     def people(self) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""How many pairs of different people a threshold lets one expect among a number of faces."""
+"""The expected number of pairs of different people within a threshold, for a number of faces."""
 
 import math
 from dataclasses import dataclass

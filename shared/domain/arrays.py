@@ -1,4 +1,4 @@
-"""Names for the numpy arrays that the project passes around, by dtype, and the length of an embedding."""
+"""Names for the numpy arrays of the project, by dtype, and the length of an embedding."""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,4 +8,4 @@ UInt32 = npt.NDArray[np.uint32]
 Int = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]
 DIMENSIONS = 512
-"""Of an embedding."""
+"""The number of values in an embedding."""

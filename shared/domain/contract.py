@@ -1,4 +1,4 @@
-"""What decides an embedding's value: two embeddings are comparable only under the same contract."""
+"""The contract: everything that determines an embedding. Only embeddings under the same contract are comparable."""
 
 import json
 import re
@@ -31,36 +31,38 @@ KNOWN_WEIGHTS: dict[str, str] = {
     # facenet-pytorch's release file 20180402-114759-vggface2.pt.
     VGGFACE2: "281cebca8662831adb987a874bdcb36e73f5b1c6dc5ee5878f305e985625d99b",
 }
-"""SHA-256 of the weights that go by a name."""
+"""The SHA-256 of the published weights, by name."""
 DEFAULT_WEIGHTS = CASIA_WEBFACE
 # Chosen by accuracy on 1,000 pairs of LFW: docs/accuracy.md has the table.
 DEFAULT_MARGIN_PX = 32
 MOST_MARGIN_PX = 120
 
-# Both become part of a folder's name and of a command line: they come from a server that others can write to.
+# Both become part of a folder's name and of a command line, and come from a server that others can write to.
 WEIGHTS_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
-"""What can name weights."""
+"""Valid names of weights."""
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
 """A SHA-256 in hexadecimal."""
 
 
 def own_weights_name(stem: str) -> str:
-    """What weights of one's own go by, from their file's name without its ending: never one of `KNOWN_WEIGHTS`."""
+    """The name of the user's own weights, made from their file's stem. It is never one of `KNOWN_WEIGHTS`."""
     return "own-" + re.sub(r"[^A-Za-z0-9._-]", "_", stem)[:96]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contract:
-    """The producer's part; a job's first worker adds its `Runtime`, and the others must have the same."""
+    """The producer's part of the contract. A job's first worker adds its `Runtime`; all other workers must have the
+    same one.
+    """
 
     faces: FacePolicy
     """Which faces of an image are embedded."""
     mode: Mode
     """`exact`: every level of facenet-pytorch's pyramid. `fast`: for `largest` and `center`, as many as it takes."""
     margin_px: Annotated[int, Field(ge=0, le=MOST_MARGIN_PX)]
-    """Pixels added around the box, in the 160 pixel crop (facenet-pytorch's sense)."""
+    """Pixels added around the box, counted in the 160-pixel crop (as in facenet-pytorch)."""
     mirror: bool = False
-    """Whether a face's embedding is the normalised mean of its crop's and of the mirrored crop's."""
+    """Whether a face's embedding is the normalized mean of the embeddings of its crop and of the mirrored crop."""
     weights: Annotated[str, Field(pattern=WEIGHTS_NAME_PATTERN)]
     """Name of the embedder's weights: one of `KNOWN_WEIGHTS`, or `own_weights_name`."""
     weights_sha256: Annotated[str, Field(pattern=SHA256_PATTERN)]
@@ -71,27 +73,28 @@ class Contract:
     thresholds: tuple[FiniteFloat, FiniteFloat, FiniteFloat] = THRESHOLDS
     pyramid_factor: FiniteFloat = PYRAMID_FACTOR
     crop_px: int = CROP_PX
+    # Stored in job records and results under this spelling.
     standardisation: str = f"(x - {PIXEL_MEAN:g}) / {PIXEL_SCALE:g}"
     pipeline_version: int = PIPELINE_VERSION
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """The contract as a JSON object."""
         return asdict(self) | {"thresholds": list(self.thresholds)}
 
     @staticmethod
     def from_dict(values: Any) -> "Contract":
-        """From `as_dict`; ContractError when that is not what it is. Nothing about `values` is trusted."""
+        """The inverse of `as_dict`; ContractError if `values` is not a contract. Nothing about `values` is trusted."""
         names = {field.name for field in fields(Contract)}
         if not isinstance(values, dict):
             raise _not_a_contract("it is no object")
-        # A default must not stand in for a missing field: it is this version's, and may not be what the job was made
-        # with.
+        # A missing field must not get its default: that is this version's, and the job may have been created with
+        # another.
         if missing := sorted(names - values.keys()):
             raise _not_a_contract(f"no {', '.join(missing)}")
         if unknown := sorted(ascii(name)[:40] for name in values.keys() - names):
             raise _not_a_contract(f"unknown {', '.join(unknown[:3])}")
         try:
-            # As JSON, where a list is a tuple's strict form.
+            # Through JSON, because in strict mode only JSON accepts a list for a tuple.
             return _CONTRACT.validate_json(json.dumps(values), strict=True)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
@@ -113,11 +116,12 @@ class Runtime:
     """`openvino` or `torch`, with its version."""
     device: str
     instruction_set: str
-    """The vector instructions of the processor (`avx2`, ...), or the GPU's compute capability: they move the last bits.
+    """The vector instructions of the processor (`avx2`, ...), or the GPU's compute capability: they change the last
+    bits.
     """
     decoder: str
-    """Pillow and pillow-heif, with their versions."""
+    """The versions of Pillow and pillow-heif."""
 
     def as_dict(self) -> dict[str, str]:
-        """As JSON holds it."""
+        """The runtime as a JSON object."""
         return asdict(self)

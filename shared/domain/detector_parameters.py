@@ -10,4 +10,4 @@ PYRAMID_FACTOR = 0.709
 CROP_PX = 160
 """Side of the embedder's square input, in pixels."""
 PIXEL_MEAN, PIXEL_SCALE = 127.5, 128.0
-"""The networks see (x - PIXEL_MEAN) / PIXEL_SCALE of each 8-bit value x."""
+"""The networks receive (x - PIXEL_MEAN) / PIXEL_SCALE for each 8-bit value x."""

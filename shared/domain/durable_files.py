@@ -1,4 +1,4 @@
-"""Writes files that a crash leaves whole: replaced under a new name, and synced to the disk."""
+"""Writes files atomically: a crash leaves the old file or the new one, and the new one is on the disk."""
 
 import errno
 import os
@@ -11,11 +11,12 @@ from typing import BinaryIO
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A new file beside `path`, open for writing, that takes its name when the block ends, and is on the disk then.
+    """Opens a new file beside `path` for writing. When the block ends, the file is synced to the disk and renamed to
+    `path`.
 
-    After an exception `path` is as it was before, and the new file is removed.
+    After an exception the new file is removed, and `path` is as it was before.
     """
-    # A name that nobody can foresee, and `x`: never written through a link that somebody has put there.
+    # An unpredictable name and mode `x`: it never writes through a link that somebody else has created.
     scratch = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(8)}")
     try:
         with scratch.open("xb") as file:
@@ -28,7 +29,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def replace_content(path: Path, content: bytes) -> None:
-    """Gives the file this content, whole or not at all, as `replacing`."""
+    """Replaces the file's content atomically, as `replacing` does."""
     with replacing(path) as file:
         file.write(content)
 

@@ -1,4 +1,4 @@
-"""Errors that one line can explain. The command lines decide which exit code and which next command follow."""
+"""Errors that one line can explain. The command lines decide on the exit code and the next command."""
 
 
 class FaceQueueError(Exception):

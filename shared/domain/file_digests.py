@@ -1,4 +1,4 @@
-"""Digests of files: of images, to tell whether a file is still the same, and of weights, which are known by theirs."""
+"""Digests of files: of images, to tell whether a file has changed, and of weights, which are identified by theirs."""
 
 import hashlib
 from io import BufferedReader

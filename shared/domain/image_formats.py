@@ -1,13 +1,13 @@
-"""The image formats that are read, and how to tell them. Pillow is imported on first use: the producer starts without
+"""The supported image formats and how to recognize them. Pillow is imported on first use: the producer starts without
 it.
 """
 
 from functools import cache
 
 HEAD_BYTES = 32
-"""As much of a file as it takes to tell whether it is an image."""
-# What people keep photographs in. Left out are formats that run other programs (EPS), need a renderer (PDF, WMF), or
-# whose readers are seldom tried (FLI, FPX, MIC, ...).
+"""The number of bytes at the start of a file that suffice to recognize an image."""
+# Formats of photographs. Left out are formats that run other programs (EPS), need a renderer (PDF, WMF), or whose
+# readers are little tested (FLI, FPX, MIC, ...).
 FORMATS = (
     "JPEG",
     "MPO",
@@ -44,7 +44,7 @@ def register_formats() -> None:
 
 @cache
 def openers() -> tuple[str, ...]:
-    """The formats that have a reader of their own: MPO, for one, is read as JPEG."""
+    """The formats that have a reader of their own. MPO, for example, is read as JPEG."""
     from PIL import Image
 
     register_formats()
@@ -53,7 +53,7 @@ def openers() -> tuple[str, ...]:
 
 @cache
 def image_extensions() -> frozenset[str]:
-    """Lower-case extensions, with the dot, of the formats that are read."""
+    """The lower-case extensions, with the dot, of the supported formats."""
     from PIL import Image
 
     register_formats()
@@ -61,7 +61,7 @@ def image_extensions() -> frozenset[str]:
 
 
 def has_image_signature(head: bytes) -> bool:
-    """Whether a file that begins with these bytes is of a format that is read."""
+    """Whether a file that starts with these bytes has a supported format."""
     from PIL import Image
 
     for kind in openers():

@@ -1,4 +1,4 @@
-"""What can name a job: its keys on the server, its messages and its results folder carry the name."""
+"""Valid names of jobs: the name is part of keys on the server, of messages and of the results folder."""
 
 import re
 
@@ -13,12 +13,12 @@ UID_PATTERN = r"^[0-9a-f]{32}$"
 
 
 def is_job_name(name: str) -> bool:
-    """Whether this can name a job, its keys on the server and its results folder."""
+    """Whether this is a valid job name."""
     return re.fullmatch(JOB_NAME_PATTERN, name) is not None
 
 
 def check_job_name(name: str) -> str:
-    """The name itself, if it can name a job and its results folder; else InvalidJobName."""
+    """The name itself; InvalidJobName if it is not a valid job name."""
     if not is_job_name(name):
         raise InvalidJobName(
             f"'{printable(name)}' cannot name a job: use up to 100 letters, digits, '.', '_' and '-', "

@@ -1,4 +1,4 @@
-"""What the producer asked for beside the contract. It comes back from a server that others can write to."""
+"""The options of a job that are not part of the contract. They are read back from a server that others can write to."""
 
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
@@ -9,7 +9,7 @@ from shared.domain.paths import RootPath, check_relative
 from shared.domain.validation import explain
 
 MOST_IMAGES = 1024
-"""Images of the largest batch."""
+"""The maximum number of images in a batch."""
 
 
 WhenDistances = Literal["auto", "full", "none"]
@@ -18,19 +18,19 @@ WhenDistances = Literal["auto", "full", "none"]
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the producer asked for beside the contract."""
+    """The options of a job that are not part of the contract."""
 
-    # Not pydantic's `str`: it refuses the surrogates of names that are not UTF-8.
+    # Not pydantic's `str`, which refuses the surrogates of names that are not UTF-8.
     folder: Annotated[RootPath, PlainValidator(check_relative)]
-    """The folder enqueued; `.` where its images travel through the server."""
+    """The enqueued folder; `.` if the images are inline."""
     batch_size: Annotated[int, Field(strict=True, ge=1, le=MOST_IMAGES)]
     distances: WhenDistances
     inline: Annotated[bool, Field(strict=True)] = False
-    """Whether the images travel through the server (`shared.store.image_payloads`)."""
+    """Whether the images are inline, that is, travel through the server (`shared.store.image_payloads`)."""
 
     @staticmethod
     def from_dict(values: Any) -> "Options":
-        """From `vars`; ValueError where that is not what it is. Nothing about `values` is trusted."""
+        """The inverse of `vars`; ValueError if `values` are not options. Nothing about `values` is trusted."""
         if not isinstance(values, dict):
             raise ValueError("options: not an object")
         if unknown := sorted(ascii(name)[:40] for name in values.keys() - _NAMES):

@@ -1,4 +1,4 @@
-"""What became of one file."""
+"""The outcomes of a file."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,7 +6,7 @@ from typing import Self
 
 
 class Outcome(StrEnum):
-    """What became of one file."""
+    """The outcome of one file."""
 
     OK = "ok"
     """At least one face."""
@@ -20,23 +20,23 @@ class Outcome(StrEnum):
 
 
 FAILED = frozenset({Outcome.UNREADABLE, Outcome.TOO_LARGE, Outcome.TIMEOUT, Outcome.CRASHED})
-"""Outcomes of images that count as failed: `retry` tries them again."""
+"""The outcomes of failed images: `retry` processes these images again."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is recorded of an image that ended its processes."""
+    """The recorded outcome of an image that crashed its processes."""
 
     outcome: Outcome
     reason: str
-    """For people."""
+    """For display."""
 
     def pack(self) -> str:
-        """As the job record keeps it."""
+        """The verdict as the job record stores it."""
         return f"{self.outcome}: {self.reason}"
 
     @classmethod
     def unpack(cls, packed: str) -> Self:
-        """The inverse of `pack`; ValueError for what it never makes."""
+        """The inverse of `pack`; ValueError for anything else."""
         outcome, _, reason = packed.partition(": ")
         return cls(Outcome(outcome), reason)

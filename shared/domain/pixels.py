@@ -1,4 +1,4 @@
-"""Pixels of any Pillow mode as 8-bit RGB: the same conversion for the networks and for thumbnails."""
+"""Converts pixels of any Pillow mode to 8-bit RGB: the same conversion for the networks and for thumbnails."""
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -7,7 +7,9 @@ _WHITE = (255, 255, 255, 255)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """8-bit RGB: transparency on white, 16 and 32 bits scaled, floating point from 0..1 (or 0..255)."""
+    """The image as 8-bit RGB. Transparency becomes white, 16 and 32 bits are scaled, floating point is 0..1 (or
+    0..255).
+    """
     mode = image.mode
     if mode == "RGB" and "transparency" not in image.info:
         return image

@@ -1,4 +1,4 @@
-"""The names of queues. Each begins with a prefix, by which installations on one server are told apart."""
+"""The names of queues. Each starts with a prefix that distinguishes the installations on one server."""
 
 import re
 
@@ -8,20 +8,20 @@ _OWN_QUEUE = re.compile(rf"{EMBED}\.[0-9a-f]{{8}}")
 
 
 def embed_queue(prefix: str) -> str:
-    """The queue of the batches of all jobs that any worker can serve."""
+    """The queue for the batches of all jobs that any worker can serve."""
     return f"{prefix}{EMBED}"
 
 
 def aggregate_queue(prefix: str) -> str:
-    """The queue of aggregations."""
+    """The queue for aggregations."""
     return f"{prefix}{AGGREGATE}"
 
 
 def own_queue(prefix: str, uid: str) -> str:
-    """The queue of one diverted job (`shared.store.diversion`)."""
+    """The queue for one diverted job (`shared.store.diversion`)."""
     return f"{prefix}{EMBED}.{uid[:8]}"
 
 
 def is_own_queue(prefix: str, queue: str) -> bool:
-    """Whether a queue is that of a diverted job of this prefix."""
+    """Whether this is the queue of a diverted job with this prefix."""
     return queue.startswith(prefix) and _OWN_QUEUE.fullmatch(queue[len(prefix) :]) is not None

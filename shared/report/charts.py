@@ -157,7 +157,7 @@ Span = tuple[str, str | None, str | None]
 
 @dataclass(frozen=True)
 class Run:
-    """The job's first time, or one of those when its failed images were tried again."""
+    """The first run of the job, or one retry of its failed images."""
 
     title: str
     """Empty if there is only one."""
@@ -250,7 +250,7 @@ def _curve(
 def _time_of_each(at_s: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Seconds that each of these samples [n] stands for: since the one before, as old samples are thinned.
 
-    Never more than the widest spacing there is: where samples are missing, nothing is known of the time between.
+    Never more than the widest spacing there is: if samples are missing, nothing is known of the time between.
     """
     if len(at_s) < 2:
         return np.ones(len(at_s))

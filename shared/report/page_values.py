@@ -214,7 +214,7 @@ def _duration_s(summary: dict[str, Any]) -> float | None:
 
 def _runs(summary: dict[str, Any]) -> list[Run]:
     retries = summary.get("retries") or []
-    titles = ["The first time" if retries else "", *("Failed images tried again" for _ in retries)]
+    titles = ["First run" if retries else "", *("Retry of failed images" for _ in retries)]
     return [
         Run(title, entry.get("started"), _spans(entry))
         for title, entry in zip(titles, [summary, *retries], strict=True)

@@ -1,49 +1,52 @@
-"""Who writes a job's results: one aggregator at a time, for as long as it renews its claim."""
+"""The aggregation lease of a job: one aggregator at a time writes the results, as long as it renews the lease."""
 
 from shared.store.record_part import RecordPart
 
-_LEASE_FACTOR = 2  # files are being written: rather wait a little longer than write them twice
-_NO_KEY = -2  # what PTTL answers
+_LEASE_FACTOR = 2  # a slow writer keeps its lease longer, so that results are rarely written twice
+_NO_KEY = -2  # PTTL's answer for a missing key
 
 
 class AggregationLock(RecordPart):
-    """The claim on a job's aggregation."""
+    """The lease on a job's aggregation."""
 
     def claim_aggregation(self, holder: str, lease_s: float, *, uid: str | None = None) -> bool:
-        """Makes `holder` the only aggregator for a while; with `uid` of that job alone, not of another one of the
-        name.
+        """Leases the aggregation to `holder`; returns whether it got the lease.
+
+        With `uid`, only if the job still has that uid: another job may have taken over the name.
         """
         lease_ms = int(lease_s * _LEASE_FACTOR * 1000)
         return bool(self._run("claim", ["", "aggregation"], uid or "", holder, lease_ms))
 
     def renew_aggregation(self, holder: str, lease_s: float) -> bool:
-        """Prolongs the claim; False where it was lost."""
+        """Renews the lease; False if it was lost."""
         lease_ms = int(lease_s * _LEASE_FACTOR * 1000)
         return bool(self._run("prolong", ["aggregation"], holder, lease_ms))
 
     def holds_aggregation(self, holder: str) -> bool:
-        """Whether the claim is still this holder's."""
+        """Whether this holder still has the lease."""
         return bool(self._client.get(self._part("aggregation")) == holder.encode())
 
     def release_aggregation(self, uid: str, holder: str, problem: str | None = None) -> None:
-        """Gives the claim back, with the reason why there are no results; does nothing where it was lost."""
+        """Ends the lease and records the problem, if any, that prevented the results. Does nothing if the lease was
+        lost.
+        """
         self._run("disclaim", ["", "aggregation"], uid, holder, problem or "")
 
     def aggregation_claimed(self) -> bool:
-        """Whether somebody aggregates this job just now."""
+        """Whether an aggregator holds the lease."""
         with self._client.pipeline() as pipe:
             left_ms, length_ms = pipe.pttl(self._part("aggregation")).hget(self._key, "claim_ms").execute()
-        # More than any claim has left: the server's clock was set back (`claim.lua`).
+        # A longer time than any lease: the server's clock was set back (`claim.lua`).
         return bool(left_ms != _NO_KEY and (length_ms is None or left_ms <= 2 * int(length_ms)))
 
     def count_lost_aggregation(self, uid: str) -> bool:
-        """Counts an aggregation that was lost and sent again; False where the job does not wait for its results any
-        more.
+        """Counts a lost aggregation that was requeued; False if the job no longer waits for its results.
 
-        In the record, as whoever counts may die of what it counts: both are one container mostly.
+        The count is in the record, because the aggregator may take the process that counts down with it: often both run
+        in one container.
         """
         return bool(self._run("lost_aggregation", [""], uid))
 
     def note_problem(self, uid: str, problem: str, *, lost: int = 0) -> bool:
-        """Says why there are no results, to those who follow the job; nobody tries again before `go_on`."""
+        """Records why there are no results. The aggregation is not retried until `go_on`."""
         return bool(self._run("note_problem", [""], uid, problem, lost))

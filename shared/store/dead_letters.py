@@ -1,4 +1,4 @@
-"""Dead letters: the messages that were refused, kept on the server for people to look at."""
+"""Dead letters: refused messages, kept on the server for inspection."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -24,14 +24,16 @@ class DeadLetter:
     time: str
     """When it was refused, UTC, ISO 8601."""
     where: str
-    """The queue it lay in, or the task it was for."""
+    """The queue it was in, or the task it was meant for."""
     reason: str
     body: str
-    """The beginning of it, control characters and bytes that are no text escaped."""
+    """The first characters of the message, with control characters and bytes that are not text escaped."""
 
 
 def park(client: Client, where: str, reason: str, body: object) -> None:
-    """Keeps a refused message, newest first. A server that is away or full costs the letter, never the caller."""
+    """Stores a refused message, newest first. If the server is unreachable or out of memory, the message is only
+    logged.
+    """
     letter = DeadLetter(
         time=datetime.now(UTC).isoformat(timespec="seconds"),
         where=one_line(where),
@@ -45,17 +47,20 @@ def park(client: Client, where: str, reason: str, body: object) -> None:
             pipe.execute()
     except (redis.RedisError, OSError) as error:
         _log.warning(
-            "a refused message of %s could not be parked: %s", letter.where, error, extra={"action": "not_parked"}
+            "a refused message of %s could not be stored as a dead letter: %s",
+            letter.where,
+            error,
+            extra={"action": "not_parked"},
         )
 
 
 def list_dead_letters(client: Client) -> list[DeadLetter]:
-    """The parked messages, newest first."""
+    """The dead letters, newest first."""
     return [_read(raw) for raw in client.lrange(DEAD_LETTERS, 0, MOST_LETTERS - 1)]
 
 
 def clear_dead_letters(client: Client) -> int:
-    """Forgets the parked messages; returns how many there were."""
+    """Deletes all dead letters and returns their number."""
     with client.pipeline() as pipe:
         pipe.llen(DEAD_LETTERS)
         pipe.delete(DEAD_LETTERS)
@@ -66,6 +71,6 @@ def _read(raw: bytes) -> DeadLetter:
     try:
         values = json.loads(raw)
         return DeadLetter(**{name: one_line(value, MOST_BODY_CHARACTERS) for name, value in values.items()})
-    # Another version's, or written by hand: still worth showing.
+    # Written by another version or by hand: still worth showing.
     except (TypeError, ValueError, AttributeError, RecursionError):
         return DeadLetter(time="", where="", reason="", body=one_line(raw, MOST_BODY_CHARACTERS))

@@ -1,5 +1,7 @@
-"""Diverted jobs: those that at least one worker cannot serve. Their messages wait in a queue of their own, which only
-workers consume that are not noted as unfit, so they cost the others nothing.
+"""Diverted jobs: jobs that at least one worker cannot serve.
+
+The messages of such a job wait in a queue of the job's own. Only workers that have not refused the job consume that
+queue, so the job costs the others nothing.
 """
 
 from collections.abc import Mapping
@@ -17,15 +19,15 @@ class Refusal:
 
     reason: str
     again_ms: int
-    """When it may try again, by the server's clock; 0: never."""
+    """When the worker may try again, in ms of the server's clock; 0: never."""
 
     def holds(self, now_ms: int) -> bool:
-        """Whether the worker still refuses."""
+        """Whether the refusal is still in force."""
         return self.again_ms == 0 or now_ms < self.again_ms
 
 
 def parse_refusals(raw: Mapping[bytes, bytes]) -> dict[str, Refusal]:
-    """Refusals by worker, from the hash in the job record."""
+    """The refusals in the job record's hash, by worker."""
     found = {}
     for worker, note in raw.items():
         again, _, reason = note.decode(errors="replace").partition(" ")
@@ -35,7 +37,7 @@ def parse_refusals(raw: Mapping[bytes, bytes]) -> dict[str, Refusal]:
 
 
 def diverted_queues(client: Client, queue_prefix: str) -> dict[str, str]:
-    """The jobs of an installation that are diverted, or were and have left messages: their names by their queues."""
+    """The diverted jobs of one installation by queue, including ended jobs whose queues still hold messages."""
     found = {
         queue.decode(errors="replace"): job.decode(errors="replace") for queue, job in client.hgetall(DIVERTED).items()
     }
@@ -43,5 +45,5 @@ def diverted_queues(client: Client, queue_prefix: str) -> dict[str, str]:
 
 
 def all_diverted_queues(client: Client) -> list[str]:
-    """The queues of all diverted jobs on this server, whosever they are."""
+    """The queues of all diverted jobs on this server, of any installation."""
     return sorted(queue.decode(errors="replace") for queue in client.hkeys(DIVERTED))

@@ -1,4 +1,4 @@
-"""The producer's side of a job's record: its lease, and the batches that it adds."""
+"""The producer's side of a job record: the producer's lease, and the batches that it adds."""
 
 import json
 import os
@@ -12,11 +12,11 @@ from shared.domain.paths import RootPath, pack_paths
 from shared.store.record_part import RecordPart
 
 _FENCED = "fenced"
-"""What scripts answer to a producer that another one has fenced off."""
+"""The scripts' answer to a producer after another one has taken over."""
 
 
 class _Sealed(StrEnum):
-    """What `seal` answers to the producer of the job."""
+    """The answer to `seal`."""
 
     SEALED = "sealed"
     COMPLETE = "complete"
@@ -25,37 +25,37 @@ class _Sealed(StrEnum):
 
 @dataclass(frozen=True)
 class LivingProducer:
-    """A job's producer, whose lease has not expired."""
+    """A producer whose lease on the job has not expired."""
 
     until_ms: int
-    """When it expires, by the server's clock."""
+    """When the lease expires, in ms of the server's clock."""
 
 
 class Enqueuing(RecordPart):
-    """A producer holds a token. Whoever attaches later fences it off."""
+    """Adds batches to a job. Each call needs the token of the producer that attached last."""
 
     def attach_producer(self, uid: str, lease_s: float = 0.0) -> str:
-        """Makes the caller the only producer of this job; returns the token that its calls need.
+        """Makes the caller the job's only producer, and returns the token that its calls need.
 
-        For `lease_s` it is believed to be alive, and for as long again with every `heartbeat`. One that is attached
-        already is fenced off: its next call is refused.
+        The lease lasts `lease_s`, and as long again after every `heartbeat`. The next call of an earlier producer is
+        refused.
         """
         token = uuid.uuid4().hex
         self._run("attach", [""], uid, token, int(lease_s * 1000), 1)
         return token
 
     def attach_alone(self, uid: str, lease_s: float) -> str | LivingProducer:
-        """As `attach_producer`, unless another producer is believed to be alive."""
+        """As `attach_producer`, but only if no other producer holds a lease."""
         token = uuid.uuid4().hex
         answer = self._run("attach", [""], uid, token, int(lease_s * 1000), 0)
         return LivingProducer(answer) if isinstance(answer, int) else token
 
     def heartbeat(self, uid: str, producer: str, lease_s: float) -> bool:
-        """Says that the producer lives; 0 s: that it leaves. False where it is not wanted any more."""
+        """Renews the producer's lease; a lease of 0 s ends it. False if the job no longer accepts this producer."""
         return bool(self._run("heartbeat", [""], uid, producer, int(lease_s * 1000)))
 
     def go_on(self, uid: str) -> None:
-        """Says that somebody wants this job: its time begins anew, and results that failed are tried again."""
+        """Restarts the job's stall timer, and allows a failed aggregation to be retried."""
         self._run("go_on", [""], uid)
 
     def add_batch(self, uid: str, producer: str, batch: int, paths: list[RootPath]) -> int:
@@ -67,32 +67,32 @@ class Enqueuing(RecordPart):
         raise self._refusal(answer)
 
     def put_image(self, uid: str, producer: str, batch: int, path: RootPath, packed: bytes) -> None:
-        """Stores what is at the path of a batch's image, for workers that cannot look themselves."""
+        """Stores the packed image at this path, for workers that cannot read it from disk."""
         parts = ["", f"bytes:{batch}", "inline"]
         if not self._run("inline_put", parts, uid, producer, batch, os.fsencode(path), packed):
             raise self._refusal(_FENCED)
 
     def inline_bytes(self) -> int:
-        """Of the images that are on the server."""
+        """Size of the inline images on the server, in bytes."""
         return int(self._client.hget(self._key, "inline_bytes") or 0)
 
     def inline_key(self, batch: int) -> str:
-        """Where the images of a batch are on the server: a hash by path."""
+        """The key of a batch's inline images: a hash by path."""
         return self._part(f"bytes:{batch}")
 
     def seal(self, uid: str, producer: str) -> bool:
-        """Says that no batch will follow. True where all batches are done already."""
+        """Seals the job: no more batches will be added. Returns whether all batches are already done."""
         answer = self._run("seal", ["", "open"], uid, producer)
         if answer not in set(_Sealed):
             raise self._refusal(answer)
         return bool(answer == _Sealed.COMPLETE)
 
     def open_batches(self) -> int:
-        """How many recorded batches are not done."""
+        """The number of batches that are not done."""
         return int(self._client.zcard(self._part("open")))
 
     def block_bytes(self) -> int:
-        """Of the finished blocks that are on the server."""
+        """Size of the finished blocks on the server, in bytes."""
         return int(self._client.hget(self._key, "block_bytes") or 0)
 
     def _refusal(self, answer: str) -> NotFinished:

@@ -1,7 +1,8 @@
-"""Images that travel through the server, for workers that share no disk with the producer.
+"""Inline images: images that travel through Redis to workers that share no disk with the producer.
 
-The producer stores what it found at each path, the worker that has the batch reads it, the commit deletes it. What
-could not be read travels as a note of that, so that the worker records the same outcome as if it had looked itself.
+The producer stores what it found at each path, the worker that leases the batch reads it, and the commit deletes it. If
+the producer could not read a file, it stores the error instead, so that the worker records the same outcome as if it
+had read the file itself.
 """
 
 import errno
@@ -17,7 +18,7 @@ _SIZE_BYTES = 8
 
 
 class TooLarge(Exception):
-    """A file that was not sent whole."""
+    """A file that is too large to be sent whole."""
 
     def __init__(self, head: bytes, size: int) -> None:
         super().__init__(f"file of {size} bytes")
@@ -25,7 +26,7 @@ class TooLarge(Exception):
 
 
 def pack_image(root: Path, relative: FolderPath, max_bytes: int) -> bytes:
-    """What is at a path below `root`, in the form that travels; of files above `max_bytes` only the head and the
+    """The file at a path below `root`, packed for the server. Of a file larger than `max_bytes`, only its head and
     size.
     """
     try:
@@ -46,7 +47,9 @@ def pack_image(root: Path, relative: FolderPath, max_bytes: int) -> bytes:
 
 
 def unpack_image(packed: bytes | None) -> bytes:
-    """The file's bytes; else what reading it would have raised: OSError, OutsideDataRoot, LinkedFolder, or TooLarge."""
+    """The file's bytes. If the producer could not read the file, raises what reading it would raise: OSError,
+    OutsideDataRoot, LinkedFolder or TooLarge.
+    """
     kind, rest = (packed or b"")[:1], (packed or b"")[1:]
     if kind == _FILE:
         return rest

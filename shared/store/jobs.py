@@ -1,6 +1,6 @@
-"""The records of jobs in Redis.
+"""Job records in Redis.
 
-Every change that must not be torn is one Lua script (`lua/`), so that a process may die between any two calls.
+Every change that must be atomic is one Lua script (`lua/`), so a process may die between any two calls.
 """
 
 import json
@@ -25,18 +25,18 @@ from shared.store.refusals import Refusals
 from shared.store.scripts import run_script
 
 _REMOVING = "removing"
-"""What `create` answers where a job of the name is being removed."""
+"""`create`'s answer while a job of this name is being removed."""
 _LOOKED_AT_ONCE = 1000
-"""Most records that are read in one round trip."""
+"""The maximum number of records read in one round trip."""
 
 
 class JobRecord(Enqueuing, Leases, Refusals, Blocks, AggregationLock, Finishing):
-    """The record of one job: its parts, each in a module of its own, and how it comes to be."""
+    """The record of one job. Each base class is one part of it, in a module of its own."""
 
     def create(
         self, *, origin: str, source: str, contract: Contract, options: Options, queue_prefix: str
     ) -> tuple[Job, bool]:
-        """Creates the job, or finds the one of this name; the second value says whether it is new."""
+        """Creates the job, or loads the existing one of this name. The second value says whether it is new."""
         uid = uuid.uuid4().hex
         fields = {
             "version": RECORD_VERSION,
@@ -60,15 +60,15 @@ class JobRecord(Enqueuing, Leases, Refusals, Blocks, AggregationLock, Finishing)
             self.complete_removal()
 
     def exists(self) -> bool:
-        """Whether there is a record of this name, of whatever version."""
+        """Whether a record of this name exists, of any version."""
         return bool(self._client.exists(self._key))
 
     def queue_prefix(self) -> str:
-        """Of the queues that its messages are in, of whatever version the record is."""
+        """The prefix of the job's queues; also readable from records of another version."""
         return os.fsdecode(self._client.hget(self._key, "queue_prefix") or b"")
 
     def load(self) -> Job:
-        """The job as it stands; JobNotFound, or RecordUnreadable."""
+        """The job as it is now. Raises JobNotFound or RecordUnreadable."""
         raw = self._client.hgetall(self._key)
         if not raw:
             raise JobNotFound(self.name)
@@ -81,15 +81,17 @@ def job_names(client: Client) -> list[str]:
 
 
 def list_jobs(client: Client, say: Callable[[str], None] = lambda line: None) -> list[Job]:
-    """Every job on this server, oldest first; names whose record has expired are forgotten on the way.
+    """Every job on this server, oldest first. Names whose record has expired are removed from the registry.
 
-    Records that cannot be read, of another version for example, are left out, and `say` hears of them.
+    Records that cannot be read, for example of another version, are left out and reported to `say`.
     """
     return load_jobs(client, job_names(client), say)
 
 
 def load_jobs(client: Client, names: Sequence[str], say: Callable[[str], None] = lambda line: None) -> list[Job]:
-    """The jobs of these names; those without a record are forgotten, those that cannot be read are left out (`say`)."""
+    """The jobs of these names. Names without a record are removed from the registry; unreadable records are reported to
+    `say`.
+    """
     jobs = []
     for first in range(0, len(names), _LOOKED_AT_ONCE):
         some = names[first : first + _LOOKED_AT_ONCE]

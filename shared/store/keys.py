@@ -1,16 +1,16 @@
-"""Every key on the server. All begin with `PREFIX`, but for Celery's queues."""
+"""Every key on the server. All begin with `PREFIX`, except Celery's queues."""
 
 PREFIX = "facequeue:"
 REGISTRY = f"{PREFIX}jobs"
-"""A sorted set: the names of all jobs, by the time they were made."""
+"""A sorted set: the names of all jobs, by creation time."""
 UNFINISHED = f"{PREFIX}unfinished"
 """A sorted set: the index of unfinished jobs (`shared.store.registry`)."""
 METRICS = f"{PREFIX}metrics"
 """A hash: totals over all jobs (`shared.store.totals`)."""
 DIVERTED = f"{PREFIX}diverted"
-"""A hash: the names of diverted jobs, by the queue that each has of its own (`shared.store.diversion`)."""
+"""A hash: the names of diverted jobs, by their queue (`shared.store.diversion`)."""
 DEAD_LETTERS = f"{PREFIX}dead-letters"
-"""A list: what workers rejected (`shared.store.dead_letters`)."""
+"""A list: the messages that workers refused (`shared.store.dead_letters`)."""
 WORKERS = f"{PREFIX}workers"
 """A set: the names of workers that have announced themselves (`shared.store.worker_registry`)."""
 WORKER = f"{PREFIX}worker:"
@@ -18,19 +18,19 @@ WORKER = f"{PREFIX}worker:"
 SAMPLES = f"{PREFIX}resources:"
 """Streams of a worker's resource samples; `sample_stream_key` makes their keys."""
 RECONCILER = f"{PREFIX}reconciler"
-"""The name of the worker that reconciles, for the time of a lease; `reconciler_key` makes the key."""
+"""The lock of the reconciler: the name of the worker that holds it. The queue prefix follows."""
 SERVER_NAME = f"{PREFIX}server"
-"""A random name of this server's data, by which spill files know whose they are."""
+"""A random name of this server's data. A spill file carries it, so that it is not mistaken for another server's."""
 CACHE = f"{PREFIX}cache:"
-"""Results of images by contract and digest (`worker.execution.image_cache`); `cache_prefix` adds the contract."""
+"""Cached results of images; contract and digest follow (`worker.execution.image_cache`)."""
 CACHE_INDEX = f"{CACHE}index"
 """A sorted set: the keys of cached results."""
 CACHE_BYTES = f"{CACHE}bytes"
-"""How much they take."""
+"""The size of the cached results, in bytes."""
 MARK = f"{PREFIX}mark"
-"""What `wait_for_disk` writes and waits for."""
+"""The key that `wait_for_disk` writes."""
 NOTHING = f"{PREFIX}nothing"
-"""A key that is never there."""
+"""A key that never exists."""
 WHILE_UNFINISHED = (
     "open",
     "leases",
@@ -43,15 +43,17 @@ WHILE_UNFINISHED = (
     "verdicts",
     "refusals",
 )
-"""Parts of a record that a finished job has no use for."""
+"""The parts of a record that only an unfinished job needs."""
 SWEPT = ("stored", "inline")
-"""They name the batches whose blocks and whose images are on the server, and go with the last of these."""
+"""These parts list the batches whose blocks and inline images are on the server. They are removed after the last of
+those.
+"""
 PARTS = ("aggregation", "failed", *WHILE_UNFINISHED)
-"""All parts of a record but those, and blocks and images, which are one a batch."""
+"""All other parts of a record, except blocks and inline images, which have one key for each batch."""
 
 
 def job_key(name: str, part: str = "") -> str:
-    """The key of a job's record, or of a part of it."""
+    """The key of a job record, or of one part of it."""
     return f"{PREFIX}job:{name}:{part}" if part else f"{PREFIX}job:{name}"
 
 
@@ -66,7 +68,7 @@ def worker_of_stream(key: str) -> str:
 
 
 def job_key_of(name: bytes, part: bytes = b"") -> bytes:
-    """As `job_key`, for a name as the server has it, which may be none of ours."""
+    """As `job_key`, for a name as the server has it. It may not be a valid job name."""
     return b"%sjob:%s:%s" % (PREFIX.encode(), name, part) if part else b"%sjob:%s" % (PREFIX.encode(), name)
 
 
@@ -86,5 +88,5 @@ def worker_key(name: str) -> str:
 
 
 def worker_key_of(name: bytes) -> bytes:
-    """As `worker_key`, for a name as the server has it, which may be none of ours."""
+    """As `worker_key`, for a name as the server has it. It may not be a valid worker name."""
     return WORKER.encode() + name

@@ -1,7 +1,6 @@
-"""The worker's side of a job's record: leases of batches, the processes that were lost with them, and the blocks they
-leave.
+"""The worker's side of a job record: leases of batches, crashed processes, and committed blocks.
 
-Batches are done by being removed from `open`. Whatever stays in it is not done, however many messages were lost.
+A batch is done when it is removed from `open`. A batch in `open` is not done, however many messages were lost.
 """
 
 import json
@@ -18,25 +17,25 @@ from shared.store.keys import METRICS
 from shared.store.record_part import RecordPart
 
 LOSSES_TOGETHER = 2
-"""After so many lost processes a batch's images run one by one."""
+"""After this many crashes with a batch, its images run in isolation."""
 DEATHS_ALONE = 3
-"""An image that loses so many processes while it runs alone is given up."""
+"""An image that crashes this many processes while it runs in isolation is given up."""
 _LOOKED_AT_ONCE = 1000
-"""Most batches that one script looks at: the server answers nobody meanwhile."""
+"""The maximum number of batches that one script reads: the server answers nobody meanwhile."""
 
 
 @dataclass(frozen=True)
 class Lease:
-    """A batch in the hands of one worker process."""
+    """A batch leased to one worker process."""
 
     attempt: int
     losses: int
-    """Processes that were lost with this batch while their worker lived on."""
+    """The number of processes that crashed with this batch while their worker survived."""
 
 
 @dataclass(frozen=True)
 class Requeued:
-    """A batch that is to be sent again."""
+    """A batch that is requeued."""
 
     send: int
     """Its new send number."""
@@ -44,35 +43,37 @@ class Requeued:
 
 
 class NotLeased(StrEnum):
-    """Why a worker does not get a batch."""
+    """Why a batch is not leased."""
 
     UNKNOWN = "unknown"
-    """The job is gone, or another one has its name."""
+    """The job does not exist, or its name now belongs to another job."""
     CANCELLED = "cancelled"
     DONE = "done"
     SENT_AGAIN = "sent again"
-    """A later message of the batch counts."""
+    """The batch was requeued: only its later message counts."""
     LEASED = "leased"
-    """Another process works on it."""
+    """Another process holds the lease."""
 
 
 class Committed(StrEnum):
-    """What became of a block."""
+    """The answer to `commit`."""
 
     STORED = "stored"
     LAST = "last"
-    """Stored, and with it every batch of a sealed job is done."""
+    """Stored; every batch of the sealed job is now done."""
     DONE = "done"
-    """Another process was faster."""
+    """Another process committed the batch first."""
     UNKNOWN = "unknown"
     CANCELLED = "cancelled"
 
 
 class Leases(RecordPart):
-    """Who works on which batch."""
+    """The leases of a job's batches."""
 
     def agree_on_runtime(self, uid: str, runtime: Runtime) -> dict[str, str]:
-        """Sets the worker's part of the contract if nobody has, and returns what stands."""
+        """Sets the worker's part of the contract if it is unset, and returns the one in force. Empty if the job is
+        gone.
+        """
         raw = self._run("agree", [""], uid, json.dumps(runtime.as_dict()))
         agreed: dict[str, str] = json.loads(raw) if raw else {}
         return agreed
@@ -80,37 +81,37 @@ class Leases(RecordPart):
     def take(
         self, uid: str, batch: int, send: int, holder: str, lease_s: float, *, images: int = 1
     ) -> Lease | NotLeased:
-        """Leases a batch of so many images, or says why not."""
+        """Leases a batch, or returns why not. `images` is its number of images."""
         parts = ["", "open", "leases", "holders", "attempts", "losses", "alone"]
         answer = self._run("take", parts, uid, batch, send, holder, int(lease_s * 1000), images)
         return Lease(*answer) if isinstance(answer, list) else NotLeased(answer)
 
     def is_wanted(self, uid: str, batch: int, holder: str) -> bool:
-        """Whether the job is still there and not cancelled, and the batch still this holder's."""
+        """Whether the job exists and is not cancelled, and this holder still leases the batch."""
         found, state = self._client.hmget(self._key, "uid", "state")
         mine = self._client.hget(self._part("holders"), str(batch)) == holder.encode()
         return bool(found == uid.encode() and state != JobState.CANCELLED.encode() and mine)
 
     def waits_for(self, batch: int, send: int) -> bool:
-        """Whether a batch is not done, and this its last sending."""
+        """Whether the batch is not done and this is its latest send number."""
         return bool(self._client.zscore(self._part("open"), str(batch)) == send)
 
     def note_alone(self, batch: int, holder: str, index: int | None) -> None:
-        """Notes which image of a batch is about to run alone; None: none is any more."""
+        """Records which image of a batch runs in isolation next; None: no image does any more."""
         self._run("alone", ["holders", "alone"], batch, holder, "" if index is None else index)
 
     def lose(self, uid: str, batch: int, holder: str, verdict: Verdict) -> Requeued | None:
-        """Counts a process that was lost with this batch while its worker lives on.
+        """Counts a crash with this batch whose worker survived, and gives the batch a new send number.
 
-        An image that lost `DEATHS_ALONE` processes while it ran alone gets the verdict. None where the holder had no
-        lease any more.
+        An image that has crashed `DEATHS_ALONE` processes in isolation gets the verdict: its outcome and the reason.
+        Returns the send number and the batch's paths; None if the holder no longer had the lease.
         """
         parts = ["", "open", "leases", "holders", "batches", "losses", "alone", "deaths", "verdicts"]
         answer = self._run("lose", parts, uid, batch, holder, verdict.pack(), DEATHS_ALONE)
         return Requeued(int(answer[0]), unpack_paths(answer[1])) if answer else None
 
     def verdicts(self, batch: int, images: int) -> dict[int, Verdict]:
-        """The verdicts on images of a batch, by their place in it."""
+        """The recorded outcomes of images that were given up, by their index in the batch."""
         found = self._client.hmget(self._part("verdicts"), [f"{batch}:{index}" for index in range(images)])
         return {
             index: Verdict.unpack(packed.decode(errors="replace"))
@@ -119,17 +120,17 @@ class Leases(RecordPart):
         }
 
     def renew(self, batch: int, holder: str, lease_s: float) -> bool:
-        """Prolongs a lease; False where it was lost."""
+        """Renews a lease; False if it was lost."""
         return bool(self._run("renew", ["leases", "holders"], batch, holder, int(lease_s * 1000)))
 
     def give_back(self, batch: int, holder: str) -> bool:
-        """Ends a lease before its time; False where it was lost already."""
+        """Ends a lease early; False if it was already lost."""
         return bool(self._run("release", ["leases", "holders"], batch, holder))
 
     def commit(
         self, uid: str, batch: int, block: bytes, outcomes: dict[str, int], faces: int, totals: Mapping[str, int] = {}
     ) -> Committed:
-        """Stores a block once, unless it is not wanted. `totals` is what it adds to those over all jobs."""
+        """Stores a block once, unless it is not wanted any more. `totals` is added to the totals over all jobs."""
         parts = [
             "",
             "open",
@@ -151,7 +152,7 @@ class Leases(RecordPart):
         return Committed(self._run("commit", parts, uid, batch, block, len(counters), *counters, *added))
 
     def find_unleased(self) -> dict[int, str]:
-        """Batches that are not done and in nobody's hands, with their send numbers: they wait in the queue, or are
+        """The send numbers of the batches that are neither done nor leased: their messages wait in the queue, or are
         lost.
         """
         unleased: dict[int, str] = {}
@@ -162,6 +163,6 @@ class Leases(RecordPart):
         return unleased
 
     def resend(self, uid: str, batch: int, send: str) -> Requeued | None:
-        """Gives a lost batch a new send number; None where it is not lost any more."""
+        """Gives a lost batch a new send number; None if it is no longer lost."""
         answer = self._run("resend", ["", "open", "leases", "holders", "batches"], uid, batch, send)
         return Requeued(int(answer[0]), unpack_paths(answer[1])) if answer else None

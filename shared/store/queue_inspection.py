@@ -1,4 +1,4 @@
-"""What waits in a queue: messages are read on the server, a stretch of the list at a time."""
+"""The messages that wait in a queue. They are read on the server, one range of the list at a time."""
 
 from shared.domain.task_ids import aggregated_job
 from shared.store.redis_client import Client
@@ -6,14 +6,14 @@ from shared.store.scripts import run_script
 
 _AT_ONCE = 64
 _BYTES_AT_ONCE = 2**18
-"""One script looks at so much: the server answers nobody meanwhile."""
+"""The most bytes that one script reads: the server answers nobody meanwhile."""
 
 
 def waiting_tasks(client: Client, queue: str) -> set[str]:
     """The task ids of all messages in a queue."""
     found: set[str] = set()
     index = 0
-    # What is sent meanwhile moves the rest to higher indices, what is taken changes none: nothing is passed over.
+    # New messages move the rest to higher indices, and taken messages leave the indices as they are: none is missed.
     while index >= 0:
         index, *some = run_script(client, "waiting", [queue], [index, _AT_ONCE, _BYTES_AT_ONCE])
         found.update(task_id.decode() for task_id in some)

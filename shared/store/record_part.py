@@ -1,4 +1,4 @@
-"""What the parts of a job's record have in common: a connection, a name, and scripts on keys of this job."""
+"""The base class of the parts of a job record: a connection, a job name, and scripts on this job's keys."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,9 +10,7 @@ from shared.store.scripts import run_script
 
 
 class RecordPart:
-    """A part of one job's record. InvalidJobName for a name that none can have: its keys could be those of another
-    job.
-    """
+    """One part of a job record. Raises InvalidJobName for an invalid name, whose keys could be those of another job."""
 
     def __init__(self, client: Client, name: str) -> None:
         self.name = check_job_name(name)
@@ -20,7 +18,7 @@ class RecordPart:
         self._key = job_key(name)
 
     def _run(self, script: str, parts: Sequence[str], *args: Any) -> Any:
-        """Runs a script on parts of the record; `=` stands before keys that are no part of it."""
+        """Runs a script on parts of the record. `=` marks a key that is not a part of it."""
         keys = [part[1:] if part.startswith("=") else self._part(part) for part in parts]
         answer = run_script(self._client, script, keys, args)
         return answer.decode() if isinstance(answer, bytes) else answer

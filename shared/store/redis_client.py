@@ -1,4 +1,4 @@
-"""Connections to the Redis server, with errors a person can act on."""
+"""Connections to the Redis server, and errors that tell the user what to do."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -17,23 +17,23 @@ from shared.domain.errors import ServerError, ServerUnreachable
 from shared.store.keys import MARK, NOTHING
 
 Client = Any
-"""A `redis.Redis`: its own types mix answers of text and bytes, waited for or not."""
+"""A `redis.Redis`. Its type hints mix text with bytes, and plain answers with awaitable ones."""
 
 
 def connect(
     settings: Settings, *, read_timeout_s: float = 30.0, connect_timeout_s: float = 5.0, retries: int = 3
 ) -> Client:
-    """A client of the server; nothing is sent yet."""
+    """A client of the server; it connects at the first command."""
     url = settings.server_url
     if url.startswith("redis+socket://"):  # kombu's spelling; redis-py's is unix://
         url = "unix://" + url.removeprefix("redis+socket://")
     return redis.Redis.from_url(
         url,
-        # redis-py 8 reads with a timeout of 5 s by default, which cuts off its own blocking calls.
+        # redis-py 8 has a read timeout of 5 s by default, which interrupts its own blocking calls.
         socket_timeout=read_timeout_s,
         socket_connect_timeout=connect_timeout_s,
         health_check_interval=25,
-        # Bridges a restart's closed connections; longer waits are the callers', who say what they wait for.
+        # Covers connections that a server's restart closed. Longer waits are up to the callers, who report them.
         retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), retries),
     )
 
@@ -41,30 +41,31 @@ def connect(
 _WAITAOF_MS = 5000
 _PING_EVERY_S = 0.25
 _LOG_EVERY_S = 2.0
-_INSIST = "redis.call('DEL', KEYS[1]) return redis.call(ARGV[1], KEYS[2], unpack(ARGV, 2))"
+_DESPITE_OOM = "redis.call('DEL', KEYS[1]) return redis.call(ARGV[1], KEYS[2], unpack(ARGV, 2))"
 
 
-def insist(client: Client, command: str, key: str, *arguments: Any) -> Any:
-    """Runs one small command on one key, which a full server must take too: leases, elections, signs of life.
+def run_despite_oom(client: Client, command: str, key: str, *arguments: Any) -> Any:
+    """Runs one small command on one key even if the server is out of memory: leases, elections, heartbeats.
 
-    A full server refuses what takes memory, but within a script only as its first write; removing nothing is one.
+    Such a server refuses commands that need memory, but a script runs to its end if its first write needs none.
+    Deleting a key that does not exist is such a write.
     """
-    return client.eval(_INSIST, 2, NOTHING, key, command, *arguments)
+    return client.eval(_DESPITE_OOM, 2, NOTHING, key, command, *arguments)
 
 
 def server_time_ms(client: Client) -> int:
-    """What the server's clock says, ms since 1970: the one that producers and workers on several machines share."""
+    """The server's clock, in ms since 1970: the one clock that producers and workers on several machines share."""
     seconds, micros = client.time()
     return int(seconds) * 1000 + int(micros) // 1000
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What the server holds, in bytes."""
+    """The server's memory, in bytes."""
 
     used: int
     limit: int
-    """0 where it has none."""
+    """0 if there is no limit."""
 
     def above(self, share: float) -> bool:
         """Whether more than this share of the limit is used."""
@@ -72,10 +73,10 @@ class Memory:
 
 
 def server_memory(client: Client) -> Memory:
-    """How full the server is; without a limit where it does not tell."""
+    """The server's memory use; without a limit if the server does not report one."""
     try:
         found = client.info("memory")
-    except redis.ResponseError:  # not allowed to this user
+    except redis.ResponseError:  # this user may not run INFO
         return Memory(0, 0)
     return Memory(int(found.get("used_memory", 0)), int(found.get("maxmemory", 0)))
 
@@ -90,7 +91,7 @@ def readable_url(settings: Settings) -> str:
 
 @contextmanager
 def explain_server_errors(settings: Settings) -> Iterator[None]:
-    """Turns redis-py's exceptions into a ServerError that says what to do."""
+    """Converts redis-py's exceptions into a ServerError that tells the user what to do."""
     where = readable_url(settings)
     try:
         yield
@@ -109,7 +110,7 @@ def explain_server_errors(settings: Settings) -> Iterator[None]:
 
 
 def wait_for_server(settings: Settings, client: Client, say: Callable[[str], None]) -> None:
-    """Returns when the server answers; ServerError after `server_timeout_s`."""
+    """Waits until the server answers. Raises ServerError after `server_timeout_s`."""
     told = False
 
     def tell(_: RetryCallState) -> None:
@@ -132,14 +133,14 @@ def wait_for_server(settings: Settings, client: Client, say: Callable[[str], Non
 
 
 def wait_for_disk(client: Client) -> bool:
-    """Waits until all that was written is on the server's disk; False where the server did not confirm that in 5 s.
+    """Waits until all writes are on the server's disk; False if the server did not confirm that within 5 s.
 
-    True as well where there is nothing to wait for: the server keeps no append-only file. One that cannot tell (before
-    Redis 7.2, or not allowed to this user) writes its file every second, and is given two.
+    True as well if there is nothing to wait for, because the server keeps no append-only file. A server that cannot
+    confirm (before Redis 7.2, or without permission) syncs its file every second; this function then waits two seconds.
     """
-    # The server answers for the connection that asks, and this one may have written nothing yet: others of the pool
-    # have. Its own write comes behind all of them.
-    pipeline = client.pipeline(transaction=False).eval(_INSIST, 2, NOTHING, MARK, "SET", "", "PX", 1)
+    # WAITAOF covers the writes of its own connection, which may have written nothing yet. The write before it comes
+    # after the writes of all other connections.
+    pipeline = client.pipeline(transaction=False).eval(_DESPITE_OOM, 2, NOTHING, MARK, "SET", "", "PX", 1)
     try:
         _, (on_disk, _) = pipeline.execute_command("WAITAOF", 1, 0, _WAITAOF_MS).execute()
     except redis.ResponseError as error:

@@ -1,4 +1,4 @@
-"""Which workers cannot serve a job, and the queue that its messages go to therefore (`shared.store.diversion`)."""
+"""The workers that cannot serve a job, and the queue of its messages (`shared.store.diversion`)."""
 
 import os
 from collections.abc import Sequence
@@ -14,18 +14,18 @@ from shared.store.redis_client import server_time_ms
 
 
 class Diverted(StrEnum):
-    """What became of a batch that a worker cannot serve."""
+    """The answer to `divert`."""
 
     DIVERTED = "diverted"
     ALONE = "alone"
-    """No other worker may serve it either; nothing was changed."""
+    """No other worker can serve the job either; nothing was changed."""
     UNKNOWN = "unknown"
     CANCELLED = "cancelled"
     FINISHED = "finished"
 
 
 class Refusals(RecordPart):
-    """The notes of workers that refuse the job."""
+    """The refusals of a job."""
 
     def divert(
         self,
@@ -39,10 +39,10 @@ class Refusals(RecordPart):
         unless_alone: bool = False,
         others: Sequence[str] = (),
     ) -> Diverted:
-        """Gives a batch back and notes that this worker cannot serve the job, for so long or (0) for good.
+        """Ends the lease and records that this worker cannot serve the job, for `again_s` or (0) forever.
 
-        From now on the job's messages belong into `own_queue`. With `unless_alone`, nothing is changed where none of
-        the `others` may serve the job.
+        From then on the job's messages belong in `own_queue`. Returns `diverted`, or why nothing was changed: `alone`
+        (only with `unless_alone`) if none of `others` can serve the job, or `unknown`, `cancelled`, `finished`.
         """
         parts = ["", "leases", "holders", "refusals", f"={DIVERTED}"]
         queue = own_queue(job.queue_prefix, job.uid)
@@ -63,26 +63,26 @@ class Refusals(RecordPart):
         return Diverted(answer)
 
     def refusals(self) -> dict[str, str]:
-        """The reason of each worker that refuses this job, or is about to try again; also of workers that are gone."""
+        """The reason of each worker that has refused this job, including workers that may try again or are gone."""
         found = parse_refusals(self._client.hgetall(self._part("refusals")))
         return {worker: printable(refusal.reason) for worker, refusal in found.items()}
 
     def refusal_of(self, worker: str) -> str | None:
-        """Why this worker refuses the job just now."""
+        """Why this worker refuses the job now; None if it does not."""
         note = self._client.hget(self._part("refusals"), worker)
         refusal = parse_refusals({b"": note}).get("") if note is not None else None
         return refusal.reason if refusal and refusal.holds(server_time_ms(self._client)) else None
 
     def forget_refusal(self, worker: str) -> None:
-        """The worker may serve the job again."""
+        """Removes the worker's refusal."""
         self._client.hdel(self._part("refusals"), worker)
 
     def embed_queue(self) -> str:
-        """Where the job's batches go now; also of a record that cannot be read."""
+        """The queue of the job's batches; also for a record that cannot be read."""
         prefix, uid, diverted = self._client.hmget(self._key, "queue_prefix", "uid", "diverted")
         prefix = os.fsdecode(prefix or b"")
         return own_queue(prefix, os.fsdecode(uid)) if uid and uid == diverted else embed_queue(prefix)
 
     def undivert(self, queue: str) -> bool:
-        """Forgets that the job was diverted, with what is left in its queue; False while it is unfinished."""
+        """Removes the job's own queue with the messages left in it; False while the job is unfinished."""
         return bool(self._run("undivert", ["", f"={DIVERTED}", f"={queue}"], self.name, queue))

@@ -1,6 +1,6 @@
-"""All jobs of a server together: the index of unfinished ones, its repair, and how many jobs there are.
+"""The registry of all jobs on a server, the index of unfinished ones, and its repair.
 
-Entries of the index are `<queue prefix>:<job>`, all with the score 0: so the server sorts them by name, and any part of
+Entries of the index are `<queue prefix>:<job>`. All have the score 0, so the server sorts them by name and any range of
 them can be read.
 """
 
@@ -16,7 +16,7 @@ from shared.store.redis_client import Client
 from shared.store.scripts import run_script
 
 _AT_ONCE = 250
-"""Most jobs that one script looks at: the server answers nobody meanwhile."""
+"""The maximum number of jobs that one script reads: the server answers nobody meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -25,55 +25,59 @@ class Census:
 
     by_state: dict[JobState, int]
     in_flight: int
-    """Batches in the hands of workers."""
+    """Batches that are leased."""
     prefixes: list[str]
-    """Of the queues of unfinished jobs."""
+    """The queue prefixes of unfinished jobs."""
 
 
 def unfinished_names(client: Client, queue_prefix: str, after: str | None, most: int) -> tuple[list[str], str | None]:
-    """The names of some unfinished jobs of these queues, in order, and where to go on (`after`; None: at either
-    end).
+    """Up to `most` names of unfinished jobs of these queues, in order, starting after the entry `after` (None: at the
+    start).
+
+    The second value is the next call's `after`; None at the end.
     """
     begin = b"(" + os.fsencode(after) if after is not None else f"[{queue_prefix}:"
     found = client.zrangebylex(UNFINISHED, begin, f"({queue_prefix};", 0, most)  # ';' follows ':'
     entries = [entry.decode(errors="replace").rpartition(":") for entry in found]
-    # A prefix with a colon in it sorts in between, and is none of ours.
+    # Another prefix that contains a colon may sort between them.
     names = [name for prefix, _, name in entries if prefix == queue_prefix and is_job_name(name)]
     return names, os.fsdecode(found[-1]) if len(found) == most else None
 
 
 def forget_missing(client: Client, queue_prefix: str, name: str) -> None:
-    """Takes a job without a record out of registry and index."""
+    """Removes a job without a record from the registry and the index."""
     keys = [job_key(name), REGISTRY, UNFINISHED]
     run_script(client, "forget", keys, [name, f"{queue_prefix}:{name}"])
 
 
 def drop_idle_queues(client: Client, queue_prefix: str) -> bool:
-    """Removes the shared queues of this prefix, with what is left in them; False while a job of it is unfinished."""
+    """Removes the shared queues of this prefix, with the messages left in them. False while one of its jobs is
+    unfinished.
+    """
     keys = [UNFINISHED, embed_queue(queue_prefix), aggregate_queue(queue_prefix)]
     return bool(run_script(client, "drop_queues", keys, [queue_prefix]))
 
 
 def tidy(client: Client, names: Sequence[str]) -> list[str]:
-    """Makes the index agree with the records of these names, and forgets names whose record has expired.
+    """Makes the index agree with the records of these names, and removes names whose record has expired.
 
-    Returns those whose removal or finishing was cut short.
+    Returns the names of jobs whose removal or finishing was interrupted.
     """
     keys = [REGISTRY, UNFINISHED, *(job_key(name) for name in names)]
     return [name.decode() for name in run_script(client, "tidy", keys, names)] if names else []
 
 
 def some_names(client: Client, first: int) -> tuple[list[str], int]:
-    """Some names of the registry, from this place on, and the place to go on at; 0 at the end."""
+    """Some names of the registry from index `first` on, and the index to continue at; 0 at the end."""
     found = [name.decode(errors="replace") for name in client.zrange(REGISTRY, first, first + _AT_ONCE - 1)]
     return [name for name in found if is_job_name(name)], first + _AT_ONCE if len(found) == _AT_ONCE else 0
 
 
 def count_jobs(client: Client) -> Census:
-    """Counts all jobs on this server. Those that are made or end meanwhile may be missed.
+    """Counts all jobs on this server. Jobs that are created or end meanwhile may be missed.
 
-    Only the records of unfinished jobs are read. All others count as finished: also those that are being removed, and
-    those whose record has expired and whose name `tidy` has not forgotten yet.
+    Only the records of unfinished jobs are read. All others count as finished, including those that are being removed
+    and those whose record has expired but whose name `tidy` has not removed yet.
     """
     known, enqueuing, sealed, in_flight = client.zcard(REGISTRY), 0, 0, 0
     prefixes: set[str] = set()

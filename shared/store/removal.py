@@ -1,4 +1,6 @@
-"""Removing a job in many short scripts. If a process dies in between, whoever comes next completes it."""
+"""Removes a job with many short scripts. If a process dies in between, the next one to touch the job completes the
+removal.
+"""
 
 import os
 from enum import StrEnum
@@ -9,11 +11,11 @@ from shared.store.keys import PARTS, REGISTRY, SWEPT, UNFINISHED
 from shared.store.record_part import RecordPart
 
 _SWEPT_AT_ONCE = 128
-"""Most batches that one script removes: the server answers nobody meanwhile."""
+"""The maximum number of batches that one script removes: the server answers nobody meanwhile."""
 
 
 class _Deletion(StrEnum):
-    """What `end_delete` answers; nothing of these where another job has the name."""
+    """The answers of `end_delete`. Any other answer means that another job has the name."""
 
     DELETED = "deleted"
     NOT_SWEPT = "not swept"
@@ -21,33 +23,34 @@ class _Deletion(StrEnum):
 
 
 class Removal(RecordPart):
-    """The end of a record."""
+    """Removes a job record, or what a finished job no longer needs."""
 
     def close(self, uid: str, ttl_s: int) -> None:
-        """Removes the blocks of a finished job, and lets its record expire; also where that was cut short before."""
+        """Removes the blocks of a finished job and sets its record to expire. Completes an interrupted call."""
         self._sweep(uid)
         self._run("close", ["", "failed", f"={UNFINISHED}", *SWEPT], uid, self.name, ttl_s)
 
     def delete(self, only: Job | None = None, *, keep_mark_s: int = 0) -> bool:
-        """Removes every key of the job; `keep_mark_s` keeps the word `cancelled` for those who watch.
+        """Removes every key of the job. With `keep_mark_s`, the state `cancelled` stays that long for commands that
+        watch the job.
 
-        With `only`, a job that is still as it was read: False where it was opened again, or had news of its work. A
-        removal that is cut short is completed by whoever comes next: the reconciler, or who makes or removes a job of
-        this name.
+        With `only`, removes the job only if it is unchanged since it was read; False if it was reopened or made
+        progress. If the removal is interrupted, the reconciler completes it, or the next command that creates or
+        removes a job of this name.
         """
         if only is None:
             return self._delete(keep_mark_s, "", "", "")
         return self._delete(keep_mark_s, only.uid, only.state, only.updated_ms if only.unfinished else "")
 
     def complete_removal(self) -> bool:
-        """Removes what is left of a job whose removal was cut short, and nothing of any other."""
+        """Removes what an interrupted removal has left, and nothing of any other job."""
         uid, keep_s = self._client.hmget(self._key, "uid", "keep_s")
         return self._delete(
             int(keep_s) if (keep_s or b"").isdigit() else 0, os.fsdecode(uid or b""), JobState.CANCELLED, ""
         )
 
     def complete(self, ttl_s: int) -> None:
-        """Completes a removal or a finishing that was cut short."""
+        """Completes an interrupted removal or finishing."""
         uid, state = self._client.hmget(self._key, "uid", "state")
         if state == JobState.FINISHED.encode():
             self.close(os.fsdecode(uid or b""), ttl_s)
@@ -63,7 +66,7 @@ class Removal(RecordPart):
         if not marked:
             return False
         uid = uid.decode()
-        if version != RECORD_VERSION.encode():  # it may keep no list of what it has
+        if version != RECORD_VERSION.encode():  # such a record may not list its blocks and images
             self._sweep_range(uid, int(batches) if (batches or b"").isdigit() else 0)
         answer: str = _Deletion.NOT_SWEPT
         while answer == _Deletion.NOT_SWEPT:
@@ -78,8 +81,8 @@ class Removal(RecordPart):
             self._run("sweep", ["", *SWEPT, *parts], uid, *some)
 
     def _sweep(self, uid: str) -> None:
-        """Removes blocks and images of all batches, some at a time, of a finished or cancelled job."""
-        # Nobody adds any more. Images are on the server of those batches only that are listed: mostly of none.
+        """Removes the blocks and inline images of a finished or cancelled job, some batches at a time."""
+        # No more are added. Most jobs have no inline images; then only blocks are removed.
         kinds = ("block", "bytes") if self._client.exists(self._part("inline")) else ("block",)
         while batches := self._batches_kept():
             parts = [f"{kind}:{batch}" for kind in kinds for batch in batches]
@@ -87,7 +90,7 @@ class Removal(RecordPart):
                 return
 
     def _batches_kept(self) -> list[str]:
-        """Some batches whose block or whose images are on the server."""
+        """Some batches whose blocks or inline images are on the server."""
         found = self._client.zrange(self._part("stored"), 0, _SWEPT_AT_ONCE - 1)
         found = found or self._client.hrandfield(self._part("inline"), _SWEPT_AT_ONCE)
         return [batch.decode() for batch in found or ()]

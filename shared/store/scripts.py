@@ -1,4 +1,4 @@
-"""Runs the server's scripts, `lua/*.lua`. Each declares every key that it touches."""
+"""Runs the Lua scripts in `lua/`. Each declares every key that it touches."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -9,7 +9,7 @@ from shared.store.redis_client import Client
 
 
 def run_script(client: Client, name: str, keys: Sequence[str | bytes], args: Sequence[Any]) -> Any:
-    """The answer of `lua/<name>.lua`."""
+    """Runs `lua/<name>.lua` on the server and returns its answer."""
     return client.register_script(_source(name))(keys=keys, args=args)
 
 

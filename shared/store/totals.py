@@ -1,8 +1,8 @@
-"""What is counted for monitoring: totals over all jobs in one hash, raised in the same step that commits a batch.
+"""Totals over all jobs, for monitoring: one hash, updated in the script that commits a batch.
 
-So they agree with the jobs' own counts, and stay when jobs are finished, pruned or expired. Whole numbers only, which
-add up without rounding: time is in microseconds. Fields: `images:<outcome>`, `faces`, `<stage>:us`, and
-`<stage>:<bound>` for the images whose stage took at most `<bound>` seconds, but longer than the bound before.
+The totals therefore agree with the jobs' own counts, and survive when jobs are finished, pruned or expired. All are
+integers, which add up without rounding; time is in microseconds. Fields: `images:<outcome>`, `faces`, `<stage>:us`, and
+`<stage>:<bound>` for the images whose stage took at most `<bound>` seconds, but longer than the previous bound.
 """
 
 import re
@@ -21,9 +21,9 @@ _BOUNDS_S = [float(bound) for bound in BOUNDS]
 
 
 def count_batch(outcomes: Mapping[str, int], faces: int, spent_ms: Iterable[Mapping[str, float]]) -> dict[str, int]:
-    """What a batch adds to the totals; `spent_ms` has a stage's milliseconds for each image.
+    """The increments of the totals for one batch. `spent_ms` has the milliseconds of each stage for each image.
 
-    A stage that took no time was not run: the file was unreadable, or its result was known from a copy.
+    A stage that took no time did not run: the file was unreadable, or its result was cached.
     """
     added = {f"images:{outcome}": amount for outcome, amount in outcomes.items()}
     added["faces"] = faces
@@ -38,25 +38,25 @@ def count_batch(outcomes: Mapping[str, int], faces: int, spent_ms: Iterable[Mapp
 
 
 class Totals:
-    """The totals as they stood when they were read."""
+    """The totals at the time they were read."""
 
     def __init__(self, counts: Mapping[str, int]) -> None:
         self._counts = counts
 
     @classmethod
     def read(cls, client: Client) -> "Totals":
-        """From the server."""
+        """Reads the totals from the server."""
         found = client.hgetall(METRICS)
-        # What is none of ours must not end the scrape.
+        # An invalid field must not break the scrape.
         return cls({field.decode("utf-8", "replace"): int(n) for field, n in found.items() if _WHOLE.fullmatch(n)})
 
     @property
     def faces(self) -> int:
-        """Faces embedded."""
+        """Number of embedded faces."""
         return self._counts.get("faces", 0)
 
     def images(self) -> dict[str, int]:
-        """Images by outcome, all outcomes."""
+        """Number of images by outcome, for every outcome."""
         return {outcome.value: self._counts.get(f"images:{outcome}", 0) for outcome in Outcome}
 
     def seconds(self, stage: str) -> float:
@@ -64,7 +64,7 @@ class Totals:
         return self._counts.get(f"{stage}:us", 0) / 1e6
 
     def buckets(self, stage: str) -> list[tuple[str, int]]:
-        """For each bound, how many images' stage took at most so long."""
+        """For each bound, the number of images whose stage took at most that many seconds."""
         found, sum_so_far = [], 0
         for bound in BOUNDS:
             sum_so_far += self._counts.get(f"{stage}:{bound}", 0)

@@ -1,4 +1,4 @@
-"""Which workers are alive: each main process says so every few seconds."""
+"""The live workers. The main process of each announces it every few seconds."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -12,41 +12,41 @@ from shared.store.redis_client import Client
 from shared.store.scripts import run_script
 
 _MOST_BYTES = 2**20
-"""No worker announces more. Whoever can write to the server could put gigabytes there."""
+"""The maximum size of an announcement: anyone who can write to the server could store gigabytes there."""
 
 
 @dataclass(frozen=True)
 class Worker:
-    """A worker as it announced itself last."""
+    """A worker's latest announcement."""
 
     name: str
     queues: list[str]
     processes: int
     resources: dict[str, float | str]
-    """Sums over its processes (`worker.supervision.resource_sampler`) and what it serves, in words; empty at the very
-    start.
+    """Sums over its processes (`worker.supervision.resource_sampler`), and what it serves as text; empty before the
+    first sample.
     """
     host: str = ""
     started_ms: int = 0
     current: list[str] = field(default_factory=list)
-    """`<job>:<batch>` of the batches that it works on."""
+    """`<job>:<batch>` of the batches that it processes."""
     refuses: dict[str, str] = field(default_factory=dict)
-    """Why it does not serve which jobs."""
+    """The reason by refused job."""
 
     def figure(self, name: str) -> float | None:
-        """One of `resources`; None before its first sample, or where it is no number."""
+        """A number in `resources`; None before the first sample, or if it is not a number."""
         value = self.resources.get(name)
         return None if isinstance(value, str) else value
 
 
 def announce(client: Client, worker: Worker, lease_s: float) -> None:
-    """Says that this worker lives; forgotten after `lease_s` without another word."""
+    """Announces a live worker. The announcement expires after `lease_s`."""
     keys = [WORKERS, worker_key(worker.name)]
     run_script(client, "announce", keys, [worker.name, json.dumps(asdict(worker)), int(lease_s * 1000)])
 
 
 def withdraw(client: Client, name: str) -> None:
-    """Says that this worker ends."""
+    """Removes the worker's announcement."""
     with client.pipeline() as pipe:
         pipe.delete(worker_key(name))
         pipe.srem(WORKERS, name)
@@ -54,9 +54,9 @@ def withdraw(client: Client, name: str) -> None:
 
 
 def living_workers(client: Client, queue: str | None = None) -> list[Worker]:
-    """Workers that have announced themselves lately, optionally those that consume `queue`.
+    """The workers whose announcement has not expired, optionally only those that consume `queue`.
 
-    An announcement that no worker of ours makes is passed over: it must not stop those who ask.
+    Invalid announcements are skipped, so that a damaged one does not stop the callers.
     """
     found = []
     for raw in sorted(client.smembers(WORKERS)):
@@ -72,11 +72,11 @@ def _read(name: bytes, body: bytes) -> Worker | None:
         said = _WORKER.validate_python(_printable(json.loads(body) | {"name": name.decode()}))
     except (ValidationError, ValueError, TypeError, RecursionError):
         return None
-    return said if said.name == name.decode() else None  # one that is not printable is no worker's
+    return said if said.name == name.decode() else None  # a worker's name is always printable
 
 
 def _printable(value: Any) -> Any:
-    """The same with every text fit for a terminal."""
+    """The same value with every string made printable."""
     if isinstance(value, str):
         return printable(value)
     if isinstance(value, list):
@@ -86,4 +86,4 @@ def _printable(value: Any) -> Any:
     return value
 
 
-_WORKER = TypeAdapter(Worker)  # passes over what a worker of another version says beside
+_WORKER = TypeAdapter(Worker)  # ignores fields that another version adds

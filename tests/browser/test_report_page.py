@@ -157,7 +157,7 @@ def test_the_search_lists_what_it_finds(page: Chrome) -> None:
 
 
 def test_the_dialog_keeps_the_focus(page: Chrome) -> None:
-    """From neighbour to neighbour by Enter; closed, the focus is back where it was."""
+    """From neighbor to neighbor by Enter; closed, the focus is back where it was."""
     link = page.find_element("css selector", "#groups [data-face]")
     link.send_keys(Keys.ENTER)
     title = page.find_element("id", "face-dialog-title")

@@ -161,13 +161,17 @@ def check(holds: object, what: str) -> None:
         sys.exit(f"not as promised: {what}")
 
 
-def tell(story: Story) -> None:
-    """The story."""
-    data = story.folder / "data"
+def _start(story: Story) -> None:
+    """Builds the images and starts every service."""
     with step("build"):
         story.compose("build", timeout_s=1200)
     with step("up, every service healthy"):
         story.compose("up", "--detach", "--wait", "--wait-timeout", "180", timeout_s=240)
+
+
+def _finish_a_job(story: Story) -> None:
+    """A job that is enqueued from the host gives the bytes of `run`."""
+    data = story.folder / "data"
     with step("enqueue the sample folder from the host, follow it to the end"):
         story.producer("sample", str(data), expect=0)
         if os.getuid() == 0:
@@ -182,6 +186,10 @@ def tell(story: Story) -> None:
                 story.owners("first") == {OWNER},
                 f"results belong to the owner of ./results, not to {story.owners('first')}",
             )
+
+
+def _look_at_flower(story: Story) -> None:
+    """Flower asks for a password, and its API shows the tasks. The producer also runs in a container."""
     with step("Flower's API shows the tasks"):
         check(
             requests.get(f"http://127.0.0.1:{story.flower_port}/api/tasks", timeout=20).status_code == 401,
@@ -200,6 +208,11 @@ def tell(story: Story) -> None:
     with step("`docker compose run producer` for those without Python"):
         jobs = story.compose("run", "--rm", "producer", "jobs")
         check("first" in jobs and "finished" in jobs, "the producer's container sees the job")
+
+
+def _lose_a_worker_and_restart(story: Story) -> None:
+    """A job survives the loss of a worker and restarts of the server and of a worker."""
+    data = story.folder / "data"
     with step("scale to 2, kill -9 a worker in the middle of a job"):
         story.compose("up", "--detach", "--wait", "--scale", "worker=2", timeout_s=240)
         for number in range(6):  # a job long enough to be in the middle of
@@ -218,6 +231,10 @@ def tell(story: Story) -> None:
         story.compose("restart", "worker", timeout_s=180)
         story.producer("watch", "second", expect=3)
         check(story.same_as_run("data/", story.folder / "results" / "second"), "nothing lost, nothing double")
+
+
+def _come_back(story: Story) -> None:
+    """Jobs and results survive `down` and `up`."""
     with step("down, up: jobs and results are still there"):
         before = result_bytes(story.folder / "results" / "second")
         story.compose("down", timeout_s=180)
@@ -226,28 +243,37 @@ def tell(story: Story) -> None:
         check(result_bytes(story.folder / "results" / "second") == before, "results are as they were")
         check("job=first batch=0" in story.flower("/api/tasks").text, "Flower remembers the tasks of before")
         story.producer("enqueue", "data/nobody", "--wait", "--job", "third", expect=0)
+
+
+def _check_container(story: Story, service: str) -> None:
+    """One service has a read-only root file system, no extra capabilities, and no secret in its image."""
+    told = story.inspect(service)
+    check(told["HostConfig"]["ReadonlyRootfs"], f"the root file system of {service} is read-only")
+    check(told["HostConfig"]["CapDrop"] == ["ALL"], f"{service} has no capabilities but those that are named")
+    check(told["HostConfig"]["PidsLimit"] > 0, f"the number of threads in {service} is limited")
+    told["Config"]["Env"] = []
+    check(
+        json.dumps(PASSWORD)[1:-1] not in json.dumps(told),
+        f"only the environment of {service} has the password",
+    )
+    history = subprocess.run(
+        ["docker", "history", "--no-trunc", told["Image"]],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout
+    check("compose-t" not in history, f"the image of {service} holds no password")
+
+
+def _check_security(story: Story) -> None:
+    """Nothing listens beyond loopback, and no secret is in images or logs."""
     with step("nothing listens beyond loopback, no secret in the images, root file systems read-only"):
         for service in ("redis", "flower", "metrics"):
             for port in story.containers(service)[0].get("Publishers") or []:
                 check(port["URL"] in ("127.0.0.1", ""), f"{service} listens on {port}")
         for service in ("redis", "worker", "aggregator", "flower", "metrics"):
-            told = story.inspect(service)
-            check(told["HostConfig"]["ReadonlyRootfs"], f"the root file system of {service} is read-only")
-            check(told["HostConfig"]["CapDrop"] == ["ALL"], f"{service} has no capabilities but those that are named")
-            check(told["HostConfig"]["PidsLimit"] > 0, f"the number of threads in {service} is limited")
-            told["Config"]["Env"] = []
-            check(
-                json.dumps(PASSWORD)[1:-1] not in json.dumps(told),
-                f"only the environment of {service} has the password",
-            )
-            history = subprocess.run(
-                ["docker", "history", "--no-trunc", told["Image"]],
-                capture_output=True,
-                text=True,
-                check=True,
-                timeout=60,
-            ).stdout
-            check("compose-t" not in history, f"the image of {service} holds no password")
+            _check_container(story, service)
         logs = story.compose("logs", "--no-color")
         check("compose-t" not in logs, "no log holds the password")
         who = story.compose("exec", "-T", "worker", "id", "-u").strip()
@@ -259,6 +285,16 @@ def tell(story: Story) -> None:
             timeout=60,
         )
         check(b"NOPERM" in flushed.stdout + flushed.stderr, "nobody can empty the server")
+
+
+def tell(story: Story) -> None:
+    """Tells the story step by step."""
+    _start(story)
+    _finish_a_job(story)
+    _look_at_flower(story)
+    _lose_a_worker_and_restart(story)
+    _come_back(story)
+    _check_security(story)
 
 
 def tell_of_a_cluster(story: Story) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import kombu.transport
 import pytest
 
 from shared.domain.job import Job
@@ -10,6 +11,7 @@ from shared.store.keys import PREFIX
 from shared.store.leases import Lease
 from tests.support.jobs import make_job
 from tests.support.stage import Stage
+from worker.broker.transport import use_guarded_transport
 
 LONG_S = 600
 """A lease that does not run out during a test."""
@@ -93,3 +95,13 @@ def fresh(server: Stage) -> FreshJob:
     """A new job on an otherwise empty server."""
     server.client.flushall()
     return FreshJob(server)
+
+
+@pytest.fixture
+def guarded_transport(monkeypatch: pytest.MonkeyPatch, server: Stage) -> Iterator[None]:
+    """Messages are sent as in a worker. The server's memory limit is removed afterward."""
+    # kombu caches what a URL scheme meant when this process first used it.
+    monkeypatch.setattr(kombu.transport, "_transport_cache", {})
+    use_guarded_transport()
+    yield
+    server.client.config_set("maxmemory", 0)

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import redis
 
-from producer.submission.backpressure import Gate, Stopped
+from producer.submission.backpressure import Backpressure, Stopped
 from producer.submission.batches import enqueue_images
 from producer.submission.jobs import cancel_job
 from shared.domain.arrays import Float32
@@ -35,9 +35,9 @@ from shared.store.worker_registry import Worker, announce, living_workers
 from tests.support.jobs import RUNTIME, make_job
 from tests.support.results import result_bytes
 from tests.support.stage import Stage, wait_until
-from worker.aggregation.hidden_names import spool_path
+from worker.aggregation.hidden_names import spill_path
 from worker.aggregation.results_writer import write_results
-from worker.aggregation.spilling import move_blocks, read_blocks, remove_spool, sweep_spools
+from worker.aggregation.spilling import move_blocks, read_blocks, remove_spill_file, sweep_spill_files
 from worker.batch_result import Block, ImageRecord
 from worker.execution.progress import Progress
 from worker.supervision.readiness import LoadedProcesses
@@ -123,7 +123,7 @@ def test_what_adds_is_refused_whole_and_the_rest_works(stage: Stage) -> None:
     assert record.agree_on_runtime(job.uid, RUNTIME)
     assert not record.seal(job.uid, producer)
     reconciler.step()
-    assert record.load().block_bytes == 0  # the block of batch 1 is in the spool
+    assert record.load().block_bytes == 0  # the block of batch 1 is in the spill file
     assert record.claim_aggregation("h", 5)
     assert record.renew_aggregation("h", 5)
     assert record.finish(job, "h", 60, {}) == "finished"
@@ -131,7 +131,7 @@ def test_what_adds_is_refused_whole_and_the_rest_works(stage: Stage) -> None:
     assert stage.client.hget(f"{PREFIX}job:j", "state") == b"cancelled"
 
 
-def test_a_spooled_job_is_read_from_both_places(stage: Stage) -> None:
+def test_a_spilled_job_is_read_from_both_places(stage: Stage) -> None:
     """Every block once; a rolled-back server and a crash in between change nothing; while somebody aggregates nothing
     moves.
     """
@@ -143,14 +143,14 @@ def test_a_spooled_job_is_read_from_both_places(stage: Stage) -> None:
     do_batches(stage, record, job, range(5, 8))
     job = record.load()
     assert (job.block_bytes, job.spool_host) == (3 * size, socket.gethostname())
-    assert job.spool_bytes == spool_path(job, stage.results).stat().st_size
-    with spool_path(job, stage.results).open("ab") as file:
+    assert job.spool_bytes == spill_path(job, stage.results).stat().st_size
+    with spill_path(job, stage.results).open("ab") as file:
         file.write(b"a frame that nobody counted")
     blocks = [made_up_block(batch, f"{batch}.jpg") for batch in range(8)]
     assert list(read_blocks(stage.client, job, stage.results)) == blocks
     assert record.claim_aggregation("h", 5)
     assert move_blocks(stage.client, job, stage.results, size) == 0
-    assert not record.count_spooled(job.uid, job.spool_bytes, job.spool_bytes + 1, "here", [6])
+    assert not record.count_spilled(job.uid, job.spool_bytes, job.spool_bytes + 1, "here", [6])
     record.release_aggregation(job.uid, "h")
     assert move_blocks(stage.client, job, stage.results, size) == 3 * size
     assert list(read_blocks(stage.client, record.load(), stage.results)) == blocks
@@ -162,7 +162,7 @@ def test_a_spooled_job_is_read_from_both_places(stage: Stage) -> None:
         list(read_blocks(stage.client, record.load(), stage.results))
 
 
-def test_a_spool_on_another_machine_is_an_error_that_says_where(stage: Stage, tmp_path: Path) -> None:
+def test_a_spill_file_on_another_machine_is_an_error_that_says_where(stage: Stage, tmp_path: Path) -> None:
     """For the aggregator; and who would append there leaves the blocks on the server."""
     record, job = make_job(stage)
     do_batches(stage, record, job, range(2))
@@ -174,14 +174,14 @@ def test_a_spool_on_another_machine_is_an_error_that_says_where(stage: Stage, tm
         move_blocks(stage.client, record.load(), tmp_path / "other", 1)
 
 
-def test_only_spools_that_nobody_will_read_are_swept(stage: Stage) -> None:
+def test_only_spill_files_that_nobody_will_read_are_swept(stage: Stage) -> None:
     """Old ones of this server whose job is gone; never another server's, never a working job's, never new ones."""
     paths = {}
     for name in ("works", "gone", "again", "new", "other"):
         record, job = make_job(stage, name)
         do_batches(stage, record, job, range(1))
         move_blocks(stage.client, job, stage.results, 1)
-        paths[name] = spool_path(job, stage.results)
+        paths[name] = spill_path(job, stage.results)
         if name != "works":
             record.delete()
         if name != "new":
@@ -195,7 +195,7 @@ def test_only_spools_that_nobody_will_read_are_swept(stage: Stage) -> None:
     mine = stage.results / ".photos.12345678.spool.jpg"
     mine.write_bytes(b"dear")
     os.utime(mine, (1, 1))
-    sweep_spools(stage.client, stage.results)
+    sweep_spill_files(stage.client, stage.results)
     left = {name for name, path in paths.items() if path.exists()}
     assert (left, mine.exists()) == ({"works", "new", "other"}, True)
 
@@ -217,25 +217,25 @@ def test_the_copy_of_an_aggregator_at_work_is_never_swept(stage: Stage) -> None:
             assert record.claim_aggregation("h", 60)
     fresh = stage.results / ".unknown.00000000-0123456789ab.making"
     fresh.mkdir()
-    sweep_spools(stage.client, stage.results)
+    sweep_spill_files(stage.client, stage.results)
     assert [name for name in names if copies[name].exists()] == ["claimed"]
     assert fresh.exists()
 
 
-def test_blocks_beyond_the_stated_size_are_spooled_and_the_producer_waits_for_that(stage: Stage) -> None:
+def test_blocks_beyond_the_stated_size_are_spilled_and_the_producer_waits_for_that(stage: Stage) -> None:
     """On a server without a limit too. Who is asked to stop while it waits does so."""
     settings = stage.settings.model_copy(update={"blocks_in_server_mib": 1})
     record, job = make_job(stage)
     do_batches(stage, record, job, range(20))
     said: list[str] = []
     with pytest.raises(Stopped):
-        Gate(stage.client, record, settings, said.append, should_stop=lambda: True).wait()
+        Backpressure(stage.client, record, settings, said.append, should_stop=lambda: True).wait()
     assert said == ["2 MiB of results are on the server; enqueuing resumes as the aggregator moves them"]
     reconciler = Reconciler(make_celery(settings), stage.client, settings, "w")
     assert reconciler.step()
     assert record.block_bytes() <= MIB / 2
     assert not reconciler.step()
-    Gate(stage.client, record, settings, said.append, should_stop=lambda: False).wait()
+    Backpressure(stage.client, record, settings, said.append, should_stop=lambda: False).wait()
     job = record.load()
     assert list(read_blocks(stage.client, job, stage.results)) == [made_up_block(n, f"{n}.jpg") for n in range(20)]
 
@@ -324,7 +324,7 @@ def test_a_job_of_three_times_the_servers_memory_passes(stage: Stage, tmp_path: 
             may_publish=lambda: record.holds_aggregation("h"),
         )
         assert record.finish(job, "h", 60, {}) == "finished"
-        remove_spool(stage.client, job, stage.results)
+        remove_spill_file(stage.client, job, stage.results)
     assert job.spool_bytes + job.block_bytes > 200 * MIB
     assert stage.client.info("memory")["used_memory_peak"] < 66 * MIB  # each command is checked before it runs
     written = np.load(stage.results / "j" / "embeddings.npy", mmap_mode="r")

@@ -145,7 +145,7 @@ def test_a_killed_workers_batch_runs_again_within_seconds(stage: Stage, sample: 
     stage.worker("--concurrency", "1", **root)
     assert stage.producer("watch", "killed").returncode == 3
     assert time.monotonic() - killed < 30
-    assert "was lost and is sent again" in stage.log("worker.log")
+    assert "was lost and is requeued" in stage.log("worker.log")
 
 
 def test_a_lost_message_is_sent_again(stage: Stage, sample: Path) -> None:

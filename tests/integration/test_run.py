@@ -17,33 +17,17 @@ import numpy as np
 import psutil
 import pytest
 
+from tests.support.commands import environment_of, run_in
 from tests.support.deep_folders import nest
 from tests.support.results import result_bytes, rows_of
 from tests.support.stage import ROOT, wait_until
-
-
-def _environment(folder: Path) -> dict[str, str]:
-    environment = os.environ | {"FACEQUEUE_STATE_DIR": str(folder / "state"), "PYTHONPATH": str(ROOT)}
-    environment.pop("REDIS_URL", None)
-    return environment
-
-
-def _run(folder: Path, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "producer", "run", *map(str, arguments)],
-        env=_environment(folder) | environment,
-        capture_output=True,
-        text=True,
-        timeout=150,
-        cwd=folder,
-    )
 
 
 @pytest.fixture(scope="module")
 def finished(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The results of the sample folder, run once for this module."""
     folder = tmp_path_factory.mktemp("run")
-    done = _run(folder, sample, "--results", folder / "out", "--job", "sample", "--workers", 2, "--batch-size", 4)
+    done = run_in(folder, sample, "--results", folder / "out", "--job", "sample", "--workers", 2, "--batch-size", 4)
     assert done.returncode == 3, done.stderr
     assert "Results:" in done.stdout
     assert "damaged/truncated.jpg" in done.stdout
@@ -66,7 +50,7 @@ def test_every_file_is_accounted_for(sample: Path, finished: Path) -> None:
 
 
 def test_every_picture_of_a_person_is_nearest_to_that_person(finished: Path) -> None:
-    """Mirrored, darker, brighter, smaller, grey or turned: nearer to each of the same than to any of the other."""
+    """Mirrored, darker, brighter, smaller, gray or turned: nearer to each of the same than to any of the other."""
     faces = rows_of(finished / "faces.csv")
     distances = np.load(finished / "distances.npy")
     person = np.array([face["path"].split("/")[0] for face in faces])
@@ -80,7 +64,7 @@ def test_every_picture_of_a_person_is_nearest_to_that_person(finished: Path) -> 
 
 
 def test_arrays_agree_with_each_other(finished: Path) -> None:
-    """Shapes, dtypes, normalised rows, resources of both roles."""
+    """Shapes, dtypes, normalized rows, resources of both roles."""
     embeddings = np.load(finished / "embeddings.npy")
     distances = np.load(finished / "distances.npy")
     faces = rows_of(finished / "faces.csv")
@@ -96,7 +80,7 @@ def test_arrays_agree_with_each_other(finished: Path) -> None:
 
 def test_one_worker_and_other_batches_give_the_same_bytes(sample: Path, finished: Path, tmp_path: Path) -> None:
     """The result does not depend on how the work was cut."""
-    done = _run(tmp_path, sample, "--results", tmp_path / "out", "--job", "again", "--workers", 1, "--batch-size", 7)
+    done = run_in(tmp_path, sample, "--results", tmp_path / "out", "--job", "again", "--workers", 1, "--batch-size", 7)
     assert done.returncode == 3, done.stderr
     assert result_bytes(tmp_path / "out" / "again") == result_bytes(finished)
 
@@ -104,25 +88,25 @@ def test_one_worker_and_other_batches_give_the_same_bytes(sample: Path, finished
 def test_a_finished_job_is_not_run_twice_unless_its_results_are_gone(sample: Path, tmp_path: Path) -> None:
     """And other settings under its name are refused."""
     small = sample / "hopper"
-    first = _run(tmp_path, small, "--results", "out", "--job", "mine")
+    first = run_in(tmp_path, small, "--results", "out", "--job", "mine")
     assert first.returncode == 0, first.stderr
-    second = _run(tmp_path, small, "--results", "out", "--job", "mine")
+    second = run_in(tmp_path, small, "--results", "out", "--job", "mine")
     assert (second.returncode, "was finished before" in second.stderr) == (0, True)
-    other = _run(tmp_path, small, "--results", "out", "--job", "mine", "--margin", 0)
+    other = run_in(tmp_path, small, "--results", "out", "--job", "mine", "--margin", 0)
     assert (other.returncode, "other settings" in other.stderr) == (2, True)
     (tmp_path / "out" / "mine" / "summary.json").unlink()
-    third = _run(tmp_path, small, "--results", "out", "--job", "mine")
+    third = run_in(tmp_path, small, "--results", "out", "--job", "mine")
     assert (third.returncode, "computed again" in third.stderr) == (0, True)
     assert (tmp_path / "out" / "mine" / "summary.json").is_file()
 
 
 def test_a_run_does_not_replace_another_folders_results(sample: Path, tmp_path: Path) -> None:
     """Whose job is forgotten, or is another installation's: refused before any work, both folders named."""
-    first = _run(tmp_path, sample / "hopper", "--results", "out", "--job", "mine", "--workers", 1)
+    first = run_in(tmp_path, sample / "hopper", "--results", "out", "--job", "mine", "--workers", 1)
     assert first.returncode == 0, first.stderr
     before = result_bytes(tmp_path / "out" / "mine")
     shutil.rmtree(tmp_path / "state")
-    other = _run(tmp_path, sample / "collins", "--results", "out", "--job", "mine")
+    other = run_in(tmp_path, sample / "collins", "--results", "out", "--job", "mine")
     assert other.returncode == 2, other.stderr
     assert str(sample / "hopper") in other.stderr and str(sample / "collins") in other.stderr
     assert "another --job" in other.stderr and not (tmp_path / "state" / "worker.log").exists()
@@ -131,7 +115,7 @@ def test_a_run_does_not_replace_another_folders_results(sample: Path, tmp_path: 
 
 def test_a_worker_that_takes_long_to_get_ready_is_waited_for(sample: Path, tmp_path: Path) -> None:
     """`run` knows that the worker it started lives; the time limit is for those that nobody starts."""
-    done = _run(tmp_path, sample / "hopper", "--results", "out", "--job", "slow", FACEQUEUE_WORKER_TIMEOUT_S="0.5")
+    done = run_in(tmp_path, sample / "hopper", "--results", "out", "--job", "slow", FACEQUEUE_WORKER_TIMEOUT_S="0.5")
     assert done.returncode == 0, done.stderr
 
 
@@ -153,14 +137,14 @@ def test_an_interrupted_run_ends_what_it_started_and_goes_on_the_next_time(
         "1",
     ]
     with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(arguments, env=_environment(tmp_path), cwd=tmp_path, stdout=log, stderr=log)
+        process = subprocess.Popen(arguments, env=environment_of(tmp_path), cwd=tmp_path, stdout=log, stderr=log)
     wait_until(lambda: "stored" in _text(tmp_path / "state" / "worker.log"), 60, "a batch is done")
     children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 4
     assert "repeat the command" in _text(tmp_path / "log")
     wait_until(lambda: not any(child.is_running() for child in children), 10, "everything started has ended")
-    again = _run(tmp_path, sample, "--results", "out", "--batch-size", 2, "--workers", 1)
+    again = run_in(tmp_path, sample, "--results", "out", "--batch-size", 2, "--workers", 1)
     assert (again.returncode, "Resuming job" in again.stderr) == (3, True)
     (folder,) = (tmp_path / "out").iterdir()
     assert result_bytes(folder) == result_bytes(finished)
@@ -172,7 +156,7 @@ def test_two_runs_do_not_share_a_data_folder(sample: Path, tmp_path: Path) -> No
     state.mkdir()
     with (state / "lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        second = _run(tmp_path, sample, "--results", "out")
+        second = run_in(tmp_path, sample, "--results", "out")
     assert (second.returncode, "Another `run`" in second.stderr) == (4, True)
     assert [path.name for path in state.iterdir()] == ["lock"]
 
@@ -196,14 +180,14 @@ def test_a_killed_run_is_taken_over_by_the_next(sample: Path, finished: Path, tm
         "--workers",
         "1",
     ]
-    process = subprocess.Popen(arguments, env=_environment(tmp_path), cwd=tmp_path, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(arguments, env=environment_of(tmp_path), cwd=tmp_path, stderr=subprocess.DEVNULL)
     wait_until(lambda: "stored" in _text(tmp_path / "state" / "worker.log"), 60, "a batch is done")
     workers = [c for c in psutil.Process(process.pid).children(recursive=True) if "worker" in c.cmdline()]
     assert workers
     process.kill()
     process.wait()
     wait_until(lambda: not any(worker.is_running() for worker in workers), 15, "the worker has ended by itself")
-    again = _run(tmp_path, sample, "--results", "out", "--batch-size", 2, "--workers", 1)
+    again = run_in(tmp_path, sample, "--results", "out", "--batch-size", 2, "--workers", 1)
     assert again.returncode == 3, again.stderr
     assert "Resuming job" in again.stderr or "finished before" in again.stderr
     (folder,) = (tmp_path / "out").iterdir()
@@ -214,15 +198,15 @@ def test_a_run_leaves_another_folders_unfinished_job_alone(sample: Path, finishe
     """Its batches wait for their own folder, and are then done with its files."""
     arguments = [sys.executable, "-m", "producer", "run", str(sample), "--results", "out", "--batch-size", "2"]
     process = subprocess.Popen(
-        [*arguments, "--workers", "1"], env=_environment(tmp_path), cwd=tmp_path, stderr=subprocess.DEVNULL
+        [*arguments, "--workers", "1"], env=environment_of(tmp_path), cwd=tmp_path, stderr=subprocess.DEVNULL
     )
     wait_until(lambda: "stored" in _text(tmp_path / "state" / "worker.log"), 60, "a batch is done")
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 4
-    other = _run(tmp_path, sample / "nobody", "--results", "other", "--job", "other", "--workers", 1)
+    other = run_in(tmp_path, sample / "nobody", "--results", "other", "--job", "other", "--workers", 1)
     assert other.returncode == 0, other.stderr
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["other"]
-    again = _run(tmp_path, sample, "--results", "out", "--batch-size", 2, "--workers", 1)
+    again = run_in(tmp_path, sample, "--results", "out", "--batch-size", 2, "--workers", 1)
     assert (again.returncode, "Resuming job" in again.stderr) == (3, True)
     (folder,) = (tmp_path / "out").iterdir()
     assert result_bytes(folder) == result_bytes(finished)
@@ -230,7 +214,7 @@ def test_a_run_leaves_another_folders_unfinished_job_alone(sample: Path, finishe
 
 def test_no_faces_at_all(sample: Path, tmp_path: Path) -> None:
     """n = 0: empty arrays, exit code 0."""
-    done = _run(tmp_path, sample / "nobody", "--results", "out", "--job", "none", "--workers", 1)
+    done = run_in(tmp_path, sample / "nobody", "--results", "out", "--job", "none", "--workers", 1)
     assert done.returncode == 0, done.stderr
     assert np.load(tmp_path / "out" / "none" / "embeddings.npy").shape == (0, 512)
     assert np.load(tmp_path / "out" / "none" / "distances.npy").shape == (0, 0)
@@ -238,7 +222,7 @@ def test_no_faces_at_all(sample: Path, tmp_path: Path) -> None:
 
 def test_a_profile_of_every_worker_process(sample: Path, tmp_path: Path) -> None:
     """`--profile`: files that pstats opens, and the costliest functions in the report."""
-    done = _run(tmp_path, sample / "hopper", "--results", "out", "--job", "p", "--workers", 1, "--profile")
+    done = run_in(tmp_path, sample / "hopper", "--results", "out", "--job", "p", "--workers", 1, "--profile")
     assert done.returncode == 0, done.stderr
     (path,) = (tmp_path / "out" / "p" / "profile").glob("*.prof")
     functions = {function for _, _, function in pstats.Stats(str(path)).stats}  # type: ignore[attr-defined]
@@ -257,7 +241,7 @@ def test_copies_are_named(sample: Path, tmp_path: Path) -> None:
     data = (sample / "hopper" / "smaller.jpg").read_bytes()
     for name in ("a.jpg", "b.jpg", "c.JPEG"):
         (images / name).write_bytes(data)
-    done = _run(tmp_path, images, "--results", "out", "--job", "copies", "--distances", "none", "--workers", 1)
+    done = run_in(tmp_path, images, "--results", "out", "--job", "copies", "--distances", "none", "--workers", 1)
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "out" / "copies"
     assert [row["same_as"] for row in rows_of(folder / "images.csv")] == ["", "a.jpg", "a.jpg"]
@@ -271,7 +255,7 @@ def test_copies_are_named(sample: Path, tmp_path: Path) -> None:
 def test_weights_that_no_worker_can_load_end_the_run(sample: Path, tmp_path: Path) -> None:
     """Not a file of weights: said in a line, after the time that workers get."""
     (tmp_path / "mine.pt").write_text("not weights")
-    done = _run(
+    done = run_in(
         tmp_path,
         sample / "hopper",
         "--results",
@@ -295,7 +279,7 @@ def test_odd_names_are_kept_and_foreign_links_are_not_followed(sample: Path, tmp
         Path(os.fsdecode(os.fsencode(images) + b"/" + name)).write_bytes(data)
     (images / "zlink.jpg").symlink_to(sample / "hopper" / "as-is.jpg")
     (images / "circle.jpg").symlink_to("circle.jpg")
-    done = _run(tmp_path, images, "--results", "out", "--job", "odd", "--workers", 1)
+    done = run_in(tmp_path, images, "--results", "out", "--job", "odd", "--workers", 1)
     assert done.returncode == 3, done.stderr
     rows = {row["path"]: row for row in rows_of(tmp_path / "out" / "odd" / "images.csv")}
     assert set(rows) == {
@@ -324,7 +308,7 @@ def test_trees_that_cannot_be_walked_to_the_end_are_accounted_for(sample: Path, 
     nest(deep, "n" * 200, 30)
     (deep / "out").symlink_to(sample)
     (deep / "round").symlink_to(deep)
-    done = _run(tmp_path, deep, "--results", "out", "--job", "trees", "--workers", 1)
+    done = run_in(tmp_path, deep, "--results", "out", "--job", "trees", "--workers", 1)
     assert done.returncode == 3, done.stderr
     rows = rows_of(tmp_path / "out" / "trees" / "images.csv")
     assert [row["path"][:6] for row in rows] == ["a.jpg", "d/d/d/", "nnnnnn", "out/", "round/"]
@@ -335,14 +319,14 @@ def test_trees_that_cannot_be_walked_to_the_end_are_accounted_for(sample: Path, 
 
 def test_results_among_the_images_are_refused(sample: Path, tmp_path: Path) -> None:
     """They would be images the next time."""
-    done = _run(tmp_path, sample, "--results", sample / "results")
+    done = run_in(tmp_path, sample, "--results", sample / "results")
     assert (done.returncode, "lies in the folder with the images" in done.stderr) == (2, True)
 
 
 def test_a_results_folder_that_cannot_be_written_is_noticed_before(sample: Path, tmp_path: Path) -> None:
     """A file in its place: wrong usage at once, not after the work."""
     (tmp_path / "out").write_text("in the way")
-    done = _run(tmp_path, sample / "hopper", "--results", "out")
+    done = run_in(tmp_path, sample / "hopper", "--results", "out")
     assert (done.returncode, "cannot be written" in done.stderr) == (2, True)
     assert not (tmp_path / "state").exists()
 
@@ -353,7 +337,7 @@ def test_impatient_interrupts_leave_nothing_running(sample: Path, tmp_path: Path
     """
     temporary = tmp_path / "t"
     temporary.mkdir()
-    environment = _environment(tmp_path) | {"TMPDIR": str(temporary)}
+    environment = environment_of(tmp_path) | {"TMPDIR": str(temporary)}
     command = [sys.executable, "-m", "producer", "run", str(sample), "--results", "out", "--batch-size", "2"]
     process = subprocess.Popen(command, env=environment, cwd=tmp_path, stderr=subprocess.DEVNULL)
     wait_until(lambda: "stored" in _text(tmp_path / "state" / "worker.log"), 60, "a batch is done")
@@ -368,44 +352,37 @@ def test_impatient_interrupts_leave_nothing_running(sample: Path, tmp_path: Path
     assert not list(temporary.iterdir())
 
 
+def _run_in_a_session(folder: Path, arguments: list[str], *, terminal: bool) -> tuple[psutil.Process, int]:
+    """Starts `run` as the leader of a session; with `terminal`, in a pseudo-terminal whose descriptor is returned."""
+    command = [sys.executable, "-m", "producer", "run", *arguments]
+    if terminal:
+        # A session whose controlling terminal this is, as in a terminal emulator.
+        pid, closing = pty.fork()
+        if pid == 0:
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
+            os.chdir(folder)
+            os.execve(sys.executable, command, environment_of(folder))
+        return psutil.Process(pid), closing
+    with (folder / "log").open("w") as log:
+        process = psutil.Popen(
+            command,
+            env=environment_of(folder),
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+        )
+    return process, -1
+
+
 @pytest.mark.parametrize("terminal", [False, True])
 def test_a_closed_terminal_ends_all_that_was_started(
     sample: Path, finished: Path, tmp_path: Path, terminal: bool
 ) -> None:
     """SIGHUP alone, and with a terminal that is really gone: server and worker end, and the same command goes on."""
-    command = [
-        sys.executable,
-        "-m",
-        "producer",
-        "run",
-        str(sample),
-        "--results",
-        "out",
-        "--batch-size",
-        "2",
-        "--workers",
-        "1",
-    ]
-    closing = -1
-    if terminal:
-        # A session whose controlling terminal this is, as a terminal emulator has it.
-        pid, closing = pty.fork()
-        if pid == 0:
-            signal.signal(signal.SIGHUP, signal.SIG_DFL)
-            os.chdir(tmp_path)
-            os.execve(sys.executable, command, _environment(tmp_path))
-        process = psutil.Process(pid)
-    else:
-        with (tmp_path / "log").open("w") as log:
-            process = psutil.Popen(
-                command,
-                env=_environment(tmp_path),
-                cwd=tmp_path,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
-            )
+    arguments = [str(sample), "--results", "out", "--batch-size", "2", "--workers", "1"]
+    process, closing = _run_in_a_session(tmp_path, arguments, terminal=terminal)
     wait_until(lambda: "stored" in _text(tmp_path / "state" / "worker.log"), 60, "a batch is done")
     started = [*process.children(recursive=True)]
     assert len(started) >= 3  # the server, the worker and its process
@@ -421,7 +398,7 @@ def test_a_closed_terminal_ends_all_that_was_started(
             with suppress(psutil.NoSuchProcess):
                 child.kill()
     assert not (tmp_path / "state" / "server" / "server.json").exists()
-    again = _run(tmp_path, sample, "--results", "out", "--batch-size", 2, "--workers", 1)
+    again = run_in(tmp_path, sample, "--results", "out", "--batch-size", 2, "--workers", 1)
     assert (again.returncode, "Resuming job" in again.stderr) == (3, True)
     (folder,) = (tmp_path / "out").iterdir()
     assert result_bytes(folder) == result_bytes(finished)
@@ -431,7 +408,7 @@ def test_nohup_keeps_a_run_alive(sample: Path, tmp_path: Path) -> None:
     """Whoever has SIGHUP ignored wants the run to outlive the terminal."""
     command = ["nohup", sys.executable, "-m", "producer", "run", str(sample), "--results", "out", "--batch-size", "2"]
     with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(command, env=_environment(tmp_path), cwd=tmp_path, stdout=log, stderr=log)
+        process = subprocess.Popen(command, env=environment_of(tmp_path), cwd=tmp_path, stdout=log, stderr=log)
     wait_until(lambda: "stored" in _text(tmp_path / "state" / "worker.log"), 60, "a batch is done")
     process.send_signal(signal.SIGHUP)
     assert process.wait(60) == 3, _text(tmp_path / "log")
@@ -442,7 +419,7 @@ def test_wrong_folders_are_wrong_usage(tmp_path: Path, bad: str) -> None:
     """A line that says what is wrong, no traceback, no server started."""
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("x")
-    done = _run(tmp_path, tmp_path / bad)
+    done = run_in(tmp_path, tmp_path / bad)
     assert done.returncode == 2
     assert done.stderr.startswith("producer: ")
     assert "Traceback" not in done.stderr

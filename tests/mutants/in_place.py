@@ -18,7 +18,11 @@ def put_in_place(root: Path, path: Path, source: str, function: str) -> None:
 
 def _replace_text(path: Path, text: str) -> None:
     read = Path.read_text
-    Path.read_text = lambda self, *args, **options: text if self == path else read(self, *args, **options)  # type: ignore[method-assign]
+
+    def read_replaced(self: Path, *arguments: Any, **options: Any) -> str:
+        return text if self == path else read(self, *arguments, **options)
+
+    Path.read_text = read_replaced  # type: ignore[method-assign]
 
 
 def _replace_code(module: ModuleType, filename: str, source: str, name: str) -> None:

@@ -15,7 +15,7 @@ TESTS = (
     "tests/integration/shared/store/test_removal.py",
     "tests/integration/worker/execution/test_image_cache.py",
     "tests/integration/worker/supervision/test_reconciler.py",
-    "tests/integration/worker/supervision/test_lost_messages.py",
+    "tests/integration/worker/supervision/test_reconciler_lost_messages.py",
 )
 """Patterns of test files. Which of their tests reach a mutant is found out by running them."""
 _PYTHON = tuple(

@@ -1,4 +1,4 @@
-"""facenet-pytorch itself, as the yardstick."""
+"""The baseline: facenet-pytorch itself, run on single images."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -15,13 +15,13 @@ from shared.config.settings import Settings
 from shared.domain.contract import KNOWN_WEIGHTS
 from worker.models.weights_store import find_weights, load_embedder
 
-# Stock's crop truncates an edge to whole pixels; where that edge lies this close to a whole pixel, the last bits of the
-# box decide which one.
+# The baseline's crop truncates edges to whole pixels. If an edge is this close to a whole pixel, the last bits of the
+# box decide which one it becomes.
 KNIFE_EDGE_PX = 0.001
 
 
 @dataclass(frozen=True)
-class StockFaces:
+class BaselineFaces:
     """What facenet-pytorch finds in one image."""
 
     boxes: Any
@@ -30,32 +30,32 @@ class StockFaces:
 
 
 @cache
-def stock_detector() -> MTCNN:
+def baseline_detector() -> MTCNN:
     return MTCNN(image_size=160, margin=0, min_face_size=20, thresholds=[0.6, 0.7, 0.7], factor=0.709, keep_all=True)
 
 
 @cache
-def stock_embedder() -> Any:
+def baseline_embedder() -> Any:
     source = find_weights("casia-webface", KNOWN_WEIGHTS["casia-webface"], Settings(_env_file=None))
     return load_embedder(source, "casia-webface").resnet
 
 
-def stock_faces(image: Image.Image) -> StockFaces:
+def baseline_faces(image: Image.Image) -> BaselineFaces:
     """All faces of an upright RGB image, one by one."""
     torch.set_num_threads(1)
-    boxes, probabilities = stock_detector().detect(image)
+    boxes, probabilities = baseline_detector().detect(image)
     if boxes is None:
-        return StockFaces(np.empty((0, 4)), np.empty(0), np.empty((0, 512)))
+        return BaselineFaces(np.empty((0, 4)), np.empty(0), np.empty((0, 512)))
     embeddings = []
     for box in boxes:
         face = (extract_face(image, box, image_size=160, margin=0) - 127.5) / 128.0
         with torch.inference_mode():
-            embeddings.append(stock_embedder()(face[None])[0].numpy())
-    return StockFaces(boxes.astype(float), probabilities.astype(float), np.array(embeddings))
+            embeddings.append(baseline_embedder()(face[None])[0].numpy())
+    return BaselineFaces(boxes.astype(float), probabilities.astype(float), np.array(embeddings))
 
 
 def on_a_knife_edge(box: Any, width: int, height: int) -> bool:
-    """Whether an edge of stock's crop lies within 0.001 px of a whole pixel."""
+    """Whether an edge of the baseline's crop lies within 0.001 px of a whole pixel."""
     edges = [max(box[0], 0), max(box[1], 0), min(box[2], width), min(box[3], height)]
     inside = [edge for edge, limit in zip(edges, (0, 0, width, height), strict=True) if edge != limit]
     return any(abs(edge - round(edge)) < KNIFE_EDGE_PX for edge in inside)
@@ -67,12 +67,12 @@ def compare(path: Path, ours: Any, networks: Any) -> tuple[list[str], int]:
     from worker.vision.integral_image import IntegralImage
     from worker.vision.mtcnn_cascade import detect_faces
 
-    stock = stock_faces(ours)
+    baseline = baseline_faces(ours)
     found = detect_faces(IntegralImage(np.asarray(ours)), networks)
-    if len(found) != len(stock.boxes):
-        return [f"{path.name}: {len(found)} faces instead of {len(stock.boxes)}"], 0
+    if len(found) != len(baseline.boxes):
+        return [f"{path.name}: {len(found)} faces instead of {len(baseline.boxes)}"], 0
     wrong, knife_edges = [], 0
-    for box, probability, embedding in zip(stock.boxes, stock.probabilities, stock.embeddings, strict=True):
+    for box, probability, embedding in zip(baseline.boxes, baseline.probabilities, baseline.embeddings, strict=True):
         k = int(np.abs(found.boxes - box).sum(axis=1).argmin())
         if np.abs(found.boxes[k] - box).max() > 0.01:
             wrong.append(f"{path.name}: box {found.boxes[k]} instead of {box}")

@@ -4,6 +4,7 @@ from shared.domain.contract import KNOWN_WEIGHTS, Contract, Runtime
 from shared.domain.job import Job
 from shared.domain.options import Options
 from shared.store.jobs import JobRecord
+from shared.store.leases import Lease
 from tests.support.stage import Stage
 
 CONTRACT = Contract(
@@ -20,3 +21,25 @@ def make_job(stage: Stage, name: str = "j") -> tuple[JobRecord, Job]:
     options = Options(folder=".", batch_size=2, distances="auto")
     job, _ = record.create(origin="o", source="s", contract=CONTRACT, options=options, queue_prefix="")
     return record, job
+
+
+def do_batch(record: JobRecord, job: Job, batch: int, producer: str) -> None:
+    """Adds a batch, leases it and commits its block."""
+    send = record.add_batch(job.uid, producer, batch, [f"{batch}.jpg"])
+    record.take(job.uid, batch, send, "h", 5)
+    assert record.commit(job.uid, batch, b"block", {"ok": 1}, 1) in ("stored", "last")
+
+
+def finish_job(record: JobRecord, failed: dict[int, str]) -> Job:
+    """Finishes a job of two images with one batch, and records these failed images (path by index)."""
+    producer = record.attach_producer(record.load().uid)
+    uid = record.load().uid
+    send = record.add_batch(uid, producer, 0, ["a.jpg", "b.jpg"])
+    assert record.add_batch(uid, producer, 0, ["a.jpg", "b.jpg"]) == send  # asked again: the answer was lost
+    assert record.take(uid, 0, send, "h", 5) == Lease(attempt=1, losses=0)
+    assert record.commit(uid, 0, b"block", {"ok": 1, "unreadable": 1}, 1) == "stored"
+    record.seal(uid, producer)
+    assert record.claim_aggregation("h", 5)
+    job = record.load()
+    assert record.finish(job, "h", 60, failed) == "finished"
+    return job

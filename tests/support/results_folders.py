@@ -25,8 +25,8 @@ SIZE = (100, 80)
 def people(count: int, each: int, seed: int = 0, spread: float = 0.5) -> Float32:
     """Unit vectors [count * each, 128]: `each` faces of `count` people, one person after the other."""
     rng = np.random.default_rng(seed)
-    centres = np.repeat(rng.standard_normal((count, 128)), each, axis=0)
-    vectors = centres + spread * rng.standard_normal(centres.shape)
+    centers = np.repeat(rng.standard_normal((count, 128)), each, axis=0)
+    vectors = centers + spread * rng.standard_normal(centers.shape)
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 

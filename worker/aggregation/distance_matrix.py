@@ -1,4 +1,4 @@
-"""The Euclidean distance matrix, in tiles: memory is bounded by the tile, not by the number of faces."""
+"""Computes the Euclidean distance matrix in tiles: memory depends on the tile, not on the number of faces."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +13,7 @@ from shared.results.distance_tiles import TILE_ROWS, euclidean_tile, one_blas_th
 def write_distances(embeddings: Float32, out: Float32, threads: int) -> None:
     """Fills `out` [n, n] with the Euclidean distances between the rows of `embeddings` [n, d].
 
-    Exactly symmetric, exactly 0 on the diagonal.
+    The matrix is exactly symmetric, and exactly 0 on the diagonal.
     """
     starts = range(0, len(embeddings), TILE_ROWS)
     pairs = combinations_with_replacement(starts, 2)
@@ -34,7 +34,7 @@ def _fill_tile(embeddings: Float32, out: Float32, row: int, col: int) -> None:
 
 
 def _bounded_map(pool, function, items, window: int) -> Iterator[None]:  # type: ignore[no-untyped-def]
-    """`pool.map` that submits only `window` items ahead: the pairs of a large matrix are millions."""
+    """`pool.map` that submits at most `window` items ahead: a large matrix has millions of pairs."""
     pending = []
     for item in items:
         pending.append(pool.submit(function, item))

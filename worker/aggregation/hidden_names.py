@@ -1,4 +1,4 @@
-"""The names of what lies beside the results folders. They are hidden: everything visible there is results."""
+"""The hidden names of files and folders beside the results. Everything visible there is results."""
 
 import re
 import uuid
@@ -10,18 +10,18 @@ from shared.domain.job_names import JOB_NAME
 
 _UID_DIGITS = 8
 _SCRATCH = re.compile(rf"\.(?P<job>{JOB_NAME})\.(?P<uid>[0-9a-f]{{{_UID_DIGITS}}})-[0-9a-f]+\.making")
-_SPOOL = re.compile(rf"\.(?P<job>{JOB_NAME})\.[0-9a-f]{{{_UID_DIGITS}}}\.spool")
+_SPILL = re.compile(rf"\.(?P<job>{JOB_NAME})\.[0-9a-f]{{{_UID_DIGITS}}}\.spool")
 
 
 class ScratchOf(NamedTuple):
-    """The job whose results are in the making in a folder."""
+    """The job that a scratch folder belongs to."""
 
     job: str
     uid_begins: str
 
 
 def new_scratch_name(job: Job) -> str:
-    """A name for a job's results in the making: random, as process ids repeat from container to container."""
+    """A name for a job's scratch folder. It is random, because process ids repeat from container to container."""
     return f".{job.name}.{job.uid[:_UID_DIGITS]}-{uuid.uuid4().hex[:12]}.making"
 
 
@@ -31,17 +31,17 @@ def scratch_of(name: str) -> ScratchOf | None:
     return ScratchOf(found["job"], found["uid"]) if found else None
 
 
-def spool_path(job: Job, results_dir: Path) -> Path:
-    """The path of a job's spool."""
+def spill_path(job: Job, results_dir: Path) -> Path:
+    """The path of a job's spill file."""
     return results_dir / f".{job.name}.{job.uid[:_UID_DIGITS]}.spool"
 
 
-def spooled_job(name: str) -> str | None:
-    """The name of the job whose spool has this name; None for any other name."""
-    found = _SPOOL.fullmatch(name)
+def spilled_job(name: str) -> str | None:
+    """The name of the job whose spill file has this name; None for any other name."""
+    found = _SPILL.fullmatch(name)
     return found["job"] if found else None
 
 
 def aside_path(target: Path) -> Path:
-    """Where earlier results are while new ones take their name."""
+    """The path of earlier results while new ones take their place."""
     return target.parent / f".{target.name}.replaced"

@@ -1,4 +1,4 @@
-"""The distance matrix of a results folder: whether one is written, or an earlier one kept."""
+"""Decides whether a results folder gets a new distance matrix or keeps the earlier one, and writes it."""
 
 import filecmp
 import os
@@ -17,22 +17,22 @@ from shared.results.schema import DISTANCES, EMBEDDINGS
 from worker.aggregation.distance_matrix import write_distances
 from worker.aggregation.reserved_array import NO_ROOM, new_array
 
-_SPARE_BYTES = 16 * 2**20  # tables, summary and resource logs, beside the arrays
-_BYTES_AN_IMAGE = 300  # of images.csv and faces.csv
+_SPARE_BYTES = 16 * 2**20  # for tables, summary and resource logs, in addition to the arrays
+_BYTES_AN_IMAGE = 300  # in images.csv and faces.csv
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do about the matrix."""
+    """The decision about the matrix."""
 
     absent: str | None = None
-    """Why none is written."""
+    """Why no matrix is written."""
     keeps: bool = False
-    """Whether the earlier matrix is kept, because there is no room for a second one."""
+    """Whether the earlier matrix is kept because there is no room for a second one."""
 
 
 def plan_matrix(job: Job, results_dir: Path, max_bytes: float) -> Plan:
-    """What `--distances` means on this disk. ResultsError if there is no room even without a matrix."""
+    """What `--distances` means with this disk space. ResultsError if even the rest of the results has no room."""
     rest = job.faces * DIMENSIONS * 4 + job.images * _BYTES_AN_IMAGE + _SPARE_BYTES
     matrix = job.faces**2 * 4
     free = shutil.disk_usage(results_dir).free
@@ -54,7 +54,7 @@ def plan_matrix(job: Job, results_dir: Path, max_bytes: float) -> Plan:
 
 
 def write_matrix(plan: Plan, job: Job, scratch: Path, results_dir: Path, threads: int) -> str | None:
-    """Writes `scratch/distances.npy`, or keeps the earlier one; returns why there is none, or None.
+    """Writes `scratch/distances.npy`, or keeps the earlier one. Returns why there is no matrix; None if there is one.
 
     ResultsError if an earlier matrix would be lost; OSError as from the disk.
     """
@@ -62,7 +62,7 @@ def write_matrix(plan: Plan, job: Job, scratch: Path, results_dir: Path, threads
         try:
             out = new_array(scratch / DISTANCES, (job.faces, job.faces))
         except OSError as error:
-            # The disk was filled after the plan was made.
+            # The disk became full after the decision.
             if job.options.distances != "auto" or error.errno not in NO_ROOM:
                 raise
             (scratch / DISTANCES).unlink(missing_ok=True)
@@ -84,7 +84,7 @@ def _without_room(job: Job, results_dir: Path, free: int) -> Plan:
 
 
 def _take_over(job: Job, scratch: Path, earlier: Path) -> None:
-    """Links the earlier matrix if it is of the same embeddings: its bytes would be the same."""
+    """Links the earlier matrix if it has the same embeddings: its bytes would be the same."""
     try:
         same = filecmp.cmp(scratch / EMBEDDINGS, earlier / EMBEDDINGS, shallow=False)
         if same and map_array(earlier / DISTANCES).shape == (job.faces, job.faces):

@@ -1,4 +1,4 @@
-"""The profiles of the worker processes in a results folder."""
+"""Copies the profiles of worker processes into a results folder."""
 
 from pathlib import Path
 
@@ -9,9 +9,9 @@ _KINDS = ("worker-*.prof", "worker-*.json")
 
 
 def copy_profiles(profiles: Path | None, folder: Path, earlier: Path | None) -> None:
-    """Copies the profiles of all processes into the results folder, and those of the earlier results.
+    """Copies the profiles of all processes, and those of the earlier results, into the results folder.
 
-    The new one is kept if a process has both.
+    If a process has both, the new one is kept.
     """
     sources = [profiles, None if earlier is None else earlier / PROFILES]
     for source in (source for source in sources if source is not None):

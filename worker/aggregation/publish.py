@@ -1,4 +1,4 @@
-"""Renames a finished copy to the results folder: whole or not at all, and never over another job's results."""
+"""Publishes a finished scratch folder as the results folder: atomically, and never over another job's results."""
 
 import shutil
 from pathlib import Path
@@ -11,7 +11,7 @@ from worker.aggregation.hidden_names import aside_path, scratch_of
 
 
 def clean_up(name: str, results_dir: Path) -> None:
-    """Removes what a killed aggregator of this job left behind, and restores the folder that it had set aside."""
+    """Removes the leftovers of a killed aggregator of this job, and restores the folder that it had moved aside."""
     for path in results_dir.iterdir():
         leftover = scratch_of(path.name)
         if leftover is not None and leftover.job == name:
@@ -23,7 +23,7 @@ def clean_up(name: str, results_dir: Path) -> None:
 
 
 def check_replaceable(job: Job, target: Path) -> None:
-    """ResultsError if `target` is not this job's to replace."""
+    """ResultsError if this job must not replace `target`."""
     reason = why_not_replaced(target, job.origin, job.source)
     if reason is not None:
         raise ResultsError(
@@ -33,19 +33,19 @@ def check_replaceable(job: Job, target: Path) -> None:
 
 
 def publish(job: Job, scratch: Path, target: Path) -> None:
-    """Renames the copy `scratch` to `target` and removes what was there. ResultsError if `target` is not this job's."""
+    """Renames `scratch` to `target` and removes the earlier results. ResultsError if they are another job's."""
     aside = aside_path(target)
     if not scratch.is_dir():
         raise ResultsError(
             f"The copy of {target.name} was removed while it was written: another aggregator has taken over."
         )
-    check_replaceable(job, target)  # again: hours may have passed, and another server may share this folder
+    check_replaceable(job, target)  # checked again: hours may have passed, and another server may share this folder
     if target.exists():
         target.rename(aside)
     try:
         scratch.rename(target)
     except OSError:
-        # Another aggregator took over and removed this copy: the folder that was there is then the result.
+        # Another aggregator took over and removed this scratch folder: the earlier folder is then the result.
         if aside.is_dir() and not target.exists():
             aside.rename(target)
         raise
@@ -54,7 +54,7 @@ def publish(job: Job, scratch: Path, target: Path) -> None:
 
 
 def _remove(aside: Path) -> None:
-    """Removes a folder, or a link but not its target. A link left behind would prevent the next publication."""
+    """Removes a folder, or a link without its target. A remaining link would prevent the next publication."""
     if aside.is_symlink():
         aside.unlink(missing_ok=True)
     else:

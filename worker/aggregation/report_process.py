@@ -1,4 +1,4 @@
-"""Writes the report of a finished job in a process of its own, so that a crash there costs no results."""
+"""Writes the report of a finished job in a separate process, so that a crash there costs no results."""
 
 import subprocess
 import sys
@@ -30,14 +30,14 @@ def write_report(job: Job, folder: Path, data_root: Path) -> None:
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         _log.warning("no report in %s: %s", folder, last, extra={"action": "report_failed"})
-    with suppress(OSError):  # the results are complete by now
+    with suppress(OSError):  # the results are already complete
         for leftover in folder.glob(".report.html.*"):
             leftover.unlink(missing_ok=True)
 
 
 def _images_folder(job: Job, data_root: Path) -> Path | None:
     """The folder with the job's images, always inside the data root; None if this machine has none."""
-    if job.options.inline:  # they came from the producer's disk: files at the same paths here are others
+    if job.options.inline:  # the images came from the producer's disk: files at the same paths here are different ones
         return None
     try:
         return resolve_inside(data_root, job.options.folder)

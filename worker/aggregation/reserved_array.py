@@ -1,4 +1,4 @@
-"""Arrays on the disk, mapped into memory, whose disk space is reserved before anything is written."""
+"""Arrays on disk, mapped into memory. Their disk space is reserved before anything is written."""
 
 import errno
 import os
@@ -16,7 +16,7 @@ _PORTION_BYTES = 2**20
 def new_array(path: Path, shape: tuple[int, int]) -> Float32:
     """A writable float32 array of this shape in the new file `path` (`.npy`). OSError if the disk has no room for it.
 
-    A sparse file would get its blocks when they are written, and a full disk would then end the process with SIGBUS.
+    A sparse file gets its blocks only when they are written, and a full disk would then kill the process with SIGBUS.
     """
     if 0 in shape:  # an empty file cannot be mapped
         np.save(path, np.empty(shape, np.float32))
@@ -24,7 +24,7 @@ def new_array(path: Path, shape: tuple[int, int]) -> Float32:
     array: np.memmap = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
     with path.open("r+b") as file:
         _reserve(file.fileno(), array.offset, array.nbytes)
-        os.fsync(file.fileno())  # network file systems report a lack of room only here
+        os.fsync(file.fileno())  # network file systems report missing space only here
     return array
 
 

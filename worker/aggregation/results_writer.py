@@ -1,4 +1,4 @@
-"""A job's results folder: written beside its place, synced to the disk, and renamed into place, whole or not at all."""
+"""Writes a job's results folder: first a scratch folder, synced to the disk, which is then renamed in one step."""
 
 import json
 import shutil
@@ -49,9 +49,9 @@ def write_results(
 ) -> Written:
     """Writes `results_dir/<job>/`.
 
-    `retried` are the images that the blocks hold if failed images were retried (path by index): all others are taken
-    from the earlier results. `may_publish` is called last, just before the folder takes its name. ResultsError says
-    what went wrong; nothing is left behind then.
+    If failed images were retried, the blocks hold only the images `retried` (path by index). All others are taken from
+    the earlier results. `may_publish` is called last, just before the rename. ResultsError says what went wrong;
+    nothing is left behind then.
     """
     target = results_dir / job.name
     earlier = target if retried else None
@@ -61,14 +61,14 @@ def write_results(
         check_replaceable(job, target)
         plan = plan_matrix(job, results_dir, distances_max_bytes)
         with _scratch_folder(job, results_dir) as scratch:
-            tally = write_tables(job, _rows(job, blocks, retried, target), scratch)
-            write_failed_list(scratch, job, tally.failed, target)
+            statistics = write_tables(job, _rows(job, blocks, retried, target), scratch)
+            write_failed_list(scratch, job, statistics.failed, target)
             phases = {"distances_started": _now()}
             matrix_absent = write_matrix(plan, job, scratch, results_dir, threads)
             phases["distances_ended"] = _now()
             write_samples(resources(), scratch, {} if earlier is None else earlier_samples(earlier))
             copy_profiles(profiles, scratch, earlier)
-            summary = summarize(job, tally, matrix_absent, phases)
+            summary = summarize(job, statistics, matrix_absent, phases)
             if earlier is not None:
                 summary = merged_summary(earlier, summary)
             (scratch / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n")
@@ -76,7 +76,7 @@ def write_results(
             if not may_publish():
                 raise ResultsError(f"Another aggregator has taken over job '{job.name}'; this copy was discarded.")
             publish(job, scratch, target)
-    return Written(summary, tally.failed)
+    return Written(summary, statistics.failed)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Adds the retried images of a job to its earlier results, whose other images stay as they are."""
+"""Merges the retried images of a job into its earlier results, whose other images stay unchanged."""
 
 import csv
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _RETRY = ("started", "ended", "seconds", "workers", "phases")
 
 
 def merged_rows(folder: Path, retried: dict[int, RootPath], fresh: Iterator[Row]) -> Iterator[Row]:
-    """The images of a results folder in order, with those of `retried` (path by index) replaced by the `fresh` ones."""
+    """The images of a results folder in order, with the `retried` ones (path by index) replaced by `fresh` ones."""
     try:
         embeddings = map_array(folder / EMBEDDINGS)
         if embeddings.shape != (_count_rows(folder / FACES), DIMENSIONS):
@@ -55,11 +55,11 @@ def merged_rows(folder: Path, retried: dict[int, RootPath], fresh: Iterator[Row]
 
 
 def merged_summary(folder: Path, summary: dict[str, Any]) -> dict[str, Any]:
-    """The summary of all attempts: speed and workers of the first one, and one entry for each retry."""
+    """The summary of all attempts: speed and workers of the first attempt, and one entry for each retry."""
     retry = {name: summary[name] for name in _RETRY}
     try:
         before: dict[str, Any] = dict(read_json(folder / SUMMARY))
-        # This retry may have been written before: its aggregation then runs again.
+        # This retry may already be in the summary if its aggregation runs again.
         retries = [entry for entry in before.get("retries", []) if entry["started"] != retry["started"]]
     except (OSError, ValueError, TypeError, LookupError) as error:
         raise ResultsError(

@@ -10,7 +10,7 @@ from worker.batch_result import Block, ImageRecord
 
 @dataclass(frozen=True)
 class Origin:
-    """The batch that an image was in, and who worked on it when."""
+    """The batch of an image, and the worker and time of its computation."""
 
     worker: str
     started_ms: int
@@ -20,28 +20,28 @@ class Origin:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One image as the tables show it, except for what depends on its place: numbers and `same_as`."""
+    """One image as the tables show it, without the values that depend on its position: numbers and `same_as`."""
 
     path: RootPath | None
-    """None for an image of an earlier attempt: its table shows paths and does not keep their bytes."""
+    """None for an image of an earlier attempt: the table has only its shown path."""
     shown: ShownPath
     outcome: str
     error: str
     digest: str
     figures: list[str]
-    """`FIGURE_COLUMNS` of images.csv."""
+    """The `FIGURE_COLUMNS` of images.csv."""
     boxes: list[list[str]]
-    """`BOX_COLUMNS` of faces.csv, for each face."""
+    """The `BOX_COLUMNS` of faces.csv, for each face."""
     embeddings: Float32
     """[faces, 512]"""
     recalled: bool = False
     spent_ms: dict[str, float] = field(default_factory=dict)
-    """By stage."""
+    """The milliseconds of each stage."""
     origin: Origin | None = None
 
 
 def rows_of_blocks(blocks: Iterable[bytes], folder: RootPath) -> Iterator[Row]:
-    """The images of a job's batches; `folder` is the one enqueued."""
+    """The images of a job's batches. `folder` is the enqueued folder."""
     for packed in blocks:
         block = Block.unpack(packed)
         origin = Origin(block.worker, block.started_ms, block.ended_ms, block.commit_ms)

@@ -1,4 +1,4 @@
-"""The samples of the workers in a results folder: one table for each worker."""
+"""The workers' samples in a results folder: one table for each worker."""
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,14 +10,14 @@ from shared.results.files import open_table
 from shared.results.schema import RESOURCES, SAMPLE_COLUMNS, samples_name, worker_of_samples
 
 Samples = Mapping[str, Iterable[dict[str, str]]]
-"""By worker, in order of time."""
+"""Samples by worker, in chronological order."""
 _AFTER_EVERY_TIME = "~"
 
 
 def write_samples(fresh: Samples, folder: Path, earlier: Samples) -> None:
     """Writes a table for each worker that has samples into the results folder.
 
-    The `earlier` samples come first, up to the first `fresh` one: a worker outlives many jobs.
+    The `earlier` samples come first, up to the first `fresh` one: a worker serves many jobs.
     """
     (folder / RESOURCES).mkdir()
     for worker in sorted({*fresh, *earlier}):
@@ -32,9 +32,9 @@ def write_samples(fresh: Samples, folder: Path, earlier: Samples) -> None:
 
 
 def earlier_samples(folder: Path) -> dict[str, Iterator[dict[str, str]]]:
-    """The samples in a results folder by worker, read as they are asked for.
+    """The samples in a results folder, by worker, read on access.
 
-    A table that cannot be read ends there: samples never stop an aggregation.
+    An unreadable table ends at the error: samples never stop an aggregation.
     """
     return {worker_of_samples(path): _samples_in(path) for path in sorted((folder / RESOURCES).glob("*.csv"))}
 

@@ -1,4 +1,4 @@
-"""Reads the samples of all workers from the server, for the results of a job."""
+"""Reads the samples of all workers from the server, for a job's results."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -20,7 +20,8 @@ _log = get_logger("sample_streams")
 def samples_between(client: Client, started_ms: int) -> dict[str, Iterator[Row]]:
     """The samples of every worker from `started_ms` (the server's clock) until now, in order, read on access.
 
-    The most recent samples are complete, older ones are means of ten seconds and of a minute. Some workers have none.
+    The most recent samples are complete; older ones are means over ten seconds and over a minute. Some workers have
+    none.
     """
     seconds, microseconds = client.time()
     until = str(seconds * 1000 + microseconds // 1000)
@@ -32,7 +33,7 @@ def samples_between(client: Client, started_ms: int) -> dict[str, Iterator[Row]]
 
 
 def _names_a_file(worker: str) -> bool:
-    """One key with another name would prevent the results of every job."""
+    """Whether the worker's name can be a file name. A single invalid one would prevent the results of every job."""
     return bool(worker) and worker.isprintable() and len(samples_name(worker).encode()) <= _LONGEST_FILE_NAME
 
 
@@ -40,12 +41,12 @@ def _rows(client: Client, worker: str, first: str, until: str) -> Iterator[Row]:
     try:
         for moment in _moments(client, worker, first, until):
             yield from moment
-    except redis.ResponseError as error:  # not a stream, or not ours: the results lack it
+    except redis.ResponseError as error:  # not a stream, or not one of facequeue: the results lack it
         _log.warning("no samples of %s: %s", worker, error, extra={"action": "samples_unread"})
 
 
 def _moments(client: Client, worker: str, first: str, until: str) -> Iterator[list[Row]]:
-    """Coarse samples until the finer ones begin. All their times are of the worker's clock."""
+    """The coarse samples until the finer ones start. All times are of the worker's clock."""
     keys = [level.key(worker) for level in reversed(LEVELS)]
     begins = [next((moment[0]["time"] for moment in _entries(client, key, first, until)), None) for key in keys]
     reached = ""
@@ -58,7 +59,7 @@ def _moments(client: Client, worker: str, first: str, until: str) -> Iterator[li
                 break
             reached = moment[0]["time"]
             yield moment
-            if late:  # the window in which the finer ones begin
+            if late:  # the window in which the finer samples start
                 break
 
 

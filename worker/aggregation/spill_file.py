@@ -1,8 +1,8 @@
-"""The spool: one file beside the results that keeps a job's finished blocks when they are too many for the server.
+"""The spill file: one file beside the results, with the finished blocks of a job that are too many for the server.
 
-A header names its owner. Then come frames, with the batches in any order: batch, length, the block's checksum, the
-checksum of these three numbers, the block. The job record says how much of the file counts: what a crash left behind
-that is never read, and is cut off before more is written.
+A header names its owner. Frames follow, with the batches in any order: batch, length, the block's checksum, the
+checksum of these three numbers, the block. The job record says how many bytes of the file count. Bytes beyond that were
+left by a crash: they are never read, and are cut off before the next write.
 """
 
 import os
@@ -29,12 +29,12 @@ _FRAME_BYTES = _HEAD.size + _CHECK.size
 
 @dataclass(frozen=True)
 class Owner:
-    """The job that a spool belongs to: a file of another server's job of the same name is never taken for ours."""
+    """The job that a spill file belongs to. It tells the file from those of other servers' jobs with the same name."""
 
     server: str
-    """Random name of the server's data, 32 hexadecimal digits."""
+    """The random name of the server's data, 32 hexadecimal digits."""
     uid: str
-    """Of the job, 32 hexadecimal digits."""
+    """The job's uid, 32 hexadecimal digits."""
 
     def header(self) -> bytes:
         """The first bytes of the file."""
@@ -42,7 +42,7 @@ class Owner:
 
 
 def read_owner(path: Path) -> Owner | None:
-    """The owner of a spool; None if its header is incomplete, or if it is not a spool."""
+    """The owner of a spill file; None if its header is incomplete, or if it is not a spill file."""
     with open_regular(path) as file:
         head = file.read(_HEADER.size)
     if len(head) < _HEADER.size or not head.startswith(_MAGIC):
@@ -51,60 +51,59 @@ def read_owner(path: Path) -> Owner | None:
     return Owner(server.decode(errors="replace"), uid.decode(errors="replace"))
 
 
-class Spool:
-    """A job's spool, to be appended to by one process at a time, and to be read."""
+class SpillFile:
+    """A job's spill file. One process at a time appends to it; any process can read it."""
 
     def __init__(self, path: Path, owner: Owner) -> None:
         self.path, self._owner = path, owner
 
     @contextmanager
-    def held(self) -> Iterator["SpoolWriter | None"]:
+    def held(self) -> Iterator["SpillWriter | None"]:
         """The file, locked and open for writing; None while another process holds it."""
         while True:
             with self.path.open("ab") as file:
                 if not try_lock(file):
                     yield None
                     return
-                if not _is_at(
-                    self.path, file
-                ):  # removed between the opening and the lock: what is written would be lost
+                if not _is_at(self.path, file):  # removed before it was locked: writes would be lost
                     continue
-                yield SpoolWriter(self.path, self._owner, file)
+                yield SpillWriter(self.path, self._owner, file)
                 return
 
     @contextmanager
-    def reading(self, counted: int) -> Iterator["SpoolReader"]:
+    def reading(self, counted: int) -> Iterator["SpillReader"]:
         """The blocks in the first `counted` bytes. ResultsError if some are missing."""
         with open_regular(self.path) as file:
-            yield SpoolReader(self.path, self._owner, file, counted)
+            yield SpillReader(self.path, self._owner, file, counted)
 
 
 def remove_if(path: Path, unwanted: Callable[[], bool]) -> None:
-    """Removes a spool unless another process holds it, or it turns out to be wanted. OSError as from the disk.
+    """Removes a spill file unless another process holds its lock, or `unwanted` returns False. OSError as from the
+    disk.
 
-    `unwanted` is called under the lock: nobody begins to write between the answer and the removal.
+    `unwanted` is called under the lock, so nobody starts to write between its answer and the removal.
     """
-    with path.open("r+b") as file:  # not only for reading: network file systems lock nothing else exclusively
+    with path.open("r+b") as file:  # opened for writing, because network file systems grant an exclusive lock only then
         if try_lock(file) and _is_at(path, file) and unwanted():
             path.unlink()
 
 
 def _is_at(path: Path, file: IO[bytes]) -> bool:
-    """Whether the path still leads to the open file."""
+    """Whether the path still refers to the open file."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
         return False
 
 
-class SpoolWriter:
+class SpillWriter:
     """Appends blocks while the lock on the file is held."""
 
     def __init__(self, path: Path, owner: Owner, file: BinaryIO) -> None:
         self._path, self._owner, self._file = path, owner, file
 
     def append(self, counted: int, blocks: Sequence[tuple[int, bytes]]) -> int:
-        """Adds blocks after the first `counted` bytes, syncs them, and returns how many bytes count then."""
+        """Adds blocks after the first `counted` bytes, syncs the file, and returns the new number of valid bytes."""
         if self._file.seek(0, os.SEEK_END) < counted or (counted and read_owner(self._path) != self._owner):
             raise _damaged(self._path, counted)
         self._file.truncate(counted)
@@ -120,7 +119,7 @@ class SpoolWriter:
         return counted + sum(map(len, frames))
 
 
-class SpoolReader:
+class SpillReader:
     """Finds each block in the file."""
 
     def __init__(self, path: Path, owner: Owner, file: BinaryIO, counted: int) -> None:
@@ -144,7 +143,7 @@ class SpoolReader:
         return batch in self._places
 
     def block(self, batch: int) -> bytes:
-        """The block of a batch that the spool holds. ResultsError if it is not as it was written."""
+        """The block of a batch in the spill file. ResultsError if it has changed since it was written."""
         at, length, checksum = self._places[batch]
         block = os.pread(self._file.fileno(), length, at)
         if len(block) != length or zlib.crc32(block) != checksum:
@@ -154,6 +153,6 @@ class SpoolReader:
 
 def _damaged(path: Path, at: int) -> ResultsError:
     return ResultsError(
-        f"The spool {printable(str(path))}, which alone holds finished blocks, is damaged or too short at byte {at}. "
-        "Check the disk, then cancel the job and run it again."
+        f"The spill file {printable(str(path))} is damaged or too short at byte {at}. It holds the only copy of "
+        "finished blocks. Check the disk, then cancel the job and run it again."
     )

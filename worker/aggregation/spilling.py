@@ -1,4 +1,4 @@
-"""Moves finished blocks from the server to spools, reads them back in order, and removes old spools."""
+"""Moves finished blocks from the server to spill files, reads them back in order, and removes old spill files."""
 
 import re
 import shutil
@@ -17,61 +17,62 @@ from shared.domain.paths import printable
 from shared.domain.text import one_line
 from shared.store.jobs import JobRecord
 from shared.store.keys import SERVER_NAME, job_key
-from shared.store.redis_client import Client, insist, wait_for_disk
-from worker.aggregation.hidden_names import scratch_of, spool_path, spooled_job
-from worker.aggregation.spill_file import Owner, Spool, read_owner, remove_if
+from shared.store.redis_client import Client, run_despite_oom, wait_for_disk
+from worker.aggregation.hidden_names import scratch_of, spill_path, spilled_job
+from worker.aggregation.spill_file import Owner, SpillFile, read_owner, remove_if
 
-_log = get_logger("spooling")
-_PORTION_BYTES = 8 * 2**20  # is in this process's memory at once, and on the disk before it leaves the server
-_MOST_BLOCKS = 256  # that one script removes: the server answers nobody meanwhile
+_log = get_logger("spilling")
+_PORTION_BYTES = 8 * 2**20  # in this process's memory at once, and on the disk before it leaves the server
+_MOST_BLOCKS = 256  # the most that one script removes: the server answers nobody meanwhile
 _BLOCKS_AT_ONCE = 16
 _LEFT_ALONE_S = 300.0
 _SCRATCH_LEFT_ALONE_S = 3600.0
 _SERVER_NAME = re.compile(rb"[0-9a-f]{32}")
 
 
-def _spool_of(client: Client, job: Job, results_dir: Path) -> Spool:
-    return Spool(spool_path(job, results_dir), Owner(_server_name(client), job.uid))
+def _spill_file_of(client: Client, job: Job, results_dir: Path) -> SpillFile:
+    return SpillFile(spill_path(job, results_dir), Owner(_server_name(client), job.uid))
 
 
 def _server_name(client: Client) -> str:
-    """A random name that the server's data carries, because several servers can share a results folder.
+    """The random name of the server's data. It exists because several servers can share a results folder.
 
-    ResultsError if the key holds something else: all its spools would look like another server's.
+    ResultsError if the key holds something else: then every spill file would look like another server's.
     """
     key = SERVER_NAME
-    insist(client, "SET", key, uuid.uuid4().hex, "NX")
+    run_despite_oom(client, "SET", key, uuid.uuid4().hex, "NX")
     name: bytes = client.get(key)
     if not _SERVER_NAME.fullmatch(name):
         raise ResultsError(
             f"The key {key} of the server holds {one_line(name, 80)!r}, not the 32 hexadecimal digits that name its "
-            "spools. Delete that key. Jobs that have a spool already must then be cancelled and run again."
+            "spill files. Delete that key. Jobs that have a spill file already must then be cancelled and run again."
         )
     return name.decode()
 
 
 def move_blocks(client: Client, job: Job, results_dir: Path, wanted_bytes: float) -> int:
-    """Moves finished blocks into the spool until `wanted_bytes` are moved or none is left; returns how many bytes were.
+    """Moves finished blocks into the spill file until `wanted_bytes` are moved or none is left; returns the bytes
+    moved.
 
-    Blocks of a job that is being aggregated stay.
+    Nothing is moved while the job is being aggregated.
     """
-    record, spool = JobRecord(client, job.name), _spool_of(client, job, results_dir)
+    record, spill = JobRecord(client, job.name), _spill_file_of(client, job, results_dir)
     if record.aggregation_claimed():
         return 0
-    if job.spool_bytes and not spool.path.exists():
-        raise _missing(job, spool.path)
+    if job.spool_bytes and not spill.path.exists():
+        raise _missing(job, spill.path)
     results_dir.mkdir(parents=True, exist_ok=True)
     moved = 0
-    with spool.held() as writer:
+    with spill.held() as writer:
         if writer is None:
             return 0
-        counted = record.load().spool_bytes  # loaded again: only the holder of the file may rely on it
+        counted = record.load().spool_bytes  # loaded again: the value is reliable only while the file is locked
         while moved < wanted_bytes and not record.aggregation_claimed():
             batches, blocks = _next_portion(record)
             if not batches:
                 break
             size = writer.append(counted, blocks)
-            if not record.count_spooled(job.uid, counted, size, socket.gethostname(), batches):
+            if not record.count_spilled(job.uid, counted, size, socket.gethostname(), batches):
                 break
             counted = size
             moved += sum(len(block) for _, block in blocks)
@@ -94,23 +95,25 @@ def _next_portion(record: JobRecord) -> tuple[list[int], list[tuple[int, bytes]]
 
 
 def read_blocks(client: Client, job: Job, results_dir: Path) -> Iterator[bytes]:
-    """All blocks of a job in order, from the server and the spool. The caller's claim keeps them from being moved."""
+    """All blocks of a job in order, from the server and the spill file. The caller holds the aggregation lease, so none
+    is moved meanwhile.
+    """
     record = JobRecord(client, job.name)
     counted = record.load().spool_bytes
-    spool = _spool_of(client, job, results_dir)
+    spill = _spill_file_of(client, job, results_dir)
     with ExitStack() as stack:
-        spooled = None
+        spilled = None
         if counted:
             try:
-                spooled = stack.enter_context(spool.reading(counted))
+                spilled = stack.enter_context(spill.reading(counted))
             except FileNotFoundError:
-                raise _missing(record.load(), spool.path) from None
+                raise _missing(record.load(), spill.path) from None
         for first in range(0, job.batches, _BLOCKS_AT_ONCE):
             batches = range(first, min(job.batches, first + _BLOCKS_AT_ONCE))
-            wanted = [batch for batch in batches if spooled is None or batch not in spooled]
+            wanted = [batch for batch in batches if spilled is None or batch not in spilled]
             on_server = dict(zip(wanted, record.blocks(wanted), strict=True)) if wanted else {}
             for batch in batches:
-                block = on_server[batch] if batch in on_server else spooled.block(batch) if spooled else None
+                block = on_server[batch] if batch in on_server else spilled.block(batch) if spilled else None
                 if block is None:
                     raise BlockMissing(
                         f"Block {batch} of job '{job.name}' is no longer on the server. Cancel the job and run it "
@@ -127,12 +130,12 @@ def _missing(job: Job, path: Path) -> ResultsError:
     )
 
 
-def remove_spool(client: Client, job: Job, results_dir: Path) -> None:
-    """Removes the spool of a finished job, once the server has the job's end on its disk.
+def remove_spill_file(client: Client, job: Job, results_dir: Path) -> None:
+    """Removes the spill file of a finished job, once the end of the job is on the server's disk.
 
-    A server that loses its last second could otherwise come back with the job unfinished and its spool gone.
+    Otherwise a server that loses its last second of data could restart with the job unfinished and its spill file gone.
     """
-    path = spool_path(job, results_dir)
+    path = spill_path(job, results_dir)
     if not path.exists():
         return
     if not wait_for_disk(client):
@@ -140,18 +143,18 @@ def remove_spool(client: Client, job: Job, results_dir: Path) -> None:
             "the server does not confirm that the end of job %s is on its disk; %s stays for some minutes",
             job.name,
             path.name,
-            extra={"action": "spool_kept"},
+            extra={"action": "spill_file_kept"},
         )
         return
-    with suppress(OSError):  # swept later
+    with suppress(OSError):  # `sweep_spill_files` removes it later
         path.unlink()
 
 
-def sweep_spools(client: Client, results_dir: Path) -> None:
-    """Removes old files that no unfinished job of this server will read: spools, and copies in the making.
+def sweep_spill_files(client: Client, results_dir: Path) -> None:
+    """Removes old files that no unfinished job of this server will read: spill files and scratch folders.
 
-    A spool is old after five minutes, a copy after an hour without a write. The copy of a job that is being aggregated
-    stays, however long a step of the aggregation takes.
+    A spill file is old after five minutes without a write, a scratch folder after an hour. The scratch folder of a job
+    that is being aggregated stays, however long a step of the aggregation takes.
     """
     if not results_dir.is_dir():
         return
@@ -160,7 +163,7 @@ def sweep_spools(client: Client, results_dir: Path) -> None:
         with suppress(OSError):  # removed by another process, or not ours to remove
             if copy := scratch_of(path.name):
                 _sweep_copy(client, path, copy.job, copy.uid_begins)
-            elif job := spooled_job(path.name):
+            elif job := spilled_job(path.name):
                 remove_if(path, partial(_is_leftover, client, path, job, server))
 
 

@@ -1,4 +1,4 @@
-"""The figures that are added up while a job's results are written."""
+"""The sums that are computed while a job's results are written."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,8 +20,8 @@ def _no_seconds() -> dict[str, float]:
 
 
 @dataclass
-class WorkerTally:
-    """What one worker process did, and the time in between: committing blocks, fetching messages, waiting."""
+class WorkerStatistics:
+    """The work of one worker process, and its other time: committing blocks, fetching messages, waiting."""
 
     first_ms: int
     last_ms: int = 0
@@ -36,11 +36,11 @@ class WorkerTally:
         self.first_ms, self.last_ms = min(self.first_ms, batch.started_ms), max(self.last_ms, batch.ended_ms)
         self.batches += 1
         self.busy_ms += batch.ended_ms - batch.started_ms
-        # A block records the time of the commit before it: the first one of a process belongs to another job.
+        # A block records the time of the previous commit. The first one of a process belongs to another job.
         self.commit_ms += batch.commit_ms if self.batches > 1 else 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        """The figures for the summary, in seconds. `idle_s`: neither working on a batch nor committing one."""
+        """The values for the summary, in seconds. `idle_s` is the time without a batch or a commit."""
         idle_ms = max(0.0, self.last_ms - self.first_ms - self.busy_ms - self.commit_ms)
         stages = {f"{stage}_s": round(spent, 3) for stage, spent in self.stage_s.items()}
         return {
@@ -56,17 +56,17 @@ class WorkerTally:
 
 
 @dataclass
-class Tally:
-    """The figures of a whole job."""
+class JobStatistics:
+    """The sums over a whole job."""
 
     faces: int = 0
     images: int = 0
     recalled: int = 0
-    """Images whose result was known from an earlier file of the same bytes."""
+    """The number of images whose result was cached."""
     outcomes: dict[str, int] = field(default_factory=dict)
     failed: dict[int, RootPath] = field(default_factory=dict)
     stage_s: dict[str, float] = field(default_factory=_no_seconds)
-    workers: dict[str, WorkerTally] = field(default_factory=dict)
+    workers: dict[str, WorkerStatistics] = field(default_factory=dict)
     _batch: Origin | None = None
 
     def add(self, row: Row) -> None:
@@ -76,9 +76,9 @@ class Tally:
             self.failed[self.images] = row.path
         self.images += 1
         self.recalled += row.recalled
-        if row.origin is None:  # of an earlier attempt, whose summary has its worker's figures
+        if row.origin is None:  # from an earlier attempt, whose summary has the worker's values
             return
-        worker = self.workers.setdefault(row.origin.worker, WorkerTally(row.origin.started_ms))
+        worker = self.workers.setdefault(row.origin.worker, WorkerStatistics(row.origin.started_ms))
         if row.origin is not self._batch:
             self._batch = row.origin
             worker.add_batch(row.origin)

@@ -1,14 +1,14 @@
-"""The summary of a job's results: what was counted, where the time went, and under which contract."""
+"""The summary of a job's results: counts, time per stage, and contract."""
 
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from shared.domain.job import Job
 from shared.domain.paths import printable
-from worker.aggregation.statistics import Tally, utc
+from worker.aggregation.statistics import JobStatistics, utc
 
 
-def summarize(job: Job, tally: Tally, matrix_absent: str | None, phases: dict[str, str]) -> dict[str, Any]:
+def summarize(job: Job, statistics: JobStatistics, matrix_absent: str | None, phases: dict[str, str]) -> dict[str, Any]:
     """The values of summary.json.
 
     `matrix_absent` is why there is no distance matrix, or None; `phases` has the start and end of each step.
@@ -19,13 +19,13 @@ def summarize(job: Job, tally: Tally, matrix_absent: str | None, phases: dict[st
         "job": job.name,
         "source": printable(job.source),
         "origin": job.origin,
-        "images": tally.images,
-        "faces": tally.faces,
-        "outcomes": tally.outcomes,
-        "recalled": tally.recalled,
-        "images_per_s": round(tally.images / elapsed_s, 2) if elapsed_s > 0 else None,
-        "seconds": {stage: round(spent, 3) for stage, spent in tally.stage_s.items()},
-        "workers": {worker: figures.as_dict() for worker, figures in tally.workers.items()},
+        "images": statistics.images,
+        "faces": statistics.faces,
+        "outcomes": statistics.outcomes,
+        "recalled": statistics.recalled,
+        "images_per_s": round(statistics.images / elapsed_s, 2) if elapsed_s > 0 else None,
+        "seconds": {stage: round(spent, 3) for stage, spent in statistics.stage_s.items()},
+        "workers": {worker: figures.as_dict() for worker, figures in statistics.workers.items()},
         "distances": {"written": matrix_absent is None, "reason": matrix_absent},
         "contract": job.contract.as_dict() | (job.runtime or {}),
         "versions": {package: _version(package) for package in ("facequeue", "celery", "numpy", "facenet-pytorch")},

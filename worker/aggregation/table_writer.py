@@ -15,15 +15,15 @@ from shared.domain.paths import ShownPath
 from shared.results.schema import DIGEST_COLUMNS, DIGESTS, EMBEDDINGS, FACE_COLUMNS, FACES, IMAGE_COLUMNS, IMAGES
 from worker.aggregation.reserved_array import new_array
 from worker.aggregation.rows import Row
-from worker.aggregation.statistics import Tally
+from worker.aggregation.statistics import JobStatistics
 
 
-def write_tables(job: Job, rows: Iterable[Row], folder: Path) -> Tally:
-    """Writes images.csv, faces.csv, digests.csv and embeddings.npy, and returns what was added up on the way.
+def write_tables(job: Job, rows: Iterable[Row], folder: Path) -> JobStatistics:
+    """Writes images.csv, faces.csv, digests.csv and embeddings.npy. Returns the sums over the rows.
 
-    ResultsError if the rows are not as many images and faces as the job counts.
+    ResultsError if the numbers of images and faces differ from those in the job record.
     """
-    tally = Tally()
+    statistics = JobStatistics()
     first_of: dict[str, ShownPath] = {}  # by digest
     embeddings = new_array(folder / EMBEDDINGS, (job.faces, DIMENSIONS))
     with (
@@ -34,22 +34,24 @@ def write_tables(job: Job, rows: Iterable[Row], folder: Path) -> Tally:
         for row in rows:
             first = first_of.setdefault(row.digest, row.shown) if row.digest else row.shown
             same_as = "" if first == row.shown else first
-            images.writerow([tally.images, row.shown, row.outcome, row.error, len(row.boxes), same_as, *row.figures])
-            digests.writerow([tally.images, row.digest])
-            if tally.faces + len(row.boxes) <= job.faces:
-                embeddings[tally.faces : tally.faces + len(row.boxes)] = row.embeddings
+            images.writerow(
+                [statistics.images, row.shown, row.outcome, row.error, len(row.boxes), same_as, *row.figures]
+            )
+            digests.writerow([statistics.images, row.digest])
+            if statistics.faces + len(row.boxes) <= job.faces:
+                embeddings[statistics.faces : statistics.faces + len(row.boxes)] = row.embeddings
             for box in row.boxes:
-                faces.writerow([tally.faces, tally.images, row.shown, *box])
-                tally.faces += 1
-            tally.add(row)
-    if tally.faces != job.faces or tally.images != job.images:
+                faces.writerow([statistics.faces, statistics.images, row.shown, *box])
+                statistics.faces += 1
+            statistics.add(row)
+    if statistics.faces != job.faces or statistics.images != job.images:
         raise ResultsError(
-            f"Job '{job.name}' counts {job.images} images and {job.faces} faces, its blocks {tally.images} and "
-            f"{tally.faces}. Cancel it and run it again."
+            f"Job '{job.name}' counts {job.images} images and {job.faces} faces, its blocks {statistics.images} and "
+            f"{statistics.faces}. Cancel it and run it again."
         )
     if isinstance(embeddings, np.memmap):
         embeddings.flush()
-    return tally
+    return statistics
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Celery's consumer, which hands on valid calls of our tasks and rejects the rest."""
+"""Celery's consumer, which accepts only valid calls of our tasks and rejects everything else."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,7 @@ _celery_log = get_logger(__name__)
 
 
 class Consumer(celery_consumer.Consumer):  # type: ignore[misc]
-    """Checks messages in the main process, before a child process receives them.
+    """Validates messages in the main process, before a child process receives them.
 
     Celery's own four handlers of bad messages log the body with a traceback and drop the message.
     """

@@ -1,6 +1,6 @@
-"""Checks the parts of a message that kombu and Celery read: envelope, properties, headers and body.
+"""Validates the parts of a message that kombu and Celery read: envelope, properties, headers and body.
 
-Both trust what they read: a missing field, or one of another type, raises in the worker's event loop and ends the
+Both trust their input: a missing field, or a field of another type, raises in the worker's event loop and ends the
 worker.
 """
 
@@ -21,12 +21,12 @@ KINDS: dict[str, type[EmbedBatch] | type[Aggregate]] = {EMBED_TASK: EmbedBatch, 
 P = TypeVar("P", bound=BaseModel)
 _Text = Annotated[str, Field(max_length=4096)]
 _TimeLimit = Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
-# Celery makes headers attributes of the request: one of these names would hide a method of it.
+# Celery sets headers as attributes of the request. A header with one of these names would hide a method.
 _METHODS = frozenset(name for name in dir(Context) if callable(getattr(Context, name)))
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(strict=True)  # other fields matter to kombu and Celery only
+    model_config = ConfigDict(strict=True)  # only kombu and Celery use the other fields
 
 
 class _DeliveryInfo(_Part):
@@ -59,7 +59,7 @@ class _Headers(_Part):
     kwargsrepr: _Text | None = None
     ignore_result: bool | None = None
     stamped_headers: None = None
-    # Each could delay a message, drop it silently, or start other tasks.
+    # Each of these could delay a message, drop it silently, or start other tasks.
     eta: None = None
     expires: None = None
     shadow: None = None
@@ -92,17 +92,17 @@ class _Payload(_Part):
 
 
 def read_envelope(raw: bytes) -> Any:
-    """An entry of a queue's list, decoded as kombu decodes it; BadMessage where it is not JSON."""
+    """An entry of a queue's list, decoded as kombu decodes it; BadMessage if it is not JSON."""
     try:
         return loads(bytes_to_str(raw))  # type: ignore[no-untyped-call]
-    # kombu's decoder has hooks for types, which raise what they like; and JSON may be too deep.
+    # kombu's decoder has hooks for types, which raise any exception, and JSON may be nested too deeply.
     except Exception as error:
         detail = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
         raise BadMessage(f"not JSON ({detail})") from None
 
 
 def check_envelope(envelope: Any, channel: Any) -> None:
-    """BadMessage where kombu could not deliver this, acknowledge it, or put it back into its queue."""
+    """BadMessage if kombu could not deliver this envelope, acknowledge it, or put it back into its queue."""
     checked = _checked(_Envelope, envelope, "envelope")
     if "compression" in checked.headers:
         raise BadMessage("envelope: compressed, which facequeue's messages never are")
@@ -113,7 +113,7 @@ def check_envelope(envelope: Any, channel: Any) -> None:
 
 
 def check_task_message(message: Any) -> None:
-    """BadMessage where this kombu message calls no task of facequeue, or calls it with wrong arguments."""
+    """BadMessage if this kombu message calls no task of facequeue, or has invalid arguments."""
     headers = message.headers
     task = headers.get("task")
     if not isinstance(task, str) or task not in KINDS:
@@ -124,7 +124,7 @@ def check_task_message(message: Any) -> None:
         raise BadMessage(f"headers: {hidden[0]}: not the name of a header")
     try:
         payload = message.payload
-    # Each serializer, and each encoding, raises its own.
+    # Each serializer and each encoding raises its own exceptions.
     except Exception as error:
         raise BadMessage(f"body cannot be decoded: {error}") from None
     if not isinstance(payload, list | tuple) or len(payload) != 3:

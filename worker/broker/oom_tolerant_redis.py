@@ -1,9 +1,9 @@
 """Celery's bookkeeping on a server that is out of memory: workers can start, and keep the messages that they have
 taken.
 
-kombu declares queues and records taken messages with commands that such a server refuses. A worker would end and lose
-its message, and no worker could start to free memory. Only new messages are refused; their sender keeps them and
-retries.
+kombu declares queues and records taken messages with commands that such a server refuses. Without this module a worker
+would end and lose its message, and no worker could start to free memory. Only new messages are refused; their sender
+keeps them and retries.
 """
 
 from typing import Any
@@ -13,10 +13,10 @@ from kombu.transport import redis as transport
 from redis.client import Pipeline
 
 from shared.store.keys import NOTHING
-from shared.store.redis_client import insist
+from shared.store.redis_client import run_despite_oom
 
 _ADDS_A_MESSAGE = ("LPUSH", "RPUSH")
-_REMOVE_NOTHING = f"redis.call('DEL', '{NOTHING}')\n"  # see `insist`
+_REMOVE_NOTHING = f"redis.call('DEL', '{NOTHING}')\n"  # see `run_despite_oom`
 # Runs "length, command, argument ..., length, ...".
 _REPLAY = (
     _REMOVE_NOTHING
@@ -33,7 +33,7 @@ return answers
 
 
 class OomTolerantPipeline(Pipeline):
-    """A small transaction that must succeed although the server is out of memory."""
+    """A small transaction that succeeds even if the server is out of memory."""
 
     def execute(self, raise_on_error: bool = True) -> list[Any]:
         """As usual; if the server refuses the transaction for lack of memory, its commands run again as one script."""
@@ -67,7 +67,7 @@ class OomTolerantRedis(redis.Redis):
         except redis.OutOfMemoryError:
             if arguments[0] in _ADDS_A_MESSAGE:
                 raise
-            return insist(self, *arguments)
+            return run_despite_oom(self, *arguments)
 
 
 class OomTolerantChannel(transport.Channel):

@@ -22,7 +22,7 @@ class Subscriptions:
     """The queues of diverted jobs that this worker consumes in addition to the common queue."""
 
     def __init__(self, parent: Any, client: Client, queue_prefix: str, name: str, wake: threading.Event) -> None:
-        """`parent` is Celery's worker; whoever sets `wake` gets the next lookup at once."""
+        """`parent` is Celery's worker. Setting `wake` triggers a lookup at once."""
         self._parent, self._client, self._prefix, self._name = parent, client, queue_prefix, name
         self._wake = wake
         self._refused: dict[str, str] = {}
@@ -40,7 +40,9 @@ class Subscriptions:
         for queue, job in diverted_queues(self._client, self._prefix).items():
             record = JobRecord(self._client, job)
             if not self._started:
-                record.forget_refusal(self._name)  # of an earlier worker with this name, whose problem may be solved
+                record.forget_refusal(
+                    self._name
+                )  # left by an earlier worker with this name, whose problem may be solved
             if record.undivert(queue):
                 continue
             reason = record.refusal_of(self._name)
@@ -65,7 +67,7 @@ class Subscriptions:
 def _add(consumer: Any, queue: str) -> None:
     """Subscribes to a queue. Runs in the consumer's own thread."""
     if consumer.task_consumer is not None:
-        # Without an exchange, as `send_batch` names it: nothing of it stays on the server when it is empty.
+        # Without an exchange, as in `send_batch`: an empty queue then leaves nothing on the server.
         consumer.app.amqp.queues.add(Queue(queue))  # type: ignore[no-untyped-call]
         consumer.add_task_queue(queue)
 

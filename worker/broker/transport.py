@@ -18,14 +18,14 @@ from worker.broker.rejection import reject_message
 
 
 def use_guarded_transport(dead_letters: Client | None = None) -> None:
-    """Makes kombu use this transport for Redis URLs. Rejected messages go to `dead_letters`; by default, only to the
-    log.
+    """Makes kombu use this transport for Redis URLs. Rejected messages are stored in `dead_letters`, by default only
+    logged.
 
-    The setting `broker_transport` would not do: kombu ignores it for `redis+socket://` and after a failover, and looks
-    up `rediss` by name.
+    The setting `broker_transport` does not suffice: kombu ignores it for `redis+socket://` and after a failover, and
+    looks up `rediss` by name.
     """
-    # kombu creates the objects itself. Its transport options are no place for a client: `inspect stats` sends them
-    # around.
+    # kombu creates the objects itself. A client cannot go into its transport options, because `inspect stats`
+    # broadcasts them.
     channel = type(Channel.__name__, (Channel,), {"dead_letters": dead_letters})
     transport = type(Transport.__name__, (Transport,), {"Channel": channel})
     TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), lambda: transport))  # type: ignore[arg-type]
@@ -77,7 +77,7 @@ class Channel(OomTolerantChannel):
             client.rpush(queue, dumps(message))  # type: ignore[no-untyped-call]
 
     def _drop_invalid(self, answer: Any) -> Any:
-        """The answer to a BRPOP; None, as if the queues were empty, where the entry is invalid."""
+        """The answer to a BRPOP. If the entry is invalid, None, as if the queues were empty."""
         if not answer:
             return answer
         key, raw = answer
@@ -87,7 +87,7 @@ class Channel(OomTolerantChannel):
             check_envelope(envelope, self)
             address = envelope["properties"]["delivery_info"]
             if not address["exchange"] and address["routing_key"] != queue:
-                # Put back, it would be written into whatever key it names.
+                # If it were put back, it would be written to whatever key it names.
                 raise BadMessage("envelope: addressed to another queue")
         except BadMessage as error:
             reject_message(self.dead_letters, queue, error, raw)

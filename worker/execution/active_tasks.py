@@ -1,4 +1,4 @@
-"""The tasks that this worker's processes work on just now, as its main process knows them."""
+"""The tasks that this worker's processes are running, as its main process knows them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,36 +14,36 @@ _TRIES = 100
 
 @dataclass(frozen=True)
 class ActiveTask:
-    """A task in the hands of one process."""
+    """A task of one process."""
 
     task: str
     of: TaskId | None
-    """What it works on; None for somebody else's message."""
+    """The job and the part that it works on; None for a message that is not of facequeue."""
     pid: int | None
     """None until a process has accepted it."""
     holder: str
-    """Under which the process holds its lease in the job record."""
+    """The holder of the process's lease in the job record."""
 
     @property
     def leased_batch(self) -> tuple[str, int] | None:
-        """The job and the number of the batch that it embeds, if it does."""
+        """The job and the number of the batch that it embeds; None for other tasks."""
         if self.of is None or self.of.batch is None or self.task != EMBED_TASK:
             return None
         return self.of.job, self.of.batch
 
     @property
     def aggregated_job(self) -> str | None:
-        """The job that it aggregates, if it does."""
+        """The job that it aggregates; None for other tasks."""
         return self.of.job if self.of is not None and self.task == AGGREGATE_TASK else None
 
 
 def active_tasks(requests: Iterable[Any] | None = None) -> list[ActiveTask]:
-    """What is in work now. Safe to call from any thread; `requests` are Celery's active ones by default."""
+    """The running tasks. Safe to call from any thread; `requests` are Celery's active ones by default."""
     return [_describe(request) for request in _copy(state.active_requests if requests is None else requests)]
 
 
 def _copy(requests: Iterable[Any]) -> list[Any]:
-    """Celery's event loop adds requests and removes them; a copy that it disturbs is made anew."""
+    """Copies the requests. Celery's event loop changes them meanwhile; a copy that it disturbs is repeated."""
     for _ in range(_TRIES - 1):
         try:
             return list(requests)

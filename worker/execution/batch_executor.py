@@ -28,8 +28,8 @@ from worker.execution.connections import Connections
 from worker.execution.data_root_check import check_job_folder, find_missing_folder, folder_missing
 from worker.execution.diversion import Diversion
 from worker.execution.image_cache import ImageCache
-from worker.execution.patience import retry_until_stored
 from worker.execution.profiling import Profiler
+from worker.execution.retrying import retry_until_stored
 from worker.models.loader import ModelLoader
 from worker.models.runtime import check_contract, check_runtime
 from worker.vision.pipeline import Networks, Result
@@ -63,7 +63,7 @@ class BatchExecutor:
         return ImageCache(self._connections.quick, self._models.runtime, settings.cache_ttl_s, settings.cache_max_mib)
 
     def execute(self, batch: EmbedBatch, worker: str) -> TaskAnswer:
-        """Embeds a batch and commits its block. What happens to an image is in its record, never an exception.
+        """Embeds a batch and commits its block. The outcome of an image is in its record and never raises an exception.
 
         `worker` is the name of this worker. It refuses the batch if it cannot serve the job.
         """
@@ -134,7 +134,7 @@ class BatchExecutor:
         job, root = attempt.job, self._settings.data_root
         if job.options.inline or not any(result.record.outcome == Outcome.UNREADABLE for result in results):
             return None
-        check_job_folder(root, job.options.folder)  # it may have gone while the batch ran
+        check_job_folder(root, job.options.folder)  # it may have disappeared while the batch ran
         folder = find_missing_folder(root, attempt.batch.images)
         return None if folder is None else folder_missing(root, folder)
 

@@ -1,7 +1,7 @@
-"""Runs a batch so that an image which crashes or hangs its process does not affect its neighbors.
+"""Runs a batch so that an image that crashes or hangs its process does not affect its neighbors.
 
-An alarm of the operating system ends a process that takes too long for one image. After some crashes with the batch its
-images run in isolation. Each is noted in the job record before it runs, so that the main process, which counts crashes
+A system alarm ends a process that spends too much time on one image. After some crashes with a batch, its images run in
+isolation. Each is recorded in the job record before it runs, so that the main process, which counts crashes
 (`worker.execution.crash_attribution`), can attribute the next one.
 """
 
@@ -92,7 +92,7 @@ class BatchRunner:
                 step=self._step,
             )
         except MemoryError:
-            # The state of this process is unknown now. It ends as the out-of-memory killer would end it.
+            # The state of this process is unknown now. It ends as if the out-of-memory killer had ended it.
             os.kill(os.getpid(), signal.SIGKILL)
             raise
 

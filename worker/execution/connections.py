@@ -9,7 +9,7 @@ _QUICK_READ_S = 5.0
 
 
 class Connections:
-    """Clients of the server. Each is made when it is first used: in the process that uses it, hence after the fork."""
+    """Clients of the server. Each is created at its first use, so in the process that uses it, after the fork."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -21,10 +21,10 @@ class Connections:
 
     @cached_property
     def quick(self) -> Client:
-        """For calls during an image's time limit: a server that hangs must not look like an image that does."""
+        """For calls during an image's time limit: a hanging server must not look like a hanging image."""
         return connect(self._settings, read_timeout_s=_QUICK_READ_S, connect_timeout_s=2.0, retries=0)
 
     @cached_property
     def event_loop(self) -> Client:
-        """For calls from the main process's event loop, which handles no message meanwhile."""
+        """For calls from the main process's event loop, which handles no messages meanwhile."""
         return connect(self._settings, read_timeout_s=_QUICK_READ_S)

@@ -1,7 +1,7 @@
 """Counts crashed processes in the job record, and requeues their batches. Runs in the worker's main process.
 
 Only a surviving main process counts a crash. If the worker, the server or the machine ends, no crash is counted and no
-image is suspected; the reconciler then requeues the batch.
+image is suspected. The reconciler then requeues the batch.
 """
 
 import signal
@@ -22,11 +22,11 @@ from worker.answers import AnswerKind, TaskAnswer
 from worker.execution.connections import Connections
 from worker.execution.progress import Progress
 
-_log = get_logger("lost_process")
+_log = get_logger("crash_attribution")
 
 
 class BatchMonitor:
-    """Counts what becomes of the batches of a worker's child processes: images done, refusals and crashes."""
+    """Counts the results of a worker's child processes: images done, refusals and crashes."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class BatchMonitor:
             self._on_refusal()
 
     def process_died(self, request: Any, status: int | None) -> None:
-        """Counts a dead process; `status` is its exit code, or its signal as a negative number."""
+        """Counts a crashed process. `status` is its exit code, or its signal as a negative number."""
         self._count(request, crash_verdict(status, self._settings.image_timeout_s), send_again=True)
 
     def timed_out(self, request: Any, limit_s: float) -> None:
@@ -56,7 +56,7 @@ class BatchMonitor:
         self._count(request, Verdict(Outcome.TIMEOUT, f"took longer than {limit_s:g} s"), send_again=True)
 
     def raised(self, request: Any, error: BaseException) -> None:
-        """Counts an unforeseen error of the task. The reconciler requeues the batch."""
+        """Counts an unexpected error of the task. The reconciler requeues the batch."""
         verdict = Verdict(Outcome.CRASHED, f"raised {type(error).__name__}, {DEATHS_ALONE} times")
         self._count(request, verdict, send_again=False)
 
@@ -79,7 +79,7 @@ class BatchMonitor:
 
 
 def crash_verdict(status: int | None, image_timeout_s: float) -> Verdict:
-    """What a process's end says about its image; `status` is its exit code, or its signal as a negative number."""
+    """The outcome for an image that crashed its process. `status` is the exit code, or the negative signal number."""
     times = f"{DEATHS_ALONE} times"
     if status is None:
         return Verdict(Outcome.CRASHED, f"its process ended, {times}")

@@ -1,4 +1,4 @@
-"""Checks that this worker's data root has the folders of a job: the data root may not be mounted."""
+"""Checks that the folders of a job are in this worker's data root, which may not be mounted."""
 
 import os
 from collections.abc import Iterable
@@ -10,9 +10,9 @@ from shared.domain.paths import DATA_ROOT, RootPath, printable
 
 
 def check_job_folder(root: Path, folder: RootPath) -> None:
-    """FolderMissing where the job's folder is not there, cannot be entered, or is empty.
+    """FolderMissing if the job's folder does not exist, cannot be opened, or is empty.
 
-    A missing mount looks like an empty folder, and a producer enqueues no empty folder.
+    A missing mount looks like an empty folder, and a producer never enqueues an empty folder.
     """
     path = root / folder
     try:
@@ -23,7 +23,7 @@ def check_job_folder(root: Path, folder: RootPath) -> None:
             if not list(islice(entries, 1)):
                 raise _missing(root, folder, "is empty")
     except PermissionError as error:
-        # A folder that may be entered but not listed still gives its files.
+        # The files of a folder can be read even if it cannot be listed.
         if not os.access(path, os.X_OK):
             raise _missing(root, folder, f"cannot be opened ({error.strerror})") from None
     except OSError as error:
@@ -31,13 +31,13 @@ def check_job_folder(root: Path, folder: RootPath) -> None:
 
 
 def find_missing_folder(root: Path, images: Iterable[RootPath]) -> RootPath | None:
-    """The first folder that should hold one of these images and is not there."""
+    """The first missing folder of these images; None if all exist."""
     for parent in dict.fromkeys(RootPath(image.rpartition("/")[0] or DATA_ROOT) for image in images):
         path = root / parent
         try:
             path.stat()
         except PermissionError:
-            continue  # it is there, and every worker is told the same
+            continue  # it exists, and other workers would get the same error
         except OSError:
             return parent
         if not path.is_dir():
@@ -46,7 +46,7 @@ def find_missing_folder(root: Path, images: Iterable[RootPath]) -> RootPath | No
 
 
 def folder_missing(root: Path, folder: RootPath) -> FolderMissing:
-    """The error for a folder that is not there."""
+    """The error for a missing folder."""
     return _missing(root, folder, "is not there")
 
 

@@ -1,4 +1,4 @@
-"""Diverts a job that this worker cannot serve: notes the reason, and forwards the job's messages to a queue of its own.
+"""Diverts a job that this worker cannot serve: records the reason, and forwards the job's messages to their own queue.
 
 The other workers consume that queue (`worker.broker.subscriptions`). A job that no worker can serve waits there without
 cost to other jobs.
@@ -23,11 +23,11 @@ from shared.store.worker_registry import living_workers
 from worker.answers import AnswerKind, TaskAnswer, not_wanted
 
 _log = get_logger("diversion")
-_RETRY_LEASES = 4  # a minute: after that a missing mount or missing weights are looked for again
+_RETRY_LEASES = 4  # a minute: after that the worker looks for a missing mount or missing weights again
 
 
 class Diversion:
-    """The decisions of one worker process about one message of a job."""
+    """One worker process's handling of one message of a diverted job."""
 
     def __init__(
         self, client: Client, app: Celery, settings: Settings, job: Job, batch: EmbedBatch, worker: str, holder: str
@@ -37,22 +37,22 @@ class Diversion:
         self._record = JobRecord(client, job.name)
 
     def known_reason(self) -> str | None:
-        """Why this worker refuses the job, if it has noted that before."""
+        """Why this worker refuses the job, if it has recorded that before."""
         return self._record.refusal_of(self._worker) if self._job.diverted else None
 
     def divert(self, error: FaceQueueError) -> TaskAnswer:
-        """Notes that this worker cannot serve the job, and forwards the message. Returns the task's answer."""
+        """Records that this worker cannot serve the job, and forwards the message. Returns the task's answer."""
         return self._answer(self._note(error), error)
 
     def divert_unless_alone(self, error: FaceQueueError) -> TaskAnswer | None:
-        """As `divert`; None, with nothing changed, where no other live worker may serve the job."""
+        """As `divert`; None, with nothing changed, if no other live worker may serve the job."""
         queue = embed_queue(self._job.queue_prefix)
         others = [worker.name for worker in living_workers(self._client, queue) if worker.name != self._worker]
         noted = self._note(error, unless_alone=True, others=others)
         return None if noted is Diverted.ALONE else self._answer(noted, error)
 
     def _note(self, error: FaceQueueError, *, unless_alone: bool = False, others: Sequence[str] = ()) -> Diverted:
-        # The runtime of a worker never changes; a mount or weights may appear.
+        # A worker's runtime never changes; a mount or weights may appear later.
         again_s = 0.0 if isinstance(error, ContractError) else _RETRY_LEASES * self._settings.lease_s
         return self._record.divert(
             self._job,

@@ -1,4 +1,4 @@
-"""Caches results in Redis by contract and digest of the file's bytes: a copy of a file is computed once, across jobs.
+"""Caches results in Redis, by contract and digest of the file's bytes. Copies of a file are computed once, across jobs.
 
 Only `ok` and `no_face` are cached, for a limited time and up to a limited size. If the cache fails, everything is
 computed.
@@ -28,11 +28,11 @@ from worker.vision.pipeline import Result
 _log = get_logger("cache")
 _KEPT = (Outcome.OK, Outcome.NO_FACE)
 _PAUSE_S = 5.0  # after an error
-_SERVER_SHARE = 4  # where the server has a memory limit, at most this part of it is taken
+_SERVER_SHARE = 4  # if the server has a memory limit, the cache takes at most this part of it
 
 
 class ImageCache:
-    """This process's access to the cache. After an error it leaves the server alone for a while."""
+    """This process's access to the cache. After an error it does not use the server for a while."""
 
     def __init__(self, client: Client, runtime: Runtime, ttl_s: int, max_mib: int) -> None:
         self._client, self._runtime, self._ttl_s, self._max_bytes = client, runtime, ttl_s, max_mib * 2**20
@@ -40,12 +40,12 @@ class ImageCache:
         self._off_until = 0.0
 
     def under(self, contract: Contract) -> "ContractCache":
-        """The results that this worker's runtime gives under a contract."""
+        """The cached results of this worker's runtime under a contract."""
         label = json.dumps(contract.as_dict() | self._runtime.as_dict(), sort_keys=True).encode()
         return ContractCache(self, cache_prefix(hashlib.blake2b(label, digest_size=16).hexdigest()))
 
     def get(self, key: str) -> bytes | None:
-        """A packed result; None where it is not known, or the server does not answer."""
+        """A packed result; None if it is not cached, or the server does not answer."""
         if self._is_off():
             return None
         try:
@@ -56,7 +56,7 @@ class ImageCache:
         return packed
 
     def put(self, entries: dict[str, bytes]) -> None:
-        """Keeps packed results by key, as far as there is room."""
+        """Stores packed results by key, as far as there is room."""
         if self._is_off() or not entries:
             return
         keys = [CACHE_INDEX, CACHE_BYTES, *entries]
@@ -84,12 +84,12 @@ class ContractCache:
         self._cache, self._prefix = cache, prefix
 
     def recall(self, digest: str) -> Result | None:
-        """The result of a file with this digest; None where it is not cached."""
+        """The result of a file with this digest; None if it is not cached."""
         packed = self._cache.get(self._prefix + digest)
         return None if packed is None else _unpack(packed)
 
     def keep(self, results: Iterable[Result]) -> None:
-        """Keeps what was computed, as far as there is room."""
+        """Stores computed results, as far as there is room."""
         self._cache.put(
             {
                 self._prefix + result.record.digest: _pack(result)

@@ -12,7 +12,7 @@ from worker.vision.pipeline import UNLISTED_FOLDER
 
 
 def read_inline(client: Client, key: str, path: RootPath, limits: Limits) -> bytes:
-    """The bytes of one image of a batch; `key` is the batch's hash on the server.
+    """The bytes of one image of a batch. `key` is the batch's hash on the server.
 
     Raises ImageTrouble, OSError or OutsideDataRoot, as reading from disk would.
     """
@@ -20,7 +20,7 @@ def read_inline(client: Client, key: str, path: RootPath, limits: Limits) -> byt
         data = unpack_image(client.hget(key, os.fsencode(path)))
     except TooLarge as large:
         check_file(path, large.head, large.size, limits)
-        # Only if this worker's limit is above the producer's.
+        # This happens only if this worker's limit is above the producer's.
         raise ImageTrouble(
             Outcome.TOO_LARGE, f"file of {large.size / 2**20:.0f} MiB, more than its producer sends"
         ) from None

@@ -1,4 +1,4 @@
-"""The steps of an aggregation: claim the job, write its results and report, finish the record, release the claim."""
+"""The steps of an aggregation: lease it, write results and report, finish the record, end the lease."""
 
 import os
 from dataclasses import dataclass
@@ -16,17 +16,17 @@ from shared.store.jobs import JobRecord
 from worker.aggregation.report_process import write_report
 from worker.aggregation.results_writer import Written, write_results
 from worker.aggregation.sample_reader import samples_between
-from worker.aggregation.spilling import read_blocks, remove_spool
+from worker.aggregation.spilling import read_blocks, remove_spill_file
 from worker.answers import AnswerKind, TaskAnswer, not_wanted
 from worker.execution.connections import Connections
-from worker.execution.patience import retry_until_stored
+from worker.execution.retrying import retry_until_stored
 
 _log = get_logger("tasks")
 
 
 @dataclass(frozen=True)
 class _Claim:
-    """A job that this process alone aggregates."""
+    """A job whose aggregation this process has leased."""
 
     record: JobRecord
     job: Job
@@ -37,14 +37,14 @@ class JobAggregator:
     """Aggregates the jobs that a worker process takes."""
 
     def __init__(self, settings: Settings, connections: Connections, threads: int) -> None:
-        """`threads` compute the distance matrix."""
+        """`threads` is the number of threads for the distance matrix."""
         self._settings, self._connections, self._threads = settings, connections, threads
 
     def aggregate(self, wanted: Aggregate, worker: str) -> TaskAnswer:
-        """Writes the results of a complete job, unless that is done or somebody else does it.
+        """Writes the results of a complete job, unless they are written or another process writes them.
 
-        A problem that the user can solve is noted in the record and in the answer. redis.RedisError: the claim is
-        released or expires, and the reconciler sends the aggregation again.
+        A problem that the user can solve is recorded in the job record and in the answer. After a redis.RedisError the
+        lease ends or expires, and the reconciler requeues the aggregation.
         """
         record, holder = JobRecord(self._connections.patient, wanted.job), f"{worker}/{os.getpid()}"
         try:
@@ -67,13 +67,15 @@ class JobAggregator:
         except redis.RedisError:
             raise
         except Exception as error:
-            # Unforeseen: without a reason in the record it would be tried for ever, and whoever follows would wait.
+            # An unexpected error. Without a reason in the record the aggregation would be retried forever, and `follow`
+            # would wait forever.
             problem = (
                 f"The results could not be written: {type(error).__name__}: {error}. The aggregator's log has more."
             )
             _log.exception("job %s: %s", job.name, problem, extra={"action": "aggregation_failed"})
         finally:
-            # Also after an error of the server: once it is back, the next aggregator need not wait for the claim's end.
+            # Also after a server error: once the server is back, the next aggregator need not wait until the lease
+            # expires.
             retry_until_stored(lambda: claim.record.release_aggregation(job.uid, claim.holder, problem))
         if problem is not None:
             return TaskAnswer(kind=AnswerKind.FAILED, reason=problem)
@@ -83,7 +85,7 @@ class JobAggregator:
         return TaskAnswer(kind=AnswerKind.FINISHED, images=job.images, faces=job.faces)
 
     def _write(self, claim: _Claim) -> Finished:
-        """Writes results and report and finishes the record, unless that is refused."""
+        """Writes results and report, and finishes the record unless the server refuses that."""
         settings, job = self._settings, claim.job
         written = self._write_results(claim)
         write_report(job, settings.results_dir / job.name, settings.data_root)
@@ -91,7 +93,7 @@ class JobAggregator:
             lambda: claim.record.finish(job, claim.holder, settings.job_ttl_s, written.failed)
         )
         if finished is Finished.FINISHED:
-            remove_spool(self._connections.patient, job, settings.results_dir)
+            remove_spill_file(self._connections.patient, job, settings.results_dir)
         return finished
 
     def _write_results(self, claim: _Claim) -> Written:

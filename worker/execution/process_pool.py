@@ -1,4 +1,4 @@
-"""Celery's pool of child processes, which remembers with which code a process ended."""
+"""Celery's pool of child processes, extended to remember the exit codes of processes."""
 
 from time import monotonic
 from typing import Any
@@ -9,7 +9,7 @@ from celery.concurrency.prefork import TaskPool
 
 class _Pool(AsynPool):  # type: ignore[misc]
     def on_job_process_lost(self, job: Any, pid: int, exitcode: int) -> None:
-        """Notes the code as billiard's own pool does. Celery's only puts it into the text of its error."""
+        """Stores the exit code, as billiard's own pool does. Celery's pool only mentions it in its error's text."""
         job._worker_lost = (monotonic(), exitcode)
         super().on_job_process_lost(job, pid, exitcode)
 
@@ -21,8 +21,8 @@ class ProcessPool(TaskPool):  # type: ignore[misc]
 
 
 def exit_status(request: Any, error: BaseException) -> int | None:
-    """The exit code of the process that ran a request, or its signal as a negative number; None if it is not known."""
-    if isinstance(error, SystemExit):  # told by the process itself, before it ended
+    """The exit code of the process that ran a request, or its signal as a negative number; None if unknown."""
+    if isinstance(error, SystemExit):  # reported by the process itself before it ended
         return 0 if error.code is None else error.code if isinstance(error.code, int) else 1
     result = request._apply_result() if request._apply_result is not None else None  # a weak reference
     lost: tuple[float, int] | None = getattr(result, "_worker_lost", None)

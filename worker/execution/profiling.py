@@ -1,7 +1,7 @@
-"""A profile of each worker process, for `run --profile`.
+"""Profiles each worker process, for `run --profile`.
 
-Each process writes two files: one for snakeviz and pstats, and one in JSON for the report. `marshal`, which reads the
-first kind, is unsafe for a stranger's file, and a report may be written from a stranger's results.
+Each process writes two files: one for snakeviz and pstats, and one in JSON for the report. The first kind is read with
+`marshal`, which is unsafe for untrusted files, and a report may be made from untrusted results.
 """
 
 import cProfile
@@ -20,7 +20,7 @@ _log = get_logger("profiling")
 
 
 class Profiler:
-    """This process's profile, written into a folder; without a folder it measures nothing."""
+    """This process's profile, written into a folder. Without a folder nothing is measured."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
@@ -28,7 +28,7 @@ class Profiler:
 
     @contextmanager
     def measure(self) -> Iterator[None]:
-        """Adds what runs inside to the profile, and writes that."""
+        """Adds the code inside the block to the profile, and writes the profile."""
         if self._folder is None:
             yield
             return
@@ -37,7 +37,7 @@ class Profiler:
             yield
         finally:
             self._profile.disable()
-            self._write(self._folder)  # after every batch, since a process may be killed
+            self._write(self._folder)  # after every batch, because a process may be killed
 
     def _write(self, folder: Path) -> None:
         try:

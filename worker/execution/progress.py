@@ -1,4 +1,4 @@
-"""How many images this worker's processes have done, as its main process counts them."""
+"""Counts the images that this worker's processes have done, in the main process."""
 
 import threading
 import time
@@ -9,7 +9,7 @@ _WINDOW_S = 60.0
 
 
 class Progress:
-    """Images done, by process. Safe to use from any thread."""
+    """The number of images done, by process. Safe to use from any thread."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._started = clock, clock()
@@ -19,7 +19,7 @@ class Progress:
         self._recent: deque[tuple[float, int]] = deque()
 
     def add(self, pid: int, images: int) -> None:
-        """Counts images that this process has done just now."""
+        """Counts images that this process has just done."""
         with self._lock:
             self._by_process[pid] = self._by_process.get(pid, 0) + images
             self._total += images
@@ -27,20 +27,20 @@ class Progress:
 
     @property
     def total(self) -> int:
-        """Images that this worker has done, also by processes that have ended."""
+        """The number of images that this worker has done, including those of ended processes."""
         return self._total
 
     def of_process(self, pid: int) -> int:
-        """Images that this process has done."""
+        """The number of images that this process has done."""
         return self._by_process.get(pid, 0)
 
     def keep_only(self, pids: Collection[int]) -> None:
-        """Forgets processes that have ended: the system gives their ids to others."""
+        """Removes ended processes: the system reuses their ids."""
         with self._lock:
             self._by_process = {pid: images for pid, images in self._by_process.items() if pid in pids}
 
     def images_per_s(self) -> float:
-        """Over the last minute, or since this worker started if that is less."""
+        """The speed over the last minute, or since this worker started if that is less."""
         now = self._clock()
         with self._lock:
             while self._recent and self._recent[0][0] < now - _WINDOW_S:

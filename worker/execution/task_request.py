@@ -1,4 +1,4 @@
-"""Tasks as the worker's main process sees them: their answers, and the ends of their processes."""
+"""Tasks as the worker's main process sees them: their answers and crashes."""
 
 from typing import Any, Self
 
@@ -14,10 +14,12 @@ from worker.execution.process_pool import exit_status
 
 
 class AnsweredRequest(Request):  # type: ignore[misc]
-    """A request whose task returns a `TaskAnswer`. Flower shows the answer's line."""
+    """A request whose task returns a `TaskAnswer`. Flower shows the answer as one line."""
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Celery derives a class for each task, whose own `on_success` does not call this class's: it is wrapped."""
+        """Wraps the `on_success` of the class that Celery derives for each task, because that one does not call this
+        class's.
+        """
         super().__init_subclass__(**options)
         if "on_success" not in vars(cls):
             return
@@ -37,7 +39,7 @@ class AnsweredRequest(Request):  # type: ignore[misc]
 
 
 class BatchRequest(AnsweredRequest):
-    """A request to embed a batch. Its task's `monitor` hears of its answer, or of the loss of its process."""
+    """A request to embed a batch. The task's `monitor` is told its answer, or the crash of its process."""
 
     def on_answer(self, answer: TaskAnswer) -> None:
         """Called in the main process when the task has answered."""
@@ -49,7 +51,7 @@ class BatchRequest(AnsweredRequest):
         error = error.exc if isinstance(error, ExceptionWithTraceback) else error
         super().on_failure(exc_info, send_failed_event, return_ok)
         if state.should_terminate or self._already_cancelled or isinstance(error, Terminated):
-            return  # ended by this worker itself, for example when it lost the server
+            return  # ended by this worker itself, for example after it lost the server
         if isinstance(error, TimeLimitExceeded):
             return  # `on_timeout` counts it, and knows the limit
         if isinstance(error, (WorkerLostError, SystemExit)):

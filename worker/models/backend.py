@@ -1,4 +1,4 @@
-"""The interface of the two backends, and the choice between them. A backend module implements it with its functions."""
+"""The interface of the two backends, and the choice between them. A backend module implements it with functions."""
 
 import importlib.util
 from importlib.metadata import version
@@ -12,20 +12,21 @@ from worker.vision.pipeline import Networks
 
 
 class Backend(Protocol):
-    """Converts networks into files, and runs them from there."""
+    """Converts networks into files, and runs them from those files."""
 
     def export_networks(self, embedder: Any, folder: Path) -> None:
-        """Writes what `load_networks` needs into `folder`; the embedder is a torch module."""
+        """Writes the files that `load_networks` needs into `folder`. The embedder is a torch module."""
 
     def load_networks(self, folder: Path, threads: int, device: str, precision: Precision) -> Networks:
-        """The networks in this process. Call it after the fork: neither library's threads survive one.
+        """Loads the networks in this process. Call it after the fork, which the threads of both libraries do not
+        survive.
 
-        `precision` is the embedder's, and one that `worker.models.precision.check_precision` allows.
+        `precision` is the embedder's. `worker.models.precision.check_precision` must allow it.
         """
 
 
 def choose_backend(settings: Settings) -> str:
-    """`openvino` or `torch` with its version; ContractError where the setting cannot be met."""
+    """`openvino` or `torch` with its version; ContractError if the setting cannot be met."""
     has_openvino = importlib.util.find_spec("openvino") is not None
     name = settings.backend
     if name == "auto":
@@ -38,7 +39,7 @@ def choose_backend(settings: Settings) -> str:
 
 
 def import_backend(chosen: str) -> Backend:
-    """The backend that `choose_backend` has chosen. Its library is imported here, hence not in a process that forks."""
+    """The backend that `choose_backend` has chosen. Its library is imported here, so never in a process that forks."""
     if chosen.startswith("openvino"):
         from worker.models import openvino_backend
 

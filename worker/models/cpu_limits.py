@@ -1,4 +1,4 @@
-"""How many cores this process may use: what it is bound to, and what its container is limited to."""
+"""The number of cores that this process may use, from its CPU affinity and its container's limit."""
 
 import os
 from pathlib import Path
@@ -7,14 +7,16 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def usable_cores() -> int:
-    """Cores, at least 1: the affinity's, or the container's CPU limit (cgroup v2 or v1) where that is less."""
+    """The usable cores, at least 1: those of the CPU affinity, or the container's limit (cgroup v2 or v1) if that is
+    lower.
+    """
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     limit = _cpu_limit(_CGROUP)
     return bound if limit is None else max(1, min(bound, int(limit)))
 
 
 def _cpu_limit(cgroup: Path) -> float | None:
-    """CPUs' worth of time that the container gets; None where there is no limit."""
+    """The container's CPU limit; None if there is none."""
     try:
         quota, period = (cgroup / "cpu.max").read_text().split()  # v2
     except (OSError, ValueError):

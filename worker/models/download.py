@@ -1,4 +1,4 @@
-"""Downloads a file of known SHA-256: resumed where an earlier attempt stopped, bounded in bytes and in time."""
+"""Downloads a file with a known SHA-256. A download resumes after an interruption, and is limited in size and time."""
 
 import http.client
 import re
@@ -22,21 +22,23 @@ _PORTION_BYTES = 2**16
 
 @dataclass(frozen=True, kw_only=True)
 class DownloadLimits:
-    """How much a download may take."""
+    """The limits of a download."""
 
     max_bytes: int = 2**30
-    """Of the whole file; InceptionResnetV1's weights take 112 MB."""
+    """The size of the whole file; InceptionResnetV1's weights have 112 MB."""
     total_s: float = 45 * 60
-    """For one attempt; less than what the conversion's process is given."""
+    """The time of one attempt; less than the conversion process is given."""
     silence_s: float = 60.0
-    """Between two bytes."""
+    """The time without a single byte."""
 
 
 _LIMITS = DownloadLimits()
 
 
 def download(url: str, target: Path, sha256: str, limits: DownloadLimits = _LIMITS) -> Path:
-    """Downloads a file to `target`, unless it is there. WeightsError where it cannot be had, or is another file."""
+    """Downloads a file to `target` unless it exists. WeightsError if the download fails or the file has another
+    SHA-256.
+    """
     if _is_whole(target, sha256):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -45,7 +47,7 @@ def download(url: str, target: Path, sha256: str, limits: DownloadLimits = _LIMI
         if _is_whole(target, sha256):
             return target
         try:
-            # Whole already, where the process was ended between its last byte and its new name.
+            # It is complete already if the process was killed just before the rename.
             if not part.is_file() or file_sha256(part) != sha256:
                 _resume(url, part, limits)
         except _TooLarge:
@@ -69,11 +71,11 @@ def download(url: str, target: Path, sha256: str, limits: DownloadLimits = _LIMI
 
 
 class _TooLarge(Exception):
-    """The server sends more than the limit."""
+    """The server sends more bytes than the limit."""
 
 
 def _is_whole(target: Path, sha256: str) -> bool:
-    """Whether the file is there; one that the disk has damaged is downloaded again, as networks are converted again."""
+    """Whether the file exists undamaged. A damaged file is downloaded again."""
     if not target.is_file():
         return False
     whole = file_sha256(target) == sha256
@@ -83,7 +85,9 @@ def _is_whole(target: Path, sha256: str) -> bool:
 
 
 def _resume(url: str, part: Path, limits: DownloadLimits) -> None:
-    """The rest of a file into `part`, or all of it; ConnectionError where less came than was announced."""
+    """Downloads the rest of a file, or all of it, into `part`. ConnectionError if fewer bytes arrive than were
+    announced.
+    """
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     deadline = time.monotonic() + limits.total_s
@@ -97,11 +101,11 @@ def _resume(url: str, part: Path, limits: DownloadLimits) -> None:
     except urllib.error.HTTPError as error:
         if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or not have:
             raise
-        # The file has no more bytes than `part`, which is not that file: nothing of it is worth keeping.
+        # `part` is not smaller than the file, so it is not a part of it. It is discarded.
         part.unlink()
         _resume(url, part, limits)
         return
-    # urllib ends quietly when the connection is cut.
+    # urllib reports no error when the connection is cut.
     came = part.stat().st_size
     if came < whole:
         raise ConnectionError(f"the connection was cut after {came:,} of {whole:,} bytes")

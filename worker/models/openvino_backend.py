@@ -1,4 +1,4 @@
-"""The networks on a CPU by OpenVINO: built once into files, compiled in every process."""
+"""The networks on a CPU with OpenVINO: built once into files, compiled in every process."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from shared.domain.contract import CROP_PX, Precision
 from worker.models.mtcnn_layers import NAMES, Conv, Dense, Layer, MaxPool, PReLU, load_layers
 
 _LARGEST_BATCH = 128
-# A new batch size costs some milliseconds of compilation, a crop too many a fifth of one in R-net and 0.4 in O-net.
+# Compiling for a new batch size takes some milliseconds; one more crop takes 0.2 ms in R-net and 0.4 ms in O-net.
 _BATCH_MULTIPLES = {"rnet": 16, "onet": 4}
 _HINTS: dict[Precision, str] = {"float32": "f32", "bf16": "bf16"}
 
@@ -50,12 +50,14 @@ def _build(layers: list[Layer], side: int) -> ov.Model:
 
 
 def load_networks(folder: Path, threads: int, device: str, precision: Precision) -> "OpenVinoNetworks":
-    """The networks from `folder`; the device is always the CPU."""
+    """Loads the networks in `folder`. The device is always the CPU."""
     return OpenVinoNetworks(folder, threads, precision)
 
 
 class OpenVinoNetworks:
-    """P-, R-, O-net and the embedder in this process. Create it after the fork: OpenVINO's threads die in a fork."""
+    """P-, R-, O-net and the embedder in this process. Create it after the fork, which OpenVINO's threads do not
+    survive.
+    """
 
     def __init__(self, folder: Path, threads: int, precision: Precision = "float32") -> None:
         """`precision` is the embedder's. Its last layers (normalization) stay in float32 by OpenVINO's own choice."""
@@ -63,15 +65,17 @@ class OpenVinoNetworks:
         config: dict[str, Any] = {
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,
-            # It pins threads from core 0 up: two processes of one thread each would share one core.
+            # OpenVINO pins threads from core 0 on: two processes with one thread each would share a core.
             "ENABLE_CPU_PINNING": False,
             "INFERENCE_PRECISION_HINT": "f32",
-            # By default it keeps what it compiled for up to 5,000 shapes, and every image is another shape. (Measured
-            # over 3,000 images: with 128 memory still grows by a tenth, with 16 to 32 it is level, at the same speed.)
+            # By default it keeps compiled code for up to 5,000 shapes, and every image has another shape. (Measured
+            # over 3,000 images: with 128 shapes memory still grows by a tenth. With 16 to 32 it is constant, at the
+            # same speed.)
             "CPU_RUNTIME_CACHE_CAPACITY": 32,
-            # No CACHE_DIR: OpenVINO loads a damaged file from it without a word, and it saves 0.3 s of 0.4 s a process.
+            # No CACHE_DIR: OpenVINO loads damaged files from it without an error, and it saves only 0.3 s of 0.4 s per
+            # process.
         }
-        # Left to itself, OpenVINO would use bfloat16 wherever the processor has it.
+        # By default, OpenVINO would use bfloat16 on every processor that has it.
         configs = dict.fromkeys(NAMES, config) | {"embedder": config | {"INFERENCE_PRECISION_HINT": _HINTS[precision]}}
         self._requests = {
             name: core.compile_model(folder / f"{name}.xml", "CPU", of_network).create_infer_request()
@@ -87,7 +91,7 @@ class OpenVinoNetworks:
         return self._run("pnet", pixels)
 
     def _run_padded(self, name: str, crops: Float32) -> Float32:
-        # Few batch sizes, found again in the cache of shapes.
+        # Padding leaves few batch sizes, for which compiled code is cached.
         outputs = []
         for first in range(0, len(crops), _LARGEST_BATCH):
             part = crops[first : first + _LARGEST_BATCH]

@@ -11,9 +11,9 @@ from worker.models.backend import choose_backend
 from worker.models.instruction_set import check_instruction_set, instruction_set
 from worker.vision.decode import DECODER
 
-_ASK_TIMEOUT_S = 50.0  # seconds for importing torch, which is slow from a cold disk
+_ASK_TIMEOUT_S = 50.0  # in seconds: importing torch is slow from a cold disk
 _CHOSEN = ("mirror", "precision")
-"""Fields of the contract that have a default, and that the producer chooses all the same."""
+"""Fields of the contract that have a default although the producer chooses them."""
 _GPU_QUESTION = """
 import sys, torch
 count, index = torch.cuda.device_count(), int(sys.argv[1])
@@ -22,8 +22,8 @@ print(count, "sm_%d%d" % torch.cuda.get_device_capability(index) if index < coun
 
 
 def find_runtime(settings: Settings) -> Runtime:
-    """This worker's part of every contract it serves."""
-    # Which of the GPUs it is makes no difference to a job, if it is of the same kind: cuda and cuda:1 may share one.
+    """This worker's part of every contract."""
+    # The index of the GPU is irrelevant if the kind is the same: cuda and cuda:1 may share a job.
     return Runtime(
         backend=choose_backend(settings),
         device=settings.device.partition(":")[0],
@@ -33,7 +33,7 @@ def find_runtime(settings: Settings) -> Runtime:
 
 
 def check_device(settings: Settings) -> None:
-    """ContractError, with the reason, where the backend or the GPU that is asked for is not here."""
+    """ContractError, with the reason, if the configured backend or GPU does not exist here."""
     choose_backend(settings)
     if settings.device == "cpu":
         check_instruction_set(settings)
@@ -49,9 +49,9 @@ def check_device(settings: Settings) -> None:
 
 
 def _ask_gpu(device: str) -> tuple[int, str]:
-    """How many GPUs there are, and this one's compute capability (`sm_90`), empty where it is not there."""
+    """The number of GPUs, and this one's compute capability (`sm_90`; empty if it does not exist)."""
     index = int(device.partition(":")[2] or 0)
-    # Asked in a process of its own: torch must not have run in a process that forks.
+    # In a separate process: torch must not have run in a process that forks.
     command = [sys.executable, "-c", _GPU_QUESTION, str(index)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_ASK_TIMEOUT_S)
@@ -62,7 +62,7 @@ def _ask_gpu(device: str) -> tuple[int, str]:
 
 
 def check_runtime(agreed: dict[str, str], mine: Runtime) -> None:
-    """ContractError where a job was begun with another runtime than this worker's."""
+    """ContractError if the job has another runtime than this worker."""
     here = mine.as_dict()
     if agreed != here:
         names = [*here, *sorted(agreed.keys() - here.keys())]
@@ -75,9 +75,10 @@ def check_runtime(agreed: dict[str, str], mine: Runtime) -> None:
 
 
 def check_contract(contract: Contract) -> None:
-    """ContractError where this version cannot give the embeddings of this contract."""
+    """ContractError if this version cannot produce the embeddings of this contract."""
     for field in fields(contract):
-        # A field that the producer chooses has no default, or any value can be served; this version fixes the others.
+        # Fields without a default are the producer's choice, and every value of them is supported. The others are
+        # fixed.
         theirs = getattr(contract, field.name)
         if field.default is not MISSING and field.name not in _CHOSEN and theirs != field.default:
             raise ContractError(f"{field.name}: {theirs} there, {field.default} here")

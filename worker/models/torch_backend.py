@@ -1,4 +1,4 @@
-"""The networks in plain torch: where OpenVINO is not installed, and on GPUs."""
+"""The networks in plain torch: on GPUs, and if OpenVINO is not installed."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from shared.domain.arrays import Float32
 from shared.domain.contract import PIXEL_MEAN, PIXEL_SCALE, Precision
 from worker.models.mtcnn_layers import NAMES, Conv, Dense, Layer, MaxPool, PReLU, load_layers
 
-# Eager torch's last bits move with the size of the batch, so every forward pass of the embedder has this many rows.
+# The last bits of eager torch depend on the batch size, so every forward pass of the embedder has this many rows.
 _EMBED_ROWS = 16
 
 
@@ -23,8 +23,8 @@ def new_resnet() -> Any:
     return InceptionResnetV1(pretrained=None)
 
 
-class StandardisedEmbedder(nn.Module):
-    """[n, 3, 160, 160] in 0..255 -> [n, 512], L2-normalised."""
+class StandardizedEmbedder(nn.Module):
+    """[n, 3, 160, 160] in 0..255 -> [n, 512], L2-normalized."""
 
     def __init__(self, resnet: nn.Module) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class StandardisedEmbedder(nn.Module):
 
 
 def export_networks(embedder: nn.Module, folder: Path) -> None:
-    """Writes the embedder's weights into `folder`; MTCNN's are read from facenet-pytorch's wheel."""
+    """Writes the embedder's weights into `folder`. MTCNN's weights are read from facenet-pytorch's wheel."""
     torch.save(embedder.state_dict(), folder / "embedder.pt")
 
 
@@ -70,20 +70,20 @@ def _fill(module: nn.Conv2d | nn.Linear, weight: Float32, bias: Float32) -> nn.M
 
 
 def load_networks(folder: Path, threads: int, device: str, precision: Precision) -> "TorchNetworks":
-    """The networks from `folder`, on the CPU or a GPU; the precision is always float32."""
+    """Loads the networks in `folder` on the CPU or a GPU. The precision is always float32."""
     return TorchNetworks(folder, threads, device)
 
 
 class TorchNetworks:
-    """P-, R-, O-net and the embedder in this process. Build it after the fork: torch's threads do not survive one."""
+    """P-, R-, O-net and the embedder in this process. Create it after the fork: its threads do not survive that."""
 
     def __init__(self, folder: Path, threads: int, device: str) -> None:
         torch.set_num_threads(threads)
         self._device = torch.device(device)
-        # Its 10 bits of mantissa would cost embeddings three digits, and only on GPUs that have it.
+        # TF32's 10 bits of mantissa would cost three digits, and only on GPUs that have it.
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
-        embedder = StandardisedEmbedder(new_resnet())
+        embedder = StandardizedEmbedder(new_resnet())
         state = torch.load(folder / "embedder.pt", map_location="cpu", weights_only=True)
         embedder.load_state_dict(state)
         self._networks: dict[str, nn.Module] = {name: _build(load_layers(name)).to(self._device) for name in NAMES}

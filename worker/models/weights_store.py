@@ -1,4 +1,4 @@
-"""The embedder's weights: found, checked against their SHA-256, converted once, kept in the cache folder."""
+"""Finds the embedder's weights, checks their SHA-256, and converts them once into the cache folder."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ _log = get_logger("weights")
 
 
 def find_weights(name: str, sha256: str, settings: Settings) -> Path:
-    """The source file of the weights, checked; downloaded only for `vggface2` without a local file."""
+    """The checked source file of the weights. Only `vggface2` without a local file is downloaded."""
     if settings.weights_path is not None and name != CASIA_WEBFACE:
         path = settings.weights_path
         if not path.is_file():
@@ -50,7 +50,7 @@ def find_weights(name: str, sha256: str, settings: Settings) -> Path:
 
 
 def prepare(name: str, sha256: str, backend: str, settings: Settings) -> Path:
-    """Makes the networks' files, unless they are there undamaged; safe against other processes that do the same."""
+    """Creates the networks' files, unless they exist undamaged. Several processes may do it at once."""
     folder = prepared_folder(settings.cache_dir, name, sha256, backend)
     if is_prepared(folder):
         return folder
@@ -61,7 +61,7 @@ def prepare(name: str, sha256: str, backend: str, settings: Settings) -> Path:
                 return folder
             if folder.exists():
                 _log.warning("%s is damaged and is made again", folder, extra={"action": "weights_damaged"})
-                # Who looks at it meanwhile finds it damaged still, and then waits for the lock.
+                # A process that looks at the folder meanwhile still finds it damaged, and waits for the lock.
                 shutil.rmtree(folder)
             _log.info("converting %s for %s, once", name, backend, extra={"action": "weights_convert"})
             for leftover in folder.parent.glob(f".making-{folder.name}-*"):  # of a process that was killed
@@ -83,19 +83,19 @@ def prepare(name: str, sha256: str, backend: str, settings: Settings) -> Path:
 
 
 def check_prepared(folder: Path) -> None:
-    """WeightsError unless every file is the one that was written."""
+    """WeightsError unless every file is as it was written."""
     damaged = _find_damaged(folder)
     if damaged is not None:
         raise WeightsError(f"{damaged} is missing or damaged. Remove {folder}; it is made again by itself.")
 
 
 def is_prepared(folder: Path) -> bool:
-    """Whether the networks' files are there, every one as it was written."""
+    """Whether the networks' files exist, every one as it was written."""
     return _find_damaged(folder) is None
 
 
 def _find_damaged(folder: Path) -> Path | None:
-    """The first file that is not the one that was written, or cannot be read."""
+    """The first file that has changed since it was written or cannot be read."""
     looked_at = folder / MANIFEST
     try:
         manifest = json.loads(looked_at.read_text(encoding="utf-8"))
@@ -115,11 +115,11 @@ def _export(source: Path, name: str, backend: str, folder: Path) -> None:
 
 
 def load_embedder(source: Path, name: str) -> "torch.nn.Module":
-    """InceptionResnetV1 with these weights, standardization in front, in evaluation mode."""
+    """InceptionResnetV1 with these weights, in evaluation mode, with the standardization in front."""
     import torch
 
     from worker.models import frozen_graph
-    from worker.models.torch_backend import StandardisedEmbedder, new_resnet
+    from worker.models.torch_backend import StandardizedEmbedder, new_resnet
 
     resnet = new_resnet()
     if name == CASIA_WEBFACE:
@@ -129,10 +129,10 @@ def load_embedder(source: Path, name: str) -> "torch.nn.Module":
     else:
         try:
             loaded = torch.load(source, map_location="cpu", weights_only=True)
-        # torch raises many kinds for what is no weights file, and for one that would run code.
+        # torch raises many kinds of errors for invalid files, and for files that would run code.
         except Exception:
             raise WeightsError(f"{source} is not a file of weights that torch loads safely (weights_only).") from None
-        # torch.load gives whatever was saved: a tensor, a list, a whole training checkpoint.
+        # torch.load returns whatever was saved: a tensor, a list, a whole training checkpoint.
         if not isinstance(loaded, dict) or not all(
             isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in loaded.items()
         ):
@@ -145,4 +145,4 @@ def load_embedder(source: Path, name: str) -> "torch.nn.Module":
         resnet.load_state_dict(state)
     except RuntimeError as error:
         raise WeightsError(f"{source} does not fit InceptionResnetV1: {str(error).splitlines()[-1].strip()}") from None
-    return StandardisedEmbedder(resnet).eval()
+    return StandardizedEmbedder(resnet).eval()

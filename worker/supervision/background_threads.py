@@ -1,7 +1,7 @@
 """The threads of a worker's main process: heartbeat and leases, subscriptions, resource samples, reconciler.
 
-They run in the main process, so that a task which hangs in a library cannot stop them, and so that the lease of a batch
-is no longer renewed when its child process has died.
+They run in the main process, so that a task that hangs in a library cannot stop them, and so that the lease of a batch
+is no longer renewed after its child process has died.
 """
 
 import socket
@@ -38,7 +38,7 @@ _LOOK_S = 1.0
 
 @dataclass(frozen=True)
 class MainProcess:
-    """What the threads of a worker's main process share."""
+    """The objects that the threads of a worker's main process share."""
 
     settings: Settings
     connections: Connections
@@ -46,7 +46,7 @@ class MainProcess:
     progress: Progress = field(default_factory=Progress)
     loaded: LoadedProcesses = field(default_factory=LoadedProcesses)
     look_at_queues: threading.Event = field(default_factory=threading.Event)
-    """Whoever sets it has the queues of diverted jobs looked up at once."""
+    """Setting it triggers a lookup of the queues of diverted jobs at once."""
 
 
 class BackgroundThreads(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -57,7 +57,7 @@ class BackgroundThreads(bootsteps.StartStopStep):  # type: ignore[misc]
 
     @classmethod
     def of(cls, main: MainProcess) -> type[Self]:
-        """This step bound to a main process: Celery creates the instance and passes no arguments of ours."""
+        """A subclass bound to a main process, because Celery creates the instance without our arguments."""
         return type(cls.__name__, (cls,), {"main": main, "__module__": cls.__module__})
 
     def __init__(self, parent: Any, **options: Any) -> None:
@@ -90,17 +90,17 @@ class BackgroundThreads(bootsteps.StartStopStep):  # type: ignore[misc]
         worker_shutdown.connect(self._end, weak=False)
 
     def stop(self, parent: Any) -> None:
-        """Called when the worker is to end after its batches. Long ones return to the queue; `_end` follows."""
+        """Called when the worker is to stop after its batches. Long batches are requeued; `_end` follows."""
         timer = threading.Timer(self.main.settings.stop_after_s, end_leases, [self._client])
         timer.daemon = True
         timer.start()
 
     def terminate(self, parent: Any) -> None:
-        """Called when the worker is to end at once."""
+        """Called when the worker is to stop at once."""
         self._end()
 
     def info(self, parent: Any) -> dict[str, Any]:
-        """Merged into `celery inspect stats`, and so into Flower's page of this worker."""
+        """The values that `celery inspect stats` and Flower's page of this worker show."""
         refuses = describe(self._subscriptions.refused) if self._subscriptions else []
         return {"psutil": (self._sampler.latest() if self._sampler else {}) | ({"refuses": refuses} if refuses else {})}
 
@@ -130,7 +130,7 @@ class BackgroundThreads(bootsteps.StartStopStep):  # type: ignore[misc]
             if self._reconciler is not None:
                 self._reconciler.resign()
             withdraw(self._client, self._name)
-        # The server may be gone already; leases and entry expire in seconds.
+        # The server may be unreachable already; leases and announcement expire in seconds.
         except Exception as error:
             _log.info("could not sign off from the server: %s", error, extra={"action": "no_leave"})
 
@@ -144,7 +144,7 @@ class BackgroundThreads(bootsteps.StartStopStep):  # type: ignore[misc]
                     hurry = bool(step())
                 # The server may be unreachable for a while; the next round tries again.
                 except Exception as error:
-                    _log.warning("%s", error, extra={"action": "upkeep_failed"})
+                    _log.warning("%s", error, extra={"action": "background_step_failed"})
                 (wake or self._stop).wait(min(interval_s, _HURRY_S) if hurry else interval_s)
 
         name = getattr(step, "__name__", None) or getattr(getattr(step, "func", None), "__name__", "step")

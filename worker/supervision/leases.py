@@ -6,7 +6,7 @@ from worker.execution.active_tasks import active_tasks
 
 
 def renew_leases(client: Client, lease_s: float) -> None:
-    """Renews the leases of all active batches and aggregations; tasks that are not of facequeue are ignored."""
+    """Renews the leases of all active batches and aggregations. Tasks that are not of facequeue are ignored."""
     for task in active_tasks():
         if task.leased_batch is not None:
             job, batch = task.leased_batch
@@ -16,9 +16,9 @@ def renew_leases(client: Client, lease_s: float) -> None:
 
 
 def end_leases(client: Client) -> None:
-    """Ends the leases of batches that this worker leaves unfinished, so that another worker has them at once.
+    """Ends the leases of unfinished batches, so that another worker can take them at once.
 
-    The process that works on such a batch notices before its next image, and stops.
+    The process that runs such a batch notices before its next image, and stops.
     """
     for task in active_tasks():
         if task.leased_batch is not None:

@@ -1,7 +1,7 @@
 """Counts the processes of this worker that have loaded their networks.
 
-Each writes its process id into shared memory, at a place of its own, so no lock is needed that a killed process could
-hold. Where processes are not forked (macOS), nothing is shared and no process counts as loaded.
+Each process writes its id into its own place in shared memory, so there is no lock that a killed process could hold. If
+processes are not forked (macOS), nothing is shared and no process counts as loaded.
 """
 
 import mmap
@@ -14,7 +14,7 @@ _PLACES = 1024
 
 
 class LoadedProcesses:
-    """The processes of one worker that have loaded their networks. Made before the fork, and inherited by it."""
+    """The processes of one worker that have loaded their networks. Created before the fork, so that they inherit it."""
 
     def __init__(self) -> None:
         self._pids = memoryview(mmap.mmap(-1, 4 * _PLACES)).cast("i")
@@ -26,5 +26,5 @@ class LoadedProcesses:
             self._pids[place] = os.getpid()
 
     def count(self, pids: Collection[int]) -> int:
-        """How many of these processes have loaded their networks."""
+        """The number of these processes that have loaded their networks."""
         return len(set(pids).intersection(self._pids))

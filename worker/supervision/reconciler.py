@@ -1,10 +1,11 @@
-"""Sends again what was lost: batches whose message or worker is gone, aggregations nobody is doing; removes old
-records.
+"""The reconciler: requeues lost batches and aggregations, removes stalled empty jobs, and completes interrupted
+removals.
 
-First of all it makes room, as sending takes some. One step is short however many jobs there are: it looks at some, and
-the next step goes on with the rest.
+A batch is lost if its message or its worker is gone; an aggregation is lost if no aggregator has it. Each step first
+moves blocks to spill files if memory is short, because sending needs memory. A step is short however many jobs there
+are: it handles some jobs, and the next step continues with the rest.
 
-Runs in every worker that consumes the aggregate queue, in one of them at a time.
+Every worker that serves the aggregate queue has a reconciler. A lock lets only one of them run at a time.
 """
 
 import time
@@ -28,7 +29,7 @@ from shared.store.queue_inspection import waiting_aggregations, waiting_tasks
 from shared.store.redis_client import Client, server_time_ms
 from shared.store.registry import forget_missing, some_names, tidy, unfinished_names
 from shared.store.scripts import run_script
-from worker.supervision.spill_policy import Relief
+from worker.supervision.spill_policy import SpillPolicy
 
 _log = get_logger("reconcile")
 Suspect = tuple[str, int, str]
@@ -42,24 +43,24 @@ _DAY_MS = 86_400_000
 
 @dataclass
 class _Round:
-    """One look at every unfinished job of these queues, in as many steps as it takes."""
+    """One pass over all unfinished jobs of these queues, in as many steps as it needs."""
 
     after: str | None = None
-    """Where the next step goes on."""
+    """The index entry after which the next step continues."""
     waiting: set[str] | None = None
-    """Task ids of the batches in the queues."""
+    """The task ids of the batches in the queues; None until they are read."""
     aggregations: set[str] | None = None
-    """Jobs whose aggregation is in the queue."""
+    """The jobs whose aggregation is in the queue; None until they are read."""
     suspects: Suspects = field(default_factory=dict)
     seen: dict[str, Job] = field(default_factory=dict)
-    """Unfinished jobs by uid."""
+    """The unfinished jobs of this pass, by uid."""
     before: dict[str, Job] = field(default_factory=dict)
-    """Those of the round before: their blocks count too when room is short."""
+    """The jobs of the previous pass: their blocks count as well when memory is short."""
 
 
 @contextmanager
 def _noted(client: Client, job: Job) -> Iterator[None]:
-    """A damaged record is a problem of this job, and costs the others nothing."""
+    """Records a damaged record as a problem of its job, so that it does not affect other jobs."""
     try:
         yield
     except (ValueError, redis.ResponseError) as error:
@@ -71,29 +72,30 @@ def _noted(client: Client, job: Job) -> Iterator[None]:
 
 
 class Reconciler:
-    """Looks through the unfinished jobs of this worker's queues."""
+    """Reconciles the unfinished jobs of this worker's queues, in steps."""
 
     def __init__(self, app: Any, client: Client, settings: Settings, name: str) -> None:
         self._app, self._client, self._settings, self._name = app, client, settings, name
         self._lock = reconciler_key(settings.queue_prefix)
-        # What was just popped looks lost until its worker takes it: only what looks so twice, a third of a lease apart,
-        # is sent again. Value: when it was first seen so.
+        # A message that was just taken looks lost until its worker leases the batch. A batch is therefore requeued only
+        # if it looks lost twice, a third of a lease apart. Value: when it first looked lost.
         self._suspects: Suspects = {}
         self._round = _Round()
-        self._stalled: set[str] = set()  # jobs that were said to be
+        self._stalled: set[str] = set()  # jobs that were logged as stalled
         self._registry_place, self._registry_checked = 0, False
-        self._relief = Relief(client, settings)
+        self._spill_policy = SpillPolicy(client, settings)
 
     def step(self) -> bool:
-        """One look; True where the next one should follow very soon."""
+        """Takes one step. Returns whether the next one should follow very soon."""
         if not self._is_elected():
             return False
         self._tidy_registry()
         return self._look_at_some() or not self._registry_checked
 
     def _tidy_registry(self) -> None:
-        """Looks at some names of all jobs, of whatever queues: who was to complete what a crash left need not be
-        alive.
+        """Checks some names of the registry, of any queue prefix, and completes interrupted removals and finishings.
+
+        The process that was interrupted may not be alive any more.
         """
         names, self._registry_place = some_names(self._client, self._registry_place)
         self._registry_checked |= self._registry_place == 0
@@ -101,9 +103,7 @@ class Reconciler:
             JobRecord(self._client, name).complete(self._settings.job_ttl_s)
 
     def _look_at_some(self) -> bool:
-        """Goes on with the round through the unfinished jobs for a short time; True where the next step should follow
-        soon.
-        """
+        """Continues the pass for a short time. Returns whether the next step should follow soon."""
         deadline = time.monotonic() + _STEP_S
         now_ms, hurry = server_time_ms(self._client), None
         this, prefix = self._round, self._settings.queue_prefix
@@ -115,9 +115,8 @@ class Reconciler:
             jobs = [job for job in jobs if job.unfinished and not self._is_past_its_time(job, now_ms)]
             this.seen |= {job.uid: job for job in jobs}
             if hurry is None:
-                hurry = self._relief.step([job for job in (this.before | this.seen).values() if job.block_bytes])
-            # Read before the batches: what is sent meanwhile looks lost once, what is taken meanwhile is leased or
-            # looks so once.
+                hurry = self._spill_policy.step([job for job in (this.before | this.seen).values() if job.block_bytes])
+            # The queues are read before the records: a batch that is sent or taken in between looks lost at most once.
             if jobs and this.waiting is None:
                 this.waiting = self._waiting_batches()
             to_aggregate = [
@@ -133,9 +132,11 @@ class Reconciler:
                     if job.name not in (this.aggregations or set()):
                         self._send_lost_aggregation(job, this.suspects)
             except redis.OutOfMemoryError:
-                # Nothing is lost by it: what could not be sent looks lost again.
-                _log.warning("the server is full; lost messages are sent later", extra={"action": "resend_put_off"})
-                this.suspects = self._suspects | this.suspects  # the jobs that had no turn keep their place
+                # Nothing is lost: a batch that could not be sent looks lost again.
+                _log.warning(
+                    "the server is out of memory; lost messages are requeued later", extra={"action": "resend_put_off"}
+                )
+                this.suspects = self._suspects | this.suspects  # jobs that were not reached keep their entry
             if this.after is None:
                 self._suspects, self._round = this.suspects, _Round(before=this.seen)
                 return hurry
@@ -147,8 +148,9 @@ class Reconciler:
         return {task for queue in sorted(queues) for task in waiting_tasks(self._client, queue)}
 
     def _is_past_its_time(self, job: Job, now_ms: int) -> bool:
-        """Whether the job was removed. One with work in it never is: it is said to be stalled, and goes on when workers
-        come.
+        """Removes a stalled job without batches; returns whether it was removed.
+
+        A stalled job with batches is only logged. It continues when workers come.
         """
         if not job.is_stalled(now_ms, self._settings.job_ttl_s):
             self._stalled.discard(job.uid)
@@ -156,7 +158,7 @@ class Reconciler:
         if not job.batches:
             removed = JobRecord(self._client, job.name).delete(job)
             if removed:
-                _log.info("job %s is past its time and removed", job.name, extra={"action": "job_expired"})
+                _log.info("stalled job %s without batches removed", job.name, extra={"action": "job_expired"})
             return removed
         if job.uid not in self._stalled:
             self._stalled.add(job.uid)
@@ -169,7 +171,7 @@ class Reconciler:
         return False
 
     def resign(self) -> None:
-        """Lets another take over at once."""
+        """Releases the lock, so that another worker can take over at once."""
         run_script(self._client, "resign", [self._lock], [self._name])
 
     def _is_elected(self) -> bool:
@@ -187,7 +189,7 @@ class Reconciler:
                 version=1, job=job.name, uid=job.uid, batch=batch, send=again.send, images=again.images
             )
             send_batch(self._app, self._settings, record.embed_queue(), message, again=True)
-            _log.warning("%s was lost and is sent again", message.describe(), extra={"action": "batch_resent"})
+            _log.warning("%s was lost and is requeued", message.describe(), extra={"action": "batch_resent"})
 
     def _is_lost(self, key: Suspect, suspects: Suspects) -> bool:
         now = time.monotonic()
@@ -210,8 +212,9 @@ class Reconciler:
             record.note_problem(job.uid, problem, lost=job.lost_aggregations)
             return
         send_aggregate(self._app, self._settings.aggregate_queue, Aggregate(version=1, job=job.name, uid=job.uid))
-        # After the sending, which a full server refuses: what was never sent counts against nobody.
+        # Counted after the sending, which a server out of memory refuses: an aggregation that was never sent does not
+        # count.
         record.count_lost_aggregation(job.uid)
         _log.warning(
-            "the aggregation of job %s was lost and is sent again", job.name, extra={"action": "aggregation_resent"}
+            "the aggregation of job %s was lost and is requeued", job.name, extra={"action": "aggregation_resent"}
         )

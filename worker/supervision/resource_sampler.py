@@ -1,9 +1,9 @@
-"""CPU, memory and progress of a worker, sampled beside the work.
+"""Samples CPU, memory and progress of a worker while it works.
 
-At one sample a second, a worker with two children spends 0.2 to 0.4 % of a core on it (AMD EPYC, `python
-benchmarks/sampler.py IMAGES`: 1.6 ms to read and log, 0.3 ms to send). The processes come from the pool instead of a
-search through the machine's, and each is read from small files of /proc. Only for the memory that is a process's own
-(`uss_mib`) the kernel has to walk its pages, 3.5 ms for each: it is read at every 30th sample.
+With one sample per second, a worker with two children spends 0.2 to 0.4 % of a core on sampling (AMD EPYC, `python
+benchmarks/sampler.py IMAGES`: 1.6 ms to read and log, 0.3 ms to send). The process ids come from the pool, without a
+search through all processes of the machine, and each process is read from small files in /proc. Only for the unshared
+memory (`uss_mib`) the kernel has to walk all pages, which takes 3.5 ms per process: it is read in every 30th sample.
 """
 
 import threading
@@ -31,9 +31,9 @@ _log = get_logger("resources")
 
 
 class Sampler:
-    """Reads this process and its children: into the worker's log, and into its streams on the server.
+    """Samples this process and its children, for the worker's log and its streams on the server.
 
-    Reading and sending are steps of two threads, so that the log goes on while the server is away.
+    Reading and sending are steps of two threads, so that the log continues while the server is unreachable.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Sampler:
         log: SampleLog | None,
         serves: Mapping[str, str],
     ) -> None:
-        """`children` gives the pool's process ids; `serves` is what this worker can serve, for those who look at it."""
+        """`children` returns the pool's process ids. `serves` describes what this worker can serve."""
         self._children, self._progress, self._loaded, self._log, self._serves = children, progress, loaded, log, serves
         self._main = psutil.Process()
         self._known = {self._main.pid: self._main}
@@ -53,17 +53,17 @@ class Sampler:
         self._latest: dict[str, Any] = {}
         self._streams = SampleStreams(worker)
         self._fresh = threading.Event()
-        self._server_away = False
+        self._server_unreachable = False
 
     def latest(self) -> dict[str, Any]:
-        """Sums of the last sample: CPU in percent of a core, memory in MiB, processes; and what they have done."""
+        """The sums of the last sample: CPU in percent of a core, memory in MiB, processes, and images done."""
         return dict(self._latest)
 
     def sample(self) -> None:
         """Takes one sample."""
         children = self._children()
         rows = self._read(children)
-        # Replaced as a whole: other threads see the old one or the new one.
+        # Replaced as a whole: other threads see either the old or the new values.
         self._latest = {
             "cpu_percent": round(sum(float(row["cpu_percent"]) for row in rows), 1),
             "rss_mib": round(sum(float(row["rss_mib"]) for row in rows), 1),
@@ -79,18 +79,18 @@ class Sampler:
             self._log.write(rows)
 
     def send(self, client: Client) -> None:
-        """Waits for a sample and sends it, with what could not be sent before, in one round trip."""
+        """Waits for a sample and sends it, with all unsent ones, in one round trip."""
         if not self._fresh.wait(_WAIT_S):
             return
         self._fresh.clear()
         try:
             self._streams.send(client)
         except redis.RedisError as error:
-            if not self._server_away:
+            if not self._server_unreachable:
                 _log.warning("samples wait for the server: %s", error, extra={"action": "samples_wait"})
-            self._server_away = True
+            self._server_unreachable = True
             return
-        self._server_away = False
+        self._server_unreachable = False
 
     def _read(self, children: Collection[int]) -> list[dict[str, str]]:
         stamp = datetime.now(UTC).isoformat(timespec="milliseconds")

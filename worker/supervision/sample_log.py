@@ -1,4 +1,4 @@
-"""A worker's own log of its samples: one CSV file beside the work, of bounded size."""
+"""A worker's local log of its samples: one CSV file of bounded size."""
 
 import csv
 import io
@@ -16,10 +16,10 @@ _log = get_logger("sample_log")
 
 
 class SampleLog:
-    """`<worker>.csv`. A full file is renamed to `<worker>.csv.1`, and a new one begun.
+    """Writes `<worker>.csv`. A full file is renamed to `<worker>.csv.1`, and a new one is started.
 
-    An error of the folder ends the log with one warning. The file is opened for each sample: children that are forked
-    later inherit nothing, and a file that was moved away is created again.
+    An error of the folder ends the log with one warning. The file is opened for each sample, so children that are
+    forked later inherit no descriptor, and a file that was moved away is created again.
     """
 
     def __init__(self, folder: Path, worker: str, max_bytes: float) -> None:
@@ -76,7 +76,7 @@ def _header(path: Path) -> str:
 
 
 def _remove_old_logs(folder: Path) -> None:
-    """Every worker has a new name, so without this the folder would grow with every start."""
+    """Removes old logs. Every worker has a new name, so the folder would otherwise grow with every start."""
     for path in [*folder.glob("*@*.csv"), *folder.glob("*@*.csv.1")]:
         with suppress(OSError):  # another worker may remove it at the same time
             if path.stat().st_mtime < time.time() - _KEPT_S and _header(path) == _HEADER:

@@ -7,11 +7,11 @@ from shared.store.redis_client import Client
 from worker.sample_stream import FIELD, KEPT_S, LEVELS, Row, pack_sample
 from worker.supervision.thinning import Window
 
-_WAITING = 2_000  # entries of a stream, while the server is unreachable
+_WAITING = 2_000  # entries that wait while the server is unreachable
 
 
 class SampleStreams:
-    """What one worker sends. `add` and `send` may be called from two threads."""
+    """The samples that one worker sends. `add` and `send` may be called from two threads."""
 
     def __init__(self, worker: str) -> None:
         self._keys = [level.key(worker) for level in LEVELS]
@@ -19,14 +19,14 @@ class SampleStreams:
         self._waiting: list[deque[bytes]] = [deque(maxlen=_WAITING) for _ in LEVELS]
 
     def add(self, rows: Sequence[Row], at_s: float) -> None:
-        """Takes the sample of the moment `at_s` (seconds of the clock), one row a process."""
+        """Adds the sample taken at `at_s` (in seconds), one row per process."""
         for window, waiting in zip(self._windows, self._waiting, strict=True):
             ready = rows if window is None else window.add(rows, at_s)
             if ready:
                 waiting.append(pack_sample(ready))
 
     def send(self, client: Client) -> None:
-        """Sends the waiting samples, all or none, in one round trip. After a RedisError at least the newest wait."""
+        """Sends all waiting samples in one transaction. After a RedisError at least the newest still wait."""
         batches = [list(waiting) for waiting in self._waiting]
         with client.pipeline(transaction=True) as pipe:
             for level, key, batch in zip(LEVELS, self._keys, batches, strict=True):

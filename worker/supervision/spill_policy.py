@@ -1,4 +1,4 @@
-"""Relief for the server: moves finished blocks to the spools before they fill it."""
+"""Decides when finished blocks move from the server to spill files, and moves them."""
 
 import time
 from collections.abc import Sequence
@@ -10,17 +10,17 @@ from shared.config.settings import Settings
 from shared.domain.errors import FaceQueueError
 from shared.domain.job import Job
 from shared.store.redis_client import Client, server_memory
-from worker.aggregation.spilling import move_blocks, sweep_spools
+from worker.aggregation.spilling import move_blocks, sweep_spill_files
 
-_log = get_logger("relief")
+_log = get_logger("spill_policy")
 _MIB = 2**20
 _TIGHT, _WATCHFUL, _WELL_BELOW = 0.6, 0.4, 0.3  # shares of maxmemory
-_STEP_BYTES = 64 * _MIB  # then the reconciler's other duties have their turn
+_STEP_BYTES = 64 * _MIB  # then the reconciler continues with its other work
 _SWEEP_EVERY_S = 60.0
 
 
-class Relief:
-    """Looks how many blocks are on the server, and how full it is."""
+class SpillPolicy:
+    """Keeps the finished blocks and the server's memory use below their limits."""
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client, self._settings = client, settings
@@ -28,7 +28,7 @@ class Relief:
         self._said = ""
 
     def step(self, jobs: Sequence[Job]) -> bool:
-        """Moves some blocks of these unfinished jobs; True where more may have to be moved very soon."""
+        """Moves some blocks of these unfinished jobs. Returns whether more may have to be moved very soon."""
         if time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + _SWEEP_EVERY_S
             self._sweep()
@@ -45,20 +45,22 @@ class Relief:
 
     def _sweep(self) -> None:
         try:
-            sweep_spools(self._client, self._settings.results_dir)
+            sweep_spill_files(self._client, self._settings.results_dir)
         except (FaceQueueError, OSError) as error:
-            _log.error("old spools stay: %s", error, extra={"action": "sweep_failed"})
+            _log.error("old spill files stay: %s", error, extra={"action": "sweep_failed"})
 
     def _move(self, job: Job, wanted_bytes: float) -> int:
         try:
             moved = move_blocks(self._client, job, self._settings.results_dir, wanted_bytes)
-        # ValueError and ResponseError: somebody else has damaged the record.
+        # ValueError and ResponseError: the record is damaged.
         except (FaceQueueError, OSError, ValueError, redis.ResponseError) as error:
-            if str(error) != self._said:  # it would be the same line several times a second
+            if str(error) != self._said:  # otherwise the same line would appear several times a second
                 self._said = str(error)
-                _log.error("blocks stay on the server: %s", error, extra={"action": "spool_failed"})
+                _log.error("blocks stay on the server: %s", error, extra={"action": "spill_failed"})
             return 0
         if moved:
             self._said = ""
-            _log.info("job %s: %.1f MiB moved to its spool", job.name, moved / _MIB, extra={"action": "blocks_spooled"})
+            _log.info(
+                "job %s: %.1f MiB moved to its spill file", job.name, moved / _MIB, extra={"action": "blocks_spilled"}
+            )
         return moved

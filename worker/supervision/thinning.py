@@ -1,4 +1,4 @@
-"""Samples of many seconds as one: what a worker keeps of its past."""
+"""Combines the samples of many seconds into one, for the older part of a worker's history."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -41,7 +41,7 @@ class _Process:
 
 
 class Window:
-    """Gathers the samples of `seconds`, in step with the clock."""
+    """Collects the samples of windows of `seconds`, aligned with the clock."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -50,8 +50,7 @@ class Window:
         self._processes: dict[str, _Process] = {}
 
     def add(self, rows: Sequence[Row], at_s: float) -> list[Row]:
-        """Adds the sample of the moment `at_s`, one row per process. Returns the rows of the window that it ends, if
-        any.
+        """Adds the sample taken at `at_s`, one row per process. Returns the rows of the window that it ends, if any.
 
         A row has the time of the window's last sample, the mean CPU, the peak of memory and threads, the last active
         job and batch, and the last value of each counter.

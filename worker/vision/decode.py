@@ -1,4 +1,4 @@
-"""From a file's bytes to upright 8-bit RGB pixels, whatever the format; trouble becomes an `ImageTrouble`."""
+"""Decodes a file's bytes of any supported format into upright 8-bit RGB pixels; failures raise `ImageTrouble`."""
 
 import os
 import re
@@ -18,14 +18,13 @@ from shared.domain.pixels import to_rgb
 DECODER = f"Pillow {pillow_version}, pillow-heif {pillow_heif.__version__}"
 
 _ICONS = (b"\0\0\1\0", b"icns")
-"""First bytes of ICO and ICNS, which hold whole PNG or JPEG2000 files: how large those are shows only inside the
-reader.
+"""The first bytes of ICO and ICNS files, which contain PNG or JPEG2000 files. Only the reader sees how large those are.
 """
 _ADDRESS = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>|0x[0-9a-f]{6,}")
 
 
 class ImageTrouble(Exception):
-    """A file that gives no pixels; says which outcome that is, and why in words."""
+    """A file that cannot be decoded: its outcome, and the reason as text."""
 
     def __init__(self, outcome: Outcome, reason: str) -> None:
         super().__init__(reason)
@@ -34,7 +33,7 @@ class ImageTrouble(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """What is refused before anything is decoded."""
+    """The limits that are checked before anything is decoded."""
 
     max_bytes: int
     max_pixels: int
@@ -47,7 +46,7 @@ def read_bytes(path: Path, limits: Limits) -> bytes:
             head = file.read(HEAD_BYTES)
             check_file(path.name, head, os.fstat(file.fileno()).st_size, limits)
             data = head + file.read(limits.max_bytes + 1 - len(head))
-            # It may grow while it is read.
+            # The file may grow while it is read.
             check_file(path.name, head, len(data), limits)
             return data
     except OSError as error:
@@ -55,7 +54,7 @@ def read_bytes(path: Path, limits: Limits) -> bytes:
 
 
 def check_file(name: str, head: bytes, size: int, limits: Limits) -> None:
-    """ImageTrouble where a file, by its name, its first bytes and its size, is none that is decoded."""
+    """ImageTrouble if the file is not to be decoded, judged by its name, first bytes and size."""
     if Path(name).suffix.lower() not in image_extensions() and not has_image_signature(head):
         raise ImageTrouble(Outcome.SKIPPED, "neither an image extension nor an image signature")
     if size > limits.max_bytes:
@@ -70,7 +69,8 @@ def decode(data: bytes, limits: Limits) -> Image.Image:
     """The upright RGB image; ImageTrouble says why there is none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        # Pillow's own check refuses above twice this. Elsewhere it is off: ours comes first, with figures.
+        # Pillow's own check refuses images above twice this value. It is off for other formats: our check comes first
+        # and reports the numbers.
         Image.MAX_IMAGE_PIXELS = limits.max_pixels // 2 if data.startswith(_ICONS) else None
         try:
             with Image.open(BytesIO(data), formats=openers()) as image:
@@ -84,7 +84,7 @@ def decode(data: bytes, limits: Limits) -> Image.Image:
                     raise ImageTrouble(Outcome.UNREADABLE, f"{width} x {height} pixels")
                 image.load()
                 return to_rgb(_upright(image))
-        # No fault of the image: another process may have the memory. Who calls counts how often it happens (`poison`).
+        # The image is not at fault: other processes may use the memory. Crash attribution counts how often it happens.
         except (ImageTrouble, MemoryError):
             raise
         except Image.DecompressionBombError:
@@ -93,7 +93,7 @@ def decode(data: bytes, limits: Limits) -> Image.Image:
             ) from None
         except UnidentifiedImageError:
             raise ImageTrouble(Outcome.UNREADABLE, "not an image, or damaged beyond recognition") from None
-        # Pillow's plugins raise nearly anything on damaged files; none of it may cost a neighbour.
+        # Pillow's plugins raise almost any exception for damaged files. It must not affect other images.
         except Exception as error:
             raise ImageTrouble(Outcome.UNREADABLE, _in_words(error)) from None
 
@@ -109,6 +109,6 @@ def _upright(image: Image.Image) -> Image.Image:
         return ImageOps.exif_transpose(image)
     except MemoryError:
         raise
-    # Damaged EXIF says nothing about the pixels, which are fine.
+    # Damaged EXIF data says nothing about the pixels, which are fine.
     except Exception:
         return image

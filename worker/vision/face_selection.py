@@ -1,4 +1,4 @@
-"""Which faces of an image are wanted, and their crops."""
+"""Selects the faces of an image, and crops them."""
 
 from typing import Literal, assert_never
 
@@ -23,8 +23,9 @@ def choose_faces(faces: Faces, policy: FacePolicy, width: int, height: int) -> I
 def scores(boxes: Float32, policy: SinglePolicy, width: int, height: int) -> Float32:
     """What the chosen face has most of: float32 [n], at most the area of the box in square pixels.
 
-    `largest` counts the area inside the image only: facenet-pytorch counts what lies outside too, and so picks half
-    faces at the border (accuracy on LFW 0.954 against 0.980). `center` is its `center_weighted_size`.
+    `largest` counts only the area inside the image. facenet-pytorch also counts the area outside, and so selects
+    partial faces at the border (accuracy on LFW 0.954 against 0.980). `center` is facenet-pytorch's
+    `center_weighted_size`.
     """
     match policy:
         case "largest":
@@ -39,7 +40,7 @@ def scores(boxes: Float32, policy: SinglePolicy, width: int, height: int) -> Flo
 
 
 def visible_areas(boxes: Float32, width: int, height: int) -> Float32:
-    """Of boxes [n, 4], the area [n] in square pixels that lies inside an image of this size."""
+    """The area [n] of boxes [n, 4] inside an image of this size, in square pixels."""
     limit = np.array([width, height], np.float32)
     sides = np.clip(boxes[:, 2:], 0, limit) - np.clip(boxes[:, :2], 0, limit)
     areas: Float32 = sides.prod(axis=1)
@@ -49,15 +50,15 @@ def visible_areas(boxes: Float32, width: int, height: int) -> Float32:
 def crop_face(image: Image.Image, box: Float32, margin_px: int, size: int = CROP_PX) -> Float32:
     """The face with its margin, resized as facenet-pytorch does: float32 [3, size, size] in 0..255.
 
-    `box` is x1, y1, x2, y2 in pixels. `margin_px` is counted in the crop. Edges are truncated to whole pixels and held
-    inside the image.
+    `box` is x1, y1, x2, y2 in pixels. `margin_px` is counted in the crop. Edges are truncated to whole pixels and
+    clipped to the image.
     """
     x1, y1, x2, y2 = (float(edge) for edge in box)
     margin_x = margin_px * (x2 - x1) / (size - margin_px) / 2
     margin_y = margin_px * (y2 - y1) / (size - margin_px) / 2
     left, top = int(max(x1 - margin_x, 0)), int(max(y1 - margin_y, 0))
     right, bottom = int(min(x2 + margin_x, image.width)), int(min(y2 + margin_y, image.height))
-    # A sliver of a face at the border may be thinner than a pixel.
+    # A clipped face at the border may be thinner than a pixel.
     left, top = min(left, image.width - 1), min(top, image.height - 1)
     right, bottom = max(right, left + 1), max(bottom, top + 1)
     face = image.crop((left, top, right, bottom)).resize((size, size), Image.Resampling.BILINEAR)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.domain.arrays import Float32, Int
-from shared.domain.contract import MIN_FACE_PX, PYRAMID_FACTOR, THRESHOLDS
+from shared.domain.detector_parameters import MIN_FACE_PX, PYRAMID_FACTOR, THRESHOLDS
 from worker.vision.canvas import CELL_PX, STRIDE_PX, ProposalNetwork, find_cells
 from worker.vision.integral_image import IntegralImage
 

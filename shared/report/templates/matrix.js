@@ -42,7 +42,7 @@ if (data.matrix) {
     pen.strokeRect(x, y, thick, thick);
     if (pinned) {
       const ring = 4 * devicePixelRatio;
-      pen.strokeStyle = "#ff5a36"; // not one of the palette's colours
+      pen.strokeStyle = "#ff5a36"; // not one of the palette's colors
       pen.lineWidth = 3 * devicePixelRatio;
       pen.strokeRect(x - ring, y - ring, thick + 2 * ring, thick + 2 * ring);
     }

@@ -1,10 +1,10 @@
--- Records one more batch. Returns its send number, or why not.
+-- Records one more batch. Returns its send number, or why it was refused.
 -- KEYS: job, batches, open.  ARGV: uid, producer, batch, paths, images, cursor
 local job = redis.call('HMGET', KEYS[1], 'uid', 'state', 'producer', 'batches', 'cursor', 'last_send')
 if job[1] ~= ARGV[1] then return 'unknown' end
 if job[2] ~= 'enqueuing' then return job[2] end
 if job[3] ~= ARGV[2] then return 'fenced' end
--- Asked again, since the answer was lost. The batch may be done by now, and then neither open nor among the batches.
+-- A repeated call, because the first answer was lost. The batch may be done already; then it is in neither key.
 local paths = redis.call('HGET', KEYS[2], ARGV[3])
 local again = tonumber(job[4]) == ARGV[3] + 1 and job[5] == ARGV[6] and (not paths or paths == ARGV[4])
 if again then return tonumber(redis.call('ZSCORE', KEYS[3], ARGV[3]) or job[6]) end

@@ -1,4 +1,5 @@
--- Takes a finished job that is swept off the unfinished ones; from now on its record expires. Returns 'closed', or why not.
+-- Removes a finished, swept job from the index of unfinished jobs, and sets its record to expire.
+-- Returns 'closed', or why not.
 -- KEYS: job, failed, unfinished jobs, stored, inline.  ARGV: uid, name, time to live in s
 local job = redis.call('HMGET', KEYS[1], 'uid', 'state', 'queue_prefix')
 if job[1] ~= ARGV[1] then return 'unknown' end

@@ -1,4 +1,4 @@
--- Counts some jobs by state. Returns {enqueuing ones, sealed ones, place of one that has been begun, ...}; places from 0 on.
+-- Counts some jobs by state. Returns {enqueuing jobs, sealed jobs, index of a started job, ...}; indices start at 0.
 -- KEYS: job, ...
 local found = {0, 0}
 for k = 1, #KEYS do

@@ -1,4 +1,4 @@
--- Counts the batches of some jobs that are in the hands of workers.
+-- Counts the leased batches of some jobs.
 -- KEYS: leases, ...
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)

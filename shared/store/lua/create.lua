@@ -1,12 +1,13 @@
--- Creates a job, unless one of that name is there. Returns the uid of the job that is there now, or 'removing'.
--- KEYS: job, registry, unfinished jobs, every part of a record, ...  ARGV: name, uid, its entry among the unfinished, field, value, ...
+-- Creates a job, unless one of that name exists. Returns the uid of the job of that name, or 'removing'.
+-- KEYS: job, registry, unfinished jobs, every part of a record, ...
+-- ARGV: name, uid, its entry in the index of unfinished jobs, field, value, ...
 local job = redis.call('HMGET', KEYS[1], 'uid', 'state')
 if job[1] and job[2] ~= 'cancelled' then return job[1] end
--- A removal that is under way, or was cut short: its blocks must not become this job's.
+-- A removal that is in progress or was interrupted: its blocks must not become this job's.
 if job[2] and redis.call('ZSCORE', KEYS[2], ARGV[1]) then return 'removing' end
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
--- The first write, so that a full server takes the rest too: batches wait, not jobs.
+-- The first write: a server out of memory then accepts the others too. It refuses batches, not jobs.
 redis.call('UNLINK', KEYS[1], unpack(KEYS, 4))
 redis.call('HSET', KEYS[1], 'uid', ARGV[2], 'created_ms', now, 'updated_ms', now, unpack(ARGV, 4))
 redis.call('ZADD', KEYS[2], now, ARGV[1])

@@ -1,8 +1,8 @@
--- Sends a job around a worker that cannot serve it: ends the worker's lease, notes the worker and the reason, and gives the
--- job's messages a queue of their own. Returns 'diverted', 'alone' where no other worker may serve it, or why not.
+-- Diverts a job that a worker cannot serve: ends the worker's lease, records the refusal, and gives the job's messages
+-- a queue of their own. Returns 'diverted', 'alone' if no other worker may serve the job, or why not.
 -- KEYS: job, leases, holders, refusals, diverted
--- ARGV: uid, batch, holder, worker, reason, milliseconds until it may try again (0: never), name, queue,
--- whether another worker must be left ('1'), the other workers, ...
+-- ARGV: uid, batch, holder, worker, reason, milliseconds until the worker may try again (0: never), name, queue,
+--       whether another worker must be left ('1'), the other workers, ...
 local job = redis.call('HMGET', KEYS[1], 'uid', 'state')
 if job[1] ~= ARGV[1] then return 'unknown' end
 if job[2] ~= 'enqueuing' and job[2] ~= 'sealed' then return job[2] end
@@ -17,7 +17,7 @@ if ARGV[9] == '1' then
   end
   if not left then return 'alone' end
 end
-redis.call('HDEL', KEYS[4], ARGV[4])  -- first, so that a full server takes the rest too
+redis.call('HDEL', KEYS[4], ARGV[4])  -- first: a server out of memory then accepts the other writes
 if redis.call('HGET', KEYS[3], ARGV[2]) == ARGV[3] then
   redis.call('ZREM', KEYS[2], ARGV[2])
   redis.call('HDEL', KEYS[3], ARGV[2])

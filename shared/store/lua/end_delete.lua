@@ -1,5 +1,4 @@
--- Removes what is left of a job that is marked cancelled and swept, or leaves of it only the word, for a while.
--- Returns 'deleted', or why not.
+-- Removes the rest of a cancelled and swept job, or keeps only its state for a while. Returns 'deleted', or why not.
 -- KEYS: job, registry, stored, inline.  ARGV: name, uid
 local job = redis.call('HMGET', KEYS[1], 'uid', 'state', 'keep_s')
 if (job[1] or '') ~= ARGV[2] then return 'unknown' end

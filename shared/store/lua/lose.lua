@@ -1,6 +1,8 @@
--- A batch's process was lost while its worker lives on. Convicts an image that has now lost enough processes while alone.
--- Returns {new send number, paths}, or {} where the holder has lost the lease already.
--- KEYS: job, open, leases, holders, batches, losses, alone, deaths, verdicts.  ARGV: uid, batch, holder, verdict, deaths it takes
+-- Counts a crash of a batch's process whose worker survived. Gives up an image that has crashed enough processes in
+-- isolation, and records its outcome.
+-- Returns {new send number, paths}, or {} if the holder has already lost the lease.
+-- KEYS: job, open, leases, holders, batches, losses, alone, deaths, verdicts
+-- ARGV: uid, batch, holder, outcome and reason, number of crashes in isolation after which an image is given up
 local job = redis.call('HMGET', KEYS[1], 'uid', 'state')
 if job[1] ~= ARGV[1] or job[2] == 'cancelled' then return {} end
 if redis.call('HGET', KEYS[4], ARGV[2]) ~= ARGV[3] then return {} end

@@ -1,11 +1,11 @@
--- Opens a finished job for its failed images. Returns how many there are, or why not.
--- The job gets another uid: messages and holders of before are a stranger's then.
+-- Reopens a finished job to retry its failed images. Returns their number, or why not.
+-- The job gets a new uid, so earlier messages and lease holders no longer match it.
 -- KEYS: job, failed, registry, unfinished jobs, stored, inline
 -- ARGV: uid, new uid, name, counter of failed images by outcome, ...
 if redis.call('HGET', KEYS[1], 'uid') ~= ARGV[1] then return 'unknown' end
 local state = redis.call('HGET', KEYS[1], 'state')
 if state ~= 'finished' then return state end
--- Blocks of before must not become those of the images that are tried again.
+-- Earlier blocks must not become those of the retried images.
 if redis.call('EXISTS', KEYS[5], KEYS[6]) > 0 then return 'not swept' end
 local failed = redis.call('HLEN', KEYS[2])
 if failed == 0 then failed = tonumber(redis.call('HGET', KEYS[1], 'failed_listed') or '0') end

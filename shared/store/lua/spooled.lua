@@ -1,14 +1,15 @@
--- Takes blocks off the server that are safe in the spool. Returns 1, or 0 where the job is not as it was thought to be.
--- KEYS: job, aggregation, stored, block, ...  ARGV: uid, spool bytes before, spool bytes now, host, batch, ...
+-- Removes blocks from the server that are safe in the spill file. Returns 1, or 0 if the job has changed meanwhile.
+-- KEYS: job, aggregation, stored, block, ...
+-- ARGV: uid, bytes of the spill file before and now, host, batch, ...
 local job = redis.call('HMGET', KEYS[1], 'uid', 'state', 'spool_bytes')
 if job[1] ~= ARGV[1] or (job[2] ~= 'enqueuing' and job[2] ~= 'sealed') then return 0 end
 if (job[3] or '0') ~= ARGV[2] then return 0 end
--- Whoever aggregates goes by what was on the server when it began.
+-- An aggregator relies on the blocks that were on the server when it started.
 if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
 local freed = 0
 for k = 4, #KEYS do
   freed = freed + redis.call('STRLEN', KEYS[k])
-  redis.call('DEL', KEYS[k])  -- also the first write: it takes no memory, so a full server takes the rest too
+  redis.call('DEL', KEYS[k])  -- the first write takes no memory: a server out of memory then accepts the others too
   redis.call('ZREM', KEYS[3], ARGV[k + 1])
 end
 redis.call('HINCRBY', KEYS[1], 'block_bytes', -freed)

@@ -1,4 +1,4 @@
--- Removes the blocks and the images of some batches of a job that needs none any more. Returns 1, or 0 where it does.
+-- Removes the blocks and inline images of some batches of a job that needs none any more. Returns 1, or 0 if it does.
 -- KEYS: job, stored, inline, block or images of a batch, ...  ARGV: uid, batch, ...
 local job = redis.call('HMGET', KEYS[1], 'uid', 'state')
 if (job[1] or '') ~= ARGV[1] then return 0 end

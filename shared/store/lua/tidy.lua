@@ -1,11 +1,11 @@
--- Makes the index of unfinished jobs agree with the records of some names, and forgets names without a record.
--- Returns the names of jobs whose removal, or whose finishing, was cut short.
+-- Makes the index of unfinished jobs agree with the records of some names, and removes names without a record.
+-- Returns the names of jobs whose removal or finishing was interrupted.
 -- KEYS: registry, unfinished jobs, job, ...  ARGV: name, ...
 local left = {}
-redis.call('ZREM', KEYS[2], '')  -- first, so that a full server takes the rest too
+redis.call('ZREM', KEYS[2], '')  -- first: a server out of memory then accepts the other writes
 for k = 3, #KEYS do
   local name = ARGV[k - 2]
-  -- pcall: what is none of ours must not stop the others.
+  -- pcall: a key of another type must not stop the rest.
   local job = redis.pcall('HMGET', KEYS[k], 'state', 'queue_prefix')
   local entry = (job[2] or '') .. ':' .. name
   if redis.call('EXISTS', KEYS[k]) == 0 then

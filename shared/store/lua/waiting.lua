@@ -1,6 +1,6 @@
--- The task ids of some messages in a queue, read where they are: the messages themselves can be hundreds of MiB.
--- Returns {the index to go on at, or -1 at the end, task id, task id, ...}
--- KEYS: queue.  ARGV: index to begin at, most messages to look at, most bytes
+-- Reads the task ids of some messages in a queue on the server: the messages themselves can be hundreds of MiB.
+-- Returns {the index to continue at, or -1 at the end, task id, task id, ...}
+-- KEYS: queue.  ARGV: index to start at, maximum number of messages to read, maximum number of bytes
 local found, first, bytes = {-1}, tonumber(ARGV[1]), 0
 local last = first + ARGV[2]
 while first < last and bytes < tonumber(ARGV[3]) do

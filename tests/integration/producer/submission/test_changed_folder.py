@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_run import _run
+from tests.support.commands import run_in
 from tests.support.results import result_bytes, rows_of
 from tests.support.stage import Stage
 
@@ -18,7 +18,7 @@ def archive(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, source in (("a.jpg", "as-is.jpg"), ("b/c.jpg", "smaller.jpg"), ("b/d.jpg", "mirrored.jpg")):
         shutil.copyfile(sample / "hopper" / source, folder / "images" / name)
     (folder / "images" / "notes.txt").write_text("neither")
-    done = _run(folder, "images", "--results", "out", "--job", "archive", "--workers", 1)
+    done = run_in(folder, "images", "--results", "out", "--job", "archive", "--workers", 1)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -33,18 +33,18 @@ def test_run_says_what_is_new_changed_and_gone_and_takes_another_name(archive: P
     """
     again = ("images", "--results", "out", "--job", "archive", "--workers", 1)
     (archive / "images" / "a.jpg").touch()
-    calm = _run(archive, *again)
+    calm = run_in(archive, *again)
     assert (calm.returncode, "was finished before" in calm.stderr) == (0, True)
     before = result_bytes(archive / "out" / "archive")
     shutil.copyfile(sample / "hopper" / "as-is.jpg", archive / "images" / "b" / "new.jpg")
     shutil.copyfile(sample / "hopper" / "smaller.jpg", archive / "images" / "a.jpg")
     (archive / "images" / "b" / "d.jpg").unlink()
-    refused = _run(archive, *again)
+    refused = run_in(archive, *again)
     assert refused.returncode == 2, refused.stderr
     assert "1 new (b/new.jpg), 1 changed (a.jpg), 1 gone (b/d.jpg)" in refused.stderr
     assert "another --job" in refused.stderr and "Traceback" not in refused.stderr
     assert result_bytes(archive / "out" / "archive") == before
-    other = _run(archive, "images", "--results", "out", "--job", "other", "--workers", 1)
+    other = run_in(archive, "images", "--results", "out", "--job", "other", "--workers", 1)
     assert other.returncode == 0, other.stderr
     assert _paths(archive / "out" / "other") == ["a.jpg", "notes.txt", "b/c.jpg", "b/new.jpg"]
 
@@ -53,11 +53,11 @@ def test_run_computes_again_where_the_results_were_moved_away(archive: Path, sam
     """The other way that the line names."""
     again = ("images", "--results", "out", "--job", "archive", "--workers", 1)
     shutil.copyfile(sample / "hopper" / "as-is.jpg", archive / "images" / "z.jpg")
-    refused = _run(archive, *again)
+    refused = run_in(archive, *again)
     assert refused.returncode == 2, refused.stderr
     assert f"move {archive / 'out' / 'archive'} away" in refused.stderr
     (archive / "out" / "archive").rename(archive / "out" / "archive-old")
-    done = _run(archive, *again)
+    done = run_in(archive, *again)
     assert (done.returncode, "computed again" in done.stderr) == (0, True)
     assert "z.jpg" in _paths(archive / "out" / "archive") and "z.jpg" not in _paths(archive / "out" / "archive-old")
 

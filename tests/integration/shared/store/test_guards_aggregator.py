@@ -127,13 +127,13 @@ def test_only_the_holder_releases_its_claim(fresh: FreshJob) -> None:
 # spooled
 
 
-def _count_spooled(fresh: FreshJob, *, uid: str = "", before: int = 0, now: int = 50) -> bool:
-    return fresh.record.count_spooled(uid or fresh.uid, before, now, "here", [0])
+def _count_spilled(fresh: FreshJob, *, uid: str = "", before: int = 0, now: int = 50) -> bool:
+    return fresh.record.count_spilled(uid or fresh.uid, before, now, "here", [0])
 
 
-def _spooled_refused(fresh: FreshJob, *, uid: str = "", before: int = 0) -> None:
+def _spill_refused(fresh: FreshJob, *, uid: str = "", before: int = 0) -> None:
     snapshot = fresh.snapshot()
-    assert not _count_spooled(fresh, uid=uid, before=before)
+    assert not _count_spilled(fresh, uid=uid, before=before)
     assert fresh.snapshot() == snapshot
 
 
@@ -143,20 +143,20 @@ def _done(fresh: FreshJob, batch: int = 0) -> None:
 
 
 def test_blocks_of_another_or_an_ended_job_stay(fresh: FreshJob) -> None:
-    """Neither another job of the name, nor one that is cancelled, loses blocks that are not in its spool."""
+    """Neither another job of the name, nor one that is cancelled, loses blocks that are not in its spill."""
     _done(fresh)
-    _spooled_refused(fresh, uid=OTHER)
+    _spill_refused(fresh, uid=OTHER)
     fresh.half_cancelled()
-    _spooled_refused(fresh)
+    _spill_refused(fresh)
 
 
-def test_blocks_stay_where_the_spool_is_not_as_long_as_was_thought(fresh: FreshJob) -> None:
-    """Two who spool at once, or a server that was rolled back: one of them begins anew."""
+def test_blocks_stay_where_the_spill_file_is_not_as_long_as_was_thought(fresh: FreshJob) -> None:
+    """Two that write the spill file at once, or a server that was rolled back: one of them begins anew."""
     _done(fresh)
-    _spooled_refused(fresh, before=10)
-    assert _count_spooled(fresh)
+    _spill_refused(fresh, before=10)
+    assert _count_spilled(fresh)
     _done(fresh, 1)
-    _spooled_refused(fresh)
+    _spill_refused(fresh)
     job = fresh.load()
     assert (job.spool_bytes, job.spool_host, job.block_bytes) == (50, "here", len(b"block"))
 
@@ -165,19 +165,19 @@ def test_blocks_stay_while_somebody_aggregates(fresh: FreshJob) -> None:
     """The aggregator goes by what was on the server when it began."""
     _done(fresh)
     assert fresh.record.claim_aggregation("w/9", LONG_S)
-    _spooled_refused(fresh)
+    _spill_refused(fresh)
     fresh.record.release_aggregation(fresh.uid, "w/9")
-    assert _count_spooled(fresh)
+    assert _count_spilled(fresh)
     assert (fresh.record.stored(9), fresh.record.blocks([0])) == ([], [None])
 
 
-def test_blocks_are_spooled_before_and_after_the_seal(fresh: FreshJob) -> None:
+def test_blocks_are_spilled_before_and_after_the_seal(fresh: FreshJob) -> None:
     """The first time and those after it."""
     _done(fresh)
-    assert _count_spooled(fresh)
+    assert _count_spilled(fresh)
     _done(fresh, 1)
     fresh.seal()
-    assert fresh.record.count_spooled(fresh.uid, 50, 100, "here", [1])
+    assert fresh.record.count_spilled(fresh.uid, 50, 100, "here", [1])
     assert (fresh.load().spool_bytes, fresh.load().block_bytes) == (100, 0)
 
 

@@ -5,23 +5,18 @@ no other.
 import pytest
 import redis
 
-from shared.messaging.celery_app import make_celery
 from shared.store.jobs import JobRecord
 from tests.integration.conftest import LONG_S, FreshJob
-from tests.integration.worker.supervision.test_reconciler import MOMENT_S, _as_in_a_worker, _messages  # noqa: F401 - a fixture among them
-from tests.support.stage import Stage, wait_until
-from worker.supervision.reconciler import Reconciler
+from tests.support.reconciling import MOMENT_S, make_reconciler, messages_in
+from tests.support.stage import wait_until
 
-
-def _reconciler(stage: Stage, lease_s: float, name: str) -> Reconciler:
-    settings = stage.settings.model_copy(update={"lease_s": lease_s})
-    return Reconciler(make_celery(settings), stage.client, settings, name)
+pytestmark = pytest.mark.usefixtures("guarded_transport")
 
 
 def test_who_is_not_elected_waits_its_time(fresh: FreshJob) -> None:
     """Workers without the lock must not ask for it several times a second, each of them."""
-    _reconciler(fresh.stage, LONG_S, "w").step()
-    assert _reconciler(fresh.stage, LONG_S, "v").step() is False
+    make_reconciler(fresh.stage, LONG_S, "w").step()
+    assert make_reconciler(fresh.stage, LONG_S, "v").step() is False
 
 
 def test_a_batch_that_is_not_lost_any_more_costs_no_other(fresh: FreshJob, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,13 +25,13 @@ def test_a_batch_that_is_not_lost_any_more_costs_no_other(fresh: FreshJob, monke
     fresh.add(1)
     resend = JobRecord.resend
     monkeypatch.setattr(JobRecord, "resend", lambda *them: None if them[2] == 0 else resend(*them))
-    reconciler = _reconciler(fresh.stage, MOMENT_S, "w")
+    reconciler = make_reconciler(fresh.stage, MOMENT_S, "w")
     wait_until(lambda: reconciler.step() or fresh.client.llen("embed"), 20, "the other is sent")
-    assert [message["batch"] for message in _messages(fresh.stage)] == [1]
+    assert [message["batch"] for message in messages_in(fresh.stage)] == [1]
 
 
 def test_no_more_blocks_are_named_than_were_asked_for(fresh: FreshJob) -> None:
-    """The reconciler moves them to the spool in portions of a bounded size."""
+    """The reconciler moves them to the spill file in portions of a bounded size."""
     for batch in range(4):
         fresh.take(batch, fresh.add(batch))
         fresh.commit(batch)

@@ -248,7 +248,7 @@ def test_a_loss_frees_the_batch_under_a_new_send_number(fresh: FreshJob) -> None
 
 
 def test_the_last_of_so_many_deaths_alone_is_a_verdict(fresh: FreshJob) -> None:
-    """On that image, not before, and not by deaths with its neighbours."""
+    """On that image, not before, and not by deaths with its neighbors."""
     send = fresh.add(0, "a.jpg", "b.jpg")
     for death in range(DEATHS_ALONE):
         assert fresh.record.verdicts(0, 2) == {}
@@ -261,7 +261,7 @@ def test_the_last_of_so_many_deaths_alone_is_a_verdict(fresh: FreshJob) -> None:
 
 
 def test_what_a_lost_worker_ran_alone_convicts_nobody(fresh: FreshJob) -> None:
-    """Taking the batch anew removes the note; a death with the neighbours is none alone."""
+    """Taking the batch anew removes the note; a death with the neighbors is none alone."""
     _leased(fresh)
     fresh.record.note_alone(0, "w/1", 0)
     fresh.run_out()

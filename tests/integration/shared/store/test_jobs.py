@@ -5,11 +5,11 @@ import pytest
 from producer.submission.jobs import cancel_job
 from shared.config.settings import Settings
 from shared.domain.errors import InvalidRequest, NotFinished
-from shared.domain.job import RECORD_VERSION, Job
+from shared.domain.job import RECORD_VERSION
 from shared.store.jobs import JobRecord, list_jobs
 from shared.store.keys import PREFIX, REGISTRY
 from shared.store.leases import Lease
-from tests.support.jobs import RUNTIME, make_job
+from tests.support.jobs import RUNTIME, finish_job, make_job
 from tests.support.stage import Stage
 from worker.supervision.reconciler import Reconciler
 
@@ -78,24 +78,10 @@ def test_a_record_of_another_version_hinders_nobody(stage: Stage) -> None:
     assert (listed.returncode, "mine" in listed.stdout) == (0, True)
 
 
-def _finish(stage: Stage, record: JobRecord, failed: dict[int, str]) -> Job:
-    producer = record.attach_producer(record.load().uid)
-    uid = record.load().uid
-    send = record.add_batch(uid, producer, 0, ["a.jpg", "b.jpg"])
-    assert record.add_batch(uid, producer, 0, ["a.jpg", "b.jpg"]) == send  # asked again: the answer was lost
-    assert record.take(uid, 0, send, "h", 5) == Lease(attempt=1, losses=0)
-    assert record.commit(uid, 0, b"block", {"ok": 1, "unreadable": 1}, 1) == "stored"
-    record.seal(uid, producer)
-    assert record.claim_aggregation("h", 5)
-    job = record.load()
-    assert record.finish(job, "h", 60, failed) == "finished"
-    return job
-
-
 def test_messages_of_before_a_retry_are_a_strangers(stage: Stage) -> None:
     """A retry begins with batch 0 again; an old message or a late worker must not pass for it."""
     record, _ = make_job(stage)
-    before = _finish(stage, record, {1: "b.jpg"})
+    before = finish_job(record, {1: "b.jpg"})
     assert record.reopen(record.load()) == 1
     job = record.load()
     assert (job.state, job.images, job.images_done, job.retries, job.outcomes) == ("enqueuing", 1, 1, 1, {"ok": 1})

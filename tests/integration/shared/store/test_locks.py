@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from producer.submission.backpressure import Gate
+from producer.submission.backpressure import Backpressure
 from producer.submission.heartbeat import attach
 from shared.store.jobs import JobRecord
 from shared.store.keys import PREFIX
@@ -130,11 +130,11 @@ def test_a_server_whose_clock_was_set_back_keeps_no_producer_out(fresh: FreshJob
     """A dead producer's lease seems to last for hours then; who goes on waits for two leases by its own clock."""
     lease_s = 0.5
     assert isinstance(fresh.record.attach_alone(fresh.uid, 3600), str)
-    gate = Gate(fresh.client, fresh.record, fresh.stage.settings, lambda line: None, lambda: False)
+    backpressure = Backpressure(fresh.client, fresh.record, fresh.stage.settings, lambda line: None, lambda: False)
     found: list[str] = []
 
     def go_on() -> None:
-        found.append(attach(gate, fresh.record, fresh.job, lease_s, take_over=False))
+        found.append(attach(backpressure, fresh.record, fresh.job, lease_s, take_over=False))
 
     thread = threading.Thread(target=go_on, daemon=True)
     thread.start()

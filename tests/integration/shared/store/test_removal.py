@@ -12,8 +12,7 @@ from shared.store.jobs import JobRecord
 from shared.store.keys import PREFIX, REGISTRY, UNFINISHED
 from shared.store.redis_client import connect
 from shared.store.scripts import run_script
-from tests.integration.shared.store.test_jobs import _finish
-from tests.support.jobs import make_job
+from tests.support.jobs import do_batch, finish_job, make_job
 from tests.support.script_calls import recorded_scripts
 from tests.support.stage import Stage
 from worker.supervision.reconciler import Reconciler
@@ -26,13 +25,6 @@ MANY = 1000
 def keys_of(stage: Stage, name: str = "j") -> set[str]:
     """What is on the server of a job."""
     return {key.decode() for key in stage.client.scan_iter(f"{PREFIX}job:{name}*")}
-
-
-def do_batch(record: JobRecord, job: Job, batch: int, producer: str) -> None:
-    """Adds a batch and does it."""
-    send = record.add_batch(job.uid, producer, batch, [f"{batch}.jpg"])
-    record.take(job.uid, batch, send, "h", 5)
-    assert record.commit(job.uid, batch, b"block", {"ok": 1}, 1) in ("stored", "last")
 
 
 def make_many_blocks(stage: Stage, job: Job, blocks: int, images: int = 0) -> None:
@@ -60,7 +52,7 @@ def reconcile(stage: Stage, steps: int = 2) -> None:
 def test_a_job_that_was_opened_again_is_not_pruned(stage: Stage) -> None:
     """Whoever prunes has read it as finished; a retry was faster, and its work stays."""
     record, _ = make_job(stage)
-    _finish(stage, record, {1: "b.jpg"})
+    finish_job(record, {1: "b.jpg"})
     read = record.load()
     assert record.reopen(read) == 1
     before = stage.client.hgetall(KEY)
@@ -249,7 +241,7 @@ def test_scripts_touch_only_keys_that_they_declare(stage: Stage) -> None:
         record.renew(1, "h", 5)
         record.commit(job.uid, 1, b"block", {"crashed": 1}, 0, {"images:crashed": 1})
         record.seal(job.uid, producer)
-        assert record.count_spooled(job.uid, 0, 5, "host", [0])
+        assert record.count_spilled(job.uid, 0, 5, "host", [0])
         reconcile(stage)
         record.claim_aggregation("h", 5)
         assert record.finish(record.load(), "h", 60, {1: "1.jpg"}) == "finished"

@@ -8,8 +8,7 @@ import pytest
 from shared.messaging.celery_app import make_celery
 from shared.store.jobs import JobRecord, list_jobs
 from shared.store.keys import PREFIX
-from tests.integration.shared.store.test_removal import do_batch
-from tests.support.jobs import make_job
+from tests.support.jobs import do_batch, make_job
 from tests.support.stage import Stage
 from worker.supervision.reconciler import Reconciler
 

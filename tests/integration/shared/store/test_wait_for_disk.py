@@ -6,8 +6,8 @@ from pathlib import Path
 from shared.store.redis_client import connect, wait_for_disk
 from tests.support.jobs import make_job
 from tests.support.stage import Stage
-from worker.aggregation.hidden_names import spool_path
-from worker.aggregation.spilling import remove_spool
+from worker.aggregation.hidden_names import spill_path
+from worker.aggregation.spilling import remove_spill_file
 
 _QUICK_S = 1.5
 """Less than any waiting; with room for a slow machine."""
@@ -43,17 +43,17 @@ def test_a_server_that_cannot_tell_is_given_the_time_to_write(stage: Stage) -> N
     assert time.monotonic() - began > 1
 
 
-def test_a_spool_stays_until_the_end_of_its_job_is_on_the_disk(stage: Stage) -> None:
+def test_a_spill_file_stays_until_the_end_of_its_job_is_on_the_disk(stage: Stage) -> None:
     """Else a server that lost its last second would find the job unfinished and its blocks gone."""
     _, job = make_job(stage)
-    path = spool_path(job, stage.results)
+    path = spill_path(job, stage.results)
     path.parent.mkdir()
     path.write_bytes(b"blocks")
     stage.client.config_set("appendfsync", "no")
-    remove_spool(stage.client, job, stage.results)
+    remove_spill_file(stage.client, job, stage.results)
     assert path.exists()
     stage.client.config_set("appendfsync", "everysec")
-    remove_spool(stage.client, job, stage.results)
+    remove_spill_file(stage.client, job, stage.results)
     assert not path.exists()
 
 

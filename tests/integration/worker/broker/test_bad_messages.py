@@ -39,11 +39,30 @@ def _encode(content: object) -> str:
     return base64.b64encode(content if isinstance(content, bytes) else json.dumps(content).encode()).decode()
 
 
-def _bad_messages(template: dict[str, Any]) -> list[tuple[bytes, str]]:
-    """Entries of the queue's list, each with a part of the reason it is refused for."""
-    random = os.urandom(1000)
-    raw = [
-        (random, "not JSON"),
+Entry = tuple[bytes, str]
+"""An entry of the queue's list, and a part of the reason for which it is refused."""
+
+
+def _with_envelope(template: dict[str, Any], says: str, **change: object) -> Entry:
+    return json.dumps(template | change).encode(), says
+
+
+def _with_headers(template: dict[str, Any], says: str, **change: object) -> Entry:
+    return _with_envelope(template, says, headers=template["headers"] | change)
+
+
+def _with_properties(template: dict[str, Any], says: str, **change: object) -> Entry:
+    return _with_envelope(template, says, properties=template["properties"] | change)
+
+
+def _with_message(template: dict[str, Any], says: str, **change: object) -> Entry:
+    return _with_envelope(template, says, body=_encode([[], {"message": MESSAGE | change}, {}]))
+
+
+def _bad_bytes() -> list[Entry]:
+    """Entries that are not even an envelope."""
+    return [
+        (os.urandom(1000), "not JSON"),
         (b"\0", "not JSON"),
         (os.urandom(MEGABYTES), "not JSON"),
         (b"[" * MEGABYTES, "not JSON"),
@@ -54,70 +73,74 @@ def _bad_messages(template: dict[str, Any]) -> list[tuple[bytes, str]]:
         (b'{"__type__": "datetime", "__value__": "never"}', "not JSON"),
     ]
 
-    def envelope(says: str, **change: object) -> tuple[bytes, str]:
-        return json.dumps(template | change).encode(), says
 
-    def headers(says: str, **change: object) -> tuple[bytes, str]:
-        return envelope(says, headers=template["headers"] | change)
-
-    def properties(says: str, **change: object) -> tuple[bytes, str]:
-        return envelope(says, properties=template["properties"] | change)
-
-    def message(says: str, **change: object) -> tuple[bytes, str]:
-        return envelope(says, body=_encode([[], {"message": MESSAGE | change}, {}]))
-
+def _bad_envelopes(template: dict[str, Any]) -> list[Entry]:
+    """Entries that kombu could not deliver or acknowledge."""
     return [
-        *raw,
         *(
             (json.dumps({k: v for k, v in template.items() if k != part}).encode(), part)
             for part in ("body", "properties", "headers")
         ),
-        envelope("Incorrect padding", body="abc"),
-        envelope("compressed", headers=template["headers"] | {"compression": "zlib"}),
-        properties("delivery_tag", delivery_tag=None),
-        properties("delivery_info", delivery_info={}),
-        properties("another queue", delivery_info={"exchange": "", "routing_key": DEAD_LETTERS}),
-        properties("body_encoding", body_encoding="rot13"),
-        # What Celery looks at.
-        envelope("no task", headers={}),
-        headers("unknown task no.such.task", task="no.such.task"),
-        headers("unknown task celery.map", task="celery.map"),
-        headers("unknown task", task=["a"]),
-        headers("headers: id", id=None),
-        headers("timelimit", timelimit="soon"),
-        headers("eta", eta="2099-01-01T00:00:00"),
-        headers("expires", expires="2000-01-01T00:00:00"),
-        headers("headers: get", get=1),
-        envelope("cannot be decoded", body=_encode(b"no JSON")),
-        envelope("cannot be decoded", body=_encode(random)),
-        envelope("cannot be decoded", body=_encode(b"A" * MEGABYTES)),
-        envelope("untrusted content", **{"content-type": "application/x-python-serialize"}),
-        envelope("body", body=_encode(5)),
-        envelope("body", body=_encode([1, 2, 3])),
-        envelope("body: args", body=_encode([[1], {}, {}])),
-        envelope("body: kwargs.self", body=_encode([[], {"self": 1}, {}])),
-        envelope("chain", body=_encode([[], {}, {"chain": [{}]}])),
-        # What is ours.
-        envelope("message: not an object", body=_encode([[], {}, {}])),
-        envelope("something", body=_encode([[], {"something": 1}, {}])),
-        message("version", version=99),
-        message("version", version="1"),
-        message("extra", extra=1),
-        message("AAA", **{"A" * MEGABYTES: 1}),
-        message("job", job="../j"),
-        message("uid", uid=None),
-        message("batch", batch="0"),
-        message("images", images=[]),
-        message("images", images=["a.jpg"] * 2000),
-        message("out of the data root", images=["../a.jpg"]),
-        message("out of the data root", images=["a/../../b.jpg"]),
-        message("out of the data root", images=["/etc/passwd"]),
-        message("not a path", images=["a\0b"]),
-        message("not a path", images=[7]),
-        message("surrogate", images=["a\ud800.jpg"]),
-        message("uid", uid="../" * 10 + "ab"),
-        headers("Extra", task=AGGREGATE_TASK),
+        _with_envelope(template, "Incorrect padding", body="abc"),
+        _with_envelope(template, "compressed", headers=template["headers"] | {"compression": "zlib"}),
+        _with_properties(template, "delivery_tag", delivery_tag=None),
+        _with_properties(template, "delivery_info", delivery_info={}),
+        _with_properties(template, "another queue", delivery_info={"exchange": "", "routing_key": DEAD_LETTERS}),
+        _with_properties(template, "body_encoding", body_encoding="rot13"),
     ]
+
+
+def _bad_tasks(template: dict[str, Any]) -> list[Entry]:
+    """Entries whose headers or body violate Celery's protocol, or call an unknown task."""
+    return [
+        _with_envelope(template, "no task", headers={}),
+        _with_headers(template, "unknown task no.such.task", task="no.such.task"),
+        _with_headers(template, "unknown task celery.map", task="celery.map"),
+        _with_headers(template, "unknown task", task=["a"]),
+        _with_headers(template, "headers: id", id=None),
+        _with_headers(template, "timelimit", timelimit="soon"),
+        _with_headers(template, "eta", eta="2099-01-01T00:00:00"),
+        _with_headers(template, "expires", expires="2000-01-01T00:00:00"),
+        _with_headers(template, "headers: get", get=1),
+        _with_envelope(template, "cannot be decoded", body=_encode(b"no JSON")),
+        _with_envelope(template, "cannot be decoded", body=_encode(os.urandom(1000))),
+        _with_envelope(template, "cannot be decoded", body=_encode(b"A" * MEGABYTES)),
+        _with_envelope(template, "untrusted content", **{"content-type": "application/x-python-serialize"}),
+        _with_envelope(template, "body", body=_encode(5)),
+        _with_envelope(template, "body", body=_encode([1, 2, 3])),
+        _with_envelope(template, "body: args", body=_encode([[1], {}, {}])),
+        _with_envelope(template, "body: kwargs.self", body=_encode([[], {"self": 1}, {}])),
+        _with_envelope(template, "chain", body=_encode([[], {}, {"chain": [{}]}])),
+    ]
+
+
+def _bad_arguments(template: dict[str, Any]) -> list[Entry]:
+    """Entries whose arguments are no message of facequeue."""
+    return [
+        _with_envelope(template, "message: not an object", body=_encode([[], {}, {}])),
+        _with_envelope(template, "something", body=_encode([[], {"something": 1}, {}])),
+        _with_message(template, "version", version=99),
+        _with_message(template, "version", version="1"),
+        _with_message(template, "extra", extra=1),
+        _with_message(template, "AAA", **{"A" * MEGABYTES: 1}),
+        _with_message(template, "job", job="../j"),
+        _with_message(template, "uid", uid=None),
+        _with_message(template, "batch", batch="0"),
+        _with_message(template, "images", images=[]),
+        _with_message(template, "images", images=["a.jpg"] * 2000),
+        _with_message(template, "out of the data root", images=["../a.jpg"]),
+        _with_message(template, "out of the data root", images=["a/../../b.jpg"]),
+        _with_message(template, "out of the data root", images=["/etc/passwd"]),
+        _with_message(template, "not a path", images=["a\0b"]),
+        _with_message(template, "not a path", images=[7]),
+        _with_message(template, "surrogate", images=["a\ud800.jpg"]),
+        _with_message(template, "uid", uid="../" * 10 + "ab"),
+        _with_headers(template, "Extra", task=AGGREGATE_TASK),
+    ]
+
+
+def _bad_messages(template: dict[str, Any]) -> list[Entry]:
+    return [*_bad_bytes(), *_bad_envelopes(template), *_bad_tasks(template), *_bad_arguments(template)]
 
 
 def test_bad_messages_cost_nobody_anything(stage: Stage, sample: Path) -> None:
@@ -182,7 +205,7 @@ def test_parking_never_raises(stage: Stage, caplog: pytest.LogCaptureFixture) ->
         park(stage.client, "embed", "while full", b"x")
         park(redis.Redis(port=1), "embed", "while away", b"x")
     assert [record.message.split(":")[0] for record in caplog.records] == [
-        "a refused message of embed could not be parked"
+        "a refused message of embed could not be stored as a dead letter"
     ] * 2
     stage.client.config_set("maxmemory", "0")
     assert list_dead_letters(stage.client) == []

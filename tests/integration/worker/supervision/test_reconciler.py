@@ -1,11 +1,8 @@
 """What the reconciler sends, and what it leaves alone, step by step on a real server."""
 
-import base64
-import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import kombu.transport
 import pytest
 
 from shared.domain.job import Job
@@ -19,32 +16,11 @@ from shared.store.redis_client import Client, server_time_ms
 from shared.store.registry import _AT_ONCE as _NAMES_AT_ONCE
 from tests.integration.conftest import LONG_S, FreshJob
 from tests.support.jobs import make_job
+from tests.support.reconciling import MOMENT_S, make_reconciler, messages_in
 from tests.support.stage import Stage, wait_until
-from worker.broker.transport import use_guarded_transport
 from worker.supervision.reconciler import _JOBS_AT_ONCE, Reconciler
 
-MOMENT_S = 0.03
-"""A lease a third of which is over when one looks again."""
-
-
-@pytest.fixture(autouse=True)
-def _as_in_a_worker(monkeypatch: pytest.MonkeyPatch, server: Stage) -> Iterator[None]:
-    # kombu remembers what a scheme meant when this process used it first.
-    monkeypatch.setattr(kombu.transport, "_transport_cache", {})
-    use_guarded_transport()
-    yield
-    server.client.config_set("maxmemory", 0)
-
-
-def _reconciler(stage: Stage, lease_s: float = MOMENT_S, name: str = "w") -> Reconciler:
-    settings = stage.settings.model_copy(update={"lease_s": lease_s})
-    return Reconciler(make_celery(settings), stage.client, settings, name)
-
-
-def _messages(stage: Stage, queue: str = "embed") -> list[dict[str, object]]:
-    """What waits in a queue, the next to be taken first."""
-    bodies = [base64.b64decode(json.loads(raw)["body"]) for raw in reversed(stage.client.lrange(queue, 0, -1))]
-    return [json.loads(body)[1]["message"] for body in bodies]
+pytestmark = pytest.mark.usefixtures("guarded_transport")
 
 
 def _step_until_sent(reconciler: Reconciler, stage: Stage, queue: str = "embed", count: int = 1) -> None:
@@ -52,7 +28,7 @@ def _step_until_sent(reconciler: Reconciler, stage: Stage, queue: str = "embed",
         reconciler.step()
         return bool(stage.client.llen(queue) == count)
 
-    wait_until(sent, 20, "it is sent again")
+    wait_until(sent, 20, "it is requeued")
 
 
 # Election
@@ -61,7 +37,7 @@ def _step_until_sent(reconciler: Reconciler, stage: Stage, queue: str = "embed",
 def test_one_worker_reconciles(fresh: FreshJob) -> None:
     """The others look at nothing until it resigns, or its lease is over."""
     fresh.add()
-    first, second = _reconciler(fresh.stage, LONG_S, "w"), _reconciler(fresh.stage, LONG_S, "v")
+    first, second = make_reconciler(fresh.stage, LONG_S, "w"), make_reconciler(fresh.stage, LONG_S, "v")
     first.step()
     lock = f"{PREFIX}reconciler:"
     assert fresh.client.get(lock) == b"w"
@@ -75,12 +51,12 @@ def test_one_worker_reconciles(fresh: FreshJob) -> None:
     assert fresh.client.pttl(lock) > 1000 * LONG_S / 2
     first.resign()
     assert not fresh.client.exists(lock)
-    _step_until_sent(_reconciler(fresh.stage, MOMENT_S, "v"), fresh.stage)
+    _step_until_sent(make_reconciler(fresh.stage, MOMENT_S, "v"), fresh.stage)
 
 
 def test_its_lock_runs_out(fresh: FreshJob) -> None:
     """Where it dies, another takes over after a lease."""
-    _reconciler(fresh.stage, LONG_S).step()
+    make_reconciler(fresh.stage, LONG_S).step()
     assert 0 < fresh.client.pttl(f"{PREFIX}reconciler:") <= 1000 * LONG_S
 
 
@@ -94,8 +70,8 @@ def test_damaged_paths_are_their_jobs_problem(fresh: FreshJob, paths: str) -> No
     fresh.client.hset(fresh.key("batches"), "0", paths)
     record, job = make_job(fresh.stage, "next")
     record.add_batch(job.uid, record.attach_producer(job.uid), 0, [RootPath("a.jpg")])
-    _step_until_sent(_reconciler(fresh.stage), fresh.stage)
-    assert [message["job"] for message in _messages(fresh.stage)] == ["next"]
+    _step_until_sent(make_reconciler(fresh.stage), fresh.stage)
+    assert [message["job"] for message in messages_in(fresh.stage)] == ["next"]
     assert "is damaged" in str(fresh.load().problem)
 
 
@@ -114,9 +90,9 @@ def test_a_damaged_record_costs_the_others_nothing(
         fresh.client.set(fresh.key("open"), "7")
     record, job = make_job(fresh.stage, "next")
     record.add_batch(job.uid, record.attach_producer(job.uid), 0, [RootPath("a.jpg")])
-    reconciler = _reconciler(fresh.stage)
+    reconciler = make_reconciler(fresh.stage)
     _step_until_sent(reconciler, fresh.stage)
-    assert [message["job"] for message in _messages(fresh.stage)] == ["next"]
+    assert [message["job"] for message in messages_in(fresh.stage)] == ["next"]
     noted = fresh.load()
     assert "is damaged" in str(noted.problem)
     assert caplog.text.count("is damaged") == 1
@@ -126,14 +102,14 @@ def test_a_damaged_record_costs_the_others_nothing(
 
 
 def test_blocks_of_a_damaged_record_cost_the_others_nothing(fresh: FreshJob, caplog: pytest.LogCaptureFixture) -> None:
-    """They cannot be moved to the spool; lost batches of other jobs are sent all the same."""
+    """They cannot be moved to the spill file; lost batches of other jobs are sent all the same."""
     fresh.complete()
     fresh.client.hset(fresh.key(), "block_bytes", 2**40)
     fresh.client.delete(fresh.key("stored"))
     fresh.client.set(fresh.key("stored"), "7")
     record, job = make_job(fresh.stage, "next")
     record.add_batch(job.uid, record.attach_producer(job.uid), 0, [RootPath("a.jpg")])
-    _step_until_sent(_reconciler(fresh.stage), fresh.stage)
+    _step_until_sent(make_reconciler(fresh.stage), fresh.stage)
     assert "blocks stay on the server" in caplog.text
 
 
@@ -143,7 +119,7 @@ def test_a_key_of_another_kind_under_a_jobs_name_stops_nothing(fresh: FreshJob) 
     fresh.client.zadd(REGISTRY, {"a": 0})
     fresh.client.zadd(UNFINISHED, {":a": 0})
     fresh.add()
-    _step_until_sent(_reconciler(fresh.stage), fresh.stage)
+    _step_until_sent(make_reconciler(fresh.stage), fresh.stage)
     said: list[str] = []
     assert [job.name for job in list_jobs(fresh.client, said.append)] == ["j"]
     assert len(said) == 1 and "'a'" in said[0]
@@ -153,7 +129,7 @@ def test_a_removal_is_completed_whatever_the_record_says(fresh: FreshJob) -> Non
     """For how long the word is to stay, for example: else the reconciler would stop at it for ever."""
     fresh.half_cancelled()
     fresh.client.hset(fresh.key(), "keep_s", "long")
-    _reconciler(fresh.stage).step()
+    make_reconciler(fresh.stage).step()
     assert not fresh.record.exists()
 
 
@@ -161,10 +137,10 @@ def test_a_job_whose_producer_waits_for_room_is_kept(fresh: FreshJob) -> None:
     """It has no batch yet, and no news but the heartbeat."""
     fresh.record.attach_producer(fresh.uid, LONG_S)
     fresh.client.hset(fresh.key(), "updated_ms", 1)
-    _reconciler(fresh.stage).step()
+    make_reconciler(fresh.stage).step()
     assert fresh.load().uid == fresh.uid
     fresh.client.hset(fresh.key(), mapping={"updated_ms": 1, "producer_until_ms": 1})
-    _reconciler(fresh.stage, name="w").step()
+    make_reconciler(fresh.stage, name="w").step()
     assert not fresh.record.exists()
 
 
@@ -173,19 +149,19 @@ def test_names_that_are_no_text_stop_nothing(fresh: FreshJob) -> None:
     fresh.client.zadd(REGISTRY, {b"\xff": 0})
     fresh.client.zadd(UNFINISHED, {b":\xff": 0, b"\xff:j": 0})
     fresh.add()
-    _step_until_sent(_reconciler(fresh.stage), fresh.stage)
+    _step_until_sent(make_reconciler(fresh.stage), fresh.stage)
     assert [job.name for job in list_jobs(fresh.client)] == ["j"]
 
 
 def test_a_lost_batch_is_sent_with_its_new_number(fresh: FreshJob) -> None:
     """Not at the first look; then once."""
     fresh.add(0, "a.jpg", "b.jpg")
-    reconciler = _reconciler(fresh.stage)
+    reconciler = make_reconciler(fresh.stage)
     reconciler.step()
-    assert _messages(fresh.stage) == []
+    assert messages_in(fresh.stage) == []
     _step_until_sent(reconciler, fresh.stage)
     expected = {"version": 1, "job": "j", "uid": fresh.uid, "batch": 0, "send": 2, "images": ["a.jpg", "b.jpg"]}
-    assert _messages(fresh.stage) == [expected]
+    assert messages_in(fresh.stage) == [expected]
     with pytest.raises(AssertionError, match="not within"):
         wait_until(lambda: reconciler.step() or fresh.client.llen("embed") != 1, 10 * MOMENT_S, "it is sent twice")
 
@@ -193,10 +169,10 @@ def test_a_lost_batch_is_sent_with_its_new_number(fresh: FreshJob) -> None:
 def test_what_was_just_popped_has_a_third_of_a_lease(fresh: FreshJob) -> None:
     """It looks lost until its worker takes it."""
     fresh.add()
-    reconciler = _reconciler(fresh.stage, LONG_S)
+    reconciler = make_reconciler(fresh.stage, LONG_S)
     for _ in range(3):
         reconciler.step()
-    assert _messages(fresh.stage) == []
+    assert messages_in(fresh.stage) == []
     assert list(reconciler._suspects) == [(fresh.uid, 0, "1")]
     fresh.take()
     reconciler.step()
@@ -212,12 +188,12 @@ def test_what_waits_or_is_in_work_or_done_is_left_alone(fresh: FreshJob) -> None
     fresh.take(1, 2)
     fresh.take(2, 3)
     fresh.commit(2)
-    reconciler = _reconciler(fresh.stage)
+    reconciler = make_reconciler(fresh.stage)
     reconciler.step()
     assert not reconciler._suspects
     fresh.run_out(1)
     _step_until_sent(reconciler, fresh.stage, count=2)
-    assert [message["batch"] for message in _messages(fresh.stage)] == [1, 0]
+    assert [message["batch"] for message in messages_in(fresh.stage)] == [1, 0]
 
 
 def test_jobs_of_other_queues_are_left_to_their_own_workers(fresh: FreshJob) -> None:
@@ -225,7 +201,7 @@ def test_jobs_of_other_queues_are_left_to_their_own_workers(fresh: FreshJob) -> 
     fresh.add()
     fresh.client.hset(fresh.key(), "queue_prefix", "run-1-")
     fresh.client.delete(UNFINISHED)  # the index is made from the record
-    reconciler = _reconciler(fresh.stage)
+    reconciler = make_reconciler(fresh.stage)
     reconciler.step()
     reconciler.step()
     assert not reconciler._suspects
@@ -238,7 +214,7 @@ def test_a_cancelled_job_is_looked_at_no_more(fresh: FreshJob) -> None:
     """Nor one that is finished."""
     fresh.add()
     fresh.half_cancelled()
-    reconciler = _reconciler(fresh.stage)
+    reconciler = make_reconciler(fresh.stage)
     reconciler.step()
     assert not reconciler._suspects
 
@@ -248,15 +224,15 @@ def test_a_full_server_puts_sending_off(fresh: FreshJob, caplog: pytest.LogCaptu
     fresh.add()
     other, job = make_job(fresh.stage, "k")
     other.add_batch(job.uid, other.attach_producer(job.uid), 0, ["k.jpg"])
-    reconciler = _reconciler(fresh.stage)
+    reconciler = make_reconciler(fresh.stage)
     reconciler.step()
     fresh.client.config_set("maxmemory", 1)
-    wait_until(lambda: reconciler.step() or "the server is full" in caplog.text, 20, "the server refuses")
+    wait_until(lambda: reconciler.step() or "the server is out of memory" in caplog.text, 20, "the server refuses")
     assert (job.uid, 0, "1") in reconciler._suspects
     assert fresh.client.llen("embed") == 0
     fresh.client.config_set("maxmemory", 0)
     _step_until_sent(reconciler, fresh.stage, count=2)
-    assert {str(message["job"]) for message in _messages(fresh.stage)} == {"j", "k"}
+    assert {str(message["job"]) for message in messages_in(fresh.stage)} == {"j", "k"}
 
 
 # Aggregation
@@ -265,11 +241,11 @@ def test_a_full_server_puts_sending_off(fresh: FreshJob, caplog: pytest.LogCaptu
 def test_a_lost_aggregation_is_sent_again(fresh: FreshJob) -> None:
     """Not at the first look; while its message waits, once."""
     fresh.complete()
-    reconciler = _reconciler(fresh.stage)
+    reconciler = make_reconciler(fresh.stage)
     reconciler.step()
-    assert _messages(fresh.stage, "aggregate") == []
+    assert messages_in(fresh.stage, "aggregate") == []
     _step_until_sent(reconciler, fresh.stage, "aggregate")
-    assert _messages(fresh.stage, "aggregate") == [{"version": 1, "job": "j", "uid": fresh.uid}]
+    assert messages_in(fresh.stage, "aggregate") == [{"version": 1, "job": "j", "uid": fresh.uid}]
     with pytest.raises(AssertionError, match="not within"):
         wait_until(lambda: reconciler.step() or fresh.client.llen("aggregate") != 1, 10 * MOMENT_S, "it is sent twice")
 
@@ -293,7 +269,7 @@ def test_no_aggregation_is_sent_without_need(fresh: FreshJob, why: str) -> None:
         send_aggregate(app, "aggregate", Aggregate(version=1, job="j", uid=fresh.uid))
     if why == "has a problem":
         fresh.record.note_problem(fresh.uid, "disk full")
-    reconciler = _reconciler(fresh.stage)
+    reconciler = make_reconciler(fresh.stage)
     reconciler.step()
     assert not reconciler._suspects
     assert fresh.client.llen("aggregate") == (why == "waiting")
@@ -315,8 +291,8 @@ def _many_jobs(fresh: FreshJob) -> int:
 def test_a_step_looks_at_all_jobs_while_there_is_time(fresh: FreshJob, monkeypatch: pytest.MonkeyPatch) -> None:
     """Room on the server is looked after once a step, before anything is sent."""
     monkeypatch.setattr("worker.supervision.reconciler._STEP_S", 60)
-    jobs, reconciler, looks = _many_jobs(fresh), _reconciler(fresh.stage, LONG_S), []
-    monkeypatch.setattr(reconciler._relief, "step", lambda found: bool(looks.append(found)))
+    jobs, reconciler, looks = _many_jobs(fresh), make_reconciler(fresh.stage, LONG_S), []
+    monkeypatch.setattr(reconciler._spill_policy, "step", lambda found: bool(looks.append(found)))
     reconciler.step()
     assert (len(reconciler._suspects), len(looks)) == (jobs, 1)
 
@@ -334,17 +310,17 @@ def test_queues_are_read_once_a_round_and_only_for_jobs(fresh: FreshJob, monkeyp
     for number in range(2 * _JOBS_AT_ONCE):
         record, job = make_job(fresh.stage, f"complete-{number}")
         record.seal(job.uid, record.attach_producer(job.uid))
-    _reconciler(fresh.stage, LONG_S).step()
+    make_reconciler(fresh.stage, LONG_S).step()
     assert sorted(reads) == ["aggregate", "embed"]
     fresh.client.flushall()
-    _reconciler(fresh.stage, LONG_S).step()
+    make_reconciler(fresh.stage, LONG_S).step()
     assert len(reads) == 2
 
 
 def test_a_step_without_time_goes_on_in_the_next(fresh: FreshJob, monkeypatch: pytest.MonkeyPatch) -> None:
     """It asks for that one soon, and none is looked at twice in a round."""
     monkeypatch.setattr("worker.supervision.reconciler._STEP_S", 0)
-    jobs, reconciler = _many_jobs(fresh), _reconciler(fresh.stage, LONG_S)
+    jobs, reconciler = _many_jobs(fresh), make_reconciler(fresh.stage, LONG_S)
     looked = []
     for _ in range(2):
         assert reconciler.step() is True
@@ -359,8 +335,8 @@ def test_room_is_made_with_the_blocks_of_all_jobs(fresh: FreshJob, monkeypatch: 
     fresh.take(0, fresh.add())
     fresh.commit()
     make_job(fresh.stage, "without-blocks")
-    reconciler, looks = _reconciler(fresh.stage, LONG_S), []
-    monkeypatch.setattr(reconciler._relief, "step", lambda jobs: looks.append([job.name for job in jobs]) or True)
+    reconciler, looks = make_reconciler(fresh.stage, LONG_S), []
+    monkeypatch.setattr(reconciler._spill_policy, "step", lambda jobs: looks.append([job.name for job in jobs]) or True)
     assert (reconciler.step(), reconciler.step()) == (True, True)
     assert looks == [["j"], ["j"]]
 
@@ -368,7 +344,7 @@ def test_room_is_made_with_the_blocks_of_all_jobs(fresh: FreshJob, monkeypatch: 
 def test_a_suspect_is_lost_after_a_third_of_a_lease(fresh: FreshJob) -> None:
     """Not earlier, and no later."""
     fresh.add()
-    reconciler = _reconciler(fresh.stage, LONG_S)
+    reconciler = make_reconciler(fresh.stage, LONG_S)
     reconciler.step()
     (suspect,) = reconciler._suspects
     for ago, sent in ((LONG_S / 3 - 60, 0), (LONG_S / 3 + 60, 1)):
@@ -384,7 +360,7 @@ def test_a_job_without_news_is_said_to_be_stalled_once(fresh: FreshJob, caplog: 
     """With the days since; again after news in between. It is never removed."""
     fresh.add()
     days_ago = server_time_ms(fresh.client) - 3 * 86_400_000
-    reconciler = _reconciler(fresh.stage, LONG_S)
+    reconciler = make_reconciler(fresh.stage, LONG_S)
     reconciler._settings = reconciler._settings.model_copy(update={"job_ttl_s": 86_400})
     for news, said in ((days_ago, 1), (days_ago, 1), (days_ago + 3 * 86_400_000, 1), (days_ago, 2)):
         fresh.client.hset(fresh.key(), "updated_ms", news)
@@ -397,13 +373,13 @@ def test_a_job_without_news_is_said_to_be_stalled_once(fresh: FreshJob, caplog: 
 def test_a_job_that_never_began_is_removed_after_its_time(fresh: FreshJob, caplog: pytest.LogCaptureFixture) -> None:
     """It has no work that could be lost."""
     caplog.set_level("INFO", "facequeue")
-    reconciler = _reconciler(fresh.stage, LONG_S)
+    reconciler = make_reconciler(fresh.stage, LONG_S)
     reconciler.step()
     assert fresh.record.exists()
     fresh.client.hset(fresh.key(), "updated_ms", 1)
     reconciler.step()
     assert not fresh.record.exists()
-    assert caplog.text.count("job j is past its time and removed") == 1
+    assert caplog.text.count("stalled job j without batches removed") == 1
     assert reconciler._round.before == {}
 
 
@@ -420,7 +396,7 @@ def test_a_job_that_begins_at_the_end_of_its_time_is_looked_after(
         return delete(record, only)
 
     monkeypatch.setattr(JobRecord, "delete", begins_before)
-    reconciler = _reconciler(fresh.stage, LONG_S)
+    reconciler = make_reconciler(fresh.stage, LONG_S)
     reconciler.step()
     assert list(reconciler._suspects) == [(fresh.uid, 0, "1")]
     assert "removed" not in caplog.text
@@ -435,7 +411,7 @@ def test_the_next_step_follows_soon_until_the_registry_was_looked_through(fresh:
         fresh.client.hset(f"{PREFIX}job:old-{number}", "state", "finished")
         fresh.client.zadd(REGISTRY, {f"old-{number}": number})
     fresh.half_cancelled()
-    reconciler = _reconciler(fresh.stage, LONG_S)
+    reconciler = make_reconciler(fresh.stage, LONG_S)
     assert (reconciler.step(), fresh.client.exists(fresh.key())) == (True, 1)
     assert (reconciler.step(), fresh.client.exists(fresh.key())) == (False, 0)
     assert reconciler.step() is False

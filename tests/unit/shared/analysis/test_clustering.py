@@ -1,4 +1,4 @@
-"""Neighbours and groups of faces, against answers found another way; and the commands that show them."""
+"""Neighbors and groups of faces, against answers found another way; and the commands that show them."""
 
 import csv
 import io
@@ -23,7 +23,7 @@ def _brute_force(embeddings: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("matrix", [True, False])
-def test_neighbours_are_those_of_brute_force(matrix: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neighbors_are_those_of_brute_force(matrix: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """With and without distances.npy, and across the borders of blocks."""
     monkeypatch.setattr("shared.analysis.neighbors.TILE_ROWS", 7)
     monkeypatch.setattr("shared.analysis.neighbors.BLOCK_COLUMNS", 11)
@@ -55,7 +55,7 @@ def test_nearest_faces_do_not_depend_on_the_blocks(columns: int, count: int, mon
 
 
 def test_equally_near_faces_come_in_the_order_of_their_rows() -> None:
-    """Also where there are more of them than are asked for; a face is never its own neighbour."""
+    """Also where there are more of them than are asked for; a face is never its own neighbor."""
     same = np.tile(people(1, 1), (5, 1))
     rows, found = nearest(Distances(same), np.arange(5), 3)
     assert rows.tolist() == [[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2], [0, 1, 2]]
@@ -63,8 +63,8 @@ def test_equally_near_faces_come_in_the_order_of_their_rows() -> None:
 
 
 @pytest.mark.parametrize(("count", "expected"), [(0, (0, 0)), (1, (1, 0)), (2, (2, 1))])
-def test_there_are_no_more_neighbours_than_other_faces(count: int, expected: tuple[int, int]) -> None:
-    """A job of no face or of one has no neighbours, and no error."""
+def test_there_are_no_more_neighbors_than_other_faces(count: int, expected: tuple[int, int]) -> None:
+    """A job of no face or of one has no neighbors, and no error."""
     rows, _ = nearest(Distances(people(1, max(count, 1))[:count]), np.arange(count), 10)
     assert rows.shape == expected
 
@@ -97,7 +97,7 @@ def test_a_chain_of_faces_is_no_person() -> None:
 
 
 def test_many_faces_are_grouped_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Above the limit, linkage among near neighbours: it says so, and finds the same people where they are distinct."""
+    """Above the limit, linkage among near neighbors: it says so, and finds the same people where they are distinct."""
     distances = Distances(people(60, 9, spread=0.4))
     expected = find_groups(distances, SAME_PERSON)
     monkeypatch.setattr(grouping, "MAX_LINKED_FACES", 100)
@@ -159,7 +159,7 @@ def _run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     return int(str(ended.value.code))
 
 
-def test_neighbours_as_csv(results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_neighbors_as_csv(results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Every face of an image has its own."""
     assert _run(monkeypatch, "neighbors", "trip", "both.jpg", "-k", "3", "--csv", "--results", str(results)) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
@@ -170,7 +170,7 @@ def test_neighbours_as_csv(results: Path, monkeypatch: pytest.MonkeyPatch, capsy
     assert all(abs(float(row["distance"]) - matrix[int(row["face"]), int(row["neighbor"])]) < 1e-4 for row in rows)
 
 
-def test_neighbours_as_a_table_without_a_matrix(
+def test_neighbors_as_a_table_without_a_matrix(
     results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The end of a path is enough where one image has it."""

@@ -76,7 +76,7 @@ def test_a_missing_field_is_refused(field: str) -> None:
         Contract.from_dict(values)
 
 
-@pytest.mark.parametrize("values", [GOOD.as_dict() | {"colour\n": 1}, [], None, "contract", 7])
+@pytest.mark.parametrize("values", [GOOD.as_dict() | {"color\n": 1}, [], None, "contract", 7])
 def test_what_is_no_contract_is_refused(values: Any) -> None:
     """An unknown field, or no object at all."""
     with pytest.raises(ContractError) as refused:
@@ -95,7 +95,7 @@ def test_weights_of_ones_own_have_a_name_of_their_own(stem: str, tmp_path: Path)
     assert Contract.from_dict(contract.as_dict()) == contract
 
 
-def test_a_plain_name_can_be_recognised() -> None:
+def test_a_plain_name_can_be_recognized() -> None:
     """The file's name, where it has only allowed characters."""
     assert own_weights_name("casia-webface") == "own-casia-webface"
     assert own_weights_name("a b") == "own-a_b"

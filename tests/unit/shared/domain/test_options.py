@@ -56,7 +56,7 @@ def test_options_come_back_from_the_record_as_they_were() -> None:
         ("distances", "full\n"),
         ("inline", 1),
         ("inline", "yes"),
-        ("colour", "red"),
+        ("color", "red"),
     ],
 )
 def test_a_wrong_value_is_refused_in_a_line(field: str, value: Any) -> None:
@@ -76,7 +76,7 @@ def test_what_is_no_options_is_refused(options: str) -> None:
 
 @pytest.mark.parametrize("uid", ["", "u", "../../../etc/passwd", "A" * 32, "0" * 31, "0" * 32 + "\n"])
 def test_a_uid_that_is_none_is_refused(uid: str) -> None:
-    """It becomes part of the spool's name."""
+    """It becomes part of the spill file's name."""
     with pytest.raises(InvalidRequest, match="uid"):
         _parse(uid=uid)
 

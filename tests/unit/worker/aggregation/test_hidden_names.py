@@ -11,8 +11,8 @@ from worker.aggregation.hidden_names import (
     aside_path,
     new_scratch_name,
     scratch_of,
-    spool_path,
-    spooled_job,
+    spill_path,
+    spilled_job,
 )
 
 
@@ -24,15 +24,15 @@ def _job(name: str) -> Any:
 def test_what_is_made_is_recognized(name: str) -> None:
     """A job's name may hold dots and digits like those that follow it."""
     assert scratch_of(new_scratch_name(_job(name))) == ScratchOf(name, "0123abcd")
-    assert spooled_job(spool_path(_job(name), Path("results")).name) == name
+    assert spilled_job(spill_path(_job(name), Path("results")).name) == name
     assert new_scratch_name(_job(name)) != new_scratch_name(_job(name))
 
 
 @pytest.mark.parametrize("name", ["j", ".j", ".j.making", ".j.0123abcd-.making", ".j.0123abcd-5.making.jpg"])
 def test_other_names_are_left_alone(name: str) -> None:
     """They may be a user's own."""
-    assert (scratch_of(name), spooled_job(name)) == (None, None)
-    assert spooled_job(".photos.12345678.spool.jpg") is None
+    assert (scratch_of(name), spilled_job(name)) == (None, None)
+    assert spilled_job(".photos.12345678.spool.jpg") is None
 
 
 def test_earlier_results_are_put_aside_under_a_hidden_name() -> None:

@@ -8,70 +8,19 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
-import numpy as np
 import pytest
 
-from shared.domain.contract import KNOWN_WEIGHTS, Contract
 from shared.domain.errors import ResultsError
-from shared.domain.job import Job
-from shared.domain.options import Options
-from shared.domain.outcomes import Outcome
+from tests.support.made_up_blocks import block_of_faces, sealed_job, write_job
 from worker.aggregation import results_writer as results
-from worker.batch_result import Block, ImageRecord
-
-CONTRACT = Contract(
-    faces="largest", mode="fast", margin_px=32, weights="casia-webface", weights_sha256=KNOWN_WEIGHTS["casia-webface"]
-)
-
-
-def _job(faces: int, distances: str = "full") -> Job:
-    return Job(
-        name="j",
-        uid="u" * 32,
-        state="sealed",
-        origin="o",
-        source="images",
-        contract=CONTRACT,
-        runtime={},
-        retries=0,
-        queue_prefix="",
-        options=Options(folder=".", batch_size=16, distances=distances),
-        batches=1,
-        images=faces,
-        cursor=None,
-        images_done=faces,
-        faces=faces,
-        outcomes={"ok": faces},
-        created_ms=0,
-        started_ms=0,
-        updated_ms=1000,
-        committed_ms=1000,
-        ended_ms=None,
-        refusal=None,
-        problem=None,
-    )
-
-
-def _block(faces: int) -> bytes:
-    images = [ImageRecord(path=f"{k}.jpg", outcome=Outcome.OK, faces=[[0, 0, 9, 9, 1]]) for k in range(faces)]
-    embeddings = np.eye(faces, 512, dtype=np.float32)
-    return Block(
-        batch=0, attempt=1, worker="w", started_ms=0, ended_ms=900, commit_ms=0, images=images, embeddings=embeddings
-    ).pack()
-
-
-def _write(job: Job, blocks: list[bytes], folder: Path, **changes: Any) -> dict[str, Any]:
-    arguments: dict[str, Any] = {"threads": 1, "distances_max_bytes": 2**30, "may_publish": lambda: True}
-    return results.write_results(job, blocks, {}, folder, resources=dict, **(arguments | changes)).summary
 
 
 def test_writing_twice_gives_the_same_folder(tmp_path: Path) -> None:
     """The second replaces the first; nothing else is left visible or hidden."""
-    _write(_job(3), [_block(3)], tmp_path)
+    write_job(sealed_job(3), [block_of_faces(3)], tmp_path)
     before = {path.name: path.read_bytes() for path in (tmp_path / "j").iterdir() if path.suffix in (".npy", ".csv")}
-    _write(_job(3), [_block(3)], tmp_path)
+    write_job(sealed_job(3), [block_of_faces(3)], tmp_path)
     assert before == {p.name: p.read_bytes() for p in (tmp_path / "j").iterdir() if p.suffix in (".npy", ".csv")}
     assert [path.name for path in tmp_path.iterdir()] == ["j"]
 
@@ -81,14 +30,14 @@ def test_a_folder_that_is_no_results_folder_is_never_replaced(tmp_path: Path) ->
     (tmp_path / "j").mkdir()
     (tmp_path / "j" / "holiday.jpg").write_bytes(b"dear")
     with pytest.raises(ResultsError, match="is no results folder"):
-        _write(_job(3), [_block(3)], tmp_path)
+        write_job(sealed_job(3), [block_of_faces(3)], tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["j"]
     assert (tmp_path / "j" / "holiday.jpg").read_bytes() == b"dear"
 
 
 def _earlier(folder: Path, **changes: str | None) -> dict[str, bytes]:
     """Results of three faces under the name of the job, with another summary; what is in the folder."""
-    _write(_job(3), [_block(3)], folder)
+    write_job(sealed_job(3), [block_of_faces(3)], folder)
     summary = json.loads((folder / "j" / "summary.json").read_text()) | changes
     kept = {name: value for name, value in summary.items() if value is not None}
     (folder / "j" / "summary.json").write_text(json.dumps(kept))
@@ -117,7 +66,7 @@ def test_another_jobs_results_are_never_replaced(tmp_path: Path, changes: dict[s
 
     with pytest.raises(ResultsError, match=message + ".*nothing of job 'j' is lost"):
         results.write_results(
-            _job(4),
+            sealed_job(4),
             no_work(),
             {},
             tmp_path,
@@ -134,7 +83,7 @@ def test_another_jobs_results_are_never_replaced(tmp_path: Path, changes: dict[s
 def test_the_same_job_replaces_its_results(tmp_path: Path, changes: dict[str, None]) -> None:
     """Also those of before summaries had an origin, by their source."""
     _earlier(tmp_path, **changes)
-    _write(_job(4), [_block(4)], tmp_path)
+    write_job(sealed_job(4), [block_of_faces(4)], tmp_path)
     summary = json.loads((tmp_path / "j" / "summary.json").read_text())
     assert (summary["faces"], summary["origin"], summary["source"]) == (4, "o", "images")
 
@@ -148,7 +97,7 @@ def test_results_that_came_meanwhile_are_not_replaced(tmp_path: Path) -> None:
         return True
 
     with pytest.raises(ResultsError, match="/other"):
-        _write(_job(4), [_block(4)], tmp_path, may_publish=another_is_faster)
+        write_job(sealed_job(4), [block_of_faces(4)], tmp_path, may_publish=another_is_faster)
     assert json.loads((tmp_path / "j" / "summary.json").read_text())["origin"] == "p"
     assert not list(tmp_path.glob(".j.*"))
 
@@ -157,9 +106,9 @@ def test_a_disk_without_room_is_noticed_before(tmp_path: Path, monkeypatch: pyte
     """`full` says how much is missing and writes nothing; `auto` leaves out the matrix and says why."""
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=30 * 2**20))
     with pytest.raises(ResultsError, match=r"take 0\.\d+ GiB, and only 0\.03 GiB are free"):
-        _write(_job(3000), [_block(3000)], tmp_path)
+        write_job(sealed_job(3000), [block_of_faces(3000)], tmp_path)
     assert not list(tmp_path.iterdir())
-    summary = _write(_job(3000, "auto"), [_block(3000)], tmp_path)
+    summary = write_job(sealed_job(3000, "auto"), [block_of_faces(3000)], tmp_path)
     assert "are free in" in summary["distances"]["reason"]
     assert not (tmp_path / "j" / "distances.npy").exists()
 
@@ -167,9 +116,9 @@ def test_a_disk_without_room_is_noticed_before(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize("trouble", ["stale", "short"])
 def test_nothing_is_left_of_a_copy_that_may_not_be(tmp_path: Path, trouble: str) -> None:
     """Another aggregator took over, or a block is missing: no folder, and no half of one."""
-    blocks = [_block(3)] if trouble == "stale" else [_block(2)]
+    blocks = [block_of_faces(3)] if trouble == "stale" else [block_of_faces(2)]
     with pytest.raises(ResultsError):
-        _write(_job(3), blocks, tmp_path, may_publish=lambda: trouble != "stale")
+        write_job(sealed_job(3), blocks, tmp_path, may_publish=lambda: trouble != "stale")
     assert not list(tmp_path.iterdir())
 
 
@@ -178,7 +127,7 @@ def test_a_late_aggregator_does_not_take_the_results_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bool
 ) -> None:
     """It froze after it was allowed to publish; another took it for dead, removed its copy and published."""
-    _write(_job(3), [_block(3)], tmp_path)
+    write_job(sealed_job(3), [block_of_faces(3)], tmp_path)
 
     def another_does_it() -> bool:
         for copy in tmp_path.glob(".j.*.making"):
@@ -194,7 +143,7 @@ def test_a_late_aggregator_does_not_take_the_results_away(
     if not before:
         monkeypatch.setattr(Path, "rename", rename)
     with pytest.raises(ResultsError):
-        _write(_job(3), [_block(3)], tmp_path, may_publish=another_does_it if before else lambda: True)
+        write_job(sealed_job(3), [block_of_faces(3)], tmp_path, may_publish=another_does_it if before else lambda: True)
     assert [path.name for path in tmp_path.iterdir()] == ["j"]
     assert (tmp_path / "j" / "summary.json").is_file()
 
@@ -204,20 +153,20 @@ def test_other_jobs_scratch_folders_are_left_alone(tmp_path: Path) -> None:
     others = {".j.2.0123abcd-5.making", ".j.making", ".j.0123abcd-5.making.making", ".k.0123abcd-5.making"}
     for name in (*others, ".j.0123abcd-5.making"):
         (tmp_path / name).mkdir()
-    _write(_job(3), [_block(3)], tmp_path)
+    write_job(sealed_job(3), [block_of_faces(3)], tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == others | {"j"}
 
 
 def test_a_replacement_cut_short_is_completed(tmp_path: Path) -> None:
     """Killed between the two renames: what was there before comes back, also where the new copy cannot be written."""
-    _write(_job(3), [_block(3)], tmp_path)
+    write_job(sealed_job(3), [block_of_faces(3)], tmp_path)
     (tmp_path / "j").rename(tmp_path / ".j.replaced")
     with pytest.raises(ResultsError):
-        _write(_job(3), [_block(2)], tmp_path)
+        write_job(sealed_job(3), [block_of_faces(2)], tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["j"]
-    _write(_job(3), [_block(3)], tmp_path)
+    write_job(sealed_job(3), [block_of_faces(3)], tmp_path)
     (tmp_path / ".j.replaced").mkdir()  # killed after the second: only the removal is missing
-    _write(_job(3), [_block(3)], tmp_path)
+    write_job(sealed_job(3), [block_of_faces(3)], tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["j"]
 
 
@@ -227,11 +176,11 @@ def test_a_link_under_the_jobs_name_is_replaced_every_time(tmp_path: Path) -> No
     """
     results_dir, other = tmp_path / "results", tmp_path / "other"
     for _ in range(2):
-        _write(_job(3), [_block(3)], results_dir)
+        write_job(sealed_job(3), [block_of_faces(3)], results_dir)
         shutil.rmtree(other, ignore_errors=True)
         (results_dir / "j").rename(other)
         (results_dir / "j").symlink_to(other)
-        _write(_job(3), [_block(3)], results_dir)
+        write_job(sealed_job(3), [block_of_faces(3)], results_dir)
         assert [path.name for path in results_dir.iterdir()] == ["j"]
         assert not (results_dir / "j").is_symlink() and (other / "embeddings.npy").is_file()
 
@@ -246,7 +195,7 @@ def test_a_file_system_that_cannot_sync_folders_takes_results(tmp_path: Path, mo
         real(descriptor)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    _write(_job(3), [_block(3)], tmp_path)
+    write_job(sealed_job(3), [block_of_faces(3)], tmp_path)
     assert (tmp_path / "j" / "summary.json").is_file()
 
     def refuse(descriptor: int) -> None:
@@ -254,4 +203,4 @@ def test_a_file_system_that_cannot_sync_folders_takes_results(tmp_path: Path, mo
 
     monkeypatch.setattr(os, "fsync", refuse)
     with pytest.raises(ResultsError, match="Invalid argument"):
-        _write(_job(3), [_block(3)], tmp_path)
+        write_job(sealed_job(3), [block_of_faces(3)], tmp_path)

@@ -1,4 +1,4 @@
-"""The spool: what counts is read back, what does not is cut off, what is damaged is said to be."""
+"""The spill file: what counts is read back, what does not is cut off, what is damaged is said to be."""
 
 import fcntl
 from pathlib import Path
@@ -7,75 +7,75 @@ from typing import Any
 import pytest
 
 from shared.domain.errors import ResultsError
-from worker.aggregation.spill_file import Owner, Spool, remove_if
+from worker.aggregation.spill_file import Owner, SpillFile, remove_if
 
 OWNER = Owner("s" * 32, "u" * 32)
 BLOCKS = [(3, b"three"), (0, b""), (7, b"seven" * 1000)]
 
 
-def append(spool: Spool, counted: int, blocks: list[tuple[int, bytes]]) -> int:
+def append(spill: SpillFile, counted: int, blocks: list[tuple[int, bytes]]) -> int:
     """What the aggregator does."""
-    with spool.held() as writer:
+    with spill.held() as writer:
         assert writer is not None
         return writer.append(counted, blocks)
 
 
-def read(spool: Spool, counted: int, batches: list[int]) -> dict[int, bytes]:
+def read(spill: SpillFile, counted: int, batches: list[int]) -> dict[int, bytes]:
     """The blocks that are there of these batches."""
-    with spool.reading(counted) as reader:
+    with spill.reading(counted) as reader:
         return {batch: reader.block(batch) for batch in batches if batch in reader}
 
 
 def test_blocks_come_back_whatever_their_order(tmp_path: Path) -> None:
     """Several appends, one empty block."""
-    spool = Spool(tmp_path / "s", OWNER)
-    counted = append(spool, append(spool, 0, BLOCKS), [(1, b"one")])
-    assert read(spool, counted, list(range(9))) == {**dict(BLOCKS), 1: b"one"}
-    assert spool.path.stat().st_size == counted
+    spill = SpillFile(tmp_path / "s", OWNER)
+    counted = append(spill, append(spill, 0, BLOCKS), [(1, b"one")])
+    assert read(spill, counted, list(range(9))) == {**dict(BLOCKS), 1: b"one"}
+    assert spill.path.stat().st_size == counted
 
 
 def test_what_a_crash_has_left_is_not_read_and_is_cut_off(tmp_path: Path) -> None:
     """Frames that nobody counted, half a frame, and a file that was never counted at all."""
-    spool = Spool(tmp_path / "s", OWNER)
-    spool.path.write_bytes(b"half a hea")
-    counted = append(spool, 0, BLOCKS)
-    append(spool, counted, [(1, b"uncounted")])
-    with spool.path.open("ab") as file:
+    spill = SpillFile(tmp_path / "s", OWNER)
+    spill.path.write_bytes(b"half a hea")
+    counted = append(spill, 0, BLOCKS)
+    append(spill, counted, [(1, b"uncounted")])
+    with spill.path.open("ab") as file:
         file.write(b"\1\2\3")
-    assert read(spool, counted, [1, 3]) == {3: b"three"}
-    counted = append(spool, counted, [(2, b"two")])
-    assert spool.path.stat().st_size == counted
-    assert read(spool, counted, [1, 2]) == {2: b"two"}
+    assert read(spill, counted, [1, 3]) == {3: b"three"}
+    counted = append(spill, counted, [(2, b"two")])
+    assert spill.path.stat().st_size == counted
+    assert read(spill, counted, [1, 2]) == {2: b"two"}
 
 
 @pytest.mark.parametrize("at", [-1, -5005, 90, 100])
-def test_a_damaged_spool_is_an_error_that_names_it(tmp_path: Path, at: int) -> None:
+def test_a_damaged_spill_file_is_an_error_that_names_it(tmp_path: Path, at: int) -> None:
     """In a block, in a frame's length or checksum: never a wrong embedding."""
-    spool = Spool(tmp_path / "s", OWNER)
-    counted = append(spool, 0, BLOCKS)
-    data = bytearray(spool.path.read_bytes())
+    spill = SpillFile(tmp_path / "s", OWNER)
+    counted = append(spill, 0, BLOCKS)
+    data = bytearray(spill.path.read_bytes())
     data[at] ^= 0x55
-    spool.path.write_bytes(data)
-    with pytest.raises(ResultsError, match=str(spool.path)):
-        read(spool, counted, [3, 0, 7])
+    spill.path.write_bytes(data)
+    with pytest.raises(ResultsError, match=str(spill.path)):
+        read(spill, counted, [3, 0, 7])
 
 
-def test_a_short_spool_is_an_error(tmp_path: Path) -> None:
+def test_a_short_spill_file_is_an_error(tmp_path: Path) -> None:
     """For whoever reads, and for whoever would append."""
-    spool = Spool(tmp_path / "s", OWNER)
-    counted = append(spool, 0, BLOCKS)
-    with spool.path.open("r+b") as file:
+    spill = SpillFile(tmp_path / "s", OWNER)
+    counted = append(spill, 0, BLOCKS)
+    with spill.path.open("r+b") as file:
         file.truncate(counted - 1)
     with pytest.raises(ResultsError, match="too short"):
-        read(spool, counted, [3, 7])
+        read(spill, counted, [3, 7])
     with pytest.raises(ResultsError, match="too short"):
-        append(spool, counted, [(1, b"one")])
+        append(spill, counted, [(1, b"one")])
 
 
-def test_the_spool_of_another_job_is_not_taken_for_ours(tmp_path: Path) -> None:
+def test_the_spill_file_of_another_job_is_not_taken_for_ours(tmp_path: Path) -> None:
     """The same name on another server."""
-    counted = append(Spool(tmp_path / "s", OWNER), 0, BLOCKS)
-    other = Spool(tmp_path / "s", Owner("t" * 32, "u" * 32))
+    counted = append(SpillFile(tmp_path / "s", OWNER), 0, BLOCKS)
+    other = SpillFile(tmp_path / "s", Owner("t" * 32, "u" * 32))
     with pytest.raises(ResultsError):
         read(other, counted, [3])
     with pytest.raises(ResultsError):
@@ -84,32 +84,32 @@ def test_the_spool_of_another_job_is_not_taken_for_ours(tmp_path: Path) -> None:
 
 def test_only_one_appends_at_a_time(tmp_path: Path) -> None:
     """The other is told so, and changes nothing."""
-    spool = Spool(tmp_path / "s", OWNER)
-    with spool.held() as first, spool.held() as second:
+    spill = SpillFile(tmp_path / "s", OWNER)
+    with spill.held() as first, spill.held() as second:
         assert first is not None
         assert second is None
 
 
-def test_a_spool_that_is_held_is_not_removed(tmp_path: Path) -> None:
+def test_a_spill_file_that_is_held_is_not_removed(tmp_path: Path) -> None:
     """Its holder is about to write the header; without a holder it goes, unless it turns out to be wanted."""
-    spool = Spool(tmp_path / "s", OWNER)
-    with spool.held() as writer:
+    spill = SpillFile(tmp_path / "s", OWNER)
+    with spill.held() as writer:
         assert writer is not None
-        remove_if(spool.path, lambda: True)
+        remove_if(spill.path, lambda: True)
         counted = writer.append(0, BLOCKS)
-    assert read(spool, counted, [3]) == {3: b"three"}
-    remove_if(spool.path, lambda: False)
-    assert spool.path.exists()
-    remove_if(spool.path, lambda: True)
-    assert not spool.path.exists()
+    assert read(spill, counted, [3]) == {3: b"three"}
+    remove_if(spill.path, lambda: False)
+    assert spill.path.exists()
+    remove_if(spill.path, lambda: True)
+    assert not spill.path.exists()
 
 
-def test_a_spool_that_is_removed_before_it_is_locked_is_made_again(
+def test_a_spill_file_that_is_removed_before_it_is_locked_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Blocks that are written into a file without a name would be lost."""
-    spool = Spool(tmp_path / "s", OWNER)
-    real, removals = fcntl.flock, [spool.path]
+    spill = SpillFile(tmp_path / "s", OWNER)
+    real, removals = fcntl.flock, [spill.path]
 
     def flock(*arguments: Any) -> None:
         if removals:
@@ -117,23 +117,25 @@ def test_a_spool_that_is_removed_before_it_is_locked_is_made_again(
         real(*arguments)
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    counted = append(spool, 0, BLOCKS)
+    counted = append(spill, 0, BLOCKS)
     assert not removals
-    assert read(spool, counted, [3]) == {3: b"three"}
+    assert read(spill, counted, [3]) == {3: b"three"}
 
 
-def test_a_spool_that_another_has_made_anew_is_not_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_spill_file_that_another_has_made_anew_is_not_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Between the opening and the lock: the new one is another file."""
-    spool = Spool(tmp_path / "s", OWNER)
-    append(spool, 0, BLOCKS)
+    spill = SpillFile(tmp_path / "s", OWNER)
+    append(spill, 0, BLOCKS)
     real, counted = fcntl.flock, []
 
     def flock(*arguments: Any) -> None:
         monkeypatch.setattr(fcntl, "flock", real)
-        spool.path.unlink()
-        counted.append(append(spool, 0, BLOCKS))
+        spill.path.unlink()
+        counted.append(append(spill, 0, BLOCKS))
         real(*arguments)
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    remove_if(spool.path, lambda: True)
-    assert read(spool, counted[0], [3]) == {3: b"three"}
+    remove_if(spill.path, lambda: True)
+    assert read(spill, counted[0], [3]) == {3: b"three"}

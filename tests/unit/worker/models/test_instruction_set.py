@@ -9,14 +9,12 @@ import pytest
 from shared.config.settings import Settings
 from shared.domain.contract import KNOWN_WEIGHTS
 from shared.domain.errors import ContractError
+from tests.support.processor_flags import ICE_LAKE, SKYLAKE, ZEN3
 from worker.models import instruction_set as module
 from worker.models import weights_store as weights
 from worker.models.instruction_set import best_set, check_instruction_set, instruction_set
 from worker.vision.pipeline import Networks
 
-ZEN3 = frozenset(["fma", "avx", "sse4_1", "avx2", "vaes"])
-SKYLAKE = ZEN3 | frozenset(["avx512f", "avx512bw", "avx512dq", "avx512vl"])
-ICE_LAKE = SKYLAKE | {"avx512_vnni"}
 NETWORKS = (
     "import sys, hashlib, numpy as np; from pathlib import Path; from shared.config.settings import Settings;"
     "from shared.domain.contract import KNOWN_WEIGHTS; from worker.models.loader import load_networks;"

@@ -15,7 +15,7 @@ from shared.domain.contract import KNOWN_WEIGHTS
 from shared.domain.errors import ContractError
 from shared.domain.weights_files import prepared_folder
 from tests.support.processor import needs_bf16
-from tests.unit.worker.models.test_instruction_set import ICE_LAKE
+from tests.support.processor_flags import ICE_LAKE
 from worker.models import instruction_set as module
 from worker.models.backend import choose_backend
 from worker.models.loader import load_networks

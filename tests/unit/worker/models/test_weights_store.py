@@ -59,7 +59,7 @@ def test_embeddings_equal_opencvs_run_of_the_graph(crops: np.ndarray, networks: 
 def test_torch_gives_the_same_embeddings_and_the_same_bits_in_any_batch(
     crops: np.ndarray, networks: Networks, tmp_path: Path
 ) -> None:
-    """The other backend agrees, and its rows do not depend on their neighbours."""
+    """The other backend agrees, and its rows do not depend on their neighbors."""
     from worker.models.torch_backend import TorchNetworks, export_networks
 
     export_networks(weights.load_embedder(find_graph(), NAME), tmp_path)

@@ -62,7 +62,7 @@ def test_want_of_memory_is_no_fault_of_the_image(where: str, monkeypatch: pytest
 
 
 def test_transparency_lies_on_white() -> None:
-    """RGBA, grey with alpha, and a palette with a transparent entry."""
+    """RGBA, gray with alpha, and a palette with a transparent entry."""
     assert _pixel(_saved(Image.new("RGBA", (4, 4), (10, 20, 30, 0)), "PNG")) == (255, 255, 255)
     assert _pixel(_saved(Image.new("LA", (4, 4), (10, 0)), "PNG")) == (255, 255, 255)
     palette = Image.new("P", (4, 4), 0)
@@ -97,7 +97,7 @@ def test_formats_are_known_by_content(kind: str) -> None:
 
 def test_an_animation_gives_its_first_frame() -> None:
     """A GIF of red, then blue."""
-    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
     red, _, blue = _pixel(_saved(frames[0], "GIF", save_all=True, append_images=frames[1:]))
     assert red > 200 > 50 > blue
 

@@ -25,7 +25,7 @@ PATHS = [
     "both.jpg",
     "collins/as-is.jpg",
     "nobody/coffee.png",
-    "hopper/grey.jpg",
+    "hopper/gray.jpg",
     "damaged/truncated.jpg",
     "collins/smaller.jpg",
 ]

@@ -17,9 +17,8 @@ import pytest
 
 from shared.domain.errors import ResultsError
 from shared.domain.outcomes import Outcome
+from tests.support.made_up_blocks import block_of_faces, sealed_job, write_job
 from tests.support.stage import ROOT
-from tests.unit.worker.aggregation.test_results_writer import _block, _job, _write
-from worker.aggregation.reserved_array import new_array
 from worker.aggregation.results_writer import write_results
 from worker.batch_result import Block, ImageRecord
 
@@ -58,7 +57,7 @@ def _fill(disk: Path, leave: int) -> None:
 
 def _block_on_a_filling_disk(disk: Path, leave: int) -> Iterator[bytes]:
     _fill(disk, leave)
-    yield _block(FACES)
+    yield block_of_faces(FACES)
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -69,20 +68,20 @@ def a_disk_that_fills(disk: Path, leave: int, without_fallocate: bool) -> None:
     """Enough room at the start; what is left when the arrays are written is too little."""
     if without_fallocate:
         del os.posix_fallocate
-    _write(_job(3), [_block(3)], disk)
+    write_job(sealed_job(3), [block_of_faces(3)], disk)
     before = _files(disk / "j")
     with pytest.raises(ResultsError, match=r"No space left on device.*Nothing is lost"):
-        _write(_job(FACES), _block_on_a_filling_disk(disk, leave), disk)
+        write_job(sealed_job(FACES), _block_on_a_filling_disk(disk, leave), disk)
     assert _files(disk / "j") == before
     assert {path.name for path in disk.iterdir()} == {"j", "filler"}
     (disk / "filler").unlink()
-    _write(_job(FACES), [_block(FACES)], disk)
+    write_job(sealed_job(FACES), [block_of_faces(FACES)], disk)
     assert np.load(disk / "j" / "distances.npy").shape == (FACES, FACES)
 
 
 def a_disk_that_fills_under_auto(disk: Path) -> None:
     """There is no matrix before, so none is lost."""
-    summary = _write(_job(FACES, "auto"), _block_on_a_filling_disk(disk, 4 * MIB), disk)
+    summary = write_job(sealed_job(FACES, "auto"), _block_on_a_filling_disk(disk, 4 * MIB), disk)
     assert "are free in" in summary["distances"]["reason"]
     assert not (disk / "j" / "distances.npy").exists()
 
@@ -91,10 +90,10 @@ def a_retry_beside_a_matrix(disk: Path, mended: bool) -> None:
     """There is room for one matrix, and not for a second one beside it."""
     images = [ImageRecord(path=f"{k}.jpg", outcome=Outcome.OK, faces=[[0, 0, 9, 9, 1]]) for k in range(FACES)]
     bad = ImageRecord(path="bad.jpg", outcome=Outcome.UNREADABLE, error="damaged")
-    whole = Block.unpack(_block(FACES))
+    whole = Block.unpack(block_of_faces(FACES))
     first = replace(whole, images=[*images, bad])
-    job = replace(_job(FACES, "auto"), images=FACES + 1)
-    _write(job, [first.pack()], disk)
+    job = replace(sealed_job(FACES, "auto"), images=FACES + 1)
+    write_job(job, [first.pack()], disk)
     before = _files(disk / "j")
     again = replace(bad, outcome=Outcome.OK, error="", faces=[[0, 0, 9, 9, 1]]) if mended else bad
     block = replace(whole, images=[again], embeddings=np.full((int(mended), 512), 0.5, np.float32))
@@ -146,27 +145,3 @@ def test_a_retry_never_costs_the_matrix(tmp_path: Path, mended: bool) -> None:
     """
     done = _on_small_disk(tmp_path, 36, "a_retry_beside_a_matrix", mended)
     assert done.returncode == 0, f"{done.returncode}: {done.stderr[-2000:]}"
-
-
-@pytest.mark.parametrize("system", ["as it is", "macOS", "a file system that cannot"])
-def test_an_array_has_its_room_before_anything_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str
-) -> None:
-    """All blocks are there, whatever the system offers for that; the bytes are those that `np.save` writes."""
-    if system == "macOS":
-        monkeypatch.delattr(os, "posix_fallocate")
-    elif system != "as it is":
-
-        def refuse(*_: object) -> None:
-            raise OSError(errno.EOPNOTSUPP, "not supported")
-
-        monkeypatch.setattr(os, "posix_fallocate", refuse)
-    shape = (1000, 700)
-    array = new_array(tmp_path / "a.npy", shape)
-    status = (tmp_path / "a.npy").stat()
-    assert status.st_blocks * 512 >= status.st_size >= array.nbytes
-    values = np.arange(array.size, dtype=np.float32).reshape(shape)
-    array[:] = values
-    array.flush()  # type: ignore[attr-defined]
-    np.save(tmp_path / "b.npy", values)
-    assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()

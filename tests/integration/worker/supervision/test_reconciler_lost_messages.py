@@ -94,7 +94,7 @@ def test_an_aggregator_that_dies_each_time_is_given_up(stage: Stage) -> None:
     record, job = _complete(stage, "a")
     for deaths in range(5):
         reconciler = _reconciler(stage)  # a worker killed for memory comes back remembering nothing
-        wait_until(lambda r=reconciler: r.step() or stage.client.llen("aggregate"), 20, "it is sent again")
+        wait_until(lambda r=reconciler: r.step() or stage.client.llen("aggregate"), 20, "it is requeued")
         assert record.load().lost_aggregations == deaths + 1
         stage.client.delete("aggregate")  # as if it were taken by an aggregator that dies
     reconciler = _reconciler(stage)
@@ -103,7 +103,7 @@ def test_an_aggregator_that_dies_each_time_is_given_up(stage: Stage) -> None:
     reconciler.step()
     assert stage.client.llen("aggregate") == 0
     record.go_on(job.uid)
-    wait_until(lambda: reconciler.step() or stage.client.llen("aggregate"), 20, "it is sent again")
+    wait_until(lambda: reconciler.step() or stage.client.llen("aggregate"), 20, "it is requeued")
     assert (record.load().problem, record.load().lost_aggregations) == (None, 1)
 
 

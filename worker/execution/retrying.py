@@ -1,4 +1,4 @@
-"""Retries of what must reach the server: a result that was computed is kept until it can be stored."""
+"""Retries calls that must reach the server: a computed result is kept until it can be stored."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -10,15 +10,15 @@ from shared.config.logs import get_logger
 from shared.messaging.celery_app import SERVER_PATIENCE_S, BrokerError
 
 T = TypeVar("T")
-_log = get_logger("patience")
+_log = get_logger("retrying")
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
 
 
 def retry_until_stored(call: Callable[[], T]) -> T:
-    """What `call` returns, repeated with backoff while the server is unreachable or out of memory.
+    """The result of `call`, repeated with backoff while the server is unreachable or out of memory.
 
-    After `SERVER_PATIENCE_S` it raises the last error.
+    After `SERVER_PATIENCE_S` the last error is raised.
     """
     retrying = Retrying(
         retry=retry_if_exception_type((redis.ConnectionError, redis.TimeoutError, redis.OutOfMemoryError, BrokerError)),

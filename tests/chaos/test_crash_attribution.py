@@ -54,7 +54,7 @@ def _enqueue(stage: Stage, images: Path, job: str, batch_size: int = 4, **enviro
     "kind", ["segv", "hang", *(pytest.param(kind, marks=pytest.mark.soak) for kind in ("memory", "exit", "raise"))]
 )
 def test_poison(stage: Stage, sample: Path, tmp_path: Path, fault: Fault, kind: str) -> None:
-    """One image that ends its process, hangs, or raises: its neighbours keep their results."""
+    """One image that ends its process, hangs, or raises: its neighbors keep their results."""
     outcome, error = _CASES[kind]
     images = _images(sample, tmp_path / "images", {5: kind})
     before = tree_hashes(images)
@@ -69,7 +69,7 @@ def test_poison(stage: Stage, sample: Path, tmp_path: Path, fault: Fault, kind: 
     assert [row["outcome"] for row in rows] == ["ok"] * 5 + [outcome] + ["ok"] * 3
     assert rows[5]["error"] == error
     log = stage.log("worker.log")
-    deaths = 0 if kind == "raise" else 5  # two with its neighbours, three alone
+    deaths = 0 if kind == "raise" else 5  # two with its neighbors, three alone
     assert log.count("networks loaded") == 1 + deaths
     assert log.count("lost its process") == 5
     account(stage, "j", images, {"5.jpg"}, fault)

@@ -2,7 +2,6 @@
 checked.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -17,6 +16,7 @@ from shared.domain.options import Options
 from shared.domain.outcomes import FAILED, Outcome
 from shared.domain.paths import RootPath, check_relative, printable
 from shared.domain.queues import aggregate_queue, embed_queue, own_queue
+from shared.domain.text import parse_json
 from shared.domain.validation import explain
 
 RECORD_VERSION = "2"
@@ -36,7 +36,7 @@ class JobState(StrEnum):
 
 
 def _cursor(packed: Any) -> RootPath | None:
-    value = json.loads(packed)
+    value = parse_json(packed)
     return None if value is None else check_relative(value)
 
 
@@ -56,10 +56,10 @@ class Job:
     """Fingerprint of folder, settings and results folder: the same origin resumes the same job."""
     source: Shown
     """The folder as the producer saw it, for people."""
-    contract: Annotated[Contract, PlainValidator(lambda packed: Contract.from_dict(json.loads(packed)))]
-    runtime: Annotated[dict[str, str], BeforeValidator(json.loads)] | None = None
+    contract: Annotated[Contract, PlainValidator(lambda packed: Contract.from_dict(parse_json(packed)))]
+    runtime: Annotated[dict[str, str], BeforeValidator(parse_json)] | None = None
     """The worker's part of the contract; None until the first worker has agreed on it."""
-    options: Annotated[Options, PlainValidator(lambda packed: Options.from_dict(json.loads(packed)))]
+    options: Annotated[Options, PlainValidator(lambda packed: Options.from_dict(parse_json(packed)))]
     retries: int = 0
     """How often its failed images were retried. The batches of a retry hold nothing else."""
     queue_prefix: str
@@ -94,6 +94,10 @@ class Job:
     """How often its aggregation was lost and sent again since somebody last asked for the job."""
     diverted: bool = False
     """Whether its messages go to a queue of its own, since some worker cannot serve it (`shared.store.diversion`)."""
+    lease_ms: int = 0
+    """The longest lease that any of its batches had."""
+    claim_ms: int = 0
+    """The length of the last claim on its aggregation."""
     images_retaken: int = 0
     """Images whose batch was leased more than once: some of their work was done twice."""
     failed_listed: int = 0
@@ -153,7 +157,7 @@ def parse_job(name: str, raw: Mapping[bytes, bytes]) -> Job:
         return _JOB.validate_python(fields | {"name": name, "outcomes": counts, "diverted": diverted})
     except ValidationError as error:
         raise RecordUnreadable(name, explain(error)) from None
-    except (TypeError, ValueError, ContractError) as error:
+    except (TypeError, ValueError, RecursionError, ContractError) as error:
         raise RecordUnreadable(name, f"{type(error).__name__}: {error}") from None
 
 

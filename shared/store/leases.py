@@ -12,6 +12,7 @@ from typing import Any
 
 from shared.domain.contract import Runtime
 from shared.domain.paths import RootPath, unpack_paths
+from shared.domain.text import parse_json
 from shared.store.keys import METRICS
 from shared.store.record_part import RecordPart
 
@@ -63,7 +64,7 @@ class Leases(RecordPart):
     def agree_on_runtime(self, uid: str, runtime: Runtime) -> dict[str, str]:
         """Sets the worker's part of the contract if nobody has, and returns what stands."""
         raw = self._run("agree", [""], uid, json.dumps(runtime.as_dict()))
-        agreed: dict[str, str] = json.loads(raw) if raw else {}
+        agreed: dict[str, str] = parse_json(raw) if raw else {}
         return agreed
 
     def take(

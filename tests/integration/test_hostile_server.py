@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from shared.domain.errors import RecordUnreadable
+from shared.domain.paths import unpack_paths
 from shared.store.dead_letters import MOST_LETTERS, list_dead_letters
 from shared.store.keys import DEAD_LETTERS, METRICS, PREFIX, WORKER, WORKERS
 from shared.store.totals import Totals
 from shared.store.worker_registry import Worker, announce, living_workers
+from tests.support.jobs import make_job
 from tests.support.samples import sample_row
 from tests.support.stage import Stage
 from worker.aggregation.sample_files import write_samples
@@ -63,6 +66,25 @@ def test_a_figure_that_is_no_number_is_shown_as_none(stage: Stage) -> None:
     assert (worker.figure("rss_mib"), worker.figure("cpu_percent"), worker.figure("images_done")) == (None, 7.4, None)
     done = stage.producer("workers")
     assert done.returncode == 0 and "w" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("field", ["contract", "cursor", "options", "runtime"])
+def test_a_record_is_unreadable_however_deep_it_is(stage: Stage, field: str) -> None:
+    """Too deep to be read, or only to be written as JSON again: whoever lists the jobs hears of it."""
+    record, _ = make_job(stage)
+    for depth in (100_000, *range(800, 1000, 7)):
+        stage.client.hset(f"{PREFIX}job:j", field, "[" * depth + "]" * depth)
+        with pytest.raises(RecordUnreadable):
+            record.load()
+        stage.client.hset(f"{PREFIX}job:j", field, f'{{"x": {"[" * depth}{"]" * depth}}}')
+        with pytest.raises(RecordUnreadable):
+            record.load()
+
+
+def test_paths_of_a_batch_are_refused_however_deep_they_are() -> None:
+    """As whatever else is not a list of paths."""
+    with pytest.raises(ValueError, match="nested too deeply"):
+        unpack_paths("[" * 100_000)
 
 
 def test_nothing_on_the_server_commands_a_terminal(stage: Stage) -> None:

@@ -1,6 +1,6 @@
 """Removing a job in many short scripts. If a process dies in between, whoever comes next completes it."""
 
-import os
+import re
 from typing import Any
 
 from shared.domain.job import RECORD_VERSION, Job
@@ -9,12 +9,14 @@ from shared.store.record_part import RecordPart
 
 _SWEPT_AT_ONCE = 128
 """Most batches that one script removes: the server answers nobody meanwhile."""
+_SECONDS = re.compile(rb"\d{1,9}")
+"""What the server takes for a time to live; anything else in a record is damage."""
 
 
 class Removal(RecordPart):
     """The end of a record."""
 
-    def close(self, uid: str, ttl_s: int) -> None:
+    def close(self, uid: str | bytes, ttl_s: int) -> None:
         """Removes the blocks of a finished job, and lets its record expire; also where that was cut short before."""
         self._sweep(uid)
         self._run("close", ["", "failed", f"={UNFINISHED}", *SWEPT], uid, self.name, ttl_s)
@@ -33,13 +35,13 @@ class Removal(RecordPart):
     def complete_removal(self) -> bool:
         """Removes what is left of a job whose removal was cut short, and nothing of any other."""
         uid, keep_s = self._client.hmget(self._key, "uid", "keep_s")
-        return self._delete(int(keep_s) if (keep_s or b"").isdigit() else 0, os.fsdecode(uid or b""), "cancelled", "")
+        return self._delete(int(keep_s) if _SECONDS.fullmatch(keep_s or b"") else 0, uid or b"", "cancelled", "")
 
     def complete(self, ttl_s: int) -> None:
         """Completes a removal or a finishing that was cut short."""
         uid, state = self._client.hmget(self._key, "uid", "state")
         if state == b"finished":
-            self.close(os.fsdecode(uid or b""), ttl_s)
+            self.close(uid or b"", ttl_s)
         else:
             self.complete_removal()
 
@@ -51,7 +53,6 @@ class Removal(RecordPart):
         )
         if not marked:
             return False
-        uid = uid.decode()
         if version != RECORD_VERSION.encode():  # it may keep no list of what it has
             self._sweep_range(uid, int(batches) if (batches or b"").isdigit() else 0)
         answer = "not swept"
@@ -60,13 +61,13 @@ class Removal(RecordPart):
             answer = self._run("end_delete", ["", everywhere, *SWEPT], self.name, uid)
         return bool(answer == "deleted")
 
-    def _sweep_range(self, uid: str, batches: int) -> None:
+    def _sweep_range(self, uid: bytes, batches: int) -> None:
         for first in range(0, batches + 1, _SWEPT_AT_ONCE):
             some = range(first, min(batches + 1, first + _SWEPT_AT_ONCE))
             parts = [f"{kind}:{batch}" for kind in ("block", "bytes") for batch in some]
             self._run("sweep", ["", *SWEPT, *parts], uid, *some)
 
-    def _sweep(self, uid: str) -> None:
+    def _sweep(self, uid: str | bytes) -> None:
         """Removes blocks and images of all batches, some at a time, of a finished or cancelled job."""
         # Nobody adds any more. Images are on the server of those batches only that are listed: mostly of none.
         kinds = ("block", "bytes") if self._client.exists(self._part("inline")) else ("block",)

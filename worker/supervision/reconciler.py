@@ -57,19 +57,6 @@ class _Round:
     """Those of the round before: their blocks count too when room is short."""
 
 
-@contextmanager
-def _noted(client: Client, job: Job) -> Iterator[None]:
-    """A damaged record is a problem of this job, and costs the others nothing."""
-    try:
-        yield
-    except (ValueError, redis.ResponseError) as error:
-        if isinstance(error, redis.ResponseError) and "WRONGTYPE" not in str(error):
-            raise
-        problem = f"The record of job '{job.name}' is damaged ({error}). Cancel the job and enqueue it again."
-        if JobRecord(client, job.name).note_problem(job.uid, problem, lost=job.lost_aggregations):
-            _log.error("%s", problem, extra={"action": "record_damaged"})
-
-
 class Reconciler:
     """Looks through the unfinished jobs of this worker's queues."""
 
@@ -81,6 +68,7 @@ class Reconciler:
         self._suspects: Suspects = {}
         self._round = _Round()
         self._stalled: set[str] = set()  # jobs that were said to be
+        self._damaged: set[str] = set()  # ended jobs whose records were said to be
         self._registry_place, self._registry_checked = 0, False
         self._relief = Relief(client, settings)
 
@@ -88,8 +76,30 @@ class Reconciler:
         """One look; True where the next one should follow very soon."""
         if not self._is_elected():
             return False
-        self._tidy_registry()
-        return self._look_at_some() or not self._registry_checked
+        try:
+            self._tidy_registry()
+        finally:
+            hurry = self._look_at_some()
+        return hurry or not self._registry_checked
+
+    @contextmanager
+    def _guarded(self, name: str, job: Job | None = None) -> Iterator[None]:
+        """A damaged record is a problem of its job, and costs the others nothing. One that has ended (no `job`) is only
+        said to be damaged.
+        """
+        try:
+            yield
+        except redis.OutOfMemoryError:
+            raise
+        except (ValueError, redis.ResponseError) as error:
+            problem = f"The record of job '{name}' is damaged ({error}). Cancel the job and enqueue it again."
+            if job is None:
+                is_news = name not in self._damaged
+                self._damaged.add(name)
+            else:
+                is_news = JobRecord(self._client, name).note_problem(job.uid, problem, lost=job.lost_aggregations)
+            if is_news:
+                _log.error("%s", problem, extra={"action": "record_damaged"})
 
     def _tidy_registry(self) -> None:
         """Looks at some names of all jobs, of whatever queues: who was to complete what a crash left need not be
@@ -98,7 +108,8 @@ class Reconciler:
         names, self._registry_place = some_names(self._client, self._registry_place)
         self._registry_checked |= self._registry_place == 0
         for name in tidy(self._client, names):
-            JobRecord(self._client, name).complete(self._settings.job_ttl_s)
+            with self._guarded(name):
+                JobRecord(self._client, name).complete(self._settings.job_ttl_s)
 
     def _look_at_some(self) -> bool:
         """Goes on with the round through the unfinished jobs for a short time; True where the next step should follow
@@ -112,7 +123,7 @@ class Reconciler:
             jobs = load_jobs(self._client, names)
             for name in {*names} - {job.name for job in jobs}:
                 forget_missing(self._client, prefix, name)
-            jobs = [job for job in jobs if job.unfinished and not self._is_past_its_time(job, now_ms)]
+            jobs = [job for job in jobs if job.unfinished and not self._is_removed(job, now_ms)]
             this.seen |= {job.uid: job for job in jobs}
             if hurry is None:
                 hurry = self._relief.step([job for job in (this.before | this.seen).values() if job.block_bytes])
@@ -125,11 +136,12 @@ class Reconciler:
                 this.aggregations = waiting_aggregations(self._client, self._settings.aggregate_queue)
             try:
                 for job in jobs:
-                    with _noted(self._client, job):
+                    with self._guarded(job.name, job):
                         self._send_lost_batches(job, this.waiting or set(), this.suspects)
                 for job in to_aggregate:
                     if job.name not in (this.aggregations or set()):
-                        self._send_lost_aggregation(job, this.suspects)
+                        with self._guarded(job.name, job):
+                            self._send_lost_aggregation(job, this.suspects)
             except redis.OutOfMemoryError:
                 # Nothing is lost by it: what could not be sent looks lost again.
                 _log.warning("the server is full; lost messages are sent later", extra={"action": "resend_put_off"})
@@ -143,6 +155,12 @@ class Reconciler:
     def _waiting_batches(self) -> set[str]:
         queues = {self._settings.embed_queue, *diverted_queues(self._client, self._settings.queue_prefix)}
         return {task for queue in sorted(queues) for task in waiting_tasks(self._client, queue)}
+
+    def _is_removed(self, job: Job, now_ms: int) -> bool:
+        """Whether the job was removed as past its time, as far as its record can be."""
+        with self._guarded(job.name, job):
+            return self._is_past_its_time(job, now_ms)
+        return True
 
     def _is_past_its_time(self, job: Job, now_ms: int) -> bool:
         """Whether the job was removed. One with work in it never is: it is said to be stalled, and goes on when workers

@@ -23,6 +23,13 @@ def _end_lease_in(fresh: FreshJob, later_ms: int) -> None:
     fresh.client.zincrby(fresh.key("leases"), later_ms, "0")
 
 
+def _tell(fresh: FreshJob, length: str, value: str | None) -> None:
+    if value is None:
+        fresh.client.hdel(fresh.key(), length)
+    else:
+        fresh.client.hset(fresh.key(), length, value)
+
+
 def _end_claim_in(fresh: FreshJob, key: str, later_ms: int) -> None:
     assert fresh.client.pexpire(key, fresh.client.pttl(key) + later_ms)
 
@@ -45,11 +52,26 @@ def test_a_batch_whose_lease_ends_later_than_any_is_sent_again(leased: FreshJob)
     assert leased.record.resend(leased.uid, 0, "1") == (2, ["0.jpg"])
 
 
-def test_a_batch_is_sent_again_where_the_record_tells_no_lengths(leased: FreshJob) -> None:
+@pytest.mark.parametrize("length", [None, "long"])
+def test_a_batch_is_sent_again_where_the_record_tells_no_lengths(leased: FreshJob, length: str | None) -> None:
     """Nobody has to repair it by hand."""
-    leased.client.hdel(leased.key(), "lease_ms")
+    _tell(leased, "lease_ms", length)
     assert leased.record.find_unleased() == {0: "1"}
     assert leased.record.resend(leased.uid, 0, "1") == (2, ["0.jpg"])
+
+
+@pytest.mark.parametrize("length", [None, "long"])
+def test_the_lease_asked_for_decides_where_the_record_tells_no_lengths(leased: FreshJob, length: str | None) -> None:
+    """Of a batch as of an aggregation."""
+    _tell(leased, "lease_ms", length)
+    assert leased.take(holder="w/2", lease_s=LEASE_S) is NotLeased.LEASED
+    _end_lease_in(leased, HOUR_MS)
+    assert isinstance(leased.take(holder="w/2", lease_s=LEASE_S), Lease)
+    assert leased.record.claim_aggregation("w/1", LEASE_S)
+    _tell(leased, "claim_ms", length)
+    assert not leased.record.claim_aggregation("w/2", LEASE_S)
+    _end_claim_in(leased, leased.key("aggregation"), HOUR_MS)
+    assert leased.record.claim_aggregation("w/2", LEASE_S)
 
 
 def test_the_longest_lease_of_the_job_decides(leased: FreshJob) -> None:

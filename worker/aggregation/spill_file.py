@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import BinaryIO
 
 from shared.domain.errors import ResultsError
 from shared.domain.paths import printable
-from shared.results.files import open_regular, sync_to_disk
+from shared.results.files import open_regular, open_to_change, sync_to_disk
 
 _MAGIC = b"facequeue spool1"
 _HEADER = struct.Struct("<16s32s32s")
@@ -60,13 +60,11 @@ class Spool:
     def held(self) -> Iterator["SpoolWriter | None"]:
         """The file, locked and open for writing; None while another process holds it."""
         while True:
-            with self.path.open("ab") as file:
-                if not _try_lock(file):
+            with open_to_change(self.path, create=True) as file, _locked(file) as is_ours:
+                if not is_ours:
                     yield None
                     return
-                if not _is_at(
-                    self.path, file
-                ):  # removed between the opening and the lock: what is written would be lost
+                if not _is_at(self.path, file):  # removed before it was locked: what is written would be lost
                     continue
                 yield SpoolWriter(self.path, self._owner, file)
                 return
@@ -83,20 +81,28 @@ def remove_if(path: Path, unwanted: Callable[[], bool]) -> None:
 
     `unwanted` is called under the lock: nobody begins to write between the answer and the removal.
     """
-    with path.open("r+b") as file:  # not only for reading: network file systems lock nothing else exclusively
-        if _try_lock(file) and _is_at(path, file) and unwanted():
+    # Not only for reading: network file systems lock nothing else exclusively.
+    with open_to_change(path) as file, _locked(file) as is_ours:
+        if is_ours and _is_at(path, file) and unwanted():
             path.unlink()
 
 
-def _try_lock(file: IO[bytes]) -> bool:
+@contextmanager
+def _locked(file: BinaryIO) -> Iterator[bool]:
+    """Whether this process has the file's lock, until the block ends."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return False
-    return True
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        # Closing the file is not enough: a process that was forked meanwhile has it open too, and so the lock.
+        fcntl.flock(file, fcntl.LOCK_UN)
 
 
-def _is_at(path: Path, file: IO[bytes]) -> bool:
+def _is_at(path: Path, file: BinaryIO) -> bool:
     """Whether the path still leads to the open file."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
@@ -115,6 +121,7 @@ class SpoolWriter:
         if self._file.seek(0, os.SEEK_END) < counted or (counted and read_owner(self._path) != self._owner):
             raise _damaged(self._path, counted)
         self._file.truncate(counted)
+        self._file.seek(counted)
         frames = [] if counted else [self._owner.header()]
         for batch, block in blocks:
             head = _HEAD.pack(batch, len(block), zlib.crc32(block))

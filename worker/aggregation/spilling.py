@@ -59,7 +59,7 @@ def _server_name(client: Client) -> str:
 def move_blocks(client: Client, job: Job, results_dir: Path, wanted_bytes: float) -> int:
     """Moves finished blocks into the spool until `wanted_bytes` are moved or none is left; returns how many bytes were.
 
-    Blocks of a job that is being aggregated stay.
+    Blocks of a job that is being aggregated stay. ResultsError if the spool is held elsewhere or unusable.
     """
     record, spool = JobRecord(client, job.name), _spool_of(client, job, results_dir)
     if record.aggregation_claimed():
@@ -70,7 +70,7 @@ def move_blocks(client: Client, job: Job, results_dir: Path, wanted_bytes: float
     moved = 0
     with spool.held() as writer:
         if writer is None:
-            return 0
+            raise ResultsError(f"another process holds the spool {spool.path.name}")
         counted = record.load().spool_bytes  # loaded again: only the holder of the file may rely on it
         while moved < wanted_bytes and not record.aggregation_claimed():
             batches, blocks = _next_portion(record)

@@ -7,9 +7,11 @@ import pytest
 
 from shared.domain.errors import ResultsError
 from shared.store.keys import PREFIX
+from tests.integration.conftest import FreshJob
 from tests.support.stage import Stage
 from worker.aggregation.spill_file import Owner, Spool
-from worker.aggregation.spilling import sweep_spools
+from worker.aggregation.spilling import spool_path, sweep_spools
+from worker.supervision.spill_policy import Relief
 
 _OLD_S = 3600.0
 
@@ -37,6 +39,23 @@ def test_an_old_spool_is_swept_unless_somebody_holds_it(stage: Stage) -> None:
     _make_old(spool)
     sweep_spools(stage.client, stage.results)
     assert not spool.path.exists()
+
+
+def test_a_spool_that_another_process_holds_is_said_once(fresh: FreshJob, caplog: pytest.LogCaptureFixture) -> None:
+    """Blocks stay on the server meanwhile, and are moved when it is free."""
+    stage = fresh.stage
+    fresh.complete()
+    settings = stage.settings.model_copy(update={"blocks_in_server_mib": 0})
+    relief, job = Relief(fresh.client, settings), fresh.load()
+    path = spool_path(job, stage.results)
+    path.parent.mkdir(exist_ok=True)
+    with Spool(path, Owner("s" * 32, fresh.uid)).held():
+        for _ in range(3):
+            relief.step([job])
+    assert caplog.text.count(f"blocks stay on the server: another process holds the spool {path.name}") == 1
+    assert fresh.load().spool_bytes == 0
+    relief.step([job])
+    assert fresh.load().spool_bytes > 0
 
 
 @pytest.mark.parametrize("name", [b"", b"x" * 32, b"0" * 33, b"\xff" * 32, b"../" * 11])

@@ -46,20 +46,29 @@ class Gate:
             raise Stopped
 
     def pass_through(self, call: Callable[[], T]) -> T:
-        """Repeats a call until the server takes it. A server that is unreachable or full for too long is an error."""
-        since = time.monotonic()
+        """Repeats a call until the server takes it. A server that is unreachable or full for too long is an error; the
+        time counts for each of them from its own beginning.
+        """
+        reason, since = "", 0.0
         while True:
             try:
-                return call()
-            except redis.OutOfMemoryError:
-                # While batches are open, workers free memory sooner or later.
-                if self._record.open_batches() == 0 and time.monotonic() - since > self._settings.worker_timeout_s:
-                    raise
-                self.pause(_FULL)
+                try:
+                    return call()
+                except redis.OutOfMemoryError:
+                    if reason != _FULL:
+                        reason, since = _FULL, time.monotonic()
+                    # While batches are open, workers free memory sooner or later.
+                    if self._is_too_long(since) and self._record.open_batches() == 0:
+                        raise
             except (redis.ConnectionError, redis.TimeoutError, BrokerError):
-                if time.monotonic() - since > self._settings.worker_timeout_s:
+                if reason != _UNREACHABLE:
+                    reason, since = _UNREACHABLE, time.monotonic()
+                if self._is_too_long(since):
                     raise
-                self.pause(_UNREACHABLE)
+            self.pause(reason)
+
+    def _is_too_long(self, since: float) -> bool:
+        return time.monotonic() - since > self._settings.worker_timeout_s
 
     def pause(self, reason: str) -> None:
         """Sleeps for a moment and prints the reason, if it is new; Stopped if the producer is to stop."""

@@ -8,7 +8,7 @@ import redis
 from shared.config.logs import get_logger
 from shared.config.settings import Settings
 from shared.domain.errors import FaceQueueError, JobNotFound, RecordUnreadable
-from shared.domain.job import Job
+from shared.domain.job import Job, JobState
 from shared.messaging.messages import Aggregate
 from shared.results.failed_list import failed_images
 from shared.store.jobs import JobRecord
@@ -42,8 +42,8 @@ class JobAggregator:
     def aggregate(self, wanted: Aggregate, worker: str) -> TaskAnswer:
         """Writes the results of a complete job, unless that is done or somebody else does it.
 
-        A problem that the user can solve is noted in the record and in the answer. redis.RedisError: the claim is
-        released or expires, and the reconciler sends the aggregation again.
+        A problem that the user can solve is noted in the record and in the answer. redis.RedisError (the server is
+        unreachable or full): the claim is released or expires, and the reconciler sends the aggregation again.
         """
         record, holder = JobRecord(self._connections.patient, wanted.job), f"{worker}/{os.getpid()}"
         try:
@@ -63,7 +63,7 @@ class JobAggregator:
         except FaceQueueError as error:
             problem = str(error)
             _log.error("%s", problem, extra={"action": "aggregation_failed"})
-        except redis.RedisError:
+        except (redis.ConnectionError, redis.TimeoutError, redis.OutOfMemoryError):
             raise
         except Exception as error:
             # Unforeseen: without a reason in the record it would be tried for ever, and whoever follows would wait.
@@ -105,5 +105,13 @@ class JobAggregator:
             profiles=settings.profile_dir,
             threads=self._threads,
             distances_max_bytes=settings.distances_max_gib * 2**30,
-            may_publish=lambda: retry_until_stored(lambda: claim.record.holds_aggregation(claim.holder)),
+            may_publish=lambda: retry_until_stored(lambda: self._holds(claim)),
         )
+
+    def _holds(self, claim: _Claim) -> bool:
+        """Whether the claim is still this process's, or is again: nobody has taken it since it ran out."""
+        record, job = claim.record, claim.job
+        if record.holds_aggregation(claim.holder):
+            return True
+        again = record.claim_aggregation(claim.holder, self._settings.lease_s, uid=job.uid)
+        return again and record.load().state == JobState.SEALED

@@ -1,19 +1,31 @@
 """The summary of a results folder, at the end of `run`."""
 
 import csv
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from shared.domain.errors import ResultsError
 from shared.domain.outcomes import FAILED
 from shared.domain.paths import printable
+from shared.results.files import open_table, read_json
+from shared.results.schema import SUMMARY
 
 _FAILURES_SHOWN = 10
 
 
 def print_summary(folder: Path) -> None:
-    """Prints where the results are, the counts of outcomes and faces, and the first failed images."""
-    summary = json.loads((folder / "summary.json").read_text())
+    """Prints where the results are, the counts of outcomes and faces, and the first failed images.
+
+    ResultsError if they cannot be read.
+    """
+    try:
+        _print_summary(folder)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, csv.Error) as error:
+        raise ResultsError(f"The results in {printable(str(folder))} cannot be read ({error}).") from None
+
+
+def _print_summary(folder: Path) -> None:
+    summary = read_json(folder / SUMMARY)
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in summary["outcomes"].items())
     print(f"Results: {printable(str(folder))}")
     print(f"  {summary['images']} images ({outcomes}), {summary['faces']} faces, {summary['images_per_s']} images/s")
@@ -37,5 +49,5 @@ def print_summary(folder: Path) -> None:
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
+    with open_table(path) as file:
         yield from csv.DictReader(file)

@@ -1,6 +1,5 @@
 """A finished job takes no more files: whether its folder is still as the job read it."""
 
-import json
 from datetime import datetime
 from pathlib import Path
 
@@ -9,6 +8,8 @@ from producer.submission.folder_changes import find_changes
 from shared.domain.errors import InvalidRequest
 from shared.domain.job import Job
 from shared.domain.paths import printable
+from shared.results.files import read_json
+from shared.results.schema import SUMMARY
 
 
 class FolderChanged(InvalidRequest):
@@ -48,7 +49,7 @@ def refuse_visible_changes(job: Job, folder: Path, results: Path) -> str:
 def _are_of(job: Job, results: Path) -> bool:
     """Whether a results folder exists and belongs to this job, not to an earlier one of the same name."""
     try:
-        created = json.loads((results / "summary.json").read_text(encoding="utf-8"))["created"]
+        created = read_json(results / SUMMARY)["created"]
         return round(datetime.fromisoformat(created).timestamp() * 1000) == job.created_ms
     except (OSError, ValueError, LookupError, TypeError):
         return False

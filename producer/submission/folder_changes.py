@@ -1,7 +1,6 @@
 """What has changed in a folder since a job read it."""
 
 import csv
-import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -13,6 +12,8 @@ from producer.submission.discovery import find_images
 from shared.domain.errors import ResultsError
 from shared.domain.paths import FolderPath, ShownPath, printable, show_path
 from shared.results.digests import file_digest
+from shared.results.files import open_table, read_json
+from shared.results.schema import SUMMARY
 
 _CLOCKS_DIFFER_S = 60.0
 """The most by which the clocks of the server and of the machine that wrote the files are assumed to differ."""
@@ -66,7 +67,7 @@ def find_changes(folder: Path, results: Path) -> Changes:
                 changes.add("new", show_path(path))
             elif not path.endswith("/") and _has_changed(folder / path, row.digest, since_s, ended_s):
                 changes.add("changed", row.path)
-    except (OSError, ValueError, LookupError, TypeError, csv.Error) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, csv.Error) as error:
         raise ResultsError(
             f"The folder cannot be compared with the results in {printable(str(results))} ({error}). Move them away "
             "and repeat the command, or give another --job."
@@ -76,7 +77,7 @@ def find_changes(folder: Path, results: Path) -> Changes:
 
 def _times(results: Path) -> tuple[float, float]:
     """Seconds since 1970: a file older than the first is the one that was read; a file newer than the second is not."""
-    summary = json.loads((results / "summary.json").read_text(encoding="utf-8"))
+    summary = read_json(results / SUMMARY)
     began = datetime.fromisoformat(summary["started"] or summary["created"]).timestamp()
     ended = [entry["ended"] for entry in (summary, *summary.get("retries", []))]
     return began - _CLOCKS_DIFFER_S, max(datetime.fromisoformat(time).timestamp() for time in ended) + _CLOCKS_DIFFER_S
@@ -84,8 +85,8 @@ def _times(results: Path) -> tuple[float, float]:
 
 def _rows(results: Path) -> Iterator[_Row]:
     with (
-        (results / "images.csv").open(newline="", encoding="utf-8") as images,
-        (results / "digests.csv").open(newline="", encoding="utf-8") as digests,
+        open_table(results / "images.csv") as images,
+        open_table(results / "digests.csv") as digests,
     ):
         for image, digest in zip(csv.DictReader(images), csv.DictReader(digests), strict=True):
             yield _Row(ShownPath(image["path"]), digest["blake2b"])

@@ -2,6 +2,7 @@
 checked.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -90,6 +91,8 @@ class Job:
     """The host that has the spill file, for people."""
     producer_until_ms: int | None = None
     """When the producer's lease expires; None before a producer has attached."""
+    producer_lease_ms: int | None = None
+    """How long that lease is."""
     lost_aggregations: int = 0
     """How often its aggregation was lost and sent again since somebody last asked for the job."""
     diverted: bool = False
@@ -112,12 +115,19 @@ class Job:
         """For how long nobody has been adding batches to a job that still takes them; 0 where its producer lives.
 
         `now_ms` is the server's time. From the end of the producer's lease on; before one attached, from the last news
-        on.
+        on; infinite where the lease ends later than any can: the server's clock was set back.
         """
-        if self.state != JobState.ENQUEUING:
+        if self.state != JobState.ENQUEUING or self._producer_lives(now_ms):
             return 0.0
+        if self.producer_until_ms is not None and self.producer_until_ms > now_ms:
+            return math.inf
         until_ms = self.updated_ms if self.producer_until_ms is None else self.producer_until_ms
         return max(0.0, (now_ms - until_ms) / 1000)
+
+    def _producer_lives(self, now_ms: int) -> bool:
+        if self.producer_until_ms is None or self.producer_until_ms <= now_ms:
+            return False
+        return self.producer_lease_ms is None or self.producer_until_ms <= now_ms + 2 * self.producer_lease_ms
 
     @property
     def embed_queue(self) -> str:
@@ -136,7 +146,7 @@ class Job:
 
     def is_stalled(self, now_ms: int, ttl_s: float) -> bool:
         """Whether there has been no news of unfinished work for so long, by the server's clock (`server_time_ms`)."""
-        waits_for_room = self.state == JobState.ENQUEUING and self.producer_silent_s(now_ms) == 0
+        waits_for_room = self.state == JobState.ENQUEUING and self._producer_lives(now_ms)
         return self.unfinished and not waits_for_room and now_ms - self.updated_ms > ttl_s * 1000
 
     @property

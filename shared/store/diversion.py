@@ -19,9 +19,11 @@ class Refusal:
     again_ms: int
     """When it may try again, by the server's clock; 0: never."""
 
-    def holds(self, now_ms: int) -> bool:
-        """Whether the worker still refuses."""
-        return self.again_ms == 0 or now_ms < self.again_ms
+    def holds(self, now_ms: int, longest_ms: int) -> bool:
+        """Whether the worker still refuses. A refusal that ends later than any can (the longest one of the job took
+        `longest_ms`) is of a time before the server's clock was set back, and is over.
+        """
+        return self.again_ms == 0 or now_ms < self.again_ms <= now_ms + 2 * longest_ms
 
 
 def parse_refusals(raw: Mapping[bytes, bytes]) -> dict[str, Refusal]:

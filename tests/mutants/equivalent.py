@@ -50,7 +50,7 @@ EQUIVALENT: tuple[Equivalent, ...] = (
     ),
     Equivalent(
         "shared/store/lua/elect.lua",
-        "if holder and holder ~= ARGV[1] and redis.call('PTTL', KEYS[1]) < 10 * ARGV[2] then return 0 end",
+        "if holder and holder ~= ARGV[1] and redis.call('PTTL', KEYS[1]) < 2 * longest then return 0 end",
         _THAT_VERY_MS,
     ),
     Equivalent(

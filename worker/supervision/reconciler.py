@@ -23,7 +23,7 @@ from shared.messaging.celery_app import send_aggregate, send_batch
 from shared.messaging.messages import Aggregate, EmbedBatch
 from shared.store.diversion import diverted_queues
 from shared.store.jobs import JobRecord, load_jobs
-from shared.store.keys import RECONCILER
+from shared.store.keys import RECONCILER, RECONCILER_LEASE
 from shared.store.queue_inspection import waiting_aggregations, waiting_tasks
 from shared.store.redis_client import Client, server_time_ms
 from shared.store.registry import forget_missing, some_names, tidy, unfinished_names
@@ -189,7 +189,8 @@ class Reconciler:
         run_script(self._client, "resign", [self._lock], [self._name])
 
     def _is_elected(self) -> bool:
-        return bool(run_script(self._client, "elect", [self._lock], [self._name, int(self._settings.lease_s * 1000)]))
+        keys = [self._lock, f"{RECONCILER_LEASE}:{self._settings.queue_prefix}"]
+        return bool(run_script(self._client, "elect", keys, [self._name, int(self._settings.lease_s * 1000)]))
 
     def _send_lost_batches(self, job: Job, waiting: set[str], suspects: Suspects) -> None:
         record = JobRecord(self._client, job.name)

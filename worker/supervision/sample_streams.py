@@ -19,7 +19,7 @@ import redis
 from shared.config.logs import get_logger
 from shared.results.schema import SAMPLE_COLUMNS, samples_name
 from shared.store.keys import SAMPLES
-from shared.store.redis_client import Client
+from shared.store.redis_client import Client, server_time_ms
 from worker.supervision.thinning import Row, Window
 
 MIB = 2**20
@@ -89,13 +89,12 @@ def samples_between(client: Client, started_ms: int) -> dict[str, Iterator[Row]]
 
     The most recent samples are complete, older ones are means of ten seconds and of a minute. Some workers have none.
     """
-    seconds, microseconds = client.time()
-    until = str(seconds * 1000 + microseconds // 1000)
+    # Where the server's clock was set back since, an older stream goes on with the time that it had reached, but a new
+    # one begins with an earlier time: then rather everything than nothing.
+    first = str(started_ms) if started_ms <= server_time_ms(client) else "-"
     keys = [key.decode("utf-8", "replace") for key in client.scan_iter(match=f"{SAMPLES}*", count=1000)]
     workers = {key.removeprefix(SAMPLES).partition(":")[2] for key in keys}
-    return {
-        worker: _rows(client, worker, str(started_ms), until) for worker in sorted(workers) if _names_a_file(worker)
-    }
+    return {worker: _rows(client, worker, first, "+") for worker in sorted(workers) if _names_a_file(worker)}
 
 
 def _names_a_file(worker: str) -> bool:

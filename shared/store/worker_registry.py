@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import redis
 from pydantic import TypeAdapter, ValidationError
 
 from shared.domain.paths import printable
@@ -57,7 +58,10 @@ def living_workers(client: Client, queue: str | None = None) -> list[Worker]:
     """
     found = []
     for raw in sorted(client.smembers(WORKERS)):
-        body = client.getrange(WORKER.encode() + raw, 0, _MOST_BYTES)
+        try:
+            body = client.getrange(WORKER.encode() + raw, 0, _MOST_BYTES)
+        except redis.ResponseError:  # not a string
+            continue
         if not body:
             client.srem(WORKERS, raw)
             continue

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from producer.monitoring.prometheus import QueueCollector
 from shared.domain.errors import RecordUnreadable
-from shared.domain.paths import unpack_paths
+from shared.domain.paths import RootPath, unpack_paths
 from shared.store.dead_letters import MOST_LETTERS, list_dead_letters
-from shared.store.keys import DEAD_LETTERS, METRICS, PREFIX, WORKER, WORKERS
+from shared.store.keys import DEAD_LETTERS, METRICS, PREFIX, UNFINISHED, WORKER, WORKERS
 from shared.store.totals import Totals
 from shared.store.worker_registry import Worker, announce, living_workers
 from tests.support.jobs import make_job
@@ -43,6 +44,41 @@ def test_an_announcement_of_no_worker_is_passed_over(stage: Stage, said: bytes) 
     for name in (b"bad@h", b"\xff@h", b"e\x1b@h"):
         stage.client.set(f"{PREFIX}worker:".encode() + name, said)
     assert [worker.name for worker in living_workers(stage.client, "embed")] == ["w@h"]
+
+
+def _metrics(stage: Stage) -> dict[str, list[float]]:
+    collector = QueueCollector(stage.client, stage.settings)
+    return {metric.name: [sample.value for sample in metric.samples] for metric in collector.collect()}
+
+
+def test_keys_of_another_kind_cost_no_metric(stage: Stage) -> None:
+    """Of a job, of its leases, of a worker, of a queue: the others are counted."""
+    for name in ("a", "j", "k"):
+        record, job = make_job(stage, name)
+        record.add_batch(job.uid, record.attach_producer(job.uid), 0, [RootPath("a.jpg")])
+        record.take(job.uid, 0, 1, "w/1", 60)
+    announce(stage.client, Worker("w@h", ["embed"], 1, {"rss_mib": 1.5}), 60)
+    stage.client.delete(f"{PREFIX}job:a", f"{PREFIX}job:j:leases")
+    for key in (f"{PREFIX}job:a", f"{PREFIX}job:j:leases", "embed"):
+        stage.client.set(key, "7")
+    stage.client.sadd(WORKERS, "a@h")
+    stage.client.hset(f"{WORKER}a@h", "in", "the way")
+    found = _metrics(stage)
+    assert found["facequeue_up"] == [1]
+    assert found["facequeue_batches_in_flight"] == [1]
+    assert found["facequeue_worker_rss_bytes"] == [1.5 * 2**20]
+    assert 2 in found["facequeue_jobs"]
+    assert [worker.name for worker in living_workers(stage.client)] == ["w@h"]
+
+
+@pytest.mark.parametrize("key", [METRICS, UNFINISHED, WORKERS])
+def test_the_place_of_an_index_costs_only_its_own_metrics(stage: Stage, key: str) -> None:
+    """The server answers, and the rest is served."""
+    stage.client.set(key, "7")
+    found = _metrics(stage)
+    assert found["facequeue_up"] == [1]
+    missing = {METRICS: "facequeue_faces", UNFINISHED: "facequeue_jobs", WORKERS: "facequeue_worker_images"}
+    assert [name for of, name in missing.items() if name not in found] == [missing[key]]
 
 
 def test_an_announcement_without_bounds_is_passed_over(stage: Stage) -> None:

@@ -10,16 +10,21 @@ from shared.results.files import sync_to_disk
 from shared.results.owner import why_not_replaced
 
 
-def clean_up(name: str, results_dir: Path) -> None:
-    """Removes what a killed aggregator of this job left behind, and restores the folder that it had set aside."""
-    leftover = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{8}}-[0-9a-f]+\.making")
+def clean_up(job: Job, results_dir: Path) -> None:
+    """Removes what a killed aggregator of this job left behind, and restores the folder that it had set aside.
+
+    ResultsError, with nothing removed, if the results folder is not this job's to replace.
+    """
+    target, aside = results_dir / job.name, _aside(results_dir / job.name)
+    if aside.is_dir() and not target.exists():
+        aside.rename(target)
+    check_replaceable(job, target)
+    _remove(aside)
+    # Of this job alone: another server's job of the name may be aggregated into this folder just now.
+    leftover = re.compile(rf"\.{re.escape(job.name)}\.{re.escape(job.uid[:8])}-[0-9a-f]+\.making")
     for path in results_dir.iterdir():
         if leftover.fullmatch(path.name):
             shutil.rmtree(path, ignore_errors=True)
-    target, aside = results_dir / name, _aside(results_dir / name)
-    if aside.is_dir() and not target.exists():
-        aside.rename(target)
-    _remove(aside)
 
 
 def check_replaceable(job: Job, target: Path) -> None:

@@ -67,6 +67,8 @@ def next_step(error: FaceQueueError) -> str:
             return f" `python -m producer cancel {error.job}` removes it."
         case ServerUnreachable():
             return " Or use `python -m producer run`, which starts its own."
+        case ResultsNotWritten() if "ancel the job" in str(error):  # nothing can be aggregated again
+            return f" `python -m producer cancel {error.job}` cancels it."
         case ResultsNotWritten():
             return f" Then run `python -m producer aggregate {error.job}`, or repeat the same `run`."
         case NoWorkers():

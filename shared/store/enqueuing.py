@@ -49,8 +49,9 @@ class Enqueuing(RecordPart):
     def put_image(self, uid: str, producer: str, batch: int, path: RootPath, packed: bytes) -> None:
         """Stores what is at the path of a batch's image, for workers that cannot look themselves."""
         parts = ["", f"bytes:{batch}", "inline"]
-        if not self._run("inline_put", parts, uid, producer, batch, os.fsencode(path), packed):
-            raise self._refusal("fenced")
+        answer = self._run("inline_put", parts, uid, producer, batch, os.fsencode(path), packed)
+        if answer != "stored":
+            raise self._refusal(answer)
 
     def inline_bytes(self) -> int:
         """Of the images that are on the server."""

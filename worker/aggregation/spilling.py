@@ -10,6 +10,8 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
+import redis
+
 from shared.config.logs import get_logger
 from shared.domain.errors import BlockMissing, ResultsError
 from shared.domain.job import Job
@@ -163,7 +165,8 @@ def sweep_spools(client: Client, results_dir: Path) -> None:
         return
     server = _server_name(client)
     for path in results_dir.iterdir():
-        with suppress(OSError):  # removed by another process, or not ours to remove
+        # Removed by another process, or not ours to remove; or somebody has damaged the record that tells.
+        with suppress(OSError, ValueError, redis.ResponseError):
             if copy := _SCRATCH_NAME.fullmatch(path.name):
                 _sweep_copy(client, path, copy["job"], copy["uid"])
             elif spool := _SPOOL_NAME.fullmatch(path.name):

@@ -58,6 +58,31 @@ def test_a_spool_that_another_process_holds_is_said_once(fresh: FreshJob, caplog
     assert fresh.load().spool_bytes > 0
 
 
+def test_a_key_of_another_kind_does_not_stop_the_sweep(fresh: FreshJob, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither in the place of a job, whose files stay, nor in that of the server's name, which is said."""
+    stage, old = fresh.stage, time.time() - 2 * _OLD_S
+    fresh.client.set(f"{PREFIX}job:a", "7")
+    stage.results.mkdir(exist_ok=True)
+    sweep_spools(stage.client, stage.results)
+    server = stage.client.get(f"{PREFIX}server").decode()
+    for name in ("a", "b"):
+        copy = stage.results / f".{name}.01234567-0a.making"
+        copy.mkdir()
+        os.utime(copy, (old, old))
+        spool = Spool(stage.results / f".{name}.01234567.spool", Owner(server, "0" * 32))
+        with spool.held() as writer:
+            assert writer is not None
+            writer.append(0, [(0, b"block")])
+        os.utime(spool.path, (old, old))
+    sweep_spools(stage.client, stage.results)
+    left = {path.name for path in stage.results.iterdir() if path.name[1] in "ab"}
+    assert left == {".a.01234567-0a.making", ".a.01234567.spool"}
+    stage.client.delete(f"{PREFIX}server")
+    stage.client.lpush(f"{PREFIX}server", "7")
+    Relief(stage.client, stage.settings).step([])
+    assert "old spools stay: WRONGTYPE" in caplog.text
+
+
 @pytest.mark.parametrize("name", [b"", b"x" * 32, b"0" * 33, b"\xff" * 32, b"../" * 11])
 def test_a_server_name_of_another_kind_is_an_error_that_names_the_key(stage: Stage, name: bytes) -> None:
     """All spools would look like another server's, and finished blocks would seem to be lost."""

@@ -16,6 +16,7 @@ from producer.cli.options import (
     Margin,
     Mirror,
     Name,
+    PrecisionOption,
     Weights,
     contract_of,
 )
@@ -41,6 +42,7 @@ def run(
     margin: Margin = DEFAULT_MARGIN_PX,
     mirror: Mirror = False,
     weights: Weights = "casia-webface",
+    precision: PrecisionOption = "float32",
     distances: Distances = "auto",
     job: Name = None,
     device: Annotated[
@@ -57,16 +59,18 @@ def run(
 ) -> None:
     """Run the whole job on this machine: server, workers, waiting, results."""
     from producer.console.summary import print_summary
+    from producer.local.precision_check import check_precision
     from producer.local.run import run as run_job
     from producer.submission.jobs import Request
 
     settings = load_settings(device=device)
     if weights not in KNOWN_WEIGHTS:
         settings = settings.model_copy(update={"weights_path": Path(weights).resolve()})
+    check_precision(precision, settings)
     results_dir = (results or settings.results_dir).resolve()
     request = Request(
         folder=folder,
-        contract=contract_of(faces, exact, margin, mirror, weights),
+        contract=contract_of(faces, exact, margin, mirror, weights, precision),
         batch_size=batch_size or settings.batch_size,
         distances=distances,
         job=job,
@@ -86,6 +90,7 @@ def enqueue(
     margin: Margin = DEFAULT_MARGIN_PX,
     mirror: Mirror = False,
     weights: Weights = "casia-webface",
+    precision: PrecisionOption = "float32",
     distances: Distances = "auto",
     job: Name = None,
     inline: Annotated[
@@ -100,7 +105,7 @@ def enqueue(
     from producer.submission.jobs import Request, open_job
     from shared.store.redis_client import explain_server_errors
 
-    contract, real_folder = contract_of(faces, exact, margin, mirror, weights), check_folder(folder)
+    contract, real_folder = contract_of(faces, exact, margin, mirror, weights, precision), check_folder(folder)
     session = open_session()
     settings = session.settings
     request = Request(

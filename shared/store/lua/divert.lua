@@ -10,7 +10,7 @@ local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local again = tonumber(ARGV[6])
 -- A refusal that ends later than any can is of a time before the server's clock was set back, and counts as over.
-local longest = math.max(tonumber(job[3] or '0') or 0, again)
+local longest = math.max(tonumber(job[3]) or 0, again)
 if ARGV[9] == '1' then
   local left = false
   for k = 10, #ARGV do

@@ -3,7 +3,7 @@
 -- server's clock was set back, and counts as expired.
 -- KEYS: lock, the length of its holder's lease.  ARGV: holder, lease in ms
 local holder = redis.call('GET', KEYS[1])
-local longest = math.max(tonumber(redis.call('GET', KEYS[2]) or '0') or 0, tonumber(ARGV[2]))
+local longest = math.max(tonumber(redis.call('GET', KEYS[2])) or 0, tonumber(ARGV[2]))
 if holder and holder ~= ARGV[1] and redis.call('PTTL', KEYS[1]) <= 2 * longest then return 0 end
 redis.call('DEL', KEYS[1])  -- first, so that a full server takes the rest too
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])

@@ -49,6 +49,11 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         _THAT_VERY_MS,
     ),
     Equivalent(
+        "shared/store/lua/divert.lua",
+        "if until_ms > 0 and (until_ms <= now or until_ms >= now + 2 * longest) then left = true end",
+        _THAT_VERY_MS,
+    ),
+    Equivalent(
         "shared/store/lua/elect.lua",
         "if holder and holder ~= ARGV[1] and redis.call('PTTL', KEYS[1]) < 2 * longest then return 0 end",
         _THAT_VERY_MS,

@@ -13,7 +13,7 @@ FacePolicy = Literal["largest", "center", "all"]
 Mode = Literal["fast", "exact"]
 Precision = Literal["float32", "bf16"]
 
-PIPELINE_VERSION = 1
+PIPELINE_VERSION = 2
 """Raised whenever the code changes an embedding, box or probability for the same options."""
 
 MIN_FACE_PX = 20
@@ -55,7 +55,7 @@ class Contract:
     faces: FacePolicy
     """Which faces of an image are embedded."""
     mode: Mode
-    """`exact`: facenet-pytorch's own cascade. `fast`: for `largest`, only as many of its levels as it takes."""
+    """`exact`: every level of facenet-pytorch's pyramid. `fast`: for `largest` and `center`, as many as it takes."""
     margin_px: Annotated[int, Field(ge=0, le=120)]
     """Pixels added around the box, in the 160 pixel crop (facenet-pytorch's sense)."""
     mirror: bool = False

@@ -84,8 +84,7 @@ class OpenVinoNetworks:
         return output
 
     def pnet(self, pixels: Float32) -> Float32:
-        output: Float32 = self._run("pnet", pixels)[0]
-        return output
+        return self._run("pnet", pixels)
 
     def _run_padded(self, name: str, crops: Float32) -> Float32:
         # Few batch sizes, found again in the cache of shapes.

@@ -55,6 +55,8 @@ def next_step(error: FaceQueueError) -> str:
                 " Start one (`docker compose up redis`), or set REDIS_URL. Or use `python -m producer run`, "
                 "which starts its own."
             )
+        case ResultsNotWritten() if "ancel the job" in str(error):  # nothing can be aggregated again
+            return f" `python -m producer cancel {error.job}` cancels it."
         case ResultsNotWritten():
             return f" Then run `python -m producer aggregate {error.job}`, or repeat the same `run`."
         case NoWorkers():

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from shared.domain.arrays import DIMENSIONS
+from shared.domain.errors import ResultsError
 from shared.domain.outcomes import FAILED
 from shared.domain.paths import printable
 from shared.results.files import open_table, read_json
@@ -14,7 +15,17 @@ _FAILURES_SHOWN = 10
 
 
 def print_summary(folder: Path) -> None:
-    """Prints where the results are, the counts of outcomes and faces, and the first failed images."""
+    """Prints where the results are, the counts of outcomes and faces, and the first failed images.
+
+    ResultsError if they cannot be read.
+    """
+    try:
+        _print_summary(folder)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, csv.Error) as error:
+        raise ResultsError(f"The results in {printable(str(folder))} cannot be read ({error}).") from None
+
+
+def _print_summary(folder: Path) -> None:
     summary = read_json(folder / SUMMARY)
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in summary["outcomes"].items())
     print(f"Results: {printable(str(folder))}")

@@ -40,7 +40,7 @@ def locked(data_folder: Path) -> Iterator[None]:
 def installation_name(data_folder: Path) -> str:
     """A random name of this data folder, kept in it."""
     path = data_folder / "installation"
-    if not path.is_file():
+    if not path.is_file() or not path.stat().st_size:  # empty: the disk was full, or the machine died
         replace_content(path, uuid.uuid4().hex.encode())
     return path.read_text()
 

@@ -1,6 +1,6 @@
 """Metrics of queues, jobs and workers for Prometheus, read from the server at every scrape."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import redis
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -11,6 +11,7 @@ from shared.config.settings import Settings
 from shared.domain.queues import AGGREGATE, EMBED
 from shared.domain.stages import STAGES
 from shared.store.diversion import all_diverted_queues
+from shared.store.queue_inspection import queue_length
 from shared.store.redis_client import Client
 from shared.store.registry import Census, count_jobs
 from shared.store.totals import Totals
@@ -30,7 +31,11 @@ class QueueCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Every metric."""
         try:
-            found = [*self._of_images(), *self._of_queues(), *self._of_workers()]
+            found = [
+                metric
+                for part in (self._of_images, self._of_queues, self._of_workers)
+                for metric in self._readable(part)
+            ]
         except redis.RedisError as error:
             if self._was_up:
                 _log.warning("the server does not answer: %s", error, extra={"action": "server_away"})
@@ -39,6 +44,16 @@ class QueueCollector(Collector):
             self._was_up = True
         yield GaugeMetricFamily("facequeue_up", "Whether the server answers.", value=float(self._was_up))
         yield from found
+
+    def _readable(self, part: Callable[[], Iterator[Metric]]) -> list[Metric]:
+        """The metrics of a part; none where a key of another kind has the place of what it reads."""
+        try:
+            return list(part())
+        except redis.ResponseError as error:
+            if "WRONGTYPE" not in str(error):
+                raise
+            _log.warning("some metrics are missing: %s", error, extra={"action": "metrics_missing"})
+            return []
 
     def _of_images(self) -> Iterator[Metric]:
         totals = Totals.read(self._client)
@@ -61,7 +76,7 @@ class QueueCollector(Collector):
         own = all_diverted_queues(self._client)
         for queue in self._queues(jobs):
             names = [queue, *(name for name in own if name.rpartition(".")[0] == queue)]
-            length.add_metric([queue], sum(self._client.llen(name) for name in names))
+            length.add_metric([queue], sum(queue_length(self._client, name) for name in names))
         yield length
         yield GaugeMetricFamily(
             "facequeue_batches_in_flight", "Batches that workers have leased.", value=jobs.in_flight

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import redis
-from tenacity import RetryCallState, Retrying, retry_if_exception_type
+from tenacity import RetryCallState
 
 from shared.config.settings import Settings
 from shared.messaging.celery_app import BrokerError
@@ -48,24 +48,29 @@ class Backpressure:
             raise Stopped
 
     def pass_through(self, call: Callable[[], T]) -> T:
-        """Repeats a call until the server takes it. A server that is unreachable or full for too long is an error."""
-        retrying = Retrying(
-            retry=retry_if_exception_type((redis.OutOfMemoryError, *_AWAY)),
-            stop=self._is_hopeless,
-            before_sleep=self._pause_after,
-            sleep=lambda _: None,  # `pause` has slept
-            reraise=True,
-        )
-        return retrying(call)
+        """Repeats a call until the server takes it. A server that is unreachable or full for too long is an error; the
+        time counts for each of them from its own beginning.
+        """
+        reason, since = "", 0.0
+        while True:
+            try:
+                try:
+                    return call()
+                except redis.OutOfMemoryError:
+                    if reason != _FULL:
+                        reason, since = _FULL, time.monotonic()
+                    # While batches are open, workers free memory sooner or later.
+                    if self._is_too_long(since) and self._record.open_batches() == 0:
+                        raise
+            except (redis.ConnectionError, redis.TimeoutError, BrokerError):
+                if reason != _UNREACHABLE:
+                    reason, since = _UNREACHABLE, time.monotonic()
+                if self._is_too_long(since):
+                    raise
+            self.pause(reason)
 
-    def _is_hopeless(self, state: RetryCallState) -> bool:
-        if (state.seconds_since_start or 0.0) <= self._settings.worker_timeout_s:
-            return False
-        # While batches are open, workers free memory sooner or later.
-        return not isinstance(_error_of(state), redis.OutOfMemoryError) or self._record.open_batches() == 0
-
-    def _pause_after(self, state: RetryCallState) -> None:
-        self.pause(_FULL if isinstance(_error_of(state), redis.OutOfMemoryError) else _UNREACHABLE)
+    def _is_too_long(self, since: float) -> bool:
+        return time.monotonic() - since > self._settings.worker_timeout_s
 
     def pause(self, reason: str) -> None:
         """Sleeps for a moment and prints the reason, if it is new; Stopped if the producer is to stop."""

@@ -67,7 +67,7 @@ def find_changes(folder: Path, results: Path) -> Changes:
                 changes.add("new", show_path(path))
             elif not path.endswith("/") and _has_changed(folder / path, row.digest, since_s, ended_s):
                 changes.add("changed", row.path)
-    except (OSError, ValueError, LookupError, TypeError, csv.Error) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, csv.Error) as error:
         raise ResultsError(
             f"The folder cannot be compared with the results in {printable(str(results))} ({error}). Move them away "
             "and repeat the command, or give another --job."

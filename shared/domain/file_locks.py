@@ -16,3 +16,8 @@ def try_lock(file: IO[bytes] | IO[str] | int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def unlock(file: IO[bytes] | int) -> None:
+    """Ends the lock for all copies. Closing the file is not enough: a process that was forked meanwhile has a copy."""
+    fcntl.flock(file, fcntl.LOCK_UN)

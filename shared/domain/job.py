@@ -1,6 +1,6 @@
 """A job as its record describes it. Every field is checked, because others can write to the server."""
 
-import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -15,6 +15,7 @@ from shared.domain.options import Options
 from shared.domain.outcomes import FAILED, Outcome
 from shared.domain.paths import RootPath, check_relative, printable
 from shared.domain.queues import aggregate_queue, embed_queue, own_queue
+from shared.domain.text import parse_json
 from shared.domain.validation import explain
 
 RECORD_VERSION = "2"
@@ -34,7 +35,7 @@ class JobState(StrEnum):
 
 
 def _cursor(packed: Any) -> RootPath | None:
-    value = json.loads(packed)
+    value = parse_json(packed)
     return None if value is None else check_relative(value)
 
 
@@ -54,10 +55,10 @@ class Job:
     """Fingerprint of folder, options and results folder: the same origin resumes the same job."""
     source: Shown
     """The folder as the producer was given it, for display."""
-    contract: Annotated[Contract, PlainValidator(lambda packed: Contract.from_dict(json.loads(packed)))]
-    runtime: Annotated[dict[str, str], BeforeValidator(json.loads)] | None = None
+    contract: Annotated[Contract, PlainValidator(lambda packed: Contract.from_dict(parse_json(packed)))]
+    runtime: Annotated[dict[str, str], BeforeValidator(parse_json)] | None = None
     """The worker's part of the contract; None until the first worker has agreed on it."""
-    options: Annotated[Options, PlainValidator(lambda packed: Options.from_dict(json.loads(packed)))]
+    options: Annotated[Options, PlainValidator(lambda packed: Options.from_dict(parse_json(packed)))]
     retries: int = 0
     """The number of retries of its failed images. A retry has batches of those images only."""
     queue_prefix: str
@@ -90,10 +91,16 @@ class Job:
     """The host that has the spill file, for display."""
     producer_until_ms: int | None = None
     """When the producer's lease expires; None before a producer has attached."""
+    producer_lease_ms: int | None = None
+    """How long that lease is."""
     lost_aggregations: int = 0
     """How often its aggregation was lost and requeued since a user last asked for the job."""
     diverted: bool = False
     """Whether its messages go to a queue of its own, because a worker cannot serve it (`shared.store.diversion`)."""
+    lease_ms: int = 0
+    """The longest lease that any of its batches had."""
+    claim_ms: int = 0
+    """The length of the last lease of its aggregation."""
     images_retaken: int = 0
     """The number of images whose batch was leased more than once: some were computed twice."""
     failed_listed: int = 0
@@ -109,13 +116,21 @@ class Job:
     def producer_silent_s(self, now_ms: int) -> float:
         """The seconds since the producer's lease expired; 0 if the lease is valid, or if the job takes no more batches.
 
-        `now_ms` is the server's time. If no producer has attached yet, the time counts from the last change of the
-        record.
+        `now_ms` is the server's time. The time counts from the end of the producer's lease or, if no producer has
+        attached yet, from the last change of the record. It is infinite if the lease ends later than any lease can,
+        because the server's clock was set back.
         """
-        if self.state != JobState.ENQUEUING:
+        if self.state != JobState.ENQUEUING or self._producer_lives(now_ms):
             return 0.0
+        if self.producer_until_ms is not None and self.producer_until_ms > now_ms:
+            return math.inf
         until_ms = self.updated_ms if self.producer_until_ms is None else self.producer_until_ms
         return max(0.0, (now_ms - until_ms) / 1000)
+
+    def _producer_lives(self, now_ms: int) -> bool:
+        if self.producer_until_ms is None or self.producer_until_ms <= now_ms:
+            return False
+        return self.producer_lease_ms is None or self.producer_until_ms <= now_ms + 2 * self.producer_lease_ms
 
     @property
     def embed_queue(self) -> str:
@@ -137,7 +152,7 @@ class Job:
 
         A job whose producer waits because of backpressure is not stalled.
         """
-        waits_for_room = self.state == JobState.ENQUEUING and self.producer_silent_s(now_ms) == 0
+        waits_for_room = self.state == JobState.ENQUEUING and self._producer_lives(now_ms)
         return self.unfinished and not waits_for_room and now_ms - self.updated_ms > ttl_s * 1000
 
     @property
@@ -158,7 +173,7 @@ def parse_job(name: str, raw: Mapping[bytes, bytes]) -> Job:
         return _JOB.validate_python(fields | {"name": name, "outcomes": counts, "diverted": diverted})
     except ValidationError as error:
         raise RecordUnreadable(name, explain(error)) from None
-    except (TypeError, ValueError, ContractError) as error:
+    except (TypeError, ValueError, RecursionError, ContractError) as error:
         raise RecordUnreadable(name, f"{type(error).__name__}: {error}") from None
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NewType
 
 from shared.domain.errors import LinkedFolder, OutsideDataRoot
+from shared.domain.text import parse_json
 
 RootPath = NewType("RootPath", str)
 """A path relative to the data root, with `/`, as on disk: bytes that are not UTF-8 are surrogates. Messages and blocks
@@ -99,7 +100,7 @@ def pack_paths(paths: Sequence[RootPath]) -> str:
 
 def unpack_paths(packed: bytes | str | None) -> list[RootPath]:
     """The inverse of `pack_paths`; ValueError for anything else."""
-    paths = None if packed is None else json.loads(packed)
+    paths = None if packed is None else parse_json(packed)
     if not isinstance(paths, list):
         raise ValueError("not a list of paths")
     return [check_relative(path) for path in paths]

@@ -1,8 +1,17 @@
-"""Any value as one line of text that is safe to print."""
+"""Text from others: JSON that may be anything, and any value as one line of text that is safe to print."""
 
 import json
+from typing import Any
 
 _MOST_CHARACTERS = 300
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text. ValueError if it is not JSON, or nested too deeply."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def one_line(value: object, most: int = _MOST_CHARACTERS) -> str:

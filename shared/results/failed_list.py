@@ -16,6 +16,7 @@ from shared.domain.errors import FailedListUnreadable
 from shared.domain.failed_images import fits_record
 from shared.domain.job import Job
 from shared.domain.paths import RootPath, check_relative, printable
+from shared.domain.text import parse_json
 from shared.results.files import open_table
 from shared.results.schema import FAILED_COLUMNS, FAILED_LIST
 
@@ -74,7 +75,7 @@ def _rows(path: Path, time: int) -> Iterator[tuple[int, RootPath]]:
     with open_table(path) as file:
         for row in csv.DictReader(file):
             if int(row["retries"]) == time:
-                yield int(row["image"]), check_relative(json.loads(row["path"]))
+                yield int(row["image"]), check_relative(parse_json(row["path"]))
 
 
 def _written(time: int, images: Iterable[tuple[int, RootPath]]) -> Iterator[tuple[int, int, str]]:

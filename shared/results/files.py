@@ -18,8 +18,17 @@ def open_regular(path: Path) -> io.BufferedReader:
 
     A results folder may come from a stranger: a pipe would block its reader, and a link would lead to any file.
     """
+    return os.fdopen(_open_regular(path, os.O_RDONLY), "rb")
+
+
+def open_to_change(path: Path, *, create: bool = False) -> io.BufferedRandom:
+    """The file, open for reading and writing. OSError as `open_regular`."""
+    return os.fdopen(_open_regular(path, os.O_RDWR | (os.O_CREAT if create else 0)), "r+b")
+
+
+def _open_regular(path: Path, flags: int) -> int:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise OSError(errno.ELOOP, "it is a symbolic link", str(path)) from None
@@ -29,10 +38,10 @@ def open_regular(path: Path) -> io.BufferedReader:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file", str(path))
-        return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
         raise
+    return descriptor
 
 
 def open_table(path: Path) -> TextIO:

@@ -21,9 +21,13 @@ class Refusal:
     again_ms: int
     """When the worker may try again, in ms of the server's clock; 0: never."""
 
-    def holds(self, now_ms: int) -> bool:
-        """Whether the refusal is still in force."""
-        return self.again_ms == 0 or now_ms < self.again_ms
+    def holds(self, now_ms: int, longest_ms: int) -> bool:
+        """Whether the refusal is still in force.
+
+        A refusal that ends later than any can is from before the server's clock was set back, and is over. The longest
+        refusal of the job took `longest_ms`.
+        """
+        return self.again_ms == 0 or now_ms < self.again_ms <= now_ms + 2 * longest_ms
 
 
 def parse_refusals(raw: Mapping[bytes, bytes]) -> dict[str, Refusal]:

@@ -69,8 +69,9 @@ class Enqueuing(RecordPart):
     def put_image(self, uid: str, producer: str, batch: int, path: RootPath, packed: bytes) -> None:
         """Stores the packed image at this path, for workers that cannot read it from disk."""
         parts = ["", f"bytes:{batch}", "inline"]
-        if not self._run("inline_put", parts, uid, producer, batch, os.fsencode(path), packed):
-            raise self._refusal(_FENCED)
+        answer = self._run("inline_put", parts, uid, producer, batch, os.fsencode(path), packed)
+        if answer != "stored":
+            raise self._refusal(answer)
 
     def inline_bytes(self) -> int:
         """Size of the inline images on the server, in bytes."""

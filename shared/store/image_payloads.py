@@ -37,7 +37,10 @@ def pack_image(root: Path, relative: FolderPath, max_bytes: int) -> bytes:
             size = os.fstat(file.fileno()).st_size
             if size > max_bytes:
                 return _LARGE + size.to_bytes(_SIZE_BYTES, "big") + file.read(HEAD_BYTES)
-            return _FILE + file.read()
+            content = file.read(max_bytes + 1)
+            if len(content) > max_bytes:  # it has grown since
+                return _LARGE + os.fstat(file.fileno()).st_size.to_bytes(_SIZE_BYTES, "big") + content[:HEAD_BYTES]
+            return _FILE + content
     except LinkedFolder:
         return _LINKED
     except OutsideDataRoot:

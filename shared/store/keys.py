@@ -19,6 +19,8 @@ SAMPLES = f"{PREFIX}resources:"
 """Streams of a worker's resource samples; `sample_stream_key` makes their keys."""
 RECONCILER = f"{PREFIX}reconciler"
 """The lock of the reconciler: the name of the worker that holds it. The queue prefix follows."""
+RECONCILER_LEASE = f"{PREFIX}reconciler-lease"
+"""The length of that worker's lease in ms, for as long. The queue prefix follows."""
 SERVER_NAME = f"{PREFIX}server"
 """A random name of this server's data. A spill file carries it, so that it is not mistaken for another server's."""
 CACHE = f"{PREFIX}cache:"
@@ -75,6 +77,11 @@ def job_key_of(name: bytes, part: bytes = b"") -> bytes:
 def reconciler_key(queue_prefix: str) -> str:
     """The lock of the reconciler of these queues."""
     return f"{RECONCILER}:{queue_prefix}"
+
+
+def reconciler_lease_key(queue_prefix: str) -> str:
+    """The length of the lease on that lock."""
+    return f"{RECONCILER_LEASE}:{queue_prefix}"
 
 
 def cache_prefix(contract_label: str) -> str:

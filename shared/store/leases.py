@@ -13,6 +13,7 @@ from shared.domain.contract import Runtime
 from shared.domain.job import JobState
 from shared.domain.outcomes import Verdict
 from shared.domain.paths import RootPath, unpack_paths
+from shared.domain.text import parse_json
 from shared.store.keys import METRICS
 from shared.store.record_part import RecordPart
 
@@ -75,7 +76,7 @@ class Leases(RecordPart):
         gone.
         """
         raw = self._run("agree", [""], uid, json.dumps(runtime.as_dict()))
-        agreed: dict[str, str] = json.loads(raw) if raw else {}
+        agreed: dict[str, str] = parse_json(raw) if raw else {}
         return agreed
 
     def take(

@@ -1,5 +1,7 @@
 """The messages that wait in a queue. They are read on the server, one range of the list at a time."""
 
+import redis
+
 from shared.domain.task_ids import aggregated_job
 from shared.store.redis_client import Client
 from shared.store.scripts import run_script
@@ -18,6 +20,14 @@ def waiting_tasks(client: Client, queue: str) -> set[str]:
         index, *some = run_script(client, "waiting", [queue], [index, _AT_ONCE, _BYTES_AT_ONCE])
         found.update(task_id.decode() for task_id in some)
     return found
+
+
+def queue_length(client: Client, queue: str) -> int:
+    """How many messages wait in a queue; 0 for a key of that name that is no queue."""
+    try:
+        return int(client.llen(queue))
+    except redis.ResponseError:
+        return 0
 
 
 def waiting_aggregations(client: Client, queue: str) -> set[str]:

@@ -69,9 +69,11 @@ class Refusals(RecordPart):
 
     def refusal_of(self, worker: str) -> str | None:
         """Why this worker refuses the job now; None if it does not."""
-        note = self._client.hget(self._part("refusals"), worker)
+        with self._client.pipeline() as pipe:
+            note, longest = pipe.hget(self._part("refusals"), worker).hget(self._key, "refusal_ms").execute()
         refusal = parse_refusals({b"": note}).get("") if note is not None else None
-        return refusal.reason if refusal and refusal.holds(server_time_ms(self._client)) else None
+        longest_ms = int(longest) if (longest or b"").isdigit() else 0
+        return refusal.reason if refusal and refusal.holds(server_time_ms(self._client), longest_ms) else None
 
     def forget_refusal(self, worker: str) -> None:
         """Removes the worker's refusal."""

@@ -2,7 +2,7 @@
 removal.
 """
 
-import os
+import re
 from enum import StrEnum
 from typing import Any
 
@@ -12,6 +12,8 @@ from shared.store.record_part import RecordPart
 
 _SWEPT_AT_ONCE = 128
 """The maximum number of batches that one script removes: the server answers nobody meanwhile."""
+_SECONDS = re.compile(rb"\d{1,9}")
+"""What the server accepts as a time to live; anything else in a record is damage."""
 
 
 class _Deletion(StrEnum):
@@ -25,7 +27,7 @@ class _Deletion(StrEnum):
 class Removal(RecordPart):
     """Removes a job record, or what a finished job no longer needs."""
 
-    def close(self, uid: str, ttl_s: int) -> None:
+    def close(self, uid: str | bytes, ttl_s: int) -> None:
         """Removes the blocks of a finished job and sets its record to expire. Completes an interrupted call."""
         self._sweep(uid)
         self._run("close", ["", "failed", f"={UNFINISHED}", *SWEPT], uid, self.name, ttl_s)
@@ -45,15 +47,14 @@ class Removal(RecordPart):
     def complete_removal(self) -> bool:
         """Removes what an interrupted removal has left, and nothing of any other job."""
         uid, keep_s = self._client.hmget(self._key, "uid", "keep_s")
-        return self._delete(
-            int(keep_s) if (keep_s or b"").isdigit() else 0, os.fsdecode(uid or b""), JobState.CANCELLED, ""
-        )
+        seconds = int(keep_s) if _SECONDS.fullmatch(keep_s or b"") else 0
+        return self._delete(seconds, uid or b"", JobState.CANCELLED, "")
 
     def complete(self, ttl_s: int) -> None:
         """Completes an interrupted removal or finishing."""
         uid, state = self._client.hmget(self._key, "uid", "state")
         if state == JobState.FINISHED.encode():
-            self.close(os.fsdecode(uid or b""), ttl_s)
+            self.close(uid or b"", ttl_s)
         else:
             self.complete_removal()
 
@@ -65,7 +66,6 @@ class Removal(RecordPart):
         )
         if not marked:
             return False
-        uid = uid.decode()
         if version != RECORD_VERSION.encode():  # such a record may not list its blocks and images
             self._sweep_range(uid, int(batches) if (batches or b"").isdigit() else 0)
         answer: str = _Deletion.NOT_SWEPT
@@ -74,13 +74,13 @@ class Removal(RecordPart):
             answer = self._run("end_delete", ["", everywhere, *SWEPT], self.name, uid)
         return bool(answer == _Deletion.DELETED)
 
-    def _sweep_range(self, uid: str, batches: int) -> None:
+    def _sweep_range(self, uid: bytes, batches: int) -> None:
         for first in range(0, batches + 1, _SWEPT_AT_ONCE):
             some = range(first, min(batches + 1, first + _SWEPT_AT_ONCE))
             parts = [f"{kind}:{batch}" for kind in ("block", "bytes") for batch in some]
             self._run("sweep", ["", *SWEPT, *parts], uid, *some)
 
-    def _sweep(self, uid: str) -> None:
+    def _sweep(self, uid: str | bytes) -> None:
         """Removes the blocks and inline images of a finished or cancelled job, some batches at a time."""
         # No more are added. Most jobs have no inline images; then only blocks are removed.
         kinds = ("block", "bytes") if self._client.exists(self._part("inline")) else ("block",)

@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import redis
 from pydantic import TypeAdapter, ValidationError
 
 from shared.domain.paths import printable
@@ -60,7 +61,10 @@ def living_workers(client: Client, queue: str | None = None) -> list[Worker]:
     """
     found = []
     for raw in sorted(client.smembers(WORKERS)):
-        body = run_script(client, "announcement", [WORKERS, worker_key_of(raw)], [raw, _MOST_BYTES])
+        try:
+            body = run_script(client, "announcement", [WORKERS, worker_key_of(raw)], [raw, _MOST_BYTES])
+        except redis.ResponseError:  # not a string
+            continue
         worker = _read(raw, body) if 0 < len(body) <= _MOST_BYTES else None
         if worker is not None and (queue is None or queue in worker.queues):
             found.append(worker)

@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from producer.monitoring.prometheus import QueueCollector
+from shared.domain.errors import RecordUnreadable
+from shared.domain.paths import RootPath, unpack_paths
 from shared.store.dead_letters import MOST_LETTERS, list_dead_letters
-from shared.store.keys import DEAD_LETTERS, METRICS, PREFIX, WORKER, WORKERS
+from shared.store.keys import DEAD_LETTERS, METRICS, PREFIX, UNFINISHED, WORKER, WORKERS
 from shared.store.totals import Totals
 from shared.store.worker_registry import Worker, announce, living_workers
+from tests.support.jobs import make_job
 from tests.support.samples import sample_row
 from tests.support.stage import Stage
 from worker.aggregation.sample_files import write_samples
@@ -43,6 +47,41 @@ def test_an_announcement_of_no_worker_is_passed_over(stage: Stage, said: bytes) 
     assert [worker.name for worker in living_workers(stage.client, "embed")] == ["w@h"]
 
 
+def _metrics(stage: Stage) -> dict[str, list[float]]:
+    collector = QueueCollector(stage.client, stage.settings)
+    return {metric.name: [sample.value for sample in metric.samples] for metric in collector.collect()}
+
+
+def test_keys_of_another_kind_cost_no_metric(stage: Stage) -> None:
+    """Of a job, of its leases, of a worker, of a queue: the others are counted."""
+    for name in ("a", "j", "k"):
+        record, job = make_job(stage, name)
+        record.add_batch(job.uid, record.attach_producer(job.uid), 0, [RootPath("a.jpg")])
+        record.take(job.uid, 0, 1, "w/1", 60)
+    announce(stage.client, Worker("w@h", ["embed"], 1, {"rss_mib": 1.5}), 60)
+    stage.client.delete(f"{PREFIX}job:a", f"{PREFIX}job:j:leases")
+    for key in (f"{PREFIX}job:a", f"{PREFIX}job:j:leases", "embed"):
+        stage.client.set(key, "7")
+    stage.client.sadd(WORKERS, "a@h")
+    stage.client.hset(f"{WORKER}a@h", "in", "the way")
+    found = _metrics(stage)
+    assert found["facequeue_up"] == [1]
+    assert found["facequeue_batches_in_flight"] == [1]
+    assert found["facequeue_worker_rss_bytes"] == [1.5 * 2**20]
+    assert 2 in found["facequeue_jobs"]
+    assert [worker.name for worker in living_workers(stage.client)] == ["w@h"]
+
+
+@pytest.mark.parametrize("key", [METRICS, UNFINISHED, WORKERS])
+def test_the_place_of_an_index_costs_only_its_own_metrics(stage: Stage, key: str) -> None:
+    """The server answers, and the rest is served."""
+    stage.client.set(key, "7")
+    found = _metrics(stage)
+    assert found["facequeue_up"] == [1]
+    missing = {METRICS: "facequeue_faces", UNFINISHED: "facequeue_jobs", WORKERS: "facequeue_worker_images"}
+    assert [name for of, name in missing.items() if name not in found] == [missing[key]]
+
+
 def test_an_announcement_without_bounds_is_passed_over(stage: Stage) -> None:
     """Only its beginning is read; the worker that says the same in a few words is listed."""
     for name, padding in (("w@h", 0), ("long@h", 2**20)):
@@ -64,6 +103,25 @@ def test_a_figure_that_is_no_number_is_shown_as_none(stage: Stage) -> None:
     assert (worker.figure("rss_mib"), worker.figure("cpu_percent"), worker.figure("images_done")) == (None, 7.4, None)
     done = stage.producer("workers")
     assert done.returncode == 0 and "w" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("field", ["contract", "cursor", "options", "runtime"])
+def test_a_record_is_unreadable_however_deep_it_is(stage: Stage, field: str) -> None:
+    """Too deep to be read, or only to be written as JSON again: whoever lists the jobs hears of it."""
+    record, _ = make_job(stage)
+    for depth in (100_000, *range(800, 1000, 7)):
+        stage.client.hset(f"{PREFIX}job:j", field, "[" * depth + "]" * depth)
+        with pytest.raises(RecordUnreadable):
+            record.load()
+        stage.client.hset(f"{PREFIX}job:j", field, f'{{"x": {"[" * depth}{"]" * depth}}}')
+        with pytest.raises(RecordUnreadable):
+            record.load()
+
+
+def test_paths_of_a_batch_are_refused_however_deep_they_are() -> None:
+    """As whatever else is not a list of paths."""
+    with pytest.raises(ValueError, match="nested too deeply"):
+        unpack_paths("[" * 100_000)
 
 
 def test_nothing_on_the_server_commands_a_terminal(stage: Stage) -> None:

@@ -33,24 +33,29 @@ EQUIVALENT: tuple[Equivalent, ...] = (
     ),
     Equivalent(
         "shared/store/lua/resend.lua",
-        "if left >= 0 and left <= 2 * tonumber(job[3] or '0') then return {} end",
+        "if left >= 0 and left <= 2 * (tonumber(job[3]) or 0) then return {} end",
         _THAT_VERY_MS,
     ),
     Equivalent(
         "shared/store/lua/resend.lua",
-        "if left > 0 and left < 2 * tonumber(job[3] or '0') then return {} end",
+        "if left > 0 and left < 2 * (tonumber(job[3]) or 0) then return {} end",
         _THAT_VERY_MS,
     ),
     Equivalent("shared/store/lua/unleased.lua", "if left < 0 or left > 2 * longest then", _THAT_VERY_MS),
     Equivalent("shared/store/lua/unleased.lua", "if left <= 0 or left >= 2 * longest then", _THAT_VERY_MS),
     Equivalent(
         "shared/store/lua/claim.lua",
-        "if left ~= -2 and left < 2 * math.max(tonumber(job[2] or '0'), tonumber(ARGV[3])) then return 0 end",
+        "if left ~= -2 and left < 2 * math.max(tonumber(job[2]) or 0, tonumber(ARGV[3])) then return 0 end",
+        _THAT_VERY_MS,
+    ),
+    Equivalent(
+        "shared/store/lua/divert.lua",
+        "if until_ms > 0 and (until_ms <= now or until_ms >= now + 2 * longest) then left = true end",
         _THAT_VERY_MS,
     ),
     Equivalent(
         "shared/store/lua/elect.lua",
-        "if holder and holder ~= ARGV[1] and redis.call('PTTL', KEYS[1]) < 10 * ARGV[2] then return 0 end",
+        "if holder and holder ~= ARGV[1] and redis.call('PTTL', KEYS[1]) < 2 * longest then return 0 end",
         _THAT_VERY_MS,
     ),
     Equivalent(

@@ -21,7 +21,7 @@ def sealed_job(faces: int, distances: str = "full") -> Job:
     """A complete job whose images have one face each."""
     return Job(
         name="j",
-        uid="u" * 32,
+        uid="ab" * 16,
         state="sealed",
         origin="o",
         source="images",

@@ -10,16 +10,22 @@ from shared.results.owner import why_not_replaced
 from worker.aggregation.hidden_names import aside_path, scratch_of
 
 
-def clean_up(name: str, results_dir: Path) -> None:
-    """Removes the leftovers of a killed aggregator of this job, and restores the folder that it had moved aside."""
-    for path in results_dir.iterdir():
-        leftover = scratch_of(path.name)
-        if leftover is not None and leftover.job == name:
-            shutil.rmtree(path, ignore_errors=True)
-    target, aside = results_dir / name, aside_path(results_dir / name)
+def clean_up(job: Job, results_dir: Path) -> None:
+    """Removes the leftovers of a killed aggregator of this job, and restores the folder that it had moved aside.
+
+    ResultsError, with nothing removed, if the results folder is not this job's to replace.
+    """
+    target = results_dir / job.name
+    aside = aside_path(target)
     if aside.is_dir() and not target.exists():
         aside.rename(target)
+    check_replaceable(job, target)
     _remove(aside)
+    for path in results_dir.iterdir():
+        leftover = scratch_of(path.name)
+        # Of this job alone: another server's job of the name may be aggregated into this folder just now.
+        if leftover is not None and (leftover.job, leftover.uid_begins) == (job.name, job.uid[:8]):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def check_replaceable(job: Job, target: Path) -> None:

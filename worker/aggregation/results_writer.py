@@ -18,7 +18,7 @@ from shared.results.schema import SUMMARY
 from worker.aggregation.hidden_names import new_scratch_name
 from worker.aggregation.matrix_plan import plan_matrix, write_matrix
 from worker.aggregation.profile_files import copy_profiles
-from worker.aggregation.publish import check_replaceable, clean_up, publish
+from worker.aggregation.publish import clean_up, publish
 from worker.aggregation.retry_merge import merged_rows, merged_summary
 from worker.aggregation.rows import Row, rows_of_blocks
 from worker.aggregation.sample_files import Samples, earlier_samples, write_samples
@@ -57,8 +57,7 @@ def write_results(
     earlier = target if retried else None
     with _os_errors_explained(results_dir):
         results_dir.mkdir(parents=True, exist_ok=True)
-        clean_up(job.name, results_dir)
-        check_replaceable(job, target)
+        clean_up(job, results_dir)
         plan = plan_matrix(job, results_dir, distances_max_bytes)
         with _scratch_folder(job, results_dir) as scratch:
             statistics = write_tables(job, _rows(job, blocks, retried, target), scratch)

@@ -9,12 +9,12 @@ import redis
 from shared.config.logs import get_logger
 from shared.results.schema import samples_name
 from shared.store.keys import SAMPLES, worker_of_stream
-from shared.store.redis_client import Client
+from shared.store.redis_client import Client, server_time_ms
 from worker.sample_stream import FIELD, LEVELS, Row, unpack_sample
 
 _PAGE = 100  # entries read at once
 _LONGEST_FILE_NAME = 255  # bytes
-_log = get_logger("sample_streams")
+_log = get_logger("sample_reader")
 
 
 def samples_between(client: Client, started_ms: int) -> dict[str, Iterator[Row]]:
@@ -23,13 +23,12 @@ def samples_between(client: Client, started_ms: int) -> dict[str, Iterator[Row]]
     The most recent samples are complete; older ones are means over ten seconds and over a minute. Some workers have
     none.
     """
-    seconds, microseconds = client.time()
-    until = str(seconds * 1000 + microseconds // 1000)
+    # If the server's clock was set back meanwhile, an older stream goes on with the time that it had reached, but a new
+    # one begins with an earlier time: then everything is read.
+    first = str(started_ms) if started_ms <= server_time_ms(client) else "-"
     keys = [key.decode("utf-8", "replace") for key in client.scan_iter(match=f"{SAMPLES}*", count=1000)]
     workers = {worker_of_stream(key) for key in keys}
-    return {
-        worker: _rows(client, worker, str(started_ms), until) for worker in sorted(workers) if _names_a_file(worker)
-    }
+    return {worker: _rows(client, worker, first, "+") for worker in sorted(workers) if _names_a_file(worker)}
 
 
 def _names_a_file(worker: str) -> bool:

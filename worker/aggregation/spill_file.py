@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import BinaryIO
 
 from shared.domain.durable_files import sync_to_disk
 from shared.domain.errors import ResultsError
-from shared.domain.file_locks import try_lock
+from shared.domain.file_locks import try_lock, unlock
 from shared.domain.paths import printable
-from shared.results.files import open_regular
+from shared.results.files import open_regular, open_to_change
 
 _MAGIC = b"facequeue spool1"
 _HEADER = struct.Struct("<16s32s32s")
@@ -61,8 +61,8 @@ class SpillFile:
     def held(self) -> Iterator["SpillWriter | None"]:
         """The file, locked and open for writing; None while another process holds it."""
         while True:
-            with self.path.open("ab") as file:
-                if not try_lock(file):
+            with open_to_change(self.path, create=True) as file, _locked(file) as is_ours:
+                if not is_ours:
                     yield None
                     return
                 if not _is_at(self.path, file):  # removed before it was locked: writes would be lost
@@ -83,12 +83,25 @@ def remove_if(path: Path, unwanted: Callable[[], bool]) -> None:
 
     `unwanted` is called under the lock, so nobody starts to write between its answer and the removal.
     """
-    with path.open("r+b") as file:  # opened for writing, because network file systems grant an exclusive lock only then
-        if try_lock(file) and _is_at(path, file) and unwanted():
+    # Opened for writing, because network file systems grant an exclusive lock only then.
+    with open_to_change(path) as file, _locked(file) as is_ours:
+        if is_ours and _is_at(path, file) and unwanted():
             path.unlink()
 
 
-def _is_at(path: Path, file: IO[bytes]) -> bool:
+@contextmanager
+def _locked(file: BinaryIO) -> Iterator[bool]:
+    """Whether this process has the file's lock, until the block ends."""
+    if not try_lock(file):
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        unlock(file)
+
+
+def _is_at(path: Path, file: BinaryIO) -> bool:
     """Whether the path still refers to the open file."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
@@ -107,6 +120,7 @@ class SpillWriter:
         if self._file.seek(0, os.SEEK_END) < counted or (counted and read_owner(self._path) != self._owner):
             raise _damaged(self._path, counted)
         self._file.truncate(counted)
+        self._file.seek(counted)
         frames = [] if counted else [self._owner.header()]
         for batch, block in blocks:
             head = _HEAD.pack(batch, len(block), zlib.crc32(block))

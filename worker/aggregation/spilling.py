@@ -10,6 +10,8 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
+import redis
+
 from shared.config.logs import get_logger
 from shared.domain.errors import BlockMissing, ResultsError
 from shared.domain.job import Job, JobState
@@ -54,7 +56,7 @@ def move_blocks(client: Client, job: Job, results_dir: Path, wanted_bytes: float
     """Moves finished blocks into the spill file until `wanted_bytes` are moved or none is left; returns the bytes
     moved.
 
-    Nothing is moved while the job is being aggregated.
+    Nothing is moved while the job is being aggregated. ResultsError if the spill file is held elsewhere or unusable.
     """
     record, spill = JobRecord(client, job.name), _spill_file_of(client, job, results_dir)
     if record.aggregation_claimed():
@@ -65,7 +67,7 @@ def move_blocks(client: Client, job: Job, results_dir: Path, wanted_bytes: float
     moved = 0
     with spill.held() as writer:
         if writer is None:
-            return 0
+            raise ResultsError(f"another process holds the spill file {spill.path.name}")
         counted = record.load().spool_bytes  # loaded again: the value is reliable only while the file is locked
         while moved < wanted_bytes and not record.aggregation_claimed():
             batches, blocks = _next_portion(record)
@@ -160,7 +162,8 @@ def sweep_spill_files(client: Client, results_dir: Path) -> None:
         return
     server = _server_name(client)
     for path in results_dir.iterdir():
-        with suppress(OSError):  # removed by another process, or not ours to remove
+        # Removed by another process, or not ours to remove; or the record that would tell is damaged.
+        with suppress(OSError, ValueError, redis.ResponseError):
             if copy := scratch_of(path.name):
                 _sweep_copy(client, path, copy.job, copy.uid_begins)
             elif job := spilled_job(path.name):

@@ -15,6 +15,7 @@ from typing import Any
 import msgpack
 import numpy as np
 import redis
+from pydantic import TypeAdapter
 
 from shared.config.logs import get_logger
 from shared.domain.arrays import DIMENSIONS
@@ -28,6 +29,8 @@ from worker.vision.pipeline import Result
 _log = get_logger("cache")
 _KEPT = (Outcome.OK, Outcome.NO_FACE)
 _PAUSE_S = 5.0  # after an error
+_RECORD = TypeAdapter(ImageRecord)
+_FACE_FIGURES = 5
 _SERVER_SHARE = 4  # if the server has a memory limit, the cache takes at most this part of it
 
 
@@ -122,7 +125,9 @@ def _unpack(packed: bytes) -> Result | None:
     try:
         values: dict[str, Any] = msgpack.unpackb(packed)
         embeddings = np.frombuffer(values.pop("embeddings"), EMBEDDING_DTYPE).reshape(-1, DIMENSIONS)
-        record = ImageRecord(**{**values, "path": "", "outcome": Outcome(values["outcome"])})
+        record = _RECORD.validate_python({**values, "path": ""})
+        if record.outcome not in _KEPT or any(len(face) != _FACE_FIGURES for face in record.faces):
+            return None
     except (ValueError, TypeError, LookupError, AttributeError):  # not written by this version
         return None
     return Result(record, embeddings) if len(record.faces) == len(embeddings) else None

@@ -64,7 +64,7 @@ class JobAggregator:
         except FaceQueueError as error:
             problem = str(error)
             _log.error("%s", problem, extra={"action": "aggregation_failed"})
-        except redis.RedisError:
+        except (redis.ConnectionError, redis.TimeoutError, redis.OutOfMemoryError):
             raise
         except Exception as error:
             # An unexpected error. Without a reason in the record the aggregation would be retried forever, and `follow`
@@ -108,5 +108,13 @@ class JobAggregator:
             profiles=settings.profile_dir,
             threads=self._threads,
             distances_max_bytes=settings.distances_max_gib * 2**30,
-            may_publish=lambda: retry_until_stored(lambda: claim.record.holds_aggregation(claim.holder)),
+            may_publish=lambda: retry_until_stored(lambda: self._holds(claim)),
         )
+
+    def _holds(self, claim: _Claim) -> bool:
+        """Whether the claim is still this process's, or is again: nobody has taken it since it ran out."""
+        record, job = claim.record, claim.job
+        if record.holds_aggregation(claim.holder):
+            return True
+        again = record.claim_aggregation(claim.holder, self._settings.lease_s, uid=job.uid)
+        return again and record.load().state == JobState.SEALED

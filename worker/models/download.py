@@ -56,7 +56,7 @@ def download(url: str, target: Path, sha256: str, limits: DownloadLimits = _LIMI
                 f"{url} sends more than the {limits.max_bytes:,} bytes that weights may have; what came was deleted. "
                 "Check FACEQUEUE_WEIGHTS_URL."
             ) from None
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:  # ValueError: no URL
             raise WeightsError(
                 f"Downloading {url} failed: {error}. Try again (it resumes where it stopped), or download the file "
                 "by other means and name it in FACEQUEUE_WEIGHTS_PATH."

@@ -79,7 +79,7 @@ class BackgroundThreads(bootsteps.StartStopStep):  # type: ignore[misc]
                 parent, client, settings.queue_prefix, self._name, self.main.look_at_queues
             )
         started_ms = int(time.time() * 1000)
-        self._every(settings.lease_s / 5, partial(self._announce_and_renew, parent, queues, sampler, started_ms))
+        self._every(settings.lease_s / 5, partial(self._renew_and_announce, parent, queues, sampler, started_ms))
         if self._subscriptions is not None:
             self._every(_LOOK_S, self._subscriptions.step, wake=self.main.look_at_queues)
         self._every(settings.sample_interval_s, sampler.sample)
@@ -104,14 +104,14 @@ class BackgroundThreads(bootsteps.StartStopStep):  # type: ignore[misc]
         refuses = describe(self._subscriptions.refused) if self._subscriptions else []
         return {"psutil": (self._sampler.latest() if self._sampler else {}) | ({"refuses": refuses} if refuses else {})}
 
-    def _announce_and_renew(self, parent: Any, queues: list[str], sampler: Sampler, started_ms: int) -> None:
+    def _renew_and_announce(self, parent: Any, queues: list[str], sampler: Sampler, started_ms: int) -> None:
         lease_s = self.main.settings.lease_s
+        renew_leases(self._client, lease_s)  # first: an announcement that fails must not cost a lease
         current = sorted(task.of.label for task in active_tasks() if task.pid is not None and task.of is not None)
         refuses = dict(self._subscriptions.refused) if self._subscriptions else {}
         host = socket.gethostname()
         me = Worker(self._name, queues, parent.concurrency, sampler.latest(), host, started_ms, current, refuses)
         announce(self._client, me, lease_s)
-        renew_leases(self._client, lease_s)
 
     def _make_sampler(self, parent: Any, queues: list[str]) -> Sampler:
         settings = self.main.settings

@@ -24,7 +24,7 @@ from shared.messaging.celery_app import send_aggregate, send_batch
 from shared.messaging.messages import Aggregate, EmbedBatch
 from shared.store.diversion import diverted_queues
 from shared.store.jobs import JobRecord, load_jobs
-from shared.store.keys import reconciler_key
+from shared.store.keys import reconciler_key, reconciler_lease_key
 from shared.store.queue_inspection import waiting_aggregations, waiting_tasks
 from shared.store.redis_client import Client, server_time_ms
 from shared.store.registry import forget_missing, some_names, tidy, unfinished_names
@@ -58,19 +58,6 @@ class _Round:
     """The jobs of the previous pass: their blocks count as well when memory is short."""
 
 
-@contextmanager
-def _noted(client: Client, job: Job) -> Iterator[None]:
-    """Records a damaged record as a problem of its job, so that it does not affect other jobs."""
-    try:
-        yield
-    except (ValueError, redis.ResponseError) as error:
-        if isinstance(error, redis.ResponseError) and "WRONGTYPE" not in str(error):
-            raise
-        problem = f"The record of job '{job.name}' is damaged ({error}). Cancel the job and enqueue it again."
-        if JobRecord(client, job.name).note_problem(job.uid, problem, lost=job.lost_aggregations):
-            _log.error("%s", problem, extra={"action": "record_damaged"})
-
-
 class Reconciler:
     """Reconciles the unfinished jobs of this worker's queues, in steps."""
 
@@ -82,6 +69,7 @@ class Reconciler:
         self._suspects: Suspects = {}
         self._round = _Round()
         self._stalled: set[str] = set()  # jobs that were logged as stalled
+        self._damaged: set[str] = set()  # ended jobs whose records were logged as damaged
         self._registry_place, self._registry_checked = 0, False
         self._spill_policy = SpillPolicy(client, settings)
 
@@ -89,8 +77,30 @@ class Reconciler:
         """Takes one step. Returns whether the next one should follow very soon."""
         if not self._is_elected():
             return False
-        self._tidy_registry()
-        return self._look_at_some() or not self._registry_checked
+        try:
+            self._tidy_registry()
+        finally:
+            hurry = self._look_at_some()
+        return hurry or not self._registry_checked
+
+    @contextmanager
+    def _guarded(self, name: str, job: Job | None = None) -> Iterator[None]:
+        """A damaged record is a problem of its job, and costs the others nothing. One that has ended (no `job`) is only
+        said to be damaged.
+        """
+        try:
+            yield
+        except redis.OutOfMemoryError:
+            raise
+        except (ValueError, redis.ResponseError) as error:
+            problem = f"The record of job '{name}' is damaged ({error}). Cancel the job and enqueue it again."
+            if job is None:
+                is_news = name not in self._damaged
+                self._damaged.add(name)
+            else:
+                is_news = JobRecord(self._client, name).note_problem(job.uid, problem, lost=job.lost_aggregations)
+            if is_news:
+                _log.error("%s", problem, extra={"action": "record_damaged"})
 
     def _tidy_registry(self) -> None:
         """Checks some names of the registry, of any queue prefix, and completes interrupted removals and finishings.
@@ -100,7 +110,8 @@ class Reconciler:
         names, self._registry_place = some_names(self._client, self._registry_place)
         self._registry_checked |= self._registry_place == 0
         for name in tidy(self._client, names):
-            JobRecord(self._client, name).complete(self._settings.job_ttl_s)
+            with self._guarded(name):
+                JobRecord(self._client, name).complete(self._settings.job_ttl_s)
 
     def _look_at_some(self) -> bool:
         """Continues the pass for a short time. Returns whether the next step should follow soon."""
@@ -112,7 +123,7 @@ class Reconciler:
             jobs = load_jobs(self._client, names)
             for name in {*names} - {job.name for job in jobs}:
                 forget_missing(self._client, prefix, name)
-            jobs = [job for job in jobs if job.unfinished and not self._is_past_its_time(job, now_ms)]
+            jobs = [job for job in jobs if job.unfinished and not self._is_removed(job, now_ms)]
             this.seen |= {job.uid: job for job in jobs}
             if hurry is None:
                 hurry = self._spill_policy.step([job for job in (this.before | this.seen).values() if job.block_bytes])
@@ -126,11 +137,12 @@ class Reconciler:
                 this.aggregations = waiting_aggregations(self._client, self._settings.aggregate_queue)
             try:
                 for job in jobs:
-                    with _noted(self._client, job):
+                    with self._guarded(job.name, job):
                         self._send_lost_batches(job, this.waiting or set(), this.suspects)
                 for job in to_aggregate:
                     if job.name not in (this.aggregations or set()):
-                        self._send_lost_aggregation(job, this.suspects)
+                        with self._guarded(job.name, job):
+                            self._send_lost_aggregation(job, this.suspects)
             except redis.OutOfMemoryError:
                 # Nothing is lost: a batch that could not be sent looks lost again.
                 _log.warning(
@@ -146,6 +158,12 @@ class Reconciler:
     def _waiting_batches(self) -> set[str]:
         queues = {self._settings.embed_queue, *diverted_queues(self._client, self._settings.queue_prefix)}
         return {task for queue in sorted(queues) for task in waiting_tasks(self._client, queue)}
+
+    def _is_removed(self, job: Job, now_ms: int) -> bool:
+        """Whether the job was removed as past its time, as far as its record can be."""
+        with self._guarded(job.name, job):
+            return self._is_past_its_time(job, now_ms)
+        return True
 
     def _is_past_its_time(self, job: Job, now_ms: int) -> bool:
         """Removes a stalled job without batches; returns whether it was removed.
@@ -175,7 +193,8 @@ class Reconciler:
         run_script(self._client, "resign", [self._lock], [self._name])
 
     def _is_elected(self) -> bool:
-        return bool(run_script(self._client, "elect", [self._lock], [self._name, int(self._settings.lease_s * 1000)]))
+        keys = [self._lock, reconciler_lease_key(self._settings.queue_prefix)]
+        return bool(run_script(self._client, "elect", keys, [self._name, int(self._settings.lease_s * 1000)]))
 
     def _send_lost_batches(self, job: Job, waiting: set[str], suspects: Suspects) -> None:
         record = JobRecord(self._client, job.name)

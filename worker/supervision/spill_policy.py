@@ -46,7 +46,7 @@ class SpillPolicy:
     def _sweep(self) -> None:
         try:
             sweep_spill_files(self._client, self._settings.results_dir)
-        except (FaceQueueError, OSError) as error:
+        except (FaceQueueError, OSError, redis.ResponseError) as error:
             _log.error("old spill files stay: %s", error, extra={"action": "sweep_failed"})
 
     def _move(self, job: Job, wanted_bytes: float) -> int:

@@ -7,5 +7,6 @@ local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 if ARGV[4] == '0' and tonumber(job[2] or '0') > now then return tonumber(job[2]) end
 redis.call('HDEL', KEYS[1], 'producer')  -- first: a server out of memory then accepts the other writes
-redis.call('HSET', KEYS[1], 'producer', ARGV[2], 'producer_until_ms', now + ARGV[3], 'updated_ms', now)
+redis.call('HSET', KEYS[1], 'producer', ARGV[2], 'producer_until_ms', now + ARGV[3], 'producer_lease_ms', ARGV[3],
+           'updated_ms', now)
 return 'attached'

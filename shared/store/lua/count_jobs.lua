@@ -2,7 +2,8 @@
 -- KEYS: job, ...
 local found = {0, 0}
 for k = 1, #KEYS do
-  local job = redis.call('HMGET', KEYS[k], 'state', 'started_ms')
+  -- pcall: what is none of ours must not stop the others.
+  local job = redis.pcall('HMGET', KEYS[k], 'state', 'started_ms')
   if job[1] == 'enqueuing' then found[1] = found[1] + 1 end
   if job[1] == 'sealed' then found[2] = found[2] + 1 end
   if job[2] then found[#found + 1] = k - 1 end

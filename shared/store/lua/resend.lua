@@ -6,7 +6,7 @@ if redis.call('ZSCORE', KEYS[2], ARGV[2]) ~= ARGV[3] then return {} end
 local t = redis.call('TIME')
 local left = tonumber(redis.call('ZSCORE', KEYS[3], ARGV[2]) or '0') - t[1] * 1000 - math.floor(t[2] / 1000)
 -- More time than any lease has: the server's clock was set back (`take`).
-if left > 0 and left <= 2 * tonumber(job[3] or '0') then return {} end
+if left > 0 and left <= 2 * (tonumber(job[3]) or 0) then return {} end
 redis.call('ZREM', KEYS[3], ARGV[2])
 redis.call('HDEL', KEYS[4], ARGV[2])
 local send = redis.call('HINCRBY', KEYS[1], 'sends', 1)

@@ -11,7 +11,7 @@ if send ~= ARGV[3] then return 'sent again' end
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local left = tonumber(redis.call('ZSCORE', KEYS[3], ARGV[2]) or '0') - now
-local longest = math.max(tonumber(job[3] or '0'), tonumber(ARGV[5]))
+local longest = math.max(tonumber(job[3]) or 0, tonumber(ARGV[5]))
 if left > 0 and left <= 2 * longest then return 'leased' end
 -- Left by a worker that was lost as a whole, which is no crash of the image. As the first write it takes no memory.
 redis.call('HDEL', KEYS[7], ARGV[2])

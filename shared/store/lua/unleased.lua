@@ -4,7 +4,7 @@
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local open = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. ARGV[1], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[2])
-local longest = tonumber(redis.call('HGET', KEYS[3], 'lease_ms') or '0')
+local longest = tonumber(redis.call('HGET', KEYS[3], 'lease_ms')) or 0
 local found = {#open == 2 * ARGV[2] and open[#open] or ''}
 for k = 1, #open, 2 do
   local left = tonumber(redis.call('ZSCORE', KEYS[2], open[k]) or '0') - now

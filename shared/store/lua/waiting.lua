@@ -4,7 +4,7 @@
 local found, first, bytes = {-1}, tonumber(ARGV[1]), 0
 local last = first + ARGV[2]
 while first < last and bytes < tonumber(ARGV[3]) do
-  local some = redis.call('LRANGE', KEYS[1], first, first + 63)
+  local some = redis.call('LRANGE', KEYS[1], first, math.min(first + 7, last - 1))
   if #some == 0 then return found end
   for _, message in ipairs(some) do
     bytes = bytes + #message

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from shared.results.schema import SAMPLE_COLUMNS
 from shared.store.keys import PREFIX
+from shared.store.redis_client import server_time_ms
 from tests.support.samples import sample_row
 from tests.support.stage import Stage
 from worker.aggregation.sample_files import earlier_samples, write_samples
@@ -90,6 +91,22 @@ def test_a_short_job_has_every_sample_once(stage: Stage) -> None:
         streams.send(stage.client)
     rows = list(samples_between(stage.client, 0)[WORKER])
     assert [(_seconds(row), row["pid"]) for row in rows] == [(BEGAN + k, pid) for k in range(100) for pid in "12"]
+
+
+def test_samples_are_found_though_the_servers_clock_was_set_back(stage: Stage) -> None:
+    """A stream of before goes on with the time that it had reached; a new one begins with the time of now."""
+    now_ms = server_time_ms(stage.client)
+    for worker in ("old@host", WORKER):
+        streams = SampleStreams(worker)
+        for second in range(3):
+            streams.add([sample_row(BEGAN + second, 1)], BEGAN + second)
+            if worker != WORKER and not second:
+                stage.client.xadd(
+                    f"{PREFIX}resources:0:{worker}", {"other": "field"}, id=f"{now_ms + 2 * HOUR_S * 1000}-0"
+                )
+            streams.send(stage.client)
+    found = samples_between(stage.client, now_ms + HOUR_S * 1000)
+    assert [len(list(found[worker])) for worker in ("old@host", WORKER)] == [3, 3]
 
 
 def test_an_hour_without_the_server_is_not_lost(stage: Stage) -> None:

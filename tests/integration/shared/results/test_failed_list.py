@@ -1,5 +1,6 @@
 """Failed images: few are in the record, many in the results folder, and a retry finds either."""
 
+import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 import shared.results.failed_list as failed_list
 from producer.submission.batches import enqueue_images
 from producer.submission.jobs import retry_job
-from shared.domain.errors import InvalidRequest
+from shared.domain.errors import FailedListUnreadable, InvalidRequest
 from shared.domain.failed_images import fits_record
 from shared.domain.job import Job
 from shared.messaging.celery_app import make_celery
@@ -84,6 +85,29 @@ def test_a_list_that_is_not_here_is_said_before_anything_changes(stage: Stage, t
     with pytest.raises(InvalidRequest, match="lists 1 of them"):
         retry_job(stage.client, "j", stage.settings, lambda line: None)
     assert record.load().state == "finished"
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "../a.jpg", "a/../../b.jpg", "", "a\0.jpg", "\ud800.jpg", 7, None, ["a.jpg"]]
+)
+def test_a_path_that_leads_elsewhere_is_refused(stage: Stage, path: object) -> None:
+    """Somebody else has written it into the results folder: nothing is enqueued."""
+    _refuses(stage, json.dumps(path))
+
+
+@pytest.mark.parametrize("written", ["a.jpg", '"a.jpg', "[" * 100_000])
+def test_a_path_that_is_no_json_is_refused(stage: Stage, written: str) -> None:
+    """It may be damaged in any way."""
+    _refuses(stage, written)
+
+
+def _refuses(stage: Stage, written: str) -> None:
+    record, _ = make_job(stage)
+    _finish(stage, record, MANY, len(MANY))
+    with (stage.results / "j" / "failed.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("retries", "image", "path"), (0, 0, written)])
+    with pytest.raises(FailedListUnreadable, match="is not readable: "):
+        failed_images(record, record.load(), stage.results)
 
 
 def test_a_real_retry_goes_by_the_list(stage: Stage, sample: Path, tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ the server.
 
 from dataclasses import replace
 
+import pytest
+
 from shared.store.jobs import JobRecord
 from tests.integration.conftest import LONG_S, FreshJob
 
@@ -169,6 +171,24 @@ def test_blocks_stay_while_somebody_aggregates(fresh: FreshJob) -> None:
     fresh.record.release_aggregation(fresh.uid, "w/9")
     assert _count_spilled(fresh)
     assert (fresh.record.stored(9), fresh.record.blocks([0])) == ([], [None])
+
+
+@pytest.mark.parametrize("length", ["10000", "none", "long"])
+def test_blocks_are_moved_where_a_claim_ends_later_than_any(fresh: FreshJob, length: str) -> None:
+    """The server's clock was set back; a record that tells no length, or a claim without an end, is no sign of that."""
+    fresh.complete()
+    assert fresh.record.claim_aggregation("w/9", 5)
+    if length == "none":
+        fresh.client.hdel(fresh.key(), "claim_ms")
+    else:
+        fresh.client.hset(fresh.key(), "claim_ms", length)
+    fresh.client.pexpire(fresh.key("aggregation"), 19_000 if length == "10000" else 3_600_000)
+    if length != "long":
+        assert not fresh.record.count_spilled(fresh.uid, 0, 5, "h", [0])
+    fresh.client.persist(fresh.key("aggregation"))
+    assert not fresh.record.count_spilled(fresh.uid, 0, 5, "h", [0])
+    fresh.client.pexpire(fresh.key("aggregation"), 3_600_000)
+    assert fresh.record.count_spilled(fresh.uid, 0, 5, "h", [0]) == (length != "none")
 
 
 def test_blocks_are_spilled_before_and_after_the_seal(fresh: FreshJob) -> None:

@@ -2,8 +2,10 @@
 
 import pytest
 
-from shared.store.keys import RECONCILER
+from producer.submission.abandoned_jobs import is_abandoned
+from shared.store.keys import RECONCILER, RECONCILER_LEASE
 from shared.store.leases import Lease, NotLeased, Requeued
+from shared.store.redis_client import server_time_ms
 from tests.integration.conftest import FreshJob
 from worker.supervision.reconciler import Reconciler
 
@@ -21,6 +23,13 @@ def leased(fresh: FreshJob) -> FreshJob:
 
 def _end_lease_in(fresh: FreshJob, later_ms: int) -> None:
     fresh.client.zincrby(fresh.key("leases"), later_ms, "0")
+
+
+def _tell(fresh: FreshJob, length: str, value: str | None) -> None:
+    if value is None:
+        fresh.client.hdel(fresh.key(), length)
+    else:
+        fresh.client.hset(fresh.key(), length, value)
 
 
 def _end_claim_in(fresh: FreshJob, key: str, later_ms: int) -> None:
@@ -45,11 +54,26 @@ def test_a_batch_whose_lease_ends_later_than_any_is_sent_again(leased: FreshJob)
     assert leased.record.resend(leased.uid, 0, "1") == Requeued(2, ["0.jpg"])
 
 
-def test_a_batch_is_sent_again_where_the_record_tells_no_lengths(leased: FreshJob) -> None:
+@pytest.mark.parametrize("length", [None, "long"])
+def test_a_batch_is_sent_again_where_the_record_tells_no_lengths(leased: FreshJob, length: str | None) -> None:
     """Nobody has to repair it by hand."""
-    leased.client.hdel(leased.key(), "lease_ms")
+    _tell(leased, "lease_ms", length)
     assert leased.record.find_unleased() == {0: "1"}
     assert leased.record.resend(leased.uid, 0, "1") == Requeued(2, ["0.jpg"])
+
+
+@pytest.mark.parametrize("length", [None, "long"])
+def test_the_lease_asked_for_decides_where_the_record_tells_no_lengths(leased: FreshJob, length: str | None) -> None:
+    """Of a batch as of an aggregation."""
+    _tell(leased, "lease_ms", length)
+    assert leased.take(holder="w/2", lease_s=LEASE_S) is NotLeased.LEASED
+    _end_lease_in(leased, HOUR_MS)
+    assert isinstance(leased.take(holder="w/2", lease_s=LEASE_S), Lease)
+    assert leased.record.claim_aggregation("w/1", LEASE_S)
+    _tell(leased, "claim_ms", length)
+    assert not leased.record.claim_aggregation("w/2", LEASE_S)
+    _end_claim_in(leased, leased.key("aggregation"), HOUR_MS)
+    assert leased.record.claim_aggregation("w/2", LEASE_S)
 
 
 def test_the_longest_lease_of_the_job_decides(leased: FreshJob) -> None:
@@ -62,6 +86,30 @@ def test_the_longest_lease_of_the_job_decides(leased: FreshJob) -> None:
     assert leased.take(holder="w/2", lease_s=LEASE_S) is NotLeased.LEASED
     assert 0 not in leased.record.find_unleased()
     assert leased.record.resend(leased.uid, 0, "1") is None
+
+
+@pytest.mark.parametrize("by", ["attach", "heartbeat"])
+def test_a_producer_whose_lease_ends_later_than_any_is_gone(fresh: FreshJob, by: str) -> None:
+    """It was killed before the clock was set back. One that lives renews its lease and so sets it right."""
+    producer = fresh.record.attach_producer(fresh.uid, LEASE_S if by == "attach" else 1)
+    if by == "heartbeat":
+        fresh.record.heartbeat(fresh.uid, producer, LEASE_S)
+    now_ms = server_time_ms(fresh.client)
+    assert fresh.load().producer_lease_ms == 1000 * LEASE_S
+    assert not is_abandoned(fresh.load(), now_ms)
+    assert not is_abandoned(fresh.load(), now_ms - int(900 * LEASE_S))
+    assert is_abandoned(fresh.load(), now_ms - HOUR_MS)
+    assert fresh.load().producer_silent_s(now_ms + int(1000 * LEASE_S) + 5000) > 4
+    fresh.client.hdel(fresh.key(), "producer_lease_ms")
+    assert not is_abandoned(fresh.load(), now_ms - HOUR_MS)
+
+
+def test_a_producer_that_has_just_left_keeps_no_old_job(fresh: FreshJob) -> None:
+    """Its lease ends in the very millisecond of the question."""
+    fresh.client.hset(fresh.key(), mapping={"producer_until_ms": HOUR_MS, "producer_lease_ms": 0, "updated_ms": 1})
+    assert fresh.load().is_stalled(HOUR_MS, 60)
+    fresh.client.hset(fresh.key(), mapping={"producer_until_ms": HOUR_MS + 1, "producer_lease_ms": 1})
+    assert not fresh.load().is_stalled(HOUR_MS, 60)
 
 
 def test_a_claim_that_ends_later_than_any_is_free(fresh: FreshJob) -> None:
@@ -102,9 +150,29 @@ def test_an_election_that_ends_later_than_any_is_open(fresh: FreshJob) -> None:
     settings = fresh.stage.settings.model_copy(update={"lease_s": LEASE_S})
     lost, next_one = (Reconciler(None, fresh.client, settings, name) for name in ("w", "v"))
     lost.step()
-    _end_claim_in(fresh, lock, int(LEASE_S * 8900))
+    _end_claim_in(fresh, lock, int(LEASE_S * 900))
     next_one.step()
     assert fresh.client.get(lock) == b"w"
     _end_claim_in(fresh, lock, HOUR_MS)
     next_one.step()
     assert fresh.client.get(lock) == b"v"
+
+
+@pytest.mark.parametrize("length", ["its own", "none", "long"])
+def test_a_leader_with_a_longer_lease_stays(fresh: FreshJob, length: str) -> None:
+    """A worker whose lease is a hundredth of the leader's does not take over while that one lives. Without a length
+    its own decides.
+    """
+    lock, its_lease = f"{RECONCILER}:", f"{RECONCILER_LEASE}:"
+    leader, other = (
+        Reconciler(None, fresh.client, fresh.stage.settings.model_copy(update={"lease_s": lease_s}), name)
+        for name, lease_s in (("w", LEASE_S), ("v", LEASE_S / 100))
+    )
+    leader.step()
+    assert 0 < fresh.client.pttl(its_lease) <= 1000 * LEASE_S
+    if length == "none":
+        fresh.client.delete(its_lease)
+    elif length == "long":
+        fresh.client.set(its_lease, length)
+    other.step()
+    assert fresh.client.get(lock) == (b"w" if length == "its own" else b"v")

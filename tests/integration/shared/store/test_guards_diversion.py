@@ -107,6 +107,36 @@ def test_a_refusal_holds_for_its_time(leased: FreshJob) -> None:
     assert leased.record.refusal_of("w") is not None
 
 
+@pytest.mark.parametrize("length", ["known", "none", "no number"])
+def test_a_refusal_that_ends_later_than_any_is_over(leased: FreshJob, length: str) -> None:
+    """It was noted before the server's clock was set back by an hour."""
+    assert _divert(leased, "v", again_s=60) == "diverted"
+    if length == "none":
+        leased.client.hdel(leased.key(), "refusal_ms")
+    elif length == "no number":
+        leased.client.hset(leased.key(), "refusal_ms", "long")
+    _end_refusal_later(leased, "v", 50_000)
+    assert (leased.record.refusal_of("v") is None) == (length != "known")
+    assert _divert(leased, others=["v"], again_s=60) == "alone"
+    _end_refusal_later(leased, "v", 3_600_000)
+    assert leased.record.refusal_of("v") is None
+    assert _divert(leased, others=["v"], again_s=0.001) == "diverted"
+
+
+def test_the_longest_refusal_of_the_job_decides(leased: FreshJob) -> None:
+    """Workers may have leases of different lengths."""
+    assert _divert(leased, "v", again_s=LONG_S) == "diverted"
+    assert _divert(leased, "u", again_s=0.001) == "diverted"
+    assert leased.record.refusal_of("v") is not None
+    assert _divert(leased, others=["v"], again_s=0.001) == "alone"
+
+
+def _end_refusal_later(fresh: FreshJob, worker: str, later_ms: int) -> None:
+    note = fresh.client.hget(fresh.key("refusals"), worker).decode()
+    again, _, reason = note.partition(" ")
+    fresh.client.hset(fresh.key("refusals"), worker, f"{int(again) + later_ms} {reason}")
+
+
 @pytest.mark.parametrize("sealed", [False, True])
 def test_the_queue_of_an_unfinished_job_stays(leased: FreshJob, sealed: bool) -> None:
     """Its messages wait for a worker that can serve it."""

@@ -101,15 +101,18 @@ def test_images_are_put_by_the_producer_of_an_open_job_alone(fresh: FreshJob) ->
     """Not into another job of the name, not by one that was taken over from, not after the seal."""
     fresh.record.put_image(fresh.uid, fresh.producer, 0, "0.jpg", b"bytes")
     assert fresh.record.inline_bytes() == 5
-    for uid, producer in ((OTHER, fresh.producer), (fresh.uid, OTHER)):
-        before = fresh.snapshot()
-        with pytest.raises(NotFinished):
-            fresh.record.put_image(uid, producer, 0, "1.jpg", b"bytes")
-        assert fresh.snapshot() == before
+    _put_refused(fresh, "unknown", uid=OTHER)
+    _put_refused(fresh, "taken over", producer=OTHER)
     fresh.seal()
+    _put_refused(fresh, "sealed")
+    fresh.half_cancelled()
+    _put_refused(fresh, "was cancelled")
+
+
+def _put_refused(fresh: FreshJob, why: str, *, uid: str = "", producer: str = "") -> None:
     before = fresh.snapshot()
-    with pytest.raises(NotFinished):
-        fresh.record.put_image(fresh.uid, fresh.producer, 0, "1.jpg", b"bytes")
+    with pytest.raises(NotFinished, match=why):
+        fresh.record.put_image(uid or fresh.uid, producer or fresh.producer, 0, "1.jpg", b"bytes")
     assert fresh.snapshot() == before
 
 

@@ -3,6 +3,7 @@ nothing.
 """
 
 import pytest
+import redis
 
 from shared.domain.paths import RootPath
 from shared.store.jobs import JobRecord
@@ -165,7 +166,7 @@ def test_a_removal_ends_only_when_all_is_swept(fresh: FreshJob, left: str) -> No
     assert not fresh.client.exists(fresh.key(), REGISTRY)
 
 
-@pytest.mark.parametrize(("keep_s", "left"), [("60", 60), ("1", 1), ("0", None), (None, None)])
+@pytest.mark.parametrize(("keep_s", "left"), [("60", 60), ("1", 1), ("0", None), (None, None), ("long", None)])
 def test_the_word_stays_for_as_long_as_was_asked(fresh: FreshJob, keep_s: str | None, left: int | None) -> None:
     """No time at all: nothing stays, also where a producer of before has noted none."""
     _state(fresh, "cancelled")
@@ -175,6 +176,18 @@ def test_the_word_stays_for_as_long_as_was_asked(fresh: FreshJob, keep_s: str | 
     assert fresh.client.exists(fresh.key()) == (left is not None)
     if left is not None:
         assert 0 < fresh.client.pttl(fresh.key()) <= 1000 * left
+
+
+def test_a_removal_whose_time_the_server_refuses_is_found_again(fresh: FreshJob) -> None:
+    """It stays in the registry until whoever comes next completes it."""
+    _state(fresh, "cancelled")
+    fresh.client.hset(fresh.key(), "keep_s", "9" * 20)
+    before = fresh.snapshot()
+    with pytest.raises(redis.ResponseError):
+        _run(fresh, "end_delete", _END, "j", fresh.uid)
+    assert fresh.snapshot() == before
+    assert fresh.record.complete_removal()
+    assert not fresh.client.exists(fresh.key(), REGISTRY)
 
 
 def test_a_removal_ends_without_a_record(fresh: FreshJob) -> None:

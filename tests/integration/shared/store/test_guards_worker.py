@@ -325,9 +325,11 @@ def test_what_is_no_task_id_is_passed_over(fresh: FreshJob) -> None:
     assert waiting_tasks(fresh.client, key) == {"j:0:1", longest, "k:0:1"}
 
 
-@pytest.mark.parametrize(("most", "most_bytes", "goes_on_at"), [(64, 9999, 64), (65, 9999, 128), (999, 640, 64)])
+@pytest.mark.parametrize(
+    ("most", "most_bytes", "goes_on_at"), [(64, 9999, 64), (65, 9999, 65), (999, 640, 64), (999, 75, 8)]
+)
 def test_a_stretch_of_a_queue_ends_in_time(fresh: FreshJob, most: int, most_bytes: int, goes_on_at: int) -> None:
-    """After so many messages, or so many bytes, in steps of 64 messages."""
+    """After so many messages, or so many bytes, in steps of 8 messages: one can have 100 KB."""
     fresh.client.lpush("embed", *["x" * 10] * 200)
     assert run_script(fresh.client, "waiting", ["embed"], [0, most, most_bytes]) == [goes_on_at]
     assert run_script(fresh.client, "waiting", ["embed"], [200, most, most_bytes]) == [-1]

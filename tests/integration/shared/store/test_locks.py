@@ -1,10 +1,12 @@
 """Leases and locks that run out, or change hands, between two calls of whoever believes to hold them."""
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+import redis
 
 from producer.submission.backpressure import Backpressure
 from producer.submission.heartbeat import attach
@@ -124,6 +126,47 @@ def test_a_removal_does_not_spin_on_blocks_without_a_record(fresh: FreshJob) -> 
     fresh.client.delete(fresh.key("stored"))  # ends it where it does
     assert not spins
     assert not list(fresh.client.scan_iter(f"{fresh.key()}*"))
+
+
+@pytest.mark.parametrize("where", ["the call", "the look for open batches"])
+def test_a_full_server_that_goes_away_for_a_moment_is_waited_for(
+    fresh: FreshJob, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """However long the producer has waited for room by then: that time is another trouble's."""
+    fresh.add()
+    settings = fresh.stage.settings.model_copy(update={"worker_timeout_s": 1.0})
+    gate = Backpressure(fresh.client, fresh.record, settings, lambda line: None, lambda: False)
+    full_until, away = time.monotonic() + 1.5, [redis.ConnectionError("away")]
+    look = JobRecord.open_batches
+
+    def look_or_fail(record: JobRecord) -> int:
+        if where != "the call" and away:
+            raise away.pop()
+        return look(record)
+
+    def call() -> str:
+        if time.monotonic() < full_until:
+            raise redis.OutOfMemoryError("full")
+        if where == "the call" and away:
+            raise away.pop()
+        return "done"
+
+    monkeypatch.setattr(JobRecord, "open_batches", look_or_fail)
+    assert gate.pass_through(call) == "done"
+    assert not away
+
+
+@pytest.mark.parametrize("error", [redis.OutOfMemoryError("full"), redis.ConnectionError("away")])
+def test_trouble_that_lasts_ends_the_wait(fresh: FreshJob, error: redis.RedisError) -> None:
+    """Without open batches nobody makes room."""
+    settings = fresh.stage.settings.model_copy(update={"worker_timeout_s": 0.5})
+    gate = Backpressure(fresh.client, fresh.record, settings, lambda line: None, lambda: False)
+
+    def call() -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        gate.pass_through(call)
 
 
 def test_a_server_whose_clock_was_set_back_keeps_no_producer_out(fresh: FreshJob) -> None:

@@ -2,8 +2,12 @@
 twice or for ever.
 """
 
+import msgpack
+import pytest
+
 from tests.support.stage import Stage
-from worker.execution.image_cache import _script
+from worker.batch_result import DIMENSIONS
+from worker.execution.image_cache import _script, _unpack
 
 INDEX, BYTES = "facequeue:cache:index", "facequeue:cache:bytes"
 TTL_S = 600
@@ -38,6 +42,30 @@ def test_what_is_kept_already_is_not_counted_again(server: Stage) -> None:
     server.client.set("a", b"first")
     assert _keep(server, "a", "b") == 1
     assert (server.client.get("a"), _total(server)) == (b"first", 2 * SIZE)
+
+
+def _packed(**changes: object) -> bytes:
+    values = {"outcome": "ok", "error": "", "faces": [[1.0, 2.0, 3.0, 4.0, 0.9]], "width": 9, "height": 9}
+    return bytes(msgpack.packb(values | {"embeddings": bytes(4 * DIMENSIONS)} | changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"faces": 7},
+        {"faces": ["abcde"]},
+        {"faces": [[1.0, 2.0]]},
+        {"width": "wide"},
+        {"error": [1]},
+        {"outcome": "crashed"},
+        {"embeddings": "text"},
+        {"embeddings": b"123"},
+    ],
+)
+def test_a_result_of_other_types_is_not_recalled(changes: dict[str, object]) -> None:
+    """Whoever can write to the server could stop the aggregation of each job that recalls it."""
+    assert _unpack(_packed()) is not None
+    assert _unpack(_packed(**changes)) is None
 
 
 def test_what_has_expired_makes_room_and_is_counted_once(server: Stage) -> None:

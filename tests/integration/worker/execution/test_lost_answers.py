@@ -17,6 +17,7 @@ from shared.domain.job import Job
 from shared.messaging.celery_app import make_celery, send_aggregate
 from shared.messaging.messages import Aggregate, EmbedBatch
 from shared.store.jobs import JobRecord
+from shared.store.keys import PREFIX
 from shared.store.leases import Lease
 from shared.store.redis_client import connect
 from tests.support.jobs import make_job
@@ -163,6 +164,41 @@ def test_an_aggregator_that_lost_the_server_releases_its_claim(
         _aggregate(stage, monkeypatch, fail)
     record = JobRecord(stage.client, "j")
     assert (record.load().problem, record.aggregation_claimed()) == (None, False)
+
+
+@pytest.mark.parametrize("since", ["nobody", "another aggregator", "another finished it"])
+def test_an_aggregator_whose_claim_ran_out_publishes_if_nobody_has_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, since: str
+) -> None:
+    """As after an outage that is longer than its claim: else every long aggregation would be in vain."""
+    record, job = make_job(stage)
+    assert record.seal(job.uid, record.attach_producer(job.uid))
+    asked = JobRecord.holds_aggregation
+
+    def runs_out(of: JobRecord, holder: str) -> bool:
+        stage.client.delete(f"{PREFIX}job:j:aggregation")
+        if since == "another aggregator":
+            assert of.claim_aggregation("w/8", LONG_S, uid=job.uid)
+        elif since == "another finished it":
+            stage.client.hset(f"{PREFIX}job:j", "state", "finished")
+        return asked(of, holder)
+
+    monkeypatch.setattr(JobRecord, "holds_aggregation", runs_out)
+    aggregator = JobAggregator(stage.settings, Connections(stage.settings), threads=1)
+    answer = aggregator.aggregate(Aggregate(version=1, job=job.name, uid=job.uid), "worker@here")
+    assert answer.kind is (AnswerKind.FINISHED if since == "nobody" else AnswerKind.FAILED)
+    assert (stage.results / "j").exists() == (since == "nobody")
+
+
+def test_an_aggregation_that_the_server_refuses_says_why(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A damaged record for example: it would be tried for ever."""
+
+    def fail() -> None:
+        stage.client.lpush(f"{PREFIX}job:j", "7")
+
+    record, answer = _aggregate(stage, monkeypatch, fail)
+    assert answer.kind is AnswerKind.FAILED
+    assert "WRONGTYPE" in str(record.load().problem)
 
 
 def _keep_leases_long(stage: Stage) -> None:

@@ -2,8 +2,10 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
+import redis
 
 from shared.domain.job import Job
 from shared.domain.paths import RootPath
@@ -99,6 +101,81 @@ def test_a_damaged_record_costs_the_others_nothing(
     reconciler.step()
     assert fresh.load() == noted
     assert caplog.text.count("is damaged") == 1
+
+
+def _damage(fresh: FreshJob, damage: str) -> None:
+    """Leaves the job as somebody else may, or as a server that lost a part of it."""
+    if damage.startswith("claim"):
+        fresh.complete()
+        assert fresh.record.claim_aggregation("w/9", LONG_S)
+        fresh.client.hset(fresh.key(), "claim_ms", damage.removeprefix("claim "))
+    elif damage == "lease":
+        fresh.add()
+        fresh.take()
+        fresh.client.hset(fresh.key(), "lease_ms", "long")
+    elif damage == "paths":
+        fresh.add()
+        fresh.client.hset(fresh.key("batches"), "0", "[" * 100_000)
+    elif damage == "options":
+        fresh.add()
+        fresh.client.hset(fresh.key(), "options", "[" * 100_000)
+    elif damage == "past its time":
+        fresh.client.hset(fresh.key(), "updated_ms", 1)
+        fresh.client.set(fresh.key("stored"), "7")
+    else:
+        fresh.half_cancelled()
+        if damage == "uid":
+            fresh.client.hset(fresh.key(), "uid", b"\xff")
+        elif damage == "time":
+            fresh.client.hset(fresh.key(), "keep_s", "9" * 20)
+        else:
+            fresh.client.set(fresh.key("stored"), "7")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["claim long", "claim 1.0", "lease", "paths", "options", "past its time", "uid", "time", "blocks"],
+)
+def test_whatever_is_damaged_the_next_job_has_its_turn(fresh: FreshJob, damage: str) -> None:
+    """No step fails of it, and rounds come to their end."""
+    _damage(fresh, damage)
+    record, job = make_job(fresh.stage, "next")
+    record.add_batch(job.uid, record.attach_producer(job.uid), 0, [RootPath("a.jpg")])
+    reconciler = make_reconciler(fresh.stage)
+    _step_until_sent(reconciler, fresh.stage)
+    assert [message["job"] for message in messages_in(fresh.stage)] == ["next"]
+    assert reconciler._round.suspects == {}
+
+
+@pytest.mark.parametrize("state", ["cancelled", "finished"])
+def test_a_damaged_record_of_a_job_that_has_ended_is_said_to_be_once(
+    fresh: FreshJob, caplog: pytest.LogCaptureFixture, state: str
+) -> None:
+    """Once it is mended, its end is completed."""
+    fresh.client.hset(fresh.key(), "state", state)
+    fresh.client.set(fresh.key("stored"), "7")
+    reconciler = make_reconciler(fresh.stage)
+    for _ in range(3):
+        reconciler.step()
+    assert caplog.text.count("The record of job 'j' is damaged (WRONGTYPE") == 1
+    fresh.client.delete(fresh.key("stored"))
+    reconciler.step()
+    assert fresh.client.ttl(fresh.key()) == (-2 if state == "cancelled" else reconciler._settings.job_ttl_s)
+
+
+def test_jobs_are_looked_at_whatever_the_registry_is(fresh: FreshJob) -> None:
+    """The index of unfinished jobs is enough to send what they lost."""
+    fresh.add()
+    fresh.client.delete(REGISTRY)
+    fresh.client.set(REGISTRY, "7")
+    reconciler = make_reconciler(fresh.stage)
+
+    def sent() -> bool:
+        with suppress(redis.ResponseError):
+            reconciler.step()
+        return bool(fresh.client.llen("embed") == 1)
+
+    wait_until(sent, 20, "it is sent again")
 
 
 def test_blocks_of_a_damaged_record_cost_the_others_nothing(fresh: FreshJob, caplog: pytest.LogCaptureFixture) -> None:

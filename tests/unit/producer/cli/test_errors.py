@@ -35,6 +35,7 @@ from shared.domain.errors import (
         (NoWorkers("j", "embed", 5), ExitCode.NOT_FINISHED, "`python -m worker`"),
         (JobNotServed("j", "w", "why"), ExitCode.NOT_FINISHED, "`python -m producer watch j`"),
         (ResultsNotWritten("j", "disk full"), ExitCode.UNFORESEEN, "`python -m producer aggregate j`"),
+        (ResultsNotWritten("j", "damaged. Cancel the job"), ExitCode.UNFORESEEN, "`python -m producer cancel j`"),
         (InvalidRequest("x"), ExitCode.WRONG_USAGE, ""),
         (NotFinished("x"), ExitCode.NOT_FINISHED, ""),
         (ServerError("x"), ExitCode.NOT_FINISHED, ""),

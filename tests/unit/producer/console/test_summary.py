@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from producer.console.summary import print_summary
+from shared.domain.errors import ResultsError
 
 
 @pytest.mark.timeout(20)
 def test_a_pipe_among_the_results_blocks_nobody(tmp_path: Path) -> None:
     """It is an error, and not waited for."""
     os.mkfifo(tmp_path / "summary.json")
-    with pytest.raises(OSError, match="not a regular file"):
+    with pytest.raises(ResultsError, match="not a regular file"):
         print_summary(tmp_path)

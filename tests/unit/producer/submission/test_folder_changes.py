@@ -7,10 +7,14 @@ import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from producer.console.summary import print_summary
 from producer.submission.discovery import find_images
+from producer.submission.finished_jobs import _are_of
 from producer.submission.folder_changes import find_changes
 from shared.domain.errors import ResultsError
 from shared.domain.paths import printable
@@ -115,12 +119,37 @@ def test_results_that_cannot_be_compared_are_named(folder: Path, tmp_path: Path,
         find_changes(folder, results)
 
 
+def _pipe(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+
+
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("name", ["summary.json", "images.csv", "digests.csv"])
-def test_a_pipe_among_the_results_blocks_nobody(folder: Path, tmp_path: Path, name: str) -> None:
-    """A results folder may come from a stranger: a pipe would keep its reader for ever."""
+def test_a_pipe_in_the_results_blocks_nobody(folder: Path, tmp_path: Path, name: str) -> None:
+    """They may come from a stranger."""
     results = _finish(folder, tmp_path / "results", began_s=time.time())
-    (results / name).unlink()
-    os.mkfifo(results / name)
+    _pipe(results / name)
     with pytest.raises(ResultsError, match="not a regular file"):
         find_changes(folder, results)
+    if name == "images.csv":
+        counts = {"outcomes": {}, "images": 0, "faces": 0, "images_per_s": 0, "distances": {"written": True}}
+        (results / "summary.json").write_text(json.dumps(counts))
+    if name != "digests.csv":
+        with pytest.raises(ResultsError, match="not a regular file"):
+            print_summary(results)
+    job: Any = SimpleNamespace(created_ms=1)
+    assert not _are_of(job, results)
+
+
+@pytest.mark.parametrize("summary", ["[" * 100_000, "[]", "{}", '{"retries": [7]}', '"text"'])
+def test_a_summary_of_any_kind_is_an_error_of_one_line(folder: Path, tmp_path: Path, summary: str) -> None:
+    """Too deep, or of other types."""
+    results = _finish(folder, tmp_path / "results", began_s=time.time())
+    (results / "summary.json").write_text(summary)
+    with pytest.raises(ResultsError):
+        find_changes(folder, results)
+    with pytest.raises(ResultsError, match="cannot be read"):
+        print_summary(results)
+    job: Any = SimpleNamespace(created_ms=1)
+    assert not _are_of(job, results)

@@ -149,12 +149,28 @@ def test_a_late_aggregator_does_not_take_the_results_away(
 
 
 def test_other_jobs_scratch_folders_are_left_alone(tmp_path: Path) -> None:
-    """Also of a job whose name begins with this one's; this job's own leftovers go."""
-    others = {".j.2.0123abcd-5.making", ".j.making", ".j.0123abcd-5.making.making", ".k.0123abcd-5.making"}
-    for name in (*others, ".j.0123abcd-5.making"):
+    """Also of a job whose name begins with this one's, or of another server's job of the name; this job's own leftovers
+    go.
+    """
+    uid = sealed_job(3).uid[:8]
+    others = {f".j.2.{uid}-5.making", ".j.making", f".j.{uid}-5.making.making", f".k.{uid}-5.making"}
+    others |= {".j.0123abcd-5.making"}
+    for name in (*others, f".j.{uid}-5.making"):
         (tmp_path / name).mkdir()
     write_job(sealed_job(3), [block_of_faces(3)], tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == others | {"j"}
+
+
+def test_nothing_is_removed_where_the_results_are_anothers(tmp_path: Path) -> None:
+    """A copy in the making is that other job's."""
+    (tmp_path / "j").mkdir()
+    (tmp_path / "j" / "dear.txt").touch()
+    left = {"j", f".j.{sealed_job(3).uid[:8]}-5.making", ".j.replaced"}
+    for name in left - {"j"}:
+        (tmp_path / name).mkdir()
+    with pytest.raises(ResultsError):
+        write_job(sealed_job(3), [block_of_faces(3)], tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == left
 
 
 def test_a_replacement_cut_short_is_completed(tmp_path: Path) -> None:

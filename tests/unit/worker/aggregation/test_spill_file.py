@@ -1,6 +1,8 @@
 """The spill file: what counts is read back, what does not is cut off, what is damaged is said to be."""
 
 import fcntl
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +90,50 @@ def test_only_one_appends_at_a_time(tmp_path: Path) -> None:
     with spill.held() as first, spill.held() as second:
         assert first is not None
         assert second is None
+
+
+@pytest.mark.parametrize("by", ["a writer", "a sweep"])
+def test_a_process_that_was_forked_meanwhile_does_not_keep_a_spill_file(tmp_path: Path, by: str) -> None:
+    """A worker's child has the file open for as long as it lives, and would have the lock."""
+    spool = SpillFile(tmp_path / "s", OWNER)
+    counted = append(spool, 0, BLOCKS)
+    children: list[int] = []
+
+    def fork() -> bool:
+        child = os.fork()
+        if child == 0:
+            signal.pause()
+        children.append(child)
+        return False
+
+    try:
+        if by == "a writer":
+            with spool.held():
+                fork()
+        else:
+            remove_if(spool.path, fork)
+        assert append(spool, counted, [(1, b"one")]) > counted
+    finally:
+        os.kill(children[0], signal.SIGKILL)
+        os.waitpid(children[0], 0)
+
+
+@pytest.mark.parametrize("kind", ["a link", "a pipe", "a folder"])
+def test_only_a_regular_file_is_a_spill_file(tmp_path: Path, kind: str) -> None:
+    """Whoever can write to the results folder must not have others write elsewhere, or wait."""
+    spool, victim = SpillFile(tmp_path / "s", OWNER), tmp_path / "victim"
+    victim.write_text("dear")
+    if kind == "a link":
+        spool.path.symlink_to(victim)
+    elif kind == "a pipe":
+        os.mkfifo(spool.path)
+    else:
+        spool.path.mkdir()
+    with pytest.raises(OSError):
+        append(spool, 0, BLOCKS)
+    with pytest.raises(OSError):
+        remove_if(spool.path, lambda: True)
+    assert victim.read_text() == "dear" and os.path.lexists(spool.path)
 
 
 def test_a_spill_file_that_is_held_is_not_removed(tmp_path: Path) -> None:

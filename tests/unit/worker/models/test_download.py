@@ -54,6 +54,13 @@ def test_a_download_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert ranges == ["bytes=1000-"]
 
 
+@pytest.mark.parametrize("url", ["example.org/w.pt", "", "http://[::1/w.pt"])
+def test_what_is_no_url_is_an_error_that_says_so(tmp_path: Path, url: str) -> None:
+    """It comes from a setting."""
+    with pytest.raises(WeightsError, match="failed"):
+        download(url, tmp_path / "w.pt", "0" * 64)
+
+
 def test_a_download_that_is_cut_is_kept_and_gone_on_with(tmp_path: Path) -> None:
     """Each attempt says how far it came; the third has the whole."""
     body = bytes(range(256)) * 1000

@@ -10,7 +10,7 @@ from producer.console.summary import print_summary
 
 @pytest.mark.timeout(20)
 def test_a_pipe_among_the_results_blocks_nobody(tmp_path: Path) -> None:
-    """It is an error, and not waited for."""
+    """A pipe is an error and is not read."""
     os.mkfifo(tmp_path / "summary.json")
     with pytest.raises(OSError, match="not a regular file"):
         print_summary(tmp_path)

@@ -17,8 +17,12 @@ def main() -> None:
     if not humans.is_dir() or not lfw.is_dir():
         sys.exit(f"{data} holds no folders humans and lfw-view1. Name the folder that does: make bench BENCH_DATA=...")
     pairs = next(lfw.glob("pairs*.txt"))
+    photographs = [folder for folder in (humans, data / "scenes", lfw / "images") if folder.is_dir()]
     plans: list[tuple[str, list[object]]] = [
-        ("Time per stage, compared with facenet-pytorch, one core", ["stages.py", humans, "--rounds", 3]),
+        (
+            "Time per stage, compared with facenet-pytorch, one core",
+            ["stages.py", humans, "--rounds", 3, "--compare", *photographs],
+        ),
         (
             "Processes, threads, batch sizes; the baseline",
             ["scaling.py", humans, "--copies", 4, "--batch-size", 8, 16, 32, "--loop"],

@@ -30,6 +30,7 @@ from worker.models.cpu_limits import usable_cores
 from worker.models.loader import load_networks
 from worker.vision.decode import Limits, decode, read_bytes
 from worker.vision.face_selection import choose_faces, crop_face
+from worker.vision.integral_image import IntegralImage
 from worker.vision.mtcnn_cascade import detect_faces
 from worker.vision.pipeline import Networks, embed_crops
 
@@ -108,8 +109,8 @@ def find_crops(
     crops: dict[FacePolicy, list[Crops]] = {policy: [] for policy in policies}
     people: dict[FacePolicy, list[int]] = {policy: [] for policy in policies}
     for path in paths:
-        image = decode(read_bytes(path, LIMITS), LIMITS).image
-        faces = detect_faces(np.asarray(image), networks)
+        image = decode(read_bytes(path, LIMITS), LIMITS)
+        faces = detect_faces(IntegralImage(np.asarray(image)), networks)
         for policy in policies:
             for chosen in choose_faces(faces, policy, image.width, image.height)[:1]:
                 crops[policy].append(crop_face(image, faces.boxes[chosen], margin_px).astype(np.uint8))

@@ -24,12 +24,13 @@ from benchmarks.machine import describe_machine
 from benchmarks.pair_protocols import evaluate, read_pairs
 from shared.config.settings import load_settings
 from shared.domain.arrays import Float32
-from shared.domain.contract import KNOWN_WEIGHTS, FacePolicy
+from shared.domain.contract import KNOWN_WEIGHTS
 from worker.models.cpu_limits import usable_cores
 from worker.models.loader import load_networks
+from worker.vision.best_face_search import detect_best
 from worker.vision.decode import Limits, decode, read_bytes
-from worker.vision.face_selection import choose_faces, crop_face
-from worker.vision.largest_face_search import detect_largest
+from worker.vision.face_selection import SinglePolicy, choose_faces, crop_face
+from worker.vision.integral_image import IntegralImage
 from worker.vision.mtcnn_cascade import detect_faces
 from worker.vision.pipeline import Networks, embed_crops
 
@@ -66,7 +67,7 @@ def main() -> None:
     )
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for faces in arguments.faces:
-        fast = faces == "largest" and not arguments.exact
+        fast = not arguments.exact
         boxes = {path: _find(_decode(path), faces, fast, networks) for path in paths}
         for margin in arguments.margin:
             for mirror in (False, True) if arguments.mirror else (False,):
@@ -85,15 +86,16 @@ def main() -> None:
 
 
 def _decode(path: Path) -> Image.Image:
-    return decode(read_bytes(path, LIMITS), LIMITS).image
+    return decode(read_bytes(path, LIMITS), LIMITS)
 
 
 def _embed(path: Path, box: Float32, margin: int, networks: Networks, *, mirror: bool) -> Float32:
     return embed_crops(crop_face(_decode(path), box, margin)[None], networks, mirror=mirror)[0]
 
 
-def _find(image: Image.Image, faces: FacePolicy, fast: bool, networks: Networks) -> Float32 | None:
-    found = detect_largest(image, networks) if fast else detect_faces(np.asarray(image), networks)
+def _find(image: Image.Image, faces: SinglePolicy, fast: bool, networks: Networks) -> Float32 | None:
+    sums = IntegralImage(np.asarray(image))
+    found = detect_best(sums, faces, networks) if fast else detect_faces(sums, networks)
     chosen = choose_faces(found, faces, image.width, image.height)
     return found.boxes[chosen[0]] if len(chosen) else None
 

@@ -1,10 +1,10 @@
-"""Images a second on one core, and seconds a stage, against facenet-pytorch in the same run.
+"""How long each stage takes on one core, against facenet-pytorch in the same run, and how often the box is the same.
 
-    python benchmarks/stages.py IMAGES [--rounds 3]
+    python benchmarks/stages.py IMAGES [--rounds 3] [--compare FOLDER ...]
 
-Stock is MTCNN (defaults, keep_all, margin 0) and InceptionResnetV1, one image at a time, on one thread. The three take
-turns, group by group of images, so that a drift of the machine hits all alike; the ratio is that of the medians over
-the rounds.
+The baseline is MTCNN (defaults, keep_all, margin 0) and InceptionResnetV1, one image at a time, on one thread. All take
+turns, group by group of images, so that a drift of the machine hits all alike; the speed-up is that of the medians over
+the rounds. `--compare` lists the images of these folders whose box or embedding differs from that of `--exact`.
 """
 
 import argparse
@@ -26,15 +26,23 @@ from PIL import Image, ImageOps
 from benchmarks.machine import describe_machine
 from benchmarks.targets import print_targets
 from shared.config.settings import load_settings
-from shared.domain.contract import KNOWN_WEIGHTS, Contract, Mode
+from shared.domain.contract import KNOWN_WEIGHTS, Contract, FacePolicy, Mode
 from tests.support.baseline import baseline_detector, baseline_embedder
 from worker.models.loader import load_networks
 from worker.vision.decode import Limits
-from worker.vision.pipeline import Networks, process_images
+from worker.vision.pipeline import Networks, Result, process_images
 
 WEIGHTS = "casia-webface"
 LIMITS = Limits(100 * 2**20, 100 * 10**6)
 GROUP = 16
+BASELINE = "facenet-pytorch"
+OURS: dict[str, tuple[FacePolicy, Mode]] = {
+    "`--faces largest` (default)": ("largest", "fast"),
+    "`--faces center`": ("center", "fast"),
+    "`--faces all`": ("all", "exact"),
+    "`--faces largest --exact`": ("largest", "exact"),
+}
+SPEED_TARGETS = dict(zip(OURS, (10.5, 10.5, 3, 3), strict=True))
 
 
 @dataclass
@@ -45,7 +53,7 @@ class Times:
     stages: dict[str, float] = field(default_factory=lambda: {"decode": 0.0, "detect": 0.0, "embed": 0.0})
 
 
-def run_stock(paths: list[Path], times: Times) -> None:
+def run_baseline(paths: list[Path], times: Times) -> None:
     started = time.perf_counter()
     for path in paths:
         t0 = time.perf_counter()
@@ -64,10 +72,14 @@ def run_stock(paths: list[Path], times: Times) -> None:
     times.total += time.perf_counter() - started
 
 
-def run_ours(root: Path, paths: list[Path], times: Times, mode: Mode, networks: Networks) -> None:
-    contract = Contract(faces="largest", mode=mode, margin_px=0, weights=WEIGHTS, weights_sha256=KNOWN_WEIGHTS[WEIGHTS])
+def run_ours(root: Path, paths: list[Path], faces: FacePolicy, mode: Mode, networks: Networks) -> list[Result]:
+    contract = Contract(faces=faces, mode=mode, margin_px=0, weights=WEIGHTS, weights_sha256=KNOWN_WEIGHTS[WEIGHTS])
+    return process_images(root, [str(path.relative_to(root)) for path in paths], networks, contract, LIMITS)
+
+
+def time_ours(root: Path, paths: list[Path], times: Times, faces: FacePolicy, mode: Mode, networks: Networks) -> None:
     started = time.perf_counter()
-    results = process_images(root, [str(path.relative_to(root)) for path in paths], networks, contract, LIMITS)
+    results = run_ours(root, paths, faces, mode, networks)
     times.total += time.perf_counter() - started
     for record in (result.record for result in results):
         times.stages["decode"] += record.decode_ms / 1000
@@ -75,43 +87,98 @@ def run_ours(root: Path, paths: list[Path], times: Times, mode: Mode, networks: 
         times.stages["embed"] += record.embed_ms / 1000
 
 
+def print_speed(root: Path, rounds: int, networks: Networks) -> list[tuple[str, str, str, bool]]:
+    """The table of stages; the rows of targets."""
+    paths = _images(root)
+    run_baseline(paths[:1], Times())
+    measured: dict[str, list[Times]] = {name: [] for name in (BASELINE, *OURS)}
+    for _ in range(rounds):
+        these = {name: Times() for name in measured}
+        for first in range(0, len(paths), GROUP):
+            group = paths[first : first + GROUP]
+            run_baseline(group, these[BASELINE])
+            for name, (faces, mode) in OURS.items():
+                time_ours(root, group, these[name], faces, mode, networks)
+        for name, times in these.items():
+            measured[name].append(times)
+    print(f"{len(paths)} images of {root.name}, {rounds} rounds, one thread. {describe_machine()}\n")
+    print("| | decode, ms | detect, ms | embed, ms | images/s | speed-up |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    baseline = statistics.median(times.total for times in measured[BASELINE])
+    speed_ups = {}
+    for name, runs in measured.items():
+        total = statistics.median(times.total for times in runs)
+        stages = [1000 * np.median([t.stages[s] for t in runs]) / len(paths) for s in ("decode", "detect", "embed")]
+        cells = " | ".join(f"{value:.1f}" for value in stages)
+        speed_ups[name] = baseline / total
+        print(f"| {name} | {cells} | {len(paths) / total:.2f} | {speed_ups[name]:.1f} |", flush=True)
+    return [
+        (f"speed-up of {name}", f"at least {target}", f"{speed_ups[name]:.1f}", speed_ups[name] >= target)
+        for name, target in SPEED_TARGETS.items()
+    ]
+
+
+def print_identity(folders: list[Path], networks: Networks) -> list[tuple[str, str, str, bool]]:
+    """The table of identical boxes; the rows of targets."""
+    print("\nIdentical to `--exact`: the box to 0.01 px and the cosine of the embeddings at least 0.9999.\n")
+    print("| folder | faces | images | identical | worst cosine | another face, or none | differing images |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    targets = []
+    for folder in folders:
+        for policy in ("largest", "center"):
+            differing, faces, worst, missed = [], 0, 1.0, 0
+            for path in _images(folder):
+                (fast,) = run_ours(folder, [path], policy, "fast", networks)  # type: ignore[arg-type]
+                (exact,) = run_ours(folder, [path], policy, "exact", networks)  # type: ignore[arg-type]
+                reason, cosine = compare(fast, exact)
+                faces += len(exact.embeddings) > 0
+                worst = min(worst, cosine)
+                missed += fast.record.outcome != exact.record.outcome
+                if reason:
+                    differing.append(f"{path.name}: {reason}")
+            images = len(_images(folder))
+            share = 1 - len(differing) / images
+            print(
+                f"| {folder.name} | {policy} | {images} ({faces} with a face) | {share:.2%} | {worst:.6f} | {missed} | "
+                f"{'; '.join(differing) or 'none'} |",
+                flush=True,
+            )
+            targets.append((f"{folder.name}, {policy}: identical", "at least 99.5 %", f"{share:.2%}", share >= 0.995))
+            targets.append((f"{folder.name}, {policy}: missed or added", "0", str(missed), missed == 0))
+    return targets
+
+
+def compare(fast: Result, exact: Result) -> tuple[str, float]:
+    """What differs, in words ("" if nothing), and the cosine of the two embeddings (1 where there are none)."""
+    if fast.record.outcome != exact.record.outcome:
+        return f"{fast.record.outcome} instead of {exact.record.outcome}", 1.0
+    if not len(exact.embeddings):
+        return "", 1.0
+    cosine = float(fast.embeddings[0] @ exact.embeddings[0])
+    boxes = [np.array(result.record.faces[0][:4]) for result in (fast, exact)]
+    distance = float(np.abs(boxes[0] - boxes[1]).max())
+    if distance <= 0.01 and cosine >= 0.9999:
+        return "", cosine
+    sides = " instead of ".join(f"{box[3] - box[1]:.0f} px high" for box in boxes)
+    return f"box {distance:.2f} px away ({sides}), cosine {cosine:.4f}", cosine
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--compare", type=Path, nargs="*", default=[], metavar="FOLDER")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    root = arguments.images.resolve()
-    paths = sorted(path for path in root.rglob("*") if path.is_file())
     networks = load_networks(WEIGHTS, KNOWN_WEIGHTS[WEIGHTS], load_settings(), 1)
-    run_stock(paths[:1], Times())
-    rounds: dict[str, list[Times]] = {"facenet-pytorch": [], "exact": [], "fast": []}
-    for _ in range(arguments.rounds):
-        these = {name: Times() for name in rounds}
-        for first in range(0, len(paths), GROUP):
-            group = paths[first : first + GROUP]
-            run_stock(group, these["facenet-pytorch"])
-            run_ours(root, group, these["exact"], "exact", networks)
-            run_ours(root, group, these["fast"], "fast", networks)
-        for name, times in these.items():
-            rounds[name].append(times)
-    print(f"{len(paths)} images of {root.name}, {arguments.rounds} rounds, one thread. {describe_machine()}\n")
-    print("| | decode, ms | detect, ms | embed, ms | images/s | speed-up |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    times_stock: dict[str, float] = {}
-    stock = statistics.median(times.total for times in rounds["facenet-pytorch"])
-    for name, runs in rounds.items():
-        total = statistics.median(times.total for times in runs)
-        stages = [1000 * np.median([t.stages[s] for t in runs]) / len(paths) for s in ("decode", "detect", "embed")]
-        cells = " | ".join(f"{value:.1f}" for value in stages)
-        print(f"| {name} | {cells} | {len(paths) / total:.2f} | {stock / total:.1f} |")
-        times_stock[name] = stock / total
-    print_targets(
-        [
-            (f"{name}, speed-up", f"at least {target}", f"{times_stock[name]:.1f}", times_stock[name] >= target)
-            for name, target in (("exact", 3), ("fast", 10))
-        ]
-    )
+    targets = print_speed(arguments.images.resolve(), arguments.rounds, networks)
+    if arguments.compare:
+        targets += print_identity([folder.resolve() for folder in arguments.compare], networks)
+    print_targets(targets)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ JobName = Annotated[str, typer.Argument(help="The name of the job.", show_defaul
 # The options of a job, for `run` and `enqueue`
 Faces = Annotated[FacePolicy, typer.Option(help="Which faces of an image to embed.")]
 Exact = Annotated[
-    bool, typer.Option("--exact", help="Run facenet-pytorch's full cascade. Changes only `largest`, and is slower.")
+    bool, typer.Option("--exact", help="Search every level of the image pyramid, as facenet-pytorch does. Slower.")
 ]
 Margin = Annotated[
     int, typer.Option(min=0, max=MOST_MARGIN_PX, help="Pixels around the face, counted in the 160-pixel crop.")

@@ -19,8 +19,8 @@ FacePolicy = Literal["largest", "center", "all"]
 Mode = Literal["fast", "exact"]
 Precision = Literal["float32", "bf16"]
 
-PIPELINE_VERSION = 1
-"""Must be raised whenever a change to the code changes an embedding, box or probability for the same options."""
+PIPELINE_VERSION = 2
+"""Raised whenever the code changes an embedding, box or probability for the same options."""
 
 WeightsName = Literal["casia-webface", "vggface2"]
 CASIA_WEBFACE: WeightsName = "casia-webface"
@@ -58,7 +58,7 @@ class Contract:
     faces: FacePolicy
     """Which faces of an image are embedded."""
     mode: Mode
-    """`exact`: facenet-pytorch's full cascade. `fast`: for `largest`, only as many levels of it as are needed."""
+    """`exact`: every level of facenet-pytorch's pyramid. `fast`: for `largest` and `center`, as many as it takes."""
     margin_px: Annotated[int, Field(ge=0, le=MOST_MARGIN_PX)]
     """Pixels added around the box, counted in the 160-pixel crop (as in facenet-pytorch)."""
     mirror: bool = False

@@ -226,7 +226,7 @@ def test_a_profile_of_every_worker_process(sample: Path, tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     (path,) = (tmp_path / "out" / "p" / "profile").glob("*.prof")
     functions = {function for _, _, function in pstats.Stats(str(path)).stats}  # type: ignore[attr-defined]
-    assert {"detect_largest", "crop_face"} <= functions
+    assert {"detect_best", "crop_face"} <= functions
     assert path.with_suffix(".json").is_file()
     report = (tmp_path / "out" / "p" / "report.html").read_text()
     assert "integral_image" in report  # in own time, the first Python function by far

@@ -64,10 +64,11 @@ def on_a_knife_edge(box: Any, width: int, height: int) -> bool:
 def compare(path: Path, ours: Any, networks: Any) -> tuple[list[str], int]:
     """Differences beyond the tolerances, and how many faces lie on a knife edge."""
     from worker.vision.face_selection import crop_face
+    from worker.vision.integral_image import IntegralImage
     from worker.vision.mtcnn_cascade import detect_faces
 
     baseline = baseline_faces(ours)
-    found = detect_faces(np.asarray(ours), networks)
+    found = detect_faces(IntegralImage(np.asarray(ours)), networks)
     if len(found) != len(baseline.boxes):
         return [f"{path.name}: {len(found)} faces instead of {len(baseline.boxes)}"], 0
     wrong, knife_edges = [], 0

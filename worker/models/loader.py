@@ -16,7 +16,9 @@ from worker.models.precision import check_precision
 from worker.models.preparation import prepare_in_subprocess
 from worker.models.runtime import find_runtime
 from worker.models.weights_store import check_prepared, is_prepared
-from worker.vision.mtcnn_cascade import STRIP_PIXELS, detect_faces
+from worker.vision.canvas import CANVAS_PIXELS
+from worker.vision.integral_image import IntegralImage
+from worker.vision.mtcnn_cascade import detect_faces
 from worker.vision.pipeline import Networks
 
 _KEPT_NETWORKS = 2  # for two sets of weights: 0.4 GiB each
@@ -103,9 +105,9 @@ def _warm_up(networks: Networks) -> None:
     A process therefore has its full size from the start, and a machine with too little memory fails at once.
     """
     noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3)).astype(np.uint8)
-    detect_faces(noise, networks)
+    detect_faces(IntegralImage(noise), networks)
     width = 1024
-    networks.pnet(np.zeros((1, 3, STRIP_PIXELS // width, width), np.float32))
+    networks.pnet(np.zeros((1, 3, CANVAS_PIXELS // width, width), np.float32))
     networks.rnet(np.zeros((128, 3, 24, 24), np.float32))
     networks.onet(np.zeros((64, 3, 48, 48), np.float32))
     networks.embed(np.zeros((16, 3, CROP_PX, CROP_PX), np.float32))

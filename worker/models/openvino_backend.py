@@ -88,8 +88,7 @@ class OpenVinoNetworks:
         return output
 
     def pnet(self, pixels: Float32) -> Float32:
-        output: Float32 = self._run("pnet", pixels)[0]
-        return output
+        return self._run("pnet", pixels)
 
     def _run_padded(self, name: str, crops: Float32) -> Float32:
         # Padding leaves few batch sizes, for which compiled code is cached.

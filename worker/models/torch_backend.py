@@ -96,8 +96,7 @@ class TorchNetworks:
         return array
 
     def pnet(self, pixels: Float32) -> Float32:
-        output: Float32 = self._run("pnet", pixels)[0]
-        return output
+        return self._run("pnet", pixels)
 
     def rnet(self, crops: Float32) -> Float32:
         return self._run("rnet", crops)

@@ -8,7 +8,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pillow_heif
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL import __version__ as pillow_version
 
 from shared.domain.image_formats import HEAD_BYTES, has_image_signature, image_extensions, openers
@@ -65,24 +65,8 @@ def check_file(name: str, head: bytes, size: int, limits: Limits) -> None:
         raise ImageTrouble(Outcome.UNREADABLE, "empty file")
 
 
-@dataclass(frozen=True)
-class Picture:
-    """Decoded pixels."""
-
-    image: Image.Image
-    """The upright RGB image, possibly reduced."""
-    width: int
-    """The width of the whole upright image: that of `image` times `reduction`, except for rounding."""
-    height: int
-    reduction: int
-
-
-def decode(data: bytes, limits: Limits, shortest_px: int | None = None) -> Picture:
-    """The upright RGB image; ImageTrouble says why there is none.
-
-    With `shortest_px`, a JPEG is decoded at 1/2, 1/4 or 1/8 of its size, as long as its shortest side is at least that
-    long. The decoder then skips most of its work.
-    """
+def decode(data: bytes, limits: Limits) -> Image.Image:
+    """The upright RGB image; ImageTrouble says why there is none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # Pillow's own check refuses images above twice this value. It is off for other formats: our check comes first
@@ -98,12 +82,8 @@ def decode(data: bytes, limits: Limits, shortest_px: int | None = None) -> Pictu
                     )
                 if width < 1 or height < 1:
                     raise ImageTrouble(Outcome.UNREADABLE, f"{width} x {height} pixels")
-                reduction = _draft(image, shortest_px) if shortest_px else 1
                 image.load()
-                upright, turned = _upright(image)
-                if turned:
-                    width, height = height, width
-                return Picture(to_rgb(upright), width, height, reduction)
+                return to_rgb(_upright(image))
         # The image is not at fault: other processes may use the memory. Crash attribution counts how often it happens.
         except (ImageTrouble, MemoryError):
             raise
@@ -118,26 +98,17 @@ def decode(data: bytes, limits: Limits, shortest_px: int | None = None) -> Pictu
             raise ImageTrouble(Outcome.UNREADABLE, _in_words(error)) from None
 
 
-def _draft(image: Image.Image, shortest_px: int) -> int:
-    width, height = image.size
-    factor = min(8, min(width, height) // shortest_px)
-    if factor < 2 or image.format != "JPEG" or image.draft("RGB", (width // factor, height // factor)) is None:
-        return 1
-    return round(width / image.width)
-
-
 def _in_words(error: Exception) -> str:
     text = _ADDRESS.sub("data", str(error)).strip().splitlines()
     return f"damaged: {text[0] if text else type(error).__name__}"[:200]
 
 
-def _upright(image: Image.Image) -> tuple[Image.Image, bool]:
-    """The upright image, and whether rows became columns, which its size does not show if it is nearly square."""
+def _upright(image: Image.Image) -> Image.Image:
+    """The image as it was seen."""
     try:
-        turned = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
-        return ImageOps.exif_transpose(image), turned
+        return ImageOps.exif_transpose(image)
     except MemoryError:
         raise
     # Damaged EXIF data says nothing about the pixels, which are fine.
     except Exception:
-        return image, False
+        return image

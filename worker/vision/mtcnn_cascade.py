@@ -11,23 +11,16 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from shared.domain.arrays import Float32, Int, UInt8, UInt32
-from shared.domain.contract import MIN_FACE_PX, PYRAMID_FACTOR, THRESHOLDS
-from worker.vision.integral_image import crop_area, integral_image, resize_area
+from shared.domain.arrays import Float32, Int
+from shared.domain.detector_parameters import MIN_FACE_PX, PYRAMID_FACTOR, THRESHOLDS
+from worker.vision.canvas import CELL_PX, STRIDE_PX, ProposalNetwork, find_cells
+from worker.vision.integral_image import IntegralImage
 
-CELL_PX, STRIDE_PX = 12, 2  # P-net's receptive field and step
-_OVERLAP_PX = CELL_PX - STRIDE_PX  # input rows that one more strip of P-net needs beside its own
-# P-net runs over strips of about this many pixels: its activations stay in the cache, and memory does not grow with
-# the image. (Measured: 79 ns a pixel at 1 megapixel, 85 in one piece, 107 at 0.03.)
-STRIP_PIXELS = 500_000
 _CHUNK = 64  # boxes that suppression looks at together
 
 
-class Detector(Protocol):
+class Detector(ProposalNetwork, Protocol):
     """The three networks. Inputs are float32 in 0..255, planar; the first value of each output is the face's logit."""
-
-    def pnet(self, pixels: Float32) -> Float32:
-        """[1, 3, h, w] -> [5, h', w']: face logit, then x1, y1, x2, y2 offsets."""
 
     def rnet(self, crops: Float32) -> Float32:
         """[n, 3, 24, 24] -> [n, 5]."""
@@ -50,15 +43,10 @@ class Faces:
 NO_FACES = Faces(np.empty((0, 4), np.float32), np.empty(0, np.float32))
 
 
-def detect_faces(pixels: UInt8, networks: Detector) -> Faces:
-    """All faces in uint8 [h, w, 3] that facenet-pytorch's MTCNN finds with its default settings."""
-    height, width = pixels.shape[:2]
-    scales = pyramid_scales(height, width)
-    if not scales:
-        return NO_FACES
-    sums = integral_image(pixels)
-    proposals = np.concatenate([propose(sums, scale, networks) for scale in scales])
-    return refine(sums, proposals, networks)
+def detect_faces(image: IntegralImage, networks: Detector) -> Faces:
+    """All faces that facenet-pytorch's MTCNN finds in the image with its default settings."""
+    scales = pyramid_scales(image.height, image.width)
+    return refine(image, propose(image, scales, networks), networks) if scales else NO_FACES
 
 
 def pyramid_scales(height: int, width: int) -> list[float]:
@@ -73,46 +61,44 @@ def pyramid_scales(height: int, width: int) -> list[float]:
     return scales
 
 
-def propose(sums: UInt32, scale: float, networks: Detector) -> Float32:
-    """P-net over one level: float32 [n, 9] x1, y1, x2, y2, probability and four offsets, suppressed within the
-    level.
+def level_size(image: IntegralImage, scale: float) -> tuple[int, int]:
+    """Height and width of the pyramid's level at this scale."""
+    return int(image.height * scale + 1), int(image.width * scale + 1)
+
+
+def propose(image: IntegralImage, scales: list[float], networks: Detector) -> Float32:
+    """P-net over the levels of these scales: float32 [n, 9] x1, y1, x2, y2, probability and four offsets, in order of
+    the levels and suppressed within each.
     """
-    out_height = int((sums.shape[1] - 1) * scale + 1)
-    out_width = int((sums.shape[2] - 1) * scale + 1)
-    strip = max(STRIDE_PX, STRIP_PIXELS // out_width // STRIDE_PX * STRIDE_PX)
+    levels = image.resize([level_size(image, scale) for scale in scales])
     threshold = math.log(THRESHOLDS[0] / (1 - THRESHOLDS[0]))
-    found = []
-    for top in range(0, max(1, out_height - _OVERLAP_PX), strip):
-        bottom = min(out_height, top + strip + _OVERLAP_PX)
-        output = networks.pnet(resize_area(sums, out_height, out_width, top, bottom)[None])
-        rows, cols = np.nonzero(output[0] >= threshold)
-        values = output[:, rows, cols]
-        cell = np.stack([cols, rows + top // STRIDE_PX]).astype(np.float32)
-        corner = np.floor((STRIDE_PX * cell + 1) / np.float32(scale))
-        opposite = np.floor((STRIDE_PX * cell + CELL_PX) / np.float32(scale))
-        found.append(np.concatenate([corner, opposite, _sigmoid(values[:1]), values[1:]]).T)
-    candidates = np.concatenate(found)
-    return candidates[suppress(candidates[:, :4], candidates[:, 4], 0.5)]
+    proposals = []
+    for scale, (cells, values) in zip(scales, find_cells(levels, networks, threshold), strict=True):
+        corner = cells[:, ::-1].astype(np.float32) * STRIDE_PX
+        boxes = np.floor(np.concatenate([corner + 1, corner + CELL_PX], axis=1) / np.float32(scale))
+        candidates = np.concatenate([boxes, _sigmoid(values[:, :1]), values[:, 1:]], axis=1)
+        proposals.append(candidates[suppress(boxes, candidates[:, 4], 0.5)])
+    return np.concatenate(proposals)
 
 
-def refine(sums: UInt32, proposals: Float32, networks: Detector) -> Faces:
+def refine(image: IntegralImage, proposals: Float32, networks: Detector) -> Faces:
     """R- and O-net over P-net's proposals [n, 9] of all levels."""
     kept = proposals[suppress(proposals[:, :4], proposals[:, 4], 0.7)]
     size = np.tile(kept[:, 2:4] - kept[:, :2], 2)
-    boxes, inside = _clip_boxes(_square(kept[:, :4] + kept[:, 5:9] * size), sums)
+    boxes, inside = _clip_boxes(_square(kept[:, :4] + kept[:, 5:9] * size), image)
     if len(boxes) == 0:
         return NO_FACES
 
-    output = networks.rnet(crop_area(sums, inside, 24))
+    output = networks.rnet(image.crop(inside, 24))
     probability = _sigmoid(output[:, 0])
     passed = probability > THRESHOLDS[1]
     boxes, probability, output = boxes[passed], probability[passed], output[passed]
     picked = suppress(boxes, probability, 0.7)
-    boxes, inside = _clip_boxes(_square(_regress(boxes[picked], output[picked, 1:5])), sums)
+    boxes, inside = _clip_boxes(_square(_regress(boxes[picked], output[picked, 1:5])), image)
     if len(boxes) == 0:
         return NO_FACES
 
-    output = networks.onet(crop_area(sums, inside, 48))
+    output = networks.onet(image.crop(inside, 48))
     probability = _sigmoid(output[:, 0])
     passed = probability > THRESHOLDS[2]
     boxes, probability = _regress(boxes[passed], output[passed, 1:5]), probability[passed]
@@ -174,12 +160,11 @@ def _regress(boxes: Float32, offsets: Float32) -> Float32:
     return boxes + offsets * size
 
 
-def _clip_boxes(boxes: Float32, sums: UInt32) -> tuple[Float32, Int]:
+def _clip_boxes(boxes: Float32, image: IntegralImage) -> tuple[Float32, Int]:
     """The boxes that have pixels inside the image, and their whole-pixel insides."""
-    height, width = sums.shape[1] - 1, sums.shape[2] - 1
     whole = boxes.astype(np.int64)  # truncates towards zero, as facenet-pytorch does
     inside = np.concatenate(
-        [np.maximum(whole[:, :2], 1) - 1, np.minimum(whole[:, 2:], np.array([width, height]))], axis=1
+        [np.maximum(whole[:, :2], 1) - 1, np.minimum(whole[:, 2:], np.array([image.width, image.height]))], axis=1
     )
     valid = (inside[:, 2:] > inside[:, :2]).all(axis=1)
     return boxes[valid], inside[valid]

@@ -15,15 +15,14 @@ from shared.domain.errors import OutsideDataRoot
 from shared.domain.outcomes import Outcome
 from shared.domain.paths import RootPath, resolve_inside
 from worker.batch_result import DIMENSIONS, ImageRecord
+from worker.vision.best_face_search import detect_best
 from worker.vision.decode import ImageTrouble, Limits, decode, read_bytes
 from worker.vision.face_selection import choose_faces, crop_face
-from worker.vision.largest_face_search import detect_largest
-from worker.vision.mtcnn_cascade import Detector, detect_faces
+from worker.vision.integral_image import IntegralImage, SumsBuffer
+from worker.vision.mtcnn_cascade import Detector, Faces, detect_faces
 
 # The embedder's forward pass takes at most this many crops, so that a picture of a crowd does not need gigabytes.
 _CROPS_A_PASS = 32
-# In the fast mode a JPEG is decoded no larger than it takes to find its largest face.
-DRAFT_SHORTEST_PX = 600
 UNLISTED_FOLDER = "a folder that cannot be listed; the files in it are not known"
 
 
@@ -62,6 +61,7 @@ def process_images(
     """
     results: list[Result] = []
     waiting: list[tuple[Result, list[Float32]]] = []
+    buffer = SumsBuffer()
     for path in paths:
         step()
         record = ImageRecord(path=path, outcome=Outcome.OK)
@@ -77,7 +77,7 @@ def process_images(
                 result.record = replace(known.record, path=path, digest=record.digest, recalled=True)
                 result.embeddings = known.embeddings
                 continue
-            waiting.append((result, _find_crops(data, record, networks, contract, limits, started)))
+            waiting.append((result, _find_crops(data, record, networks, contract, limits, buffer, started)))
         except ImageTrouble as trouble:
             record.outcome, record.error = trouble.outcome, str(trouble)
         except (OutsideDataRoot, OSError) as error:
@@ -99,24 +99,27 @@ def _read(path: Path, limits: Limits) -> bytes:
 
 
 def _find_crops(
-    data: bytes, record: ImageRecord, networks: Networks, contract: Contract, limits: Limits, started: float
+    data: bytes,
+    record: ImageRecord,
+    networks: Networks,
+    contract: Contract,
+    limits: Limits,
+    buffer: SumsBuffer,
+    started: float,
 ) -> list[Float32]:
-    fast = contract.mode == "fast" and contract.faces == "largest"
-    picture = decode(data, limits, DRAFT_SHORTEST_PX if fast else None)
-    image, record.width, record.height = picture.image, picture.width, picture.height
+    image = decode(data, limits)
+    record.width, record.height = image.size
     decoded = time.perf_counter()
     record.decode_ms = (decoded - started) * 1000
     try:
         if min(image.size) < MIN_FACE_PX:
             raise ImageTrouble(Outcome.NO_FACE, f"smaller than the smallest face ({MIN_FACE_PX} px)")
-        faces = detect_largest(image, networks) if fast else detect_faces(np.asarray(image), networks)
+        faces = _detect(IntegralImage(np.asarray(image), buffer), networks, contract)
         chosen = choose_faces(faces, contract.faces, image.width, image.height)
         if len(chosen) == 0:
             raise ImageTrouble(Outcome.NO_FACE, "")
-        boxes, reduction = faces.boxes[chosen] * np.float32(picture.reduction), picture.reduction
-        if reduction > 1 and _side(boxes[0]) < reduction * contract.crop_px:
-            image, reduction = decode(data, limits).image, 1  # the crop would be enlarged: take it from all pixels
-        crops = [crop_face(image, box / np.float32(reduction), contract.margin_px, contract.crop_px) for box in boxes]
+        boxes = faces.boxes[chosen]
+        crops = [crop_face(image, box, contract.margin_px, contract.crop_px) for box in boxes]
     finally:
         record.detect_ms = (time.perf_counter() - decoded) * 1000
     record.faces = [
@@ -126,8 +129,10 @@ def _find_crops(
     return crops
 
 
-def _side(box: Float32) -> float:
-    return float(min(box[2] - box[0], box[3] - box[1]))
+def _detect(image: IntegralImage, networks: Networks, contract: Contract) -> Faces:
+    if contract.mode == "exact" or contract.faces == "all":
+        return detect_faces(image, networks)
+    return detect_best(image, contract.faces, networks)
 
 
 def embed_crops(crops: Float32, networks: Networks, *, mirror: bool) -> Float32:

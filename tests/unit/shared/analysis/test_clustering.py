@@ -133,7 +133,7 @@ def test_the_threshold_belongs_to_one_contract() -> None:
         {"faces": "all"},
         {"mirror": True},
         {"precision": "f16"},
-        {"pipeline_version": 2},
+        {"pipeline_version": 1},
     ):
         assert same_person_threshold(contract | change) is None, change
     assert same_person_threshold({}) is None

@@ -158,7 +158,7 @@ def test_other_jobs_scratch_folders_are_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_replacement_cut_short_is_completed(tmp_path: Path) -> None:
-    """After a kill between the two renames, the earlier results are restored, even if the new copy cannot be written."""
+    """After a kill between the two renames, the earlier results are restored, even if writing the new copy fails."""
     write_job(sealed_job(3), [block_of_faces(3)], tmp_path)
     (tmp_path / "j").rename(tmp_path / ".j.replaced")
     with pytest.raises(ResultsError):

@@ -24,6 +24,7 @@ from worker.models import weights_store as weights
 from worker.models.frozen_graph import find_graph
 from worker.models.torch_backend import new_resnet
 from worker.vision.face_selection import crop_face
+from worker.vision.integral_image import IntegralImage
 from worker.vision.mtcnn_cascade import detect_faces
 from worker.vision.pipeline import Networks
 
@@ -38,7 +39,7 @@ def crops(sample: Path, networks: Networks) -> np.ndarray:
     for person in ("collins", "hopper"):
         for variant in ("as-is", "mirrored", "darker"):
             image = Image.open(sample / person / f"{variant}.jpg").convert("RGB")
-            found.append(crop_face(image, detect_faces(np.asarray(image), networks).boxes[0], 14))
+            found.append(crop_face(image, detect_faces(IntegralImage(np.asarray(image)), networks).boxes[0], 14))
     return np.stack(found)
 
 

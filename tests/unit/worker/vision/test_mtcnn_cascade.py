@@ -1,5 +1,6 @@
 """The cascade against facenet-pytorch, and the bits of every value."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,16 @@ from PIL import Image, ImageOps
 from shared.domain.contract import KNOWN_WEIGHTS, Contract
 from tests.support.baseline import compare
 from worker.models.openvino_backend import OpenVinoNetworks
+from worker.vision import canvas
 from worker.vision import mtcnn_cascade as cascade
 from worker.vision.decode import Limits
+from worker.vision.integral_image import IntegralImage
 from worker.vision.pipeline import Networks, process_images
 
 CONTRACT = Contract(
     faces="all", mode="exact", margin_px=14, weights="casia-webface", weights_sha256=KNOWN_WEIGHTS["casia-webface"]
 )
+LARGEST, CENTER = (replace(CONTRACT, faces=faces, mode="fast") for faces in ("largest", "center"))
 LIMITS = Limits(10**8, 10**8)
 PATHS = [
     "both.jpg",
@@ -36,43 +40,47 @@ def test_sample_faces_are_facenet_pytorchs(sample: Path, networks: Networks) -> 
     assert not wrong
 
 
-def test_strips_change_nothing(sample: Path, networks: Networks, monkeypatch: pytest.MonkeyPatch) -> None:
-    """P-net in one piece or in narrow strips: the same faces to the float's last digits."""
-    pixels = np.asarray(Image.open(sample / "both.jpg").convert("RGB"))
-    whole = cascade.detect_faces(pixels, networks)
-    monkeypatch.setattr(cascade, "STRIP_PIXELS", 20_000)
-    strips = cascade.detect_faces(pixels, networks)
-    np.testing.assert_allclose(strips.boxes, whole.boxes, atol=1e-3)
+def test_canvases_change_nothing(sample: Path, networks: Networks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """P-net on large canvases or on small ones: the same faces to the float's last digits."""
+    image = IntegralImage(np.asarray(Image.open(sample / "both.jpg").convert("RGB")))
+    whole = cascade.detect_faces(image, networks)
+    monkeypatch.setattr(canvas, "CANVAS_PIXELS", 20_000)
+    small = cascade.detect_faces(image, networks)
+    np.testing.assert_allclose(small.boxes, whole.boxes, atol=1e-3)
 
 
 @pytest.mark.parametrize("size", [(19, 300), (1, 1), (20, 20), (21, 4000)])
 def test_odd_sizes_have_no_face_and_no_error(size: tuple[int, int], networks: Networks) -> None:
     """Smaller than the smallest face, just as small, very long."""
-    assert len(cascade.detect_faces(np.zeros((*size, 3), np.uint8), networks)) == 0
+    assert len(cascade.detect_faces(IntegralImage(np.zeros((*size, 3), np.uint8)), networks)) == 0
 
 
-def _by_path(root: Path, paths: list[str], networks: Networks) -> dict[str, tuple[object, bytes]]:
+def _by_path(
+    root: Path, paths: list[str], networks: Networks, contract: Contract = CONTRACT
+) -> dict[str, tuple[object, bytes]]:
     return {
         result.record.path: (
             (result.record.outcome, result.record.faces, result.record.digest),
             result.embeddings.tobytes(),
         )
-        for result in process_images(root, paths, networks, CONTRACT, LIMITS)
+        for result in process_images(root, paths, networks, contract, LIMITS)
     }
 
 
-def test_an_images_bits_depend_on_nothing_but_the_image(sample: Path, networks: Networks) -> None:
+@pytest.mark.parametrize("contract", [CONTRACT, LARGEST, CENTER], ids=["all", "largest", "center"])
+def test_an_images_bits_depend_on_nothing_but_the_image(sample: Path, networks: Networks, contract: Contract) -> None:
     """Alone, shuffled, with a neighbor removed: the same boxes, probabilities and embeddings, to the bit."""
-    together = _by_path(sample, PATHS, networks)
+    together = _by_path(sample, PATHS, networks, contract)
     assert {str(outcome[0]) for outcome, _ in together.values()} == {"ok", "no_face", "unreadable"}
-    assert _by_path(sample, PATHS[::-1], networks) == together
-    fewer = _by_path(sample, PATHS[:1] + PATHS[2:], networks)
+    assert _by_path(sample, PATHS[::-1], networks, contract) == together
+    fewer = _by_path(sample, PATHS[:1] + PATHS[2:], networks, contract)
     assert fewer == {path: together[path] for path in fewer}
     for path in PATHS:
-        assert _by_path(sample, [path], networks)[path] == together[path]
+        assert _by_path(sample, [path], networks, contract)[path] == together[path]
 
 
-def test_threads_do_not_move_a_bit(sample: Path, networks: Networks) -> None:
+@pytest.mark.parametrize("contract", [CONTRACT, LARGEST, CENTER], ids=["all", "largest", "center"])
+def test_threads_do_not_move_a_bit(sample: Path, networks: Networks, contract: Contract) -> None:
     """Two threads a process or one."""
     from shared.config.settings import Settings
     from shared.domain.weights_files import prepared_folder
@@ -82,4 +90,5 @@ def test_threads_do_not_move_a_bit(sample: Path, networks: Networks) -> None:
     folder = prepared_folder(
         settings.cache_dir, "casia-webface", KNOWN_WEIGHTS["casia-webface"], choose_backend(settings)
     )
-    assert _by_path(sample, PATHS, OpenVinoNetworks(folder, 2)) == _by_path(sample, PATHS, networks)
+    others = OpenVinoNetworks(folder, 2)
+    assert _by_path(sample, PATHS, others, contract) == _by_path(sample, PATHS, networks, contract)

@@ -1,0 +1,140 @@
+"""The search for one face finds the very box that the whole pyramid gives."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from shared.domain.contract import KNOWN_WEIGHTS, Contract
+from worker.vision import integral_image, pipeline
+from worker.vision.best_face_search import detect_best
+from worker.vision.decode import Limits, decode
+from worker.vision.face_selection import SinglePolicy, choose_faces
+from worker.vision.integral_image import IntegralImage
+from worker.vision.mtcnn_cascade import detect_faces
+from worker.vision.pipeline import Networks, process_images
+
+LIMITS = Limits(10**8, 10**8)
+POLICIES: tuple[SinglePolicy, ...] = ("largest", "center")
+
+
+def _check(image: Image.Image, networks: Networks) -> int:
+    """The chosen box is the same to 0.01 px, or there is none in both; how many faces the whole pyramid has."""
+    pixels = IntegralImage(np.asarray(image))
+    exact = detect_faces(pixels, networks)
+    for policy in POLICIES:
+        fast = detect_best(pixels, policy, networks)
+        wanted = choose_faces(exact, policy, *image.size)
+        found = choose_faces(fast, policy, *image.size)
+        assert len(wanted) == len(found), policy
+        np.testing.assert_allclose(fast.boxes[found], exact.boxes[wanted], atol=0.01)
+        np.testing.assert_allclose(fast.probabilities[found], exact.probabilities[wanted], atol=1e-4)
+    return len(exact)
+
+
+def _person(sample: Path, width: int, height: int) -> Image.Image:
+    return Image.open(sample / "hopper" / "as-is.jpg").convert("RGB").resize((width, height))
+
+
+def test_the_face_is_that_of_the_whole_pyramid(sample: Path, networks: Networks) -> None:
+    """On every picture of the sample, also where there is none."""
+    counts = [
+        _check(decode(path.read_bytes(), LIMITS), networks)
+        for path in [*sorted(sample.rglob("*.jpg")), *sorted(sample.rglob("*.png"))]
+        if "truncated" not in path.name
+    ]
+    assert min(counts) == 0 and max(counts) >= 2
+
+
+def test_a_small_face_beside_nothing_larger_is_found(sample: Path, networks: Networks) -> None:
+    """The search goes on to the finest level where it has to."""
+    face = Image.open(sample / "collins" / "as-is.jpg").convert("RGB").resize((110, 110))
+    canvas = Image.new("RGB", (900, 700), (90, 120, 90))
+    canvas.paste(face, (600, 400))
+    assert _check(canvas, networks) == 1
+
+
+def test_a_small_face_in_the_middle_wins_over_a_large_one_at_the_side(sample: Path, networks: Networks) -> None:
+    """`center` looks on where `largest` is content."""
+    canvas = Image.new("RGB", (1600, 600), (128, 128, 128))
+    canvas.paste(_person(sample, 480, 560), (0, 20))
+    canvas.paste(_person(sample, 180, 210), (710, 200))
+    assert _check(canvas, networks) == 2
+    pixels = IntegralImage(np.asarray(canvas))
+    chosen = {}
+    for policy in POLICIES:
+        faces = detect_best(pixels, policy, networks)
+        chosen[policy] = faces.boxes[choose_faces(faces, policy, *canvas.size)[0]]
+    assert chosen["largest"][2] < 480 and 700 < chosen["center"][0] < 900
+
+
+@pytest.mark.parametrize("corner", [(-420, 100), (700, 100), (200, -160), (200, 330)])
+def test_a_face_that_a_border_cuts(sample: Path, networks: Networks, corner: tuple[int, int]) -> None:
+    """Left, right, top and bottom; alone, and beside a smaller one that is whole."""
+    canvas = Image.new("RGB", (1100, 600), (128, 128, 128))
+    canvas.paste(_person(sample, 640, 750), corner)
+    _check(canvas, networks)
+    canvas.paste(_person(sample, 192, 225), (30, 360))
+    assert _check(canvas, networks) >= 1
+
+
+@pytest.mark.parametrize("size", [(5000, 1), (1, 5000), (20, 20), (21, 4000), (4000, 21), (35, 34)])
+def test_awkward_sizes(sample: Path, networks: Networks, size: tuple[int, int]) -> None:
+    """Too narrow for any level, one level, very long: as the whole pyramid has it."""
+    _check(_person(sample, *size), networks)
+
+
+@pytest.fixture
+def small_bands(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Images of the tests are gone through in bands, as otherwise those above four megapixels."""
+    monkeypatch.setattr(integral_image, "BAND_PIXELS", 100_000)
+    yield
+
+
+@pytest.mark.usefixtures("small_bands")
+def test_a_large_image_in_bands(sample: Path, networks: Networks) -> None:
+    """A face that fills it, and a small one in a corner."""
+    canvas = Image.new("RGB", (2048, 2400), (128, 128, 128))
+    canvas.paste(_person(sample, 192, 225), (1800, 2100))
+    assert _check(canvas, networks) == 1
+    assert _check(_person(sample, 2048, 2400), networks) >= 1
+
+
+@pytest.mark.parametrize("orientation", [1, 6, 8])
+def test_box_and_embedding_are_those_of_the_exact_mode(
+    sample: Path, networks: Networks, tmp_path: Path, orientation: int
+) -> None:
+    """A photograph of 2,048 pixels, also one that EXIF turns."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    large = _person(sample, 2048, 2400).rotate({1: 0, 6: 90, 8: 270}[orientation], expand=True)
+    large.save(tmp_path / "large.jpg", quality=92, exif=exif)
+    found = {}
+    for mode in ("exact", "fast"):
+        contract = Contract(
+            faces="largest",
+            mode=mode,
+            margin_px=32,
+            weights="casia-webface",  # type: ignore[arg-type]
+            weights_sha256=KNOWN_WEIGHTS["casia-webface"],
+        )
+        (result,) = process_images(tmp_path, ["large.jpg"], networks, contract, LIMITS)
+        assert (result.record.width, result.record.height) == (2048, 2400)
+        found[mode] = np.array(result.record.faces[0]), result.embeddings[0]
+    np.testing.assert_allclose(found["fast"][0], found["exact"][0], atol=0.01)
+    assert float(found["exact"][1] @ found["fast"][1]) >= 0.9999
+
+
+def test_mirror_averages_the_crop_and_its_mirror_image(sample: Path, networks: Networks) -> None:
+    """A face and its mirror image get the same embedding, of length 1."""
+    crops = np.asarray(
+        Image.open(sample / "collins" / "as-is.jpg").convert("RGB").crop((150, 20, 310, 180)), np.float32
+    )
+    crops = crops.transpose(2, 0, 1)[None]
+    embedding = pipeline.embed_crops(crops, networks, mirror=True)
+    mirrored = pipeline.embed_crops(crops[..., ::-1].copy(), networks, mirror=True)
+    np.testing.assert_allclose(embedding, mirrored, atol=1e-6)
+    assert abs(float(np.linalg.norm(embedding)) - 1) < 1e-5
+    assert np.abs(embedding - pipeline.embed_crops(crops, networks, mirror=False)).max() > 1e-3

@@ -1,4 +1,4 @@
-"""Backpressure: a producer waits while the window is full, or the server is full or unreachable."""
+"""Backpressure: a producer waits while the window is full, or the server is unreachable or out of memory."""
 
 import time
 from collections.abc import Callable
@@ -48,7 +48,7 @@ class Backpressure:
             raise Stopped
 
     def pass_through(self, call: Callable[[], T]) -> T:
-        """Repeats a call until the server takes it. A server that is unreachable or full for too long is an error."""
+        """Repeats a call until the server accepts it. Being unreachable or out of memory for too long is an error."""
         retrying = Retrying(
             retry=retry_if_exception_type((redis.OutOfMemoryError, *_AWAY)),
             stop=self._is_hopeless,

@@ -35,7 +35,7 @@ def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(autouse=True)
 def _nothing_of_the_users_home() -> Iterator[None]:
-    # Also where the code under test has caught the refusal.
+    # Even if the code under test has caught the error.
     yield
     writes, HOME_GUARD.writes = HOME_GUARD.writes, []
     assert not writes, f"this test {writes[0]}"

@@ -36,7 +36,7 @@ def test_a_batch_of_another_job_of_the_name_is_not_taken(fresh: FreshJob) -> Non
 
 
 def test_a_batch_of_a_cancelled_job_is_not_taken(fresh: FreshJob) -> None:
-    """Also where cancelling has come no further than the word."""
+    """This holds even if the cancellation was interrupted after it set the state."""
     fresh.add()
     fresh.half_cancelled()
     assert _take_refused(fresh) == "cancelled"
@@ -98,7 +98,7 @@ def test_nothing_is_committed_to_another_job_of_the_name(fresh: FreshJob) -> Non
 
 
 def test_nothing_is_committed_to_a_cancelled_job(fresh: FreshJob) -> None:
-    """Also where cancelling has come no further than the word."""
+    """This holds even if the cancellation was interrupted after it set the state."""
     fresh.add()
     fresh.take()
     fresh.half_cancelled()

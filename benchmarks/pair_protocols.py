@@ -131,7 +131,7 @@ def _mean_embedding(pairs: list[Pair], embeddings: Embeddings) -> NDArray[np.flo
 
 
 def _distances(pairs: list[Pair], embeddings: Embeddings, mean: NDArray[np.float64] | None) -> NDArray[np.float64]:
-    """Euclidean distances; with a mean to subtract, angles in units of pi. Infinite where an image has no face."""
+    """Euclidean distances; with a mean to subtract, angles in units of pi. Infinite if an image has no face."""
     distances = np.full(len(pairs), np.inf)
     for k, pair in enumerate(pairs):
         a, b = embeddings[pair.first], embeddings[pair.second]

@@ -36,7 +36,7 @@ def peak_memory(command: Sequence[str], cwd: Path, **environment: str) -> Peak:
 
 
 def _figures(pid: int) -> dict[str, int]:
-    """The values in KiB, by their names in /proc/PID/status; empty if the process has ended."""
+    """The values in KiB by their names in /proc/PID/status; empty if the process has ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):

@@ -162,7 +162,7 @@ def one_large_job(bench: Bench, batches: int) -> None:
 
 
 def long_queue(bench: Bench, messages: int) -> None:
-    """Measures reading a long queue, and canceling a job with a hundredth of its messages."""
+    """Measures reading a long queue, and cancelling a job with a hundredth of its messages."""
     bench.make_job("gone")
     paths = [f"some/folder/of/photographs/photograph-{k:06}.jpg" for k in range(16)]
     message = EmbedBatch(version=1, job="kept", uid="0" * 32, batch=0, send=1, images=paths)
@@ -174,7 +174,7 @@ def long_queue(bench: Bench, messages: int) -> None:
             pipe.lpush("embed", gone if number % 100 == 0 else kept)
     bench.measure(f"the task ids of {messages} messages", lambda: waiting_tasks(bench.client, "embed"), 3)
     bench.measure(
-        f"canceling a job of {messages // 100} of them", lambda: cancel_job(bench.client, "gone", bench.settings)
+        f"cancelling a job of {messages // 100} of them", lambda: cancel_job(bench.client, "gone", bench.settings)
     )
     bench.start_over()
 

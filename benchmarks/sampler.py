@@ -1,4 +1,4 @@
-"""Measures what a worker's samples cost: a real worker with two children, idle and busy, with and without the sampler.
+"""Measures the cost of a worker's samples, with a real worker and two children, idle and busy.
 
     python benchmarks/sampler.py IMAGES [--seconds 60]
 

@@ -34,7 +34,7 @@ class Share:
     within: int
     pairs: int
     by_people: Interval
-    """From drawing people with replacement (percentiles); the binomial one where no pair is within the distance."""
+    """From drawing people with replacement (percentiles); the binomial one if no pair is within the distance."""
     binomial: Interval
     """As if pairs were independent (Clopper, Pearson 1934)."""
 

@@ -35,7 +35,7 @@ def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(autouse=True)
 def _nothing_of_the_users_home() -> Iterator[None]:
-    # Also where the code under test has caught the refusal.
+    # Even if the code under test has caught the error.
     yield
     writes, HOME_GUARD.writes = HOME_GUARD.writes, []
     assert not writes, f"this test {writes[0]}"
@@ -59,7 +59,7 @@ def networks() -> Networks:
 
 @pytest.fixture(scope="session")
 def photographs() -> Path:
-    """Real photographs beside the checkout; tests that need them are left out where they are not."""
+    """Real photographs next to the checkout. Tests that need them are skipped without them."""
     if not PHOTOGRAPHS.is_dir():
         pytest.skip("no photographs beside the checkout")
     return PHOTOGRAPHS
@@ -67,7 +67,7 @@ def photographs() -> Path:
 
 @pytest.fixture
 def deep(tmp_path: Path) -> Iterator[Path]:
-    """A folder for trees that Python's own recursive removal cannot take down."""
+    """A folder for trees that are too deep for Python's own recursive removal."""
     folder = tmp_path / "deep"
     folder.mkdir()
     yield folder
@@ -76,7 +76,7 @@ def deep(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
-    """A fresh server; everything started on it is ended with the test."""
+    """A fresh server. Everything that is started on it ends with the test."""
     made = Stage(tmp_path)
     yield made
     made.close()

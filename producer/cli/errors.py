@@ -85,7 +85,7 @@ def next_step(error: FaceQueueError) -> str:
 
 
 def _compute_again(job: "Job", results: Path) -> str:
-    """How to compute a finished job anew, or only its failed images."""
+    """How to compute a finished job again, or only its failed images."""
     from producer.cli.resume_command import is_of_run
 
     if is_of_run(job):

@@ -59,7 +59,7 @@ class WorkerProcess:
                 f"The worker exited {self._restarts} times. Its log is {self._log}:\n{self._last_lines()}"
             )
         say(f"The worker exited (code {self._process.returncode}) and is restarted; its log is {self._log}")
-        # Not a retry within one call: whoever follows the job calls this again and again.
+        # Not a retry within one call: the caller that follows the job calls this repeatedly.
         time.sleep(min(_LONGEST_PAUSE_S, 0.5 * 2**self._restarts))
         self.start()
         return True

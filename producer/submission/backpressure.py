@@ -1,4 +1,4 @@
-"""Backpressure: a producer waits while the window is full, or the server is full or unreachable."""
+"""Backpressure: a producer waits while the window is full, or the server is unreachable or out of memory."""
 
 import time
 from collections.abc import Callable
@@ -48,8 +48,8 @@ class Backpressure:
             raise Stopped
 
     def pass_through(self, call: Callable[[], T]) -> T:
-        """Repeats a call until the server takes it. A server that is unreachable or full for too long is an error; the
-        time counts for each of them from its own beginning.
+        """Repeats a call until the server takes it. Being unreachable or out of memory for too long is an error;
+        each is timed from its own start.
         """
         reason, since = "", 0.0
         while True:

@@ -82,5 +82,5 @@ class Heartbeat:
                 wanted = self._beat(self._lease_s)
             except redis.RedisError:  # the producer reports an unreachable server
                 continue
-            except Exception:  # the thread goes on: without it the producer would pass for dead
+            except Exception:  # the thread continues: without it the producer would seem dead
                 _log.exception("a heartbeat of the producer failed", extra={"action": "heartbeat_failed"})

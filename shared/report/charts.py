@@ -166,7 +166,7 @@ class Run:
 
 
 def timelines(resources: dict[str, list[Sample]], runs: list[Run]) -> list[tuple[Run, Timeline | None]]:
-    """One for each of `runs` (in order of time): days may lie between two, and those are not drawn."""
+    """One timeline for each of `runs`, in chronological order. Days may lie between two runs; those are not drawn."""
     begins = [_seconds(run.started) if run.started else -math.inf for run in runs]
     parts: list[dict[str, list[Sample]]] = [{} for _ in runs]
     for worker, samples in resources.items():

@@ -104,7 +104,7 @@ def _cut(
         if digest is None:
             return []
         with open_regular(real) as file:
-            # One open file for both: what is decoded is what was compared, also where another takes its name meanwhile.
+            # One open file for both: the decoded bytes are the compared ones, even if the path is replaced meanwhile.
             if image_digest(file) != digest:
                 return []
             file.seek(0)
@@ -123,14 +123,14 @@ def _cut(
 
 
 def _reduce(image: Image.Image, boxes: list[Box], side_px: int) -> None:
-    """Lets a JPEG be decoded at 1/2, 1/4 or 1/8 where the smallest face is still larger than its thumbnail."""
+    """Sets a JPEG to be decoded at 1/2, 1/4 or 1/8 if the smallest face is still larger than its thumbnail."""
     smallest = min(max(box[2] - box[0], box[3] - box[1]) for box in boxes) * (1 + 2 * _AROUND)
     if image.format == "JPEG" and smallest > 2 * side_px:
         image.draft(None, (int(image.width * side_px / smallest), int(image.height * side_px / smallest)))
 
 
 def _crop(image: Image.Image, box: Box, scale: float) -> Image.Image:
-    """The square around the face, moved into the image where it sticks out."""
+    """The square around the face, moved into the image if it extends beyond it."""
     left, top, right, bottom = (edge * scale for edge in box)
     side = min(max(right - left, bottom - top) * (1 + 2 * _AROUND), image.width, image.height)
     x = min(max((left + right - side) / 2, 0), image.width - side)

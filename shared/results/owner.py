@@ -21,7 +21,7 @@ def why_not_replaced(folder: Path, origin: str, source: str) -> str | None:
     try:
         summary = read_json(folder / SUMMARY)
         found_origin, found_source = summary.get("origin"), printable(str(summary.get("source")))
-    except FileNotFoundError:  # somebody removed it to have the results computed again
+    except FileNotFoundError:  # removed to have the results computed again
         return None
     except (ValueError, AttributeError):
         return f"{shown} is there already, and its summary.json, which says whose results these are, is damaged"

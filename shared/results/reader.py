@@ -130,7 +130,7 @@ def _faces(path: Path) -> Faces:
 def _images(path: Path) -> Images:
     images = Images()
     for image, outcome, error, same_as, width, height in _rows(path, *FILE_COLUMNS):
-        # Somebody else's folder may hold what commands a terminal.
+        # A foreign folder may contain terminal control sequences.
         image, outcome, error, same_as = map(printable, (image, outcome, error, same_as))
         first = ShownPath(same_as) if same_as else None
         images.append(ImageFile(ShownPath(image), outcome, error, first, int(width or 0), int(height or 0)))

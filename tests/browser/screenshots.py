@@ -19,7 +19,7 @@ _WIDE = (1440, 900)  # Flower's table of tasks, with the longer names that hosts
 
 
 def main() -> None:
-    """Runs the job on a stage of its own and takes the pictures."""
+    """Runs the job on its own stage and takes the screenshots."""
     images, target = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
     if not chromium.is_there():
         sys.exit("chromium and chromedriver are not installed: apt-get install chromium chromium-driver")

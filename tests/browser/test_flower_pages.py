@@ -1,6 +1,4 @@
-"""Flower as a person sees it: tasks with names that can be read, workers with their resources (needs Chromium; CI
-installs it).
-"""
+"""Flower in a browser: readable tasks, and workers with their resources (needs Chromium; CI installs it)."""
 
 from pathlib import Path
 
@@ -15,7 +13,7 @@ pytestmark = pytest.mark.skipif(not chromium.is_there(), reason="no chromium and
 
 @pytest.fixture
 def flower(stage: Stage, sample: Path) -> str:
-    """The address of a Flower that has seen a job of the sample folder."""
+    """The address of a Flower that has seen a job with the sample folder."""
     root = {"FACEQUEUE_DATA_ROOT": str(sample)}
     port = stage.free_port()
     stage.spawn("producer", "flower", "--port", str(port), log="flower.log", **root, FACEQUEUE_FLOWER_PASSWORD="word")
@@ -36,7 +34,7 @@ def flower(stage: Stage, sample: Path) -> str:
 
 
 def test_the_task_list_can_be_read(flower: str) -> None:
-    """Names, arguments a person can read, states, runtimes."""
+    """The list has names, readable arguments, states and runtimes."""
     with chromium.browser() as driver:
         driver.get(f"{flower}/tasks")
         wait_until(lambda: "job=seen batch=0 images=8" in driver.page_source, 30, "the task list names job and batch")
@@ -47,7 +45,7 @@ def test_the_task_list_can_be_read(flower: str) -> None:
 
 
 def test_the_workers_page_shows_its_resources(flower: str) -> None:
-    """CPU and memory from psutil on the worker's page."""
+    """The worker's page has CPU and memory from psutil."""
     name = next(iter(requests.get(f"{flower}/api/workers", timeout=10).json()))
     with chromium.browser() as driver:
         driver.get(f"{flower}/worker/{name}")

@@ -1,6 +1,4 @@
-"""The report in a browser: what only a pointer, a keyboard and a running script can show (needs Chromium; CI installs
-it).
-"""
+"""The report in a browser: everything that needs a pointer, a keyboard or scripts (needs Chromium; CI installs it)."""
 
 from collections.abc import Iterator
 
@@ -43,7 +41,7 @@ def window() -> Iterator[Chrome]:
 
 @pytest.fixture
 def page(window: Chrome, report: str) -> Iterator[Chrome]:
-    """The report, freshly opened, with the heat map in sight; its console must stay silent."""
+    """The freshly opened report, scrolled to the heat map. Its console must stay empty."""
     window.get(report)
     wait_until(lambda: window.find_elements("css selector", "#pair .big"), 10, "the heat map shows its first pair")
     canvas = window.find_element("id", "matrix-canvas")
@@ -57,7 +55,7 @@ def _pair(page: Chrome) -> str:
 
 
 def _go_to(page: Chrome, where: WebElement, right: int = 0, down: int = 0) -> ActionChains:
-    """In steps, as a hand does, so that everything on the way sees the mouse."""
+    """Moves the mouse in steps, so that everything on the way gets its events."""
     return ActionChains(page, duration=40).move_to_element_with_offset(where, right, down)
 
 
@@ -66,7 +64,7 @@ def _map_shown(page: Chrome) -> str:
 
 
 def test_a_click_pins_the_pair(page: Chrome) -> None:
-    """It outlives the way to the panel and Zoom in; Escape lets it go, another click pins another."""
+    """The pair stays pinned on the way to the panel and Zoom in. Escape or another click releases it."""
     canvas = page.find_element("id", "matrix-canvas")
     _go_to(page, canvas, -100, 60).perform()
     previewed = _pair(page)
@@ -91,7 +89,7 @@ def test_a_click_pins_the_pair(page: Chrome) -> None:
 
 
 def test_a_part_of_the_heat_map_can_be_dragged(page: Chrome) -> None:
-    """By mouse and by finger; the pinned pair stays what it was."""
+    """By mouse and by touch; the pinned pair stays the same."""
     canvas = page.find_element("id", "matrix-canvas")
     assert canvas.value_of_css_property("touch-action") == "manipulation"
     _go_to(page, canvas, 10, 10).click().perform()
@@ -120,7 +118,7 @@ def test_a_part_of_the_heat_map_can_be_dragged(page: Chrome) -> None:
 
 
 def test_enter_opens_the_row_and_shift_enter_the_column(page: Chrome) -> None:
-    """Both faces of a pair can be had from the keyboard."""
+    """The keyboard reaches both faces of a pair."""
     canvas = page.find_element("id", "matrix-canvas")
     canvas.send_keys(Keys.ARROW_DOWN, Keys.ARROW_DOWN, Keys.ARROW_DOWN)
     row, column = (e.get_attribute("title") for e in page.find_elements("css selector", "#pair figcaption"))
@@ -133,7 +131,7 @@ def test_enter_opens_the_row_and_shift_enter_the_column(page: Chrome) -> None:
 
 
 def test_the_search_lists_what_it_finds(page: Chrome) -> None:
-    """While it is typed, with a count; chosen by the arrow keys; at most 50, and how many more there are."""
+    """The list is updated while typing, has a count, at most 50 entries, and works with the arrow keys."""
     search = page.find_element("id", "search")
     options = "#search-list [role=option]"
     search.send_keys("03-")
@@ -157,7 +155,7 @@ def test_the_search_lists_what_it_finds(page: Chrome) -> None:
 
 
 def test_the_dialog_keeps_the_focus(page: Chrome) -> None:
-    """From neighbor to neighbor by Enter; closed, the focus is back where it was."""
+    """Enter moves from neighbor to neighbor. Closing restores the focus."""
     link = page.find_element("css selector", "#groups [data-face]")
     link.send_keys(Keys.ENTER)
     title = page.find_element("id", "face-dialog-title")
@@ -170,7 +168,7 @@ def test_the_dialog_keeps_the_focus(page: Chrome) -> None:
 
 
 def test_dark_where_the_system_is_or_the_button_says(page: Chrome) -> None:
-    """Paper and ink change places."""
+    """Foreground and background colors are swapped."""
     body = page.find_element("tag name", "body")
     light = body.value_of_css_property("background-color")
     button = page.find_element("id", "theme")

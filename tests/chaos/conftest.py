@@ -1,4 +1,4 @@
-"""Fixtures: images that are watched over, the undisturbed result, and the table that `make chaos` prints."""
+"""Fixtures: read-only images, the undisturbed result, and the table that `make chaos` prints."""
 
 import hashlib
 import os
@@ -21,7 +21,7 @@ _lines: list[str] = []
 
 @dataclass
 class Fault:
-    """A line of the table."""
+    """One row of the table."""
 
     name: str
     injected: int = 0
@@ -30,18 +30,18 @@ class Fault:
     went_on_s: list[float] = field(default_factory=list)
 
     def went_on(self, since: float) -> None:
-        """Notes that work went on."""
+        """Records that work continued."""
         self.went_on_s.append(time.monotonic() - since)
 
     def line(self) -> str:
-        """As Markdown."""
+        """The row as Markdown."""
         slowest = f"{max(self.went_on_s):.1f}" if self.went_on_s else "-"
         return f"| {self.name} | {self.injected} | {self.lost} | {self.twice} | {slowest} |"
 
 
 @pytest.fixture
 def fault(request: pytest.FixtureRequest) -> Iterator[Fault]:
-    """This test's line of the table: its name is the first line of its docstring."""
+    """This test's row of the table. Its name is the first line of the test's docstring."""
     made = Fault((request.function.__doc__ or request.node.name).strip().splitlines()[0].rstrip("."))
     yield made
     if made.injected:
@@ -49,7 +49,7 @@ def fault(request: pytest.FixtureRequest) -> Iterator[Fault]:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Collects the lines, also those of other processes (pytest-xdist)."""
+    """Collects the rows, including those of other processes (pytest-xdist)."""
     if report.when == "teardown":
         _lines.extend(line for name, line in report.user_properties if name == "fault")
 
@@ -77,7 +77,7 @@ def tree_hashes(folder: Path) -> dict[str, str]:
 
 @pytest.fixture
 def images(sample: Path, tmp_path: Path) -> Iterator[Path]:
-    """The sample folder, read-only; after the test every byte of it is as before."""
+    """The sample folder, read-only. After the test every byte of it must be unchanged."""
     folder = tmp_path / "images"
     shutil.copytree(sample, folder)
     _set_modes(folder, 0o555, 0o444)
@@ -95,7 +95,7 @@ def _set_modes(folder: Path, directories: int, files: int) -> None:
 
 @pytest.fixture(scope="session")
 def undisturbed(sample: Path, networks: Networks, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The bytes of an undisturbed run on the sample folder; `networks` sees to it that they are converted before."""
+    """The bytes of an undisturbed run on the sample folder; `networks` converts the networks first."""
     stage = Stage(tmp_path_factory.mktemp("undisturbed"))
     try:
         done = stage.producer("run", str(sample), "--results", str(stage.results), "--job", "calm", "--workers", "1")
@@ -106,9 +106,10 @@ def undisturbed(sample: Path, networks: Networks, tmp_path_factory: pytest.TempP
 
 
 def account(stage: Stage, job: str, images: Path, poisoned: Collection[str], fault: Fault) -> None:
-    """No file missing, and the rows and embeddings of all but the poisoned images as an undisturbed run gives them.
+    """Checks that no file is missing, and that all images except the poisoned ones have the results of an undisturbed
+    run.
 
-    Its worker is an ordinary one, to which the marked files are photographs like others.
+    That run's worker is an ordinary one, to which the marked files are normal photographs.
     """
     done = stage.producer("run", str(images), "--results", str(stage.results), "--job", f"{job}-calm", "--workers", "1")
     assert done.returncode == 0, done.stderr
@@ -135,7 +136,7 @@ def _rows_but(folder: Path, paths: Collection[str]) -> list[tuple[object, ...]]:
 
 
 def check_result(stage: Stage, job: str, expected: dict[str, bytes], fault: Fault) -> None:
-    """The same bytes as undisturbed, no file missing; notes how many images were leased twice."""
+    """Checks that the bytes are those of an undisturbed run, and records how many images were leased twice."""
     folder = stage.results / job
     rows = rows_of(folder / "images.csv")
     fault.lost += len(_paths(expected)) - len(rows)
@@ -153,5 +154,5 @@ def _paths(expected: dict[str, bytes]) -> list[str]:
 
 
 def is_root() -> bool:
-    """Whether permissions hold us back at all."""
+    """Whether permissions do not apply to this process."""
     return os.getuid() == 0

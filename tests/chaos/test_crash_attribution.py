@@ -1,4 +1,4 @@
-"""Images that kill, hang or fill their process cost themselves only; stopping in the middle loses nothing."""
+"""Images that kill, hang or fill their process affect only themselves, and stopping loses nothing."""
 
 import json
 import os
@@ -54,7 +54,7 @@ def _enqueue(stage: Stage, images: Path, job: str, batch_size: int = 4, **enviro
     "kind", ["segv", "hang", *(pytest.param(kind, marks=pytest.mark.soak) for kind in ("memory", "exit", "raise"))]
 )
 def test_poison(stage: Stage, sample: Path, tmp_path: Path, fault: Fault, kind: str) -> None:
-    """One image that ends its process, hangs, or raises: its neighbors keep their results."""
+    """One image crashes, hangs or raises: its neighbors keep their results."""
     outcome, error = _CASES[kind]
     images = _images(sample, tmp_path / "images", {5: kind})
     before = tree_hashes(images)
@@ -94,7 +94,7 @@ def test_two_poisons_in_one_batch(stage: Stage, sample: Path, tmp_path: Path, fa
 
 
 def test_kills_from_outside_convict_nobody(stage: Stage, sample: Path, tmp_path: Path, fault: Fault) -> None:
-    """The whole worker killed again and again with the same image alone in its hands: no verdict."""
+    """The whole worker is killed repeatedly while the same image runs in isolation: no verdict."""
     images = _images(sample, tmp_path / "images", dict.fromkeys(range(3), "slow"), 3)
     _enqueue(stage, images, "j")
     stage.client.hset(f"{PREFIX}job:j:losses", "0", 2)  # as if its process had been lost twice: the images run alone
@@ -120,7 +120,7 @@ def _leases_alive(stage: Stage) -> bool:
 
 
 def test_copies_and_added_files(stage: Stage, sample: Path, tmp_path: Path, fault: Fault) -> None:
-    """Nothing twice: a folder enqueued again after two files were added computes two; another contract computes all."""
+    """Nothing is computed twice: after two files were added, only those are computed; another contract computes all."""
     images = _images(sample, tmp_path / "images", {})
     cached = {"FACEQUEUE_CACHE_TTL_S": "600"}
     _start(stage, images, **cached)
@@ -145,7 +145,7 @@ def test_copies_and_added_files(stage: Stage, sample: Path, tmp_path: Path, faul
 
 
 def test_retry(stage: Stage, sample: Path, tmp_path: Path, fault: Fault) -> None:
-    """Failed images, mended, are tried again into the same folder, as if they had been good from the start."""
+    """Repaired images are retried into the same folder, with the results of an undisturbed run."""
     images = _images(sample, tmp_path / "images", {})
     good = (images / "4.jpg").read_bytes()
     (images / "4.jpg").write_bytes(good[:2000])
@@ -174,7 +174,7 @@ def test_retry(stage: Stage, sample: Path, tmp_path: Path, fault: Fault) -> None
 
 
 def test_stopping(stage: Stage, sample: Path, tmp_path: Path, fault: Fault) -> None:
-    """SIGTERM in the middle of a slow batch: it is handed back, the exit code is 0, another worker has it at once."""
+    """SIGTERM during a slow batch: it is requeued, the exit code is 0, and another worker gets it at once."""
     images = _images(sample, tmp_path / "images", dict.fromkeys(range(20), "slow"), 20)
     pid = _start(stage, images, FACEQUEUE_STOP_AFTER_S="1", FACEQUEUE_LEASE_S="600")
     _enqueue(stage, images, "j", batch_size=20)

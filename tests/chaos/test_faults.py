@@ -1,6 +1,4 @@
-"""Processes, server and messages: each test breaks one thing at a moment chosen by condition, and compares the
-bytes.
-"""
+"""Processes, server and messages: each test causes one fault at a chosen moment, and compares the bytes."""
 
 import os
 import shutil
@@ -57,7 +55,7 @@ def _holders(stage: Stage) -> list[int]:
 
 
 def test_child(stage: Stage, images: Path, undisturbed: dict[str, bytes], fault: Fault) -> None:
-    """SIGKILL of a worker's child with a batch in its hands."""
+    """SIGKILL of a worker's child during a batch."""
     worker = _worker(stage, images)
     _enqueue(stage, images)
     for kill in range(2):
@@ -74,7 +72,7 @@ def test_child(stage: Stage, images: Path, undisturbed: dict[str, bytes], fault:
 
 
 def test_worker(stage: Stage, images: Path, undisturbed: dict[str, bytes], fault: Fault) -> None:
-    """SIGKILL of a whole worker with batches in its hands."""
+    """SIGKILL of a whole worker during its batches."""
     first = _worker(stage, images, 2)
     _enqueue(stage, images)
     wait_until(lambda: _leased(stage) and _done(stage) >= 2, 60, "batches are in work")
@@ -128,7 +126,7 @@ def test_producer(stage: Stage, images: Path, undisturbed: dict[str, bytes], fau
 
 @pytest.mark.parametrize("killed", [True, False], ids=["killed", "restarted"])
 def test_server(stage: Stage, images: Path, undisturbed: dict[str, bytes], fault: Fault, killed: bool) -> None:
-    """The server goes in the middle and comes back with its append-only file; the same workers go on consuming."""
+    """The server dies in the middle and restarts with its append-only file; the same workers continue."""
     worker = _worker(stage, images)
     _enqueue(stage, images)
     wait_until(lambda: _leased(stage) and _done(stage) >= 2, 60, "a batch is in work")
@@ -146,7 +144,7 @@ def test_server(stage: Stage, images: Path, undisturbed: dict[str, bytes], fault
 
 
 def test_server_comes_late(stage: Stage, images: Path, undisturbed: dict[str, bytes], fault: Fault) -> None:
-    """No server when the worker starts: it waits, and works when the server is there."""
+    """No server when the worker starts: the worker waits, and works once the server is there."""
     stage.server.stop()
     worker = stage.spawn("worker", "--concurrency", "1", log="worker.log", FACEQUEUE_DATA_ROOT=str(images))
     wait_until(lambda: "rror" in stage.log("worker.log"), 60, "the worker has noticed")
@@ -162,7 +160,7 @@ def test_server_comes_late(stage: Stage, images: Path, undisturbed: dict[str, by
 
 
 def test_power(stage: Stage, images: Path, undisturbed: dict[str, bytes], fault: Fault) -> None:
-    """Everything at once: producer, worker and server, SIGKILL; then the same commands again."""
+    """SIGKILL of producer, worker and server at once; then the same commands again."""
     root = {"FACEQUEUE_DATA_ROOT": str(images)}
     worker = _worker(stage, images, 2)
     arguments = ("enqueue", str(images), "--job", "j", "--batch-size", "2")
@@ -189,7 +187,7 @@ def test_power(stage: Stage, images: Path, undisturbed: dict[str, bytes], fault:
 
 
 def test_lost_messages(stage: Stage, images: Path, undisturbed: dict[str, bytes], fault: Fault) -> None:
-    """Messages that vanish between the queue and the note that they were taken."""
+    """Messages that are lost after they left the queue and before they were recorded."""
     _enqueue(stage, images)
     while stage.client.llen("embed") > 2:
         stage.client.lpop("embed")
@@ -202,7 +200,7 @@ def test_lost_messages(stage: Stage, images: Path, undisturbed: dict[str, bytes]
 
 
 def test_doubled_messages(stage: Stage, images: Path, undisturbed: dict[str, bytes], fault: Fault) -> None:
-    """Every message twice, for two processes at once; the aggregation three times."""
+    """Every message twice, for two processes at once, and the aggregation three times."""
     _enqueue(stage, images)
     messages = stage.client.lrange("embed", 0, -1)
     stage.client.delete("embed")
@@ -223,7 +221,7 @@ def test_doubled_messages(stage: Stage, images: Path, undisturbed: dict[str, byt
 
 
 def test_retaken(stage: Stage, images: Path, undisturbed: dict[str, bytes], fault: Fault) -> None:
-    """A worker frozen beyond its lease: the batch is done by another, and the late one changes nothing."""
+    """A worker is frozen beyond its lease: another one does the batch, and the late one changes nothing."""
     first = _worker(stage, images)
     _enqueue(stage, images)
     wait_until(lambda: _leased(stage) and _done(stage) >= 2, 60, "a batch is in work")
@@ -240,7 +238,7 @@ def test_retaken(stage: Stage, images: Path, undisturbed: dict[str, bytes], faul
 def test_results_folder(
     stage: Stage, images: Path, undisturbed: dict[str, bytes], fault: Fault, tmp_path: Path
 ) -> None:
-    """The results folder is removed while it is written; `aggregate` does it again."""
+    """The results folder is removed while it is written; `aggregate` writes it again."""
     hold = tmp_path / "hold"
     hold.touch()
     root = {"FACEQUEUE_DATA_ROOT": str(images), "CHAOS_HOLD": str(hold)}
@@ -261,7 +259,7 @@ def test_results_folder(
 
 
 def test_cancel(stage: Stage, images: Path, fault: Fault) -> None:
-    """Cancelled in the middle: over within seconds, no keys left."""
+    """Cancelled in the middle: the job ends within seconds, and no keys stay."""
     _worker(stage, images)
     _enqueue(stage, images)
     wait_until(lambda: _leased(stage) and _done(stage) >= 2, 60, "a batch is in work")

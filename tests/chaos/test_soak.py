@@ -1,4 +1,4 @@
-"""Random kills, minutes long, on a folder of photographs: seeded, and the next only after progress."""
+"""Minutes of random kills on a folder of photographs: seeded, and each only after progress."""
 
 import os
 import random
@@ -22,7 +22,7 @@ _MOST_S = 300.0
 @pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_soak(stage: Stage, tmp_path: Path, fault: Fault) -> None:
-    """Random kills of children, workers and server over a folder of photographs, two workers."""
+    """Random kills of children, workers and server on a folder of photographs, with two workers."""
     images = Path(os.environ.get("CHAOS_DATA", ""))
     if not images.is_dir() or not os.environ.get("CHAOS_DATA"):
         pytest.skip("CHAOS_DATA names no folder of photographs")

@@ -1,4 +1,4 @@
-"""Several machines, played with two networks of containers: only the server is in both. See docs/cluster.md."""
+"""Several machines, simulated by two networks of containers that only the server joins. See docs/cluster.md."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ URL = "rediss://facequeue:{}@redis:6380/0?ssl_cert_reqs=required&ssl_ca_certs=/c
 
 
 def docker(*arguments: str, timeout_s: float = 180, expect: int = 0, **environment: str) -> str:
-    """`docker ...`; ends the story where it does not go as expected."""
+    """Runs `docker ...`; ends the test if it fails."""
     done = subprocess.run(
         ["docker", *arguments], capture_output=True, text=True, timeout=timeout_s, env=os.environ | environment
     )
@@ -23,7 +23,7 @@ def docker(*arguments: str, timeout_s: float = 180, expect: int = 0, **environme
 
 
 def make_certificates(folder: Path) -> None:
-    """A certificate authority, and a certificate for the server's name."""
+    """Creates a certificate authority, and a certificate for the server's name."""
     folder.mkdir(parents=True, exist_ok=True)
 
     def openssl(*arguments: str) -> None:
@@ -68,9 +68,9 @@ def make_certificates(folder: Path) -> None:
 
 
 def play(compose: Callable[..., str], folder: Path, images: Path, password: str) -> None:
-    """A job whose producer and workers share only the server, over TLS: the images travel through it.
+    """Runs a job whose producer and workers share only the server, over TLS: the images travel through it.
 
-    `compose` runs `docker compose` for the server's machine, `password` is its password as it stands in an address.
+    `compose` runs `docker compose` for the server's machine. `password` is its password as it is written in an address.
     """
     certificates, empty = folder / "docker" / "certificates", folder / "empty"
     make_certificates(certificates)
@@ -117,7 +117,7 @@ def _workers(folder: Path, *arguments: str, **environment: str) -> None:
 
 
 def clear_up(folder: Path) -> None:
-    """Removes what was started, however far it came. The server's machine is the story's to remove."""
+    """Removes everything that was started on the other machines."""
     quiet: dict[str, Any] = {"capture_output": True, "timeout": 120}
     found = subprocess.run(["docker", "ps", "-aq", "--filter", f"name={WORKERS}"], text=True, **quiet).stdout.split()
     found += subprocess.run(["docker", "ps", "-aq", "--filter", f"network={BACK}"], text=True, **quiet).stdout.split()

@@ -1,7 +1,7 @@
-"""The whole story of `docker compose up` on whatever Docker engine is there: `make compose-test`.
+"""The Docker Compose end-to-end test, on the local Docker engine: `make compose-test`.
 
-Works on a copy of the checkout, under a project name and ports of its own, and removes what it made. Every wait is
-bounded; the first thing that is not as promised ends it with exit code 1.
+It works on a copy of the checkout, under a project name and ports of its own, and removes everything that it created.
+Every wait is bounded; the first failed check ends it with exit code 1.
 """
 
 import json
@@ -35,7 +35,7 @@ _times: list[tuple[str, float]] = []
 
 @contextmanager
 def step(what: str) -> Iterator[None]:
-    """Times a step and says so."""
+    """Measures and prints one step."""
     print(f"-- {what}", flush=True)
     started = time.monotonic()
     yield
@@ -44,14 +44,14 @@ def step(what: str) -> Iterator[None]:
 
 
 def free_port() -> int:
-    """A port on loopback that nobody listens on just now."""
+    """A free port on loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 class Story:
-    """A copy of the checkout and the commands run in it."""
+    """A copy of the checkout, and the commands that run in it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -81,18 +81,18 @@ class Story:
             os.chown(folder / "results", OWNER, OWNER)
 
     def inspect(self, service: str) -> dict[str, Any]:
-        """What the engine tells of a service's first container."""
+        """What the engine reports of a service's first container."""
         name = self.containers(service)[0]["Name"]
         told = subprocess.run(["docker", "inspect", name], capture_output=True, check=True, timeout=60).stdout
         found: dict[str, Any] = json.loads(told)[0]
         return found
 
     def unfinished(self, job: str) -> bool:
-        """Whether a job is in the middle."""
+        """Whether a job is still unfinished."""
         return "finished" not in self.producer("status", job, expect=0)
 
     def compose(self, *arguments: str, timeout_s: float = 120, expect: int = 0) -> str:
-        """`docker compose ...`; ends the story where that does not go as expected."""
+        """Runs `docker compose ...`; ends the test if it fails."""
         command = ["docker", "compose", "-p", PROJECT, *arguments]
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=timeout_s)
         if done.returncode != expect:
@@ -100,7 +100,7 @@ class Story:
         return done.stdout
 
     def producer(self, *arguments: str, expect: int, **environment: str) -> str:
-        """`python -m producer ...` on the host."""
+        """Runs `python -m producer ...` on the host."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("FACEQUEUE_", "REDIS_URL"))}
         done = subprocess.run(
             [sys.executable, "-m", "producer", *arguments],
@@ -132,22 +132,22 @@ class Story:
         return result_bytes(out / results.name) == result_bytes(results)
 
     def containers(self, service: str) -> list[dict[str, Any]]:
-        """Of one service, running."""
+        """The running containers of one service."""
         lines = self.compose("ps", "--format", "json", service).splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     def flower(self, path: str) -> Any:
-        """Flower's API, with the default user."""
+        """An answer of Flower's API, with the default user."""
         url = f"http://127.0.0.1:{self.flower_port}{path}"
         return requests.get(url, auth=("facequeue", "facequeue"), timeout=20)
 
     def owners(self, job: str) -> set[int]:
-        """Who owns the results."""
+        """The owners of the result files."""
         return {path.stat().st_uid for path in (self.folder / "results" / job).rglob("*")}
 
 
 def wait_for(condition: Callable[[], object], timeout_s: float, what: str) -> None:
-    """Ends the story where the condition does not come true in time."""
+    """Waits for a condition; ends the test if it does not hold in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
@@ -156,7 +156,7 @@ def wait_for(condition: Callable[[], object], timeout_s: float, what: str) -> No
 
 
 def check(holds: object, what: str) -> None:
-    """Ends the story where a promise is not kept."""
+    """Ends the test if a check fails."""
     if not holds:
         sys.exit(f"not as promised: {what}")
 
@@ -288,7 +288,7 @@ def _check_security(story: Story) -> None:
 
 
 def tell(story: Story) -> None:
-    """Tells the story step by step."""
+    """Runs all steps on one machine."""
     _start(story)
     _finish_a_job(story)
     _look_at_flower(story)
@@ -310,7 +310,7 @@ def tell_of_a_cluster(story: Story) -> None:
 
 
 def main() -> None:
-    """Runs the story where an engine answers."""
+    """Runs the test if a Docker engine is available."""
     if subprocess.run(["docker", "version"], capture_output=True, timeout=60).returncode:
         sys.exit("No Docker engine answers (`docker version`). Start one, then repeat.")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))  # and so clears up

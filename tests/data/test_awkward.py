@@ -1,4 +1,4 @@
-"""The main job on real portraits and on files that are anything but (too slow for `make test`; CI runs it)."""
+"""`run` on real portraits and on difficult files (too slow for `make test`; CI runs it)."""
 
 import csv
 import json
@@ -25,7 +25,7 @@ def _run(folder: Path, images: Path, *arguments: str) -> tuple[int, list[dict[st
 @pytest.mark.data
 @pytest.mark.timeout(600)
 def test_every_awkward_file_has_an_outcome(photographs: Path, tmp_path: Path) -> None:
-    """Odd formats, broken files, bombs: each listed, with words where it failed, none lost, none slow."""
+    """Odd formats, broken files and bombs are all listed, failures with a reason, none lost, none slow."""
     code, rows, _ = _run(tmp_path, photographs / "awkward")
     assert code == 3
     assert len(rows) == 126
@@ -42,7 +42,7 @@ def test_every_awkward_file_has_an_outcome(photographs: Path, tmp_path: Path) ->
 @pytest.mark.data
 @pytest.mark.timeout(600)
 def test_portraits_end_well(photographs: Path, tmp_path: Path) -> None:
-    """All 97 listed, a face in nearly each."""
+    """All 97 are listed, nearly all with a face."""
     code, rows, summary = _run(tmp_path, photographs / "humans")
     assert code in (0, 3)
     assert len(rows) == 97

@@ -20,7 +20,7 @@ Found = tuple[Crops, NDArray[np.intp]]
 
 @pytest.fixture(scope="module")
 def found(photographs: Path, networks: Networks) -> Found:
-    """The crops of View 1's images, and whose they are."""
+    """The crops of View 1's images, and the people in them."""
     paths = sorted((photographs / "lfw-view1" / "images").glob("*/*"))
     return find_crops(paths, ["largest"], 32, networks)["largest"]
 
@@ -34,7 +34,7 @@ def pairs(found: Found, networks: Networks) -> AllPairs:
 @pytest.mark.data
 @pytest.mark.timeout(900)
 def test_the_constants_are_what_is_measured(pairs: AllPairs) -> None:
-    """Rates and intervals; another processor may move a few pairs across a distance."""
+    """Rates and intervals are those in the code. Another processor may move a few pairs across a threshold."""
     for row in FALSE_ACCEPTS:
         share = pairs.false_accepts(row.distance)
         assert share.pairs == FALSE_PAIRS_MEASURED

@@ -14,11 +14,11 @@ from tests.support.stage import Stage
 from worker.broker.transport import use_guarded_transport
 
 LONG_S = 600
-"""A lease that does not run out during a test."""
+"""A lease that does not expire during a test."""
 
 
 class FreshJob:
-    """A new job with its producer, and short ways into the states that the scripts tell apart."""
+    """A new job with its producer, and shortcuts to the states that the scripts distinguish."""
 
     def __init__(self, stage: Stage) -> None:
         self.stage, self.client = stage, stage.client
@@ -27,11 +27,11 @@ class FreshJob:
         self.producer = self.record.attach_producer(self.uid)
 
     def add(self, batch: int = 0, *paths: str) -> int:
-        """Adds a batch; its send number."""
+        """Adds a batch; returns its send number."""
         return self.record.add_batch(self.uid, self.producer, batch, list(paths or [f"{batch}.jpg"]))
 
     def take(self, batch: int = 0, send: int = 1, holder: str = "w/1", lease_s: float = LONG_S) -> Lease | str:
-        """Leases a batch, or says why not."""
+        """Leases a batch, or returns why not."""
         return self.record.take(self.uid, batch, send, holder, lease_s)
 
     def commit(self, batch: int = 0, block: bytes = b"block") -> str:
@@ -39,11 +39,11 @@ class FreshJob:
         return self.record.commit(self.uid, batch, block, {"ok": 1}, 1)
 
     def seal(self) -> bool:
-        """Says that no batch will follow."""
+        """Seals the job."""
         return self.record.seal(self.uid, self.producer)
 
     def complete(self, batches: int = 1) -> None:
-        """Adds batches, does them and seals the job."""
+        """Adds and commits batches, then seals the job."""
         for batch in range(batches):
             send = self.add(batch)
             assert isinstance(self.take(batch, send), Lease)
@@ -51,20 +51,20 @@ class FreshJob:
         assert self.seal()
 
     def finish(self, failed: dict[int, str] | None = None, holder: str = "w/9") -> str:
-        """Aggregates and marks the job finished."""
+        """Leases the aggregation and marks the job finished."""
         assert self.record.claim_aggregation(holder, LONG_S)
         return self.record.finish(self.load(), holder, LONG_S, failed or {})
 
     def half_cancelled(self) -> None:
-        """As where the process that cancels died after it had set the state."""
+        """Makes the job look as if the cancelling process died after it set the state."""
         self.client.hset(self.key(), "state", "cancelled")
 
     def run_out(self, batch: int = 0) -> None:
-        """Puts the end of a batch's lease into the past."""
+        """Makes a batch's lease expire."""
         assert self.client.zadd(self.key("leases"), {str(batch): 1}, xx=True, ch=True) == 1
 
     def load(self) -> Job:
-        """The job as it stands."""
+        """The job as it is now."""
         return self.record.load()
 
     def key(self, part: str = "") -> str:
@@ -72,7 +72,7 @@ class FreshJob:
         return f"{PREFIX}job:{self.record.name}" + (f":{part}" if part else "")
 
     def snapshot(self) -> dict[bytes, Any]:
-        """All that is on the server: what is refused changes nothing of it."""
+        """Everything on the server, to check that a refused call changes nothing."""
         reads = {
             b"string": self.client.get,
             b"hash": self.client.hgetall,

@@ -1,4 +1,4 @@
-"""The documents say what the code does: settings, commands, exit codes, outcomes, columns, links."""
+"""The documents agree with the code: settings, commands, exit codes, outcomes, columns, links."""
 
 import re
 from pathlib import Path
@@ -26,7 +26,7 @@ def _rows(path: Path) -> list[list[str]]:
 
 
 def _commands() -> dict[str, Any]:
-    """Every command of both command lines, as it is typed."""
+    """Every command of both command lines, as a user types it."""
     producer = typer.main.get_command(producer_cli)
     worker = typer.main.get_command(worker_cli)
     return (
@@ -182,7 +182,7 @@ def test_paths_of_code_exist(document: Path) -> None:
 
 
 def test_readme_leads_to_every_document() -> None:
-    """Whoever starts at the README reaches each document by links."""
+    """Every document can be reached by links from the README."""
     reached, waiting = set(), [ROOT / "README.md"]
     while waiting:
         document = waiting.pop()

@@ -1,4 +1,4 @@
-"""A server at its maxmemory: who adds waits, who works keeps what it has, finished blocks make room. Nothing is
+"""A server at its maxmemory: producers wait, workers keep their results, and finished blocks are moved. Nothing is
 lost.
 """
 
@@ -49,12 +49,12 @@ FACES = 64  # in each made-up image: a block of 128 KiB
 
 
 def fill(stage: Stage) -> None:
-    """From now on the server refuses whatever takes memory."""
+    """Makes the server refuse everything that takes memory."""
     stage.client.config_set("maxmemory", 1)
 
 
 def make_room(stage: Stage, mib: int = 0) -> None:
-    """Takes the limit away, or leaves so many MiB until it."""
+    """Removes the memory limit, or leaves so many MiB below it."""
     used = stage.client.info("memory")["used_memory"]
     stage.client.config_set("maxmemory", used + mib * MIB if mib else 0)
 
@@ -80,7 +80,7 @@ def made_up_block(batch: int, path: str = "a.jpg") -> bytes:
 
 
 def do_batches(stage: Stage, record: JobRecord, job: Job, batches: range) -> None:
-    """Adds batches and does them."""
+    """Adds and commits batches."""
     producer = record.attach_producer(job.uid)
     for batch in batches:
         send = record.add_batch(job.uid, producer, batch, [f"{batch}.jpg"])
@@ -89,7 +89,7 @@ def do_batches(stage: Stage, record: JobRecord, job: Job, batches: range) -> Non
 
 
 def test_what_adds_is_refused_whole_and_the_rest_works(stage: Stage) -> None:
-    """Leases, elections, signs of life, orders to end: small, and needed to make room again."""
+    """Leases, elections, heartbeats and cancellations are small, and needed to free memory again."""
     record, job = make_job(stage)
     producer = record.attach_producer(job.uid)
     for batch in range(3):
@@ -132,8 +132,8 @@ def test_what_adds_is_refused_whole_and_the_rest_works(stage: Stage) -> None:
 
 
 def test_a_spilled_job_is_read_from_both_places(stage: Stage) -> None:
-    """Every block once; a rolled-back server and a crash in between change nothing; while somebody aggregates nothing
-    moves.
+    """Every block is read once. A rolled-back server and a crash change nothing, and nothing moves during an
+    aggregation.
     """
     record, job = make_job(stage)
     do_batches(stage, record, job, range(5))
@@ -163,7 +163,7 @@ def test_a_spilled_job_is_read_from_both_places(stage: Stage) -> None:
 
 
 def test_a_spill_file_on_another_machine_is_an_error_that_says_where(stage: Stage, tmp_path: Path) -> None:
-    """For the aggregator; and who would append there leaves the blocks on the server."""
+    """The aggregator reports it, and a process that would append leaves the blocks on the server."""
     record, job = make_job(stage)
     do_batches(stage, record, job, range(2))
     move_blocks(stage.client, job, stage.results, 1)
@@ -175,7 +175,7 @@ def test_a_spill_file_on_another_machine_is_an_error_that_says_where(stage: Stag
 
 
 def test_only_spill_files_that_nobody_will_read_are_swept(stage: Stage) -> None:
-    """Old ones of this server whose job is gone; never another server's, never a working job's, never new ones."""
+    """Old files of this server whose job is gone; never another server's, an unfinished job's, or new ones."""
     paths = {}
     for name in ("works", "gone", "again", "new", "other"):
         record, job = make_job(stage, name)
@@ -201,7 +201,7 @@ def test_only_spill_files_that_nobody_will_read_are_swept(stage: Stage) -> None:
 
 
 def test_the_copy_of_an_aggregator_at_work_is_never_swept(stage: Stage) -> None:
-    """However long ago it wrote; those of unclaimed, reopened and unknown jobs go after an hour."""
+    """However long ago it wrote. Scratch folders of unleased, reopened and unknown jobs are removed after an hour."""
     names = ("claimed", "unclaimed", "reopened", "unknown")
     copies = {}
     for name in names:
@@ -223,7 +223,7 @@ def test_the_copy_of_an_aggregator_at_work_is_never_swept(stage: Stage) -> None:
 
 
 def test_blocks_beyond_the_stated_size_are_spilled_and_the_producer_waits_for_that(stage: Stage) -> None:
-    """On a server without a limit too. Who is asked to stop while it waits does so."""
+    """On a server without a memory limit too. A waiting producer that is asked to stop does so."""
     settings = stage.settings.model_copy(update={"blocks_in_server_mib": 1})
     record, job = make_job(stage)
     do_batches(stage, record, job, range(20))
@@ -241,7 +241,7 @@ def test_blocks_beyond_the_stated_size_are_spilled_and_the_producer_waits_for_th
 
 
 class MadeUpWorker:
-    """Takes messages off the queue, and commits made-up blocks as the real one does."""
+    """Takes messages from the queue and commits made-up blocks like a real worker."""
 
     def __init__(self, stage: Stage) -> None:
         self._client, self._refusals = connect(stage.settings), 0
@@ -270,14 +270,14 @@ class MadeUpWorker:
                 time.sleep(0.02)
 
     def stop(self) -> None:
-        """Ends it."""
+        """Stops the worker."""
         self._stop.set()
         self._thread.join(10)
 
 
 @contextmanager
 def repeated(step: Callable[[], object]) -> Iterator[None]:
-    """Calls it again and again in a thread."""
+    """Calls a function repeatedly in a thread."""
     stop = threading.Event()
 
     def loop() -> None:
@@ -292,7 +292,7 @@ def repeated(step: Callable[[], object]) -> Iterator[None]:
 
 
 def test_a_job_of_three_times_the_servers_memory_passes(stage: Stage, tmp_path: Path) -> None:
-    """Real producer, record, reconciler and results; 200 MiB of made-up blocks through 64 MiB."""
+    """Real producer, record, reconciler and results move 200 MiB of made-up blocks through 64 MiB."""
     batches = 1600
     folder = tmp_path / "images"
     folder.mkdir()
@@ -336,9 +336,7 @@ def test_a_job_of_three_times_the_servers_memory_passes(stage: Stage, tmp_path: 
 
 
 def test_a_real_job_on_a_full_server_waits_and_ends_as_it_should(stage: Stage, sample: Path) -> None:
-    """Full when the worker starts, full while messages come, full when blocks are to be stored, full for the
-    producer.
-    """
+    """The server is full when the worker starts, when messages come, when blocks are stored, and for the producer."""
     environment = {"FACEQUEUE_DATA_ROOT": str(sample), "FACEQUEUE_SAMPLE_INTERVAL_S": "0.2"}
     fill(stage)
     worker = stage.worker("--concurrency", "1", **environment)

@@ -1,4 +1,4 @@
-"""Whoever can write to the server can neither stop those who read it nor command their terminals."""
+"""Anyone who can write to the server can neither stop its readers nor control their terminals."""
 
 import json
 from pathlib import Path
@@ -39,7 +39,7 @@ GOOD = {"name": "w@h", "queues": ["embed"], "processes": 1, "resources": {"rss_m
     ],
 )
 def test_an_announcement_of_no_worker_is_passed_over(stage: Stage, said: bytes) -> None:
-    """The others are listed, and the metrics are served."""
+    """The valid ones are listed, and the metrics are served."""
     announce(stage.client, Worker("w@h", ["embed"], 1, {"rss_mib": 1.5, "weights": "casia-webface"}), 60)
     stage.client.sadd(f"{PREFIX}workers", "bad@h", b"\xff@h", "e\x1b@h")
     for name in (b"bad@h", b"\xff@h", b"e\x1b@h"):
@@ -83,7 +83,7 @@ def test_the_place_of_an_index_costs_only_its_own_metrics(stage: Stage, key: str
 
 
 def test_an_announcement_without_bounds_is_passed_over(stage: Stage) -> None:
-    """Only its beginning is read; the worker that says the same in a few words is listed."""
+    """Only its first part is read. A worker with a small announcement is listed."""
     for name, padding in (("w@h", 0), ("long@h", 2**20)):
         stage.client.sadd(WORKERS, name)
         stage.client.set(f"{WORKER}{name}", json.dumps(GOOD) + " " * padding)
@@ -91,13 +91,13 @@ def test_an_announcement_without_bounds_is_passed_over(stage: Stage) -> None:
 
 
 def test_more_dead_letters_than_workers_keep_are_not_read(stage: Stage) -> None:
-    """Somebody else has put them there."""
+    """Someone else has added them."""
     stage.client.rpush(DEAD_LETTERS, *(json.dumps({"body": str(place)}) for place in range(MOST_LETTERS + 1)))
     assert len(list_dead_letters(stage.client)) == MOST_LETTERS
 
 
 def test_a_figure_that_is_no_number_is_shown_as_none(stage: Stage) -> None:
-    """What a worker serves is said in words beside the figures; no figure is."""
+    """A worker's text values are shown as text, never as numbers."""
     announce(stage.client, Worker("w@h", ["embed"], 1, {"rss_mib": "much", "cpu_percent": 7.4}), 60)
     (worker,) = living_workers(stage.client)
     assert (worker.figure("rss_mib"), worker.figure("cpu_percent"), worker.figure("images_done")) == (None, 7.4, None)
@@ -125,7 +125,7 @@ def test_paths_of_a_batch_are_refused_however_deep_they_are() -> None:
 
 
 def test_nothing_on_the_server_commands_a_terminal(stage: Stage) -> None:
-    """Workers and dead letters are listed with control characters in words, surrogates that stand for no byte too."""
+    """Workers and dead letters are listed with escaped control characters and escaped surrogates."""
     bad = GOOD | {"host": ESCAPE, "refuses": {f"j{ESCAPE}": "\ud800" + ESCAPE}}
     stage.client.sadd(f"{PREFIX}workers", "w@h")
     stage.client.set(f"{PREFIX}worker:w@h", json.dumps(bad))
@@ -138,7 +138,7 @@ def test_nothing_on_the_server_commands_a_terminal(stage: Stage) -> None:
 
 
 def test_a_record_does_not_command_a_terminal(stage: Stage, sample: Path) -> None:
-    """`jobs` and `status` show control characters of a job's record in words."""
+    """`jobs` and `status` escape control characters in a job's record."""
     done = stage.producer("enqueue", str(sample), "--job", "j", FACEQUEUE_DATA_ROOT=str(sample))
     assert done.returncode == 0, done.stderr
     for field in ("source", "refusal", "problem"):
@@ -149,7 +149,7 @@ def test_a_record_does_not_command_a_terminal(stage: Stage, sample: Path) -> Non
 
 
 def test_samples_under_a_name_that_no_file_can_have_cost_no_results(stage: Stage, tmp_path: Path) -> None:
-    """They are left out; the others are written."""
+    """They are left out, and the others are written."""
     for name in ("w@h", "x" * 300, "nul\0", "\x1b[2J", "é" * 130):
         streams = SampleStreams(name)
         streams.add([sample_row(0, 1, cpu=1.0, rss=1.0, images=1, batch="0")], 1_800_000_000.0)
@@ -159,7 +159,7 @@ def test_samples_under_a_name_that_no_file_can_have_cost_no_results(stage: Stage
 
 
 def test_totals_that_are_no_numbers_do_not_end_a_scrape(stage: Stage) -> None:
-    """The others are counted."""
+    """The valid ones are counted."""
     stage.client.hset(METRICS, mapping={"faces": "7", "images:ok": "many", b"\xff": "1", "embed:us": "9" * 5000})
     totals = Totals.read(stage.client)
     assert totals.faces == 7 and totals.images()["ok"] == 0 and totals.seconds("embed") == 0

@@ -1,4 +1,4 @@
-"""Who imports whom, and how fast the command line answers."""
+"""Which modules are imported, and how fast the command line starts."""
 
 import os
 import re
@@ -11,7 +11,7 @@ from tests.support.stage import ROOT
 
 
 def test_the_producer_never_loads_torch() -> None:
-    """Nor anything of the extra `worker`, in any module."""
+    """No module of the producer loads torch or another package of the extra `worker`."""
     modules = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts)
         for path in (ROOT / "producer").rglob("*.py")
@@ -27,9 +27,7 @@ def test_the_producer_never_loads_torch() -> None:
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["enqueue", "--help"]])
 def test_help_answers_in_under_a_second(arguments: list[str]) -> None:
-    """Of the processor's time, the best of three: how long it takes by the clock depends on what else the machine
-    does.
-    """
+    """In processor time, the best of three: wall-clock time depends on the machine's other work."""
     times = []
     for _ in range(3):
         before = os.times()
@@ -51,7 +49,7 @@ def test_nothing_else_reads_the_environment() -> None:
 
 
 def test_settings_are_read_in_one_place() -> None:
-    """Only the command lines and the worker's composition root read them; everything else gets them passed in."""
+    """Only the command lines and the worker's composition root read settings and pass them on."""
     readers = {
         path.relative_to(ROOT).as_posix()
         for house in ("producer", "worker", "shared")

@@ -1,4 +1,4 @@
-"""`enqueue --inline`: workers that see no image on their disk give the same results."""
+"""`enqueue --inline`: workers without access to the images give the same results."""
 
 import shutil
 from pathlib import Path
@@ -12,9 +12,7 @@ from tests.support.stage import Stage, wait_until
 
 
 def test_images_through_the_server(stage: Stage, sample: Path, tmp_path: Path) -> None:
-    """The same bytes as from the disk, with every kind of trouble; nothing of the images stays; a window bounds
-    them.
-    """
+    """The bytes are those of reading from disk, with every kind of error. No image stays, and a window bounds them."""
     images = tmp_path / "images"
     images.mkdir()
     for number, path in enumerate(sorted(path for path in sample.rglob("*") if path.is_file())):
@@ -52,9 +50,7 @@ def test_images_through_the_server(stage: Stage, sample: Path, tmp_path: Path) -
 
 
 def test_the_report_shows_no_file_of_the_aggregators_own(stage: Stage, sample: Path, tmp_path: Path) -> None:
-    """What lies in its data root at an inline job's paths is somebody else's. `report` cuts pictures where the images
-    are.
-    """
+    """Files at the same paths in its data root are different ones. `report` uses the folder with the images."""
     images, other = tmp_path / "images", tmp_path / "other"
     for folder in (images, other):
         folder.mkdir()
@@ -78,7 +74,7 @@ def test_the_report_shows_no_file_of_the_aggregators_own(stage: Stage, sample: P
 
 
 def test_a_cancelled_jobs_images_go_too(stage: Stage, sample: Path) -> None:
-    """Nothing of them stays on the server."""
+    """No image stays on the server."""
     done = stage.producer("enqueue", str(sample / "hopper"), "--inline", "--job", "gone", "--batch-size", "4")
     assert done.returncode == 0, done.stderr
     assert list(stage.client.scan_iter(f"{PREFIX}job:gone:bytes:*"))

@@ -14,7 +14,7 @@ from tests.support.stage import Stage, wait_until
 
 @needs_bf16
 def test_bf16_gives_the_same_bytes_with_any_workers_and_batches(stage: Stage, sample: Path) -> None:
-    """Its embeddings are near those of float32, and its boxes are the same. A job of that name is not mixed with it."""
+    """Its embeddings are close to those of float32, and its boxes are equal. It is not mixed with a float32 job."""
     out = ("--results", str(stage.results))
     for job, *options in (
         ("plain", "--workers", "1"),
@@ -36,7 +36,7 @@ def test_bf16_gives_the_same_bytes_with_any_workers_and_batches(stage: Stage, sa
 
 @needs_bf16
 def test_the_cache_keeps_the_precisions_apart(stage: Stage, sample: Path) -> None:
-    """A job in bf16 recalls nothing of one in float32."""
+    """A job in bf16 uses no cached result of one in float32."""
     for job, precision in (("one", "float32"), ("two", "bf16"), ("three", "bf16")):
         arguments = ("--job", job, "--precision", precision, "--workers", "1", "--results", str(stage.results))
         done = stage.producer("run", str(sample / "hopper"), *arguments, FACEQUEUE_CACHE_TTL_S="3600")
@@ -64,7 +64,7 @@ def test_run_says_in_a_line_that_this_machine_cannot(
 
 
 def test_an_unknown_precision_is_wrong_usage(stage: Stage, sample: Path) -> None:
-    """Of `run` and of `enqueue`."""
+    """For `run` and for `enqueue`."""
     for command in ("run", "enqueue"):
         done = stage.producer(command, str(sample), "--precision", "fp16")
         assert done.returncode == 2
@@ -72,7 +72,7 @@ def test_an_unknown_precision_is_wrong_usage(stage: Stage, sample: Path) -> None
 
 
 def test_a_worker_without_bf16_leaves_the_job_to_the_others(stage: Stage, sample: Path) -> None:
-    """It says why, decides nothing, and serves other jobs."""
+    """It says why, does not set the runtime, and serves other jobs."""
     root = {"FACEQUEUE_DATA_ROOT": str(sample)}
     options = ("--job", "half", "--precision", "bf16", "--batch-size", "2")
     assert stage.producer("enqueue", str(sample / "hopper"), *options, **root).returncode == 0
@@ -90,7 +90,7 @@ def test_a_worker_without_bf16_leaves_the_job_to_the_others(stage: Stage, sample
 
 @needs_bf16
 def test_a_worker_with_bf16_serves_what_another_refused(stage: Stage, sample: Path) -> None:
-    """The first is still there."""
+    """It does so while the first worker is still there."""
     root = {"FACEQUEUE_DATA_ROOT": str(sample)}
     options = ("--job", "half", "--precision", "bf16", "--batch-size", "2")
     assert stage.producer("enqueue", str(sample / "hopper"), *options, **root).returncode == 0

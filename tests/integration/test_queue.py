@@ -1,4 +1,4 @@
-"""The queue proper: enqueue, workers, watch, cancel, on a real server."""
+"""Jobs through the queue: enqueue, workers, watch and cancel on a real server."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from tests.support.stage import ROOT, Stage, wait_until
 
 
 def test_a_job_through_separate_workers(stage: Stage, sample: Path) -> None:
-    """One worker embeds, another aggregates; models are loaded once; Flower-readable arguments; then `run` agrees."""
+    """One worker embeds, another aggregates, models are loaded once, Flower shows readable arguments, `run` agrees."""
     root = {"FACEQUEUE_DATA_ROOT": str(sample)}
     stage.worker("--queues", "embed", "--concurrency", "1", **root)
     stage.worker("--queues", "aggregate", "--concurrency", "1", **root)
@@ -37,7 +37,7 @@ def test_a_job_through_separate_workers(stage: Stage, sample: Path) -> None:
 
 
 def test_plain_celery_works_too(stage: Stage, sample: Path) -> None:
-    """`celery -A worker.app worker`, and the subfolder of a data root."""
+    """`celery -A worker.app worker` works, with a subfolder of a data root."""
     root = {"FACEQUEUE_DATA_ROOT": str(sample)}
     stage.spawn("celery", "-A", "worker.app", "worker", "-c", "1", log="worker.log", **root)
     done = stage.producer("enqueue", str(sample / "hopper"), "--wait", "--job", "sub", **root)
@@ -49,7 +49,7 @@ def test_plain_celery_works_too(stage: Stage, sample: Path) -> None:
 def test_the_first_batch_is_worked_on_while_the_folder_is_still_walked(
     stage: Stage, sample: Path, tmp_path: Path
 ) -> None:
-    """With a window of two batches, enqueuing can only end if batches are done meanwhile; the bound holds."""
+    """With a window of two batches, enqueuing ends only if batches are done meanwhile. The bound holds."""
     root = {"FACEQUEUE_DATA_ROOT": str(sample)}
     enqueuing = stage.spawn(
         "producer", "enqueue", str(sample), "--batch-size", "1", "--job", "stream", FACEQUEUE_WINDOW_BATCHES="2", **root
@@ -64,7 +64,7 @@ def test_the_first_batch_is_worked_on_while_the_folder_is_still_walked(
 
 
 def test_no_worker_gives_up_with_a_clear_line(stage: Stage, sample: Path) -> None:
-    """Exit code 4; the job stays."""
+    """The exit code is 4, and the job stays."""
     root = {"FACEQUEUE_DATA_ROOT": str(sample), "FACEQUEUE_WORKER_TIMEOUT_S": "1"}
     done = stage.producer("enqueue", str(sample), "--wait", "--job", "alone", **root)
     assert done.returncode == 4
@@ -74,7 +74,7 @@ def test_no_worker_gives_up_with_a_clear_line(stage: Stage, sample: Path) -> Non
 
 
 def test_waiting_with_a_full_window_gives_up_too(stage: Stage, sample: Path) -> None:
-    """The producer cannot go on before a worker comes, and `--wait` does not hang with it."""
+    """The producer cannot continue without a worker, and `--wait` does not hang with it."""
     root = {"FACEQUEUE_DATA_ROOT": str(sample), "FACEQUEUE_WORKER_TIMEOUT_S": "1", "FACEQUEUE_WINDOW_BATCHES": "1"}
     done = stage.producer("enqueue", str(sample), "--wait", "--batch-size", "1", "--job", "full", **root)
     assert (done.returncode, "No worker" in done.stderr) == (4, True)
@@ -88,7 +88,7 @@ def test_waiting_with_a_full_window_gives_up_too(stage: Stage, sample: Path) -> 
 
 
 def test_a_finished_job_is_not_enqueued_again_in_silence(stage: Stage, sample: Path) -> None:
-    """It says so, and how to have it computed anew."""
+    """The message says how to compute it again."""
     root = {"FACEQUEUE_DATA_ROOT": str(sample)}
     stage.worker("--concurrency", "1", "--queues", "embed", **root)
     arguments = ("enqueue", str(sample / "hopper"), "--wait", "--job", "twice")
@@ -101,7 +101,7 @@ def test_a_finished_job_is_not_enqueued_again_in_silence(stage: Stage, sample: P
 
 
 def test_markup_in_a_folders_name_is_only_text(stage: Stage, sample: Path, tmp_path: Path) -> None:
-    """Tables show it as it is; bytes that are no UTF-8 are escaped."""
+    """Tables show markup as it is, and escape bytes that are not UTF-8."""
     root = tmp_path / "root"
     for name in (b"[/b] folder", b"caf\xe9"):
         folder = Path(os.fsdecode(os.fsencode(root) + b"/" + name))
@@ -116,7 +116,7 @@ def test_markup_in_a_folders_name_is_only_text(stage: Stage, sample: Path, tmp_p
 
 
 def test_cancelling_leaves_only_messages_behind_and_they_do_nothing(stage: Stage, sample: Path) -> None:
-    """A worker drops them unleased, also when the name is used again, and goes on with the job behind them."""
+    """A worker drops them without a lease, even if the name is used again, and continues with the job behind them."""
     root = {"FACEQUEUE_DATA_ROOT": str(sample)}
     assert stage.producer("enqueue", str(sample), "--job", "gone", "--batch-size", "1", **root).returncode == 0
     messages = stage.client.llen("embed")
@@ -133,7 +133,7 @@ def test_cancelling_leaves_only_messages_behind_and_they_do_nothing(stage: Stage
 
 
 def test_a_killed_workers_batch_runs_again_within_seconds(stage: Stage, sample: Path) -> None:
-    """The whole worker dies with a batch in its hands; another, started later, gets it."""
+    """The whole worker dies during a batch. Another one, started later, gets the batch."""
     root = {"FACEQUEUE_DATA_ROOT": str(sample)}
     first = stage.worker("--concurrency", "1", **root)
     assert stage.producer("enqueue", str(sample), "--job", "killed", "--batch-size", "5", **root).returncode == 0
@@ -149,7 +149,7 @@ def test_a_killed_workers_batch_runs_again_within_seconds(stage: Stage, sample: 
 
 
 def test_a_lost_message_is_sent_again(stage: Stage, sample: Path) -> None:
-    """Messages taken out of the queue by nobody: the record knows."""
+    """Messages are removed from the queue, and the job record knows what is missing."""
     root = {"FACEQUEUE_DATA_ROOT": str(sample)}
     assert stage.producer("enqueue", str(sample), "--job", "lost", "--batch-size", "5", **root).returncode == 0
     for _ in range(3):
@@ -159,7 +159,7 @@ def test_a_lost_message_is_sent_again(stage: Stage, sample: Path) -> None:
 
 
 def test_results_that_cannot_be_written_are_written_later(stage: Stage, sample: Path) -> None:
-    """The results folder is a file: a clear error, nothing lost; `aggregate` does it again."""
+    """The results folder is a file: there is a clear error, nothing is lost, and `aggregate` repeats the step."""
     root = {"FACEQUEUE_DATA_ROOT": str(sample)}
     stage.results.write_text("in the way")
     stage.worker("--concurrency", "1", **root)
@@ -173,7 +173,7 @@ def test_results_that_cannot_be_written_are_written_later(stage: Stage, sample: 
 
 
 def test_results_of_another_folder_are_not_replaced(stage: Stage, sample: Path, tmp_path: Path) -> None:
-    """Its job is forgotten: the name is refused before anything is enqueued, and by an aggregator that alone sees the
+    """Its job is gone. The name is refused before anything is enqueued, and by an aggregator that alone sees the
     folder.
     """
     root = {"FACEQUEUE_DATA_ROOT": str(sample)}
@@ -197,7 +197,7 @@ def test_results_of_another_folder_are_not_replaced(stage: Stage, sample: Path, 
 
 
 def test_a_disk_without_room_is_noticed_before(stage: Stage, sample: Path) -> None:
-    """The size limit of `auto` leaves the matrix out and says why."""
+    """The size limit of `auto` omits the matrix and says why."""
     root = {"FACEQUEUE_DATA_ROOT": str(sample), "FACEQUEUE_DISTANCES_MAX_GIB": "0.0000001"}
     stage.worker("--concurrency", "1", **root)
     assert stage.producer("enqueue", str(sample / "hopper"), "--wait", "--job", "big", **root).returncode == 0
@@ -223,7 +223,7 @@ def test_a_disk_without_room_is_noticed_before(stage: Stage, sample: Path) -> No
     ],
 )
 def test_wrong_usage_says_what_to_do(stage: Stage, arguments: list[str], says: str) -> None:
-    """Exit code 2, one line, no traceback."""
+    """The exit code is 2, with one line and no traceback."""
     done = stage.producer(*arguments, FACEQUEUE_DATA_ROOT="/nonexistent")
     assert done.returncode == 2
     assert says in done.stderr
@@ -231,7 +231,7 @@ def test_wrong_usage_says_what_to_do(stage: Stage, arguments: list[str], says: s
 
 
 def test_no_server_says_what_to_do(tmp_path: Path, sample: Path) -> None:
-    """Exit code 4 after the stated time."""
+    """The exit code is 4 after the configured time."""
     environment = os.environ | {
         "REDIS_URL": "redis://127.0.0.1:1/0",
         "FACEQUEUE_SERVER_TIMEOUT_S": "0.5",
@@ -254,7 +254,7 @@ def test_no_server_says_what_to_do(tmp_path: Path, sample: Path) -> None:
 
 
 def test_doctor_examines_everything(stage: Stage, sample: Path) -> None:
-    """Without a worker it says how to start one; with one, all is well."""
+    """Without a worker it says how to start one. With one, everything is fine."""
     root = {"FACEQUEUE_DATA_ROOT": str(sample)}
     before = stage.producer("doctor", **root)
     assert before.returncode == 4
@@ -267,7 +267,7 @@ def test_doctor_examines_everything(stage: Stage, sample: Path) -> None:
 
 
 def test_flower_shows_readable_tasks_and_the_workers_resources(stage: Stage, sample: Path, tmp_path: Path) -> None:
-    """A real Flower over HTTP, while a job runs and after it."""
+    """A real Flower answers over HTTP during and after a job."""
     images = tmp_path / "slow"
     images.mkdir()
     for number, path in enumerate(sorted((sample / "hopper").iterdir())):

@@ -1,4 +1,4 @@
-"""The benchmark of the job record, small."""
+"""The benchmark of the job record, with small numbers."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ from tests.support.stage import ROOT
 
 
 def test_the_benchmark_of_the_record_runs() -> None:
-    """It makes records and messages itself, as no command does: a change of either must not leave it behind."""
+    """It creates records and messages itself, so it must follow their changes."""
     command = [sys.executable, "benchmarks/record_scale.py", "--jobs", "20", "--batches", "300", "--messages", "200"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

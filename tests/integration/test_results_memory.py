@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="me
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Results of many faces, without a matrix."""
+    """Results with many faces and without a matrix."""
     folder = tmp_path_factory.mktemp("results") / "large"
     write_made_up_results(folder, FACES)
     return folder
@@ -25,7 +25,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # Before distances came in blocks and tables in columns these were 612, 545 and 87 MiB.
 @pytest.mark.parametrize(("command", "most_mib"), [("neighbors", 200), ("report", 450), ("summary", 60)])
 def test_private_memory_is_bounded(large: Path, command: str, most_mib: int) -> None:
-    """Not in proportion to the number of faces: blocks of distances, tables row by row or in columns."""
+    """It does not grow with the number of faces: distances come in blocks, tables in rows or columns."""
     # One thread: BLAS sets memory aside for each core of the machine.
     peak = peak_memory(commands(large, FACES)[command], ROOT, PYTHONPATH=str(ROOT), OPENBLAS_NUM_THREADS="1")
     assert peak.exit_code == 0

@@ -35,7 +35,7 @@ def finished(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_file_is_accounted_for(sample: Path, finished: Path) -> None:
-    """One row a file, in a stable order, with an outcome."""
+    """There is one row for each file, in a stable order, with an outcome."""
     rows = rows_of(finished / "images.csv")
     assert {row["path"] for row in rows} == {str(p.relative_to(sample)) for p in sample.rglob("*") if p.is_file()}
     outcomes = {row["path"]: row["outcome"] for row in rows}
@@ -50,7 +50,7 @@ def test_every_file_is_accounted_for(sample: Path, finished: Path) -> None:
 
 
 def test_every_picture_of_a_person_is_nearest_to_that_person(finished: Path) -> None:
-    """Mirrored, darker, brighter, smaller, gray or turned: nearer to each of the same than to any of the other."""
+    """Mirrored, darker, brighter, smaller, gray or turned pictures are nearer to that person than to anyone else."""
     faces = rows_of(finished / "faces.csv")
     distances = np.load(finished / "distances.npy")
     person = np.array([face["path"].split("/")[0] for face in faces])
@@ -64,7 +64,7 @@ def test_every_picture_of_a_person_is_nearest_to_that_person(finished: Path) -> 
 
 
 def test_arrays_agree_with_each_other(finished: Path) -> None:
-    """Shapes, dtypes, normalized rows, resources of both roles."""
+    """Shapes and dtypes fit, rows are normalized, and both process roles have samples."""
     embeddings = np.load(finished / "embeddings.npy")
     distances = np.load(finished / "distances.npy")
     faces = rows_of(finished / "faces.csv")
@@ -79,14 +79,14 @@ def test_arrays_agree_with_each_other(finished: Path) -> None:
 
 
 def test_one_worker_and_other_batches_give_the_same_bytes(sample: Path, finished: Path, tmp_path: Path) -> None:
-    """The result does not depend on how the work was cut."""
+    """The result does not depend on the number of workers or the batch size."""
     done = run_in(tmp_path, sample, "--results", tmp_path / "out", "--job", "again", "--workers", 1, "--batch-size", 7)
     assert done.returncode == 3, done.stderr
     assert result_bytes(tmp_path / "out" / "again") == result_bytes(finished)
 
 
 def test_a_finished_job_is_not_run_twice_unless_its_results_are_gone(sample: Path, tmp_path: Path) -> None:
-    """And other settings under its name are refused."""
+    """Other options under its name are refused."""
     small = sample / "hopper"
     first = run_in(tmp_path, small, "--results", "out", "--job", "mine")
     assert first.returncode == 0, first.stderr
@@ -101,7 +101,7 @@ def test_a_finished_job_is_not_run_twice_unless_its_results_are_gone(sample: Pat
 
 
 def test_a_run_does_not_replace_another_folders_results(sample: Path, tmp_path: Path) -> None:
-    """Whose job is forgotten, or is another installation's: refused before any work, both folders named."""
+    """If the job is gone or belongs to another installation, it is refused at once with both folders named."""
     first = run_in(tmp_path, sample / "hopper", "--results", "out", "--job", "mine", "--workers", 1)
     assert first.returncode == 0, first.stderr
     before = result_bytes(tmp_path / "out" / "mine")
@@ -114,7 +114,7 @@ def test_a_run_does_not_replace_another_folders_results(sample: Path, tmp_path: 
 
 
 def test_a_worker_that_takes_long_to_get_ready_is_waited_for(sample: Path, tmp_path: Path) -> None:
-    """`run` knows that the worker it started lives; the time limit is for those that nobody starts."""
+    """`run` knows that its own worker is alive. The time limit applies to workers started by others."""
     done = run_in(tmp_path, sample / "hopper", "--results", "out", "--job", "slow", FACEQUEUE_WORKER_TIMEOUT_S="0.5")
     assert done.returncode == 0, done.stderr
 
@@ -122,7 +122,7 @@ def test_a_worker_that_takes_long_to_get_ready_is_waited_for(sample: Path, tmp_p
 def test_an_interrupted_run_ends_what_it_started_and_goes_on_the_next_time(
     sample: Path, finished: Path, tmp_path: Path
 ) -> None:
-    """Ctrl-C after the first images; the same command finishes the same job with the same bytes."""
+    """After Ctrl-C, the same command finishes the same job with the same bytes."""
     arguments = [
         sys.executable,
         "-m",
@@ -151,7 +151,7 @@ def test_an_interrupted_run_ends_what_it_started_and_goes_on_the_next_time(
 
 
 def test_two_runs_do_not_share_a_data_folder(sample: Path, tmp_path: Path) -> None:
-    """The second says so and changes nothing."""
+    """The second run reports it and changes nothing."""
     state = tmp_path / "state"
     state.mkdir()
     with (state / "lock").open("a") as lock:
@@ -166,7 +166,7 @@ def _text(path: Path) -> str:
 
 
 def test_a_killed_run_is_taken_over_by_the_next(sample: Path, finished: Path, tmp_path: Path) -> None:
-    """SIGKILL leaves no time to clean up; the worker ends by itself, and the next run finishes the job."""
+    """After SIGKILL there is no clean-up. The worker ends by itself, and the next run finishes the job."""
     arguments = [
         sys.executable,
         "-m",
@@ -195,7 +195,7 @@ def test_a_killed_run_is_taken_over_by_the_next(sample: Path, finished: Path, tm
 
 
 def test_a_run_leaves_another_folders_unfinished_job_alone(sample: Path, finished: Path, tmp_path: Path) -> None:
-    """Its batches wait for their own folder, and are then done with its files."""
+    """Its batches wait for their own folder, and are then computed from its files."""
     arguments = [sys.executable, "-m", "producer", "run", str(sample), "--results", "out", "--batch-size", "2"]
     process = subprocess.Popen(
         [*arguments, "--workers", "1"], env=environment_of(tmp_path), cwd=tmp_path, stderr=subprocess.DEVNULL
@@ -213,7 +213,7 @@ def test_a_run_leaves_another_folders_unfinished_job_alone(sample: Path, finishe
 
 
 def test_no_faces_at_all(sample: Path, tmp_path: Path) -> None:
-    """n = 0: empty arrays, exit code 0."""
+    """With no faces the arrays are empty and the exit code is 0."""
     done = run_in(tmp_path, sample / "nobody", "--results", "out", "--job", "none", "--workers", 1)
     assert done.returncode == 0, done.stderr
     assert np.load(tmp_path / "out" / "none" / "embeddings.npy").shape == (0, 512)
@@ -221,7 +221,7 @@ def test_no_faces_at_all(sample: Path, tmp_path: Path) -> None:
 
 
 def test_a_profile_of_every_worker_process(sample: Path, tmp_path: Path) -> None:
-    """`--profile`: files that pstats opens, and the costliest functions in the report."""
+    """`--profile` writes files that pstats opens, and the report shows the most expensive functions."""
     done = run_in(tmp_path, sample / "hopper", "--results", "out", "--job", "p", "--workers", 1, "--profile")
     assert done.returncode == 0, done.stderr
     (path,) = (tmp_path / "out" / "p" / "profile").glob("*.prof")
@@ -235,7 +235,7 @@ def test_a_profile_of_every_worker_process(sample: Path, tmp_path: Path) -> None
 
 
 def test_copies_are_named(sample: Path, tmp_path: Path) -> None:
-    """`same_as` is the first file with the same bytes; `--distances none` says so in the summary."""
+    """`same_as` names the first file with the same bytes. The summary mentions `--distances none`."""
     images = tmp_path / "images"
     images.mkdir()
     data = (sample / "hopper" / "smaller.jpg").read_bytes()
@@ -253,7 +253,7 @@ def test_copies_are_named(sample: Path, tmp_path: Path) -> None:
 
 
 def test_weights_that_no_worker_can_load_end_the_run(sample: Path, tmp_path: Path) -> None:
-    """Not a file of weights: said in a line, after the time that workers get."""
+    """An invalid weights file is reported in one line, after the time limit for workers."""
     (tmp_path / "mine.pt").write_text("not weights")
     done = run_in(
         tmp_path,
@@ -270,7 +270,9 @@ def test_weights_that_no_worker_can_load_end_the_run(sample: Path, tmp_path: Pat
 
 
 def test_odd_names_are_kept_and_foreign_links_are_not_followed(sample: Path, tmp_path: Path) -> None:
-    """New lines, quotes, tags, bytes that are no UTF-8; a link out of the folder is listed, not opened."""
+    """Names with newlines, quotes, tags or bytes that are not UTF-8 are kept. A link out of the folder is listed, not
+    opened.
+    """
     images = tmp_path / "images"
     images.mkdir()
     data = (sample / "hopper" / "smaller.jpg").read_bytes()
@@ -299,7 +301,7 @@ def test_odd_names_are_kept_and_foreign_links_are_not_followed(sample: Path, tmp
 
 
 def test_trees_that_cannot_be_walked_to_the_end_are_accounted_for(sample: Path, deep: Path, tmp_path: Path) -> None:
-    """A linked folder and one whose path is too long have rows with a reason; 1,200 levels are only deep."""
+    """A linked folder and a folder with a too long path have rows with a reason. 1,200 levels are fine."""
     nest(deep, "d", 1200)
     data = (sample / "hopper" / "smaller.jpg").read_bytes()
     innermost = deep / ("d/" * 1200) / "in.jpg"
@@ -318,13 +320,13 @@ def test_trees_that_cannot_be_walked_to_the_end_are_accounted_for(sample: Path, 
 
 
 def test_results_among_the_images_are_refused(sample: Path, tmp_path: Path) -> None:
-    """They would be images the next time."""
+    """They would be images in the next run."""
     done = run_in(tmp_path, sample, "--results", sample / "results")
     assert (done.returncode, "lies in the folder with the images" in done.stderr) == (2, True)
 
 
 def test_a_results_folder_that_cannot_be_written_is_noticed_before(sample: Path, tmp_path: Path) -> None:
-    """A file in its place: wrong usage at once, not after the work."""
+    """If a file is in its place, that is reported at once, not after the work."""
     (tmp_path / "out").write_text("in the way")
     done = run_in(tmp_path, sample / "hopper", "--results", "out")
     assert (done.returncode, "cannot be written" in done.stderr) == (2, True)
@@ -332,9 +334,7 @@ def test_a_results_folder_that_cannot_be_written_is_noticed_before(sample: Path,
 
 
 def test_impatient_interrupts_leave_nothing_running(sample: Path, tmp_path: Path) -> None:
-    """Ctrl-C again and again: still exit code 4, everything started has ended, nothing is left in the temporary
-    folder.
-    """
+    """After repeated Ctrl-C the exit code is 4, all processes have ended, and the temporary folder is empty."""
     temporary = tmp_path / "t"
     temporary.mkdir()
     environment = environment_of(tmp_path) | {"TMPDIR": str(temporary)}
@@ -380,7 +380,7 @@ def _run_in_a_session(folder: Path, arguments: list[str], *, terminal: bool) -> 
 def test_a_closed_terminal_ends_all_that_was_started(
     sample: Path, finished: Path, tmp_path: Path, terminal: bool
 ) -> None:
-    """SIGHUP alone, and with a terminal that is really gone: server and worker end, and the same command goes on."""
+    """With SIGHUP alone and with a closed terminal, server and worker end, and the same command resumes."""
     arguments = [str(sample), "--results", "out", "--batch-size", "2", "--workers", "1"]
     process, closing = _run_in_a_session(tmp_path, arguments, terminal=terminal)
     wait_until(lambda: "stored" in _text(tmp_path / "state" / "worker.log"), 60, "a batch is done")
@@ -405,7 +405,7 @@ def test_a_closed_terminal_ends_all_that_was_started(
 
 
 def test_nohup_keeps_a_run_alive(sample: Path, tmp_path: Path) -> None:
-    """Whoever has SIGHUP ignored wants the run to outlive the terminal."""
+    """If SIGHUP is ignored, the run must outlive the terminal."""
     command = ["nohup", sys.executable, "-m", "producer", "run", str(sample), "--results", "out", "--batch-size", "2"]
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(command, env=environment_of(tmp_path), cwd=tmp_path, stdout=log, stderr=log)
@@ -416,7 +416,7 @@ def test_nohup_keeps_a_run_alive(sample: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bad", ["missing", "empty", "file", pytest.param("long" * 2000, id="long")])
 def test_wrong_folders_are_wrong_usage(tmp_path: Path, bad: str) -> None:
-    """A line that says what is wrong, no traceback, no server started."""
+    """One line says what is wrong, without a traceback, and no server is started."""
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("x")
     done = run_in(tmp_path, tmp_path / bad)

@@ -1,5 +1,5 @@
-"""`python -m tests.mutants`: changes the scripts and the record code in small ways, and fails unless the fast tests
-notice each change.
+"""`python -m tests.mutants` makes small changes to the scripts and the record code, and fails unless the fast tests
+notice each of them.
 """
 
 import argparse
@@ -20,13 +20,13 @@ from tests.mutants.targets import mutants_of, targets, test_files
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _CONTROLS = 20
-"""So many tests run with a mutant that is equivalent: were it noticed, the others' verdicts would mean nothing."""
+"""How many tests run with an equivalent mutant: if one of them failed, the other verdicts would mean nothing."""
 _Asked = TypeVar("_Asked")
 _Answer = TypeVar("_Answer")
 
 
 def main() -> int:
-    """0 where every mutant was noticed."""
+    """Returns 0 if every mutant was noticed."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("only", nargs="*", help="parts of file names: only these files are mutated")
     parser.add_argument("--jobs", type=int, default=2, help="how many mutants are tried at once")
@@ -70,8 +70,8 @@ def _is_equivalent(mutant: Mutant) -> bool:
 
 
 def _try_all(paths: list[Path], tried: list[Mutant], jobs: int) -> list[str]:
-    """The verdict on each mutant. The tests run once without one: that tells which reach it, and which of them is
-    quickest.
+    """The verdict on each mutant. The tests first run once without one, which shows the tests that reach it and their
+    times.
     """
     files = test_files(ROOT)
     with tempfile.TemporaryDirectory(prefix="facequeue-mutants-") as folder:

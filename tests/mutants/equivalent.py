@@ -1,4 +1,4 @@
-"""Mutants that no test can notice, each with the reason. One that no mutant matches any more is an error."""
+"""Mutants that no test can notice, each with the reason. An entry that matches no mutant is an error."""
 
 from typing import NamedTuple
 
@@ -6,15 +6,15 @@ from tests.mutants.mutant import Mutant
 
 
 class Equivalent(NamedTuple):
-    """A change that changes nothing, or nothing that is promised."""
+    """A change without effect, or without effect on anything that is promised."""
 
     path: str
     after: str
-    """The line as the mutant has it."""
+    """The mutant's line."""
     reason: str
 
     def matches(self, mutant: Mutant) -> bool:
-        """Whether it is this change."""
+        """Whether the mutant is this change."""
         return (str(mutant.path), mutant.after) == (self.path, self.after)
 
 

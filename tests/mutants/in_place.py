@@ -1,4 +1,4 @@
-"""Puts a mutant in the place of the original, in this process alone: no file changes."""
+"""Replaces the original by a mutant in this process alone, without changing a file."""
 
 import inspect
 import sys
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def put_in_place(root: Path, path: Path, source: str, function: str) -> None:
-    """From now on the script reads so, or the function runs so; LookupError where it cannot be replaced."""
+    """Replaces a script or a function from now on. LookupError if it cannot be replaced."""
     if path.suffix == ".py":
         _replace_code(sys.modules[".".join(path.with_suffix("").parts)], str(root / path), source, function)
     else:

@@ -1,5 +1,5 @@
-"""Mutants of a Lua script: each condition never met, each side of `and` and `or` left out, each comparison shifted or
-turned.
+"""Mutants of a Lua script: each condition never true, each side of `and` and `or` removed, each comparison shifted or
+reversed.
 """
 
 import re
@@ -17,7 +17,7 @@ _TOKEN = re.compile(
 _SHIFTED = {"<": "<=", "<=": "<", ">": ">=", ">=": ">"}
 _TURNED = {"==": "~=", "~=": "=="}
 _ENDS = {"if", "elseif", "while", "until", "then", "do", "return", "local", "end", "=", ",", "\n", ";"}
-"""What bounds an expression on either side, at its own depth of brackets."""
+"""The tokens that end an expression at its own depth of brackets."""
 _BRACKETS = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
 
 
@@ -32,7 +32,7 @@ class _Token:
 
 
 def mutants_of_lua(path: Path, source: str) -> Iterator[Mutant]:
-    """The mutants of a script; the first is one that always fails, which shows that the tests run this very file."""
+    """The mutants of a script. The first one always fails, which shows that the tests run this very file."""
     yield replaced(path, source, 0, 0, "error('mutant') ", "the whole script fails")
     tokens = [_Token(found[0], found.start()) for found in _TOKEN.finditer(source) if found.lastgroup != "skip"]
     plain = {inner for place, token in enumerate(tokens) if token.text == "if" for inner in _plain(tokens, place)}
@@ -54,7 +54,7 @@ def _then(tokens: list[_Token], place: int) -> int:
 
 
 def _plain(tokens: list[_Token], place: int) -> range:
-    """The places of a condition without parts. To turn it makes the usual case fail, which every test would notice."""
+    """The positions of conditions without parts. If one is negated, the usual case fails, which every test notices."""
     condition = range(place, _then(tokens, place))
     return condition if not {"and", "or"} & {tokens[k].text for k in condition} else range(0)
 

@@ -9,14 +9,14 @@ class Mutant:
     """A file with one change."""
 
     path: Path
-    """Relative to the checkout."""
+    """The path relative to the checkout."""
     line: int
-    """Where the change is, from 1."""
+    """The line number of the change, from 1."""
     what: str
     before: str
-    """The line as it is, without its indentation."""
+    """The original line, without its indentation."""
     after: str
-    """The line as it becomes."""
+    """The changed line."""
     source: str
     """The whole file with the change."""
     function: str = ""
@@ -24,21 +24,21 @@ class Mutant:
 
     @property
     def place(self) -> str:
-        """What a test must reach to notice the change, as `tests.mutants.reached` names it."""
+        """The place that a test must reach to notice the change, as `tests.mutants.reached` names it."""
         return f"{self.path}:{self.function}" if self.function else str(self.path)
 
     def within(self, function: str) -> "Mutant":
-        """The same mutant, of this function."""
+        """The same mutant, assigned to this function."""
         return replace(self, function=function)
 
     def row(self, verdict: str) -> str:
-        """The mutant in a line of Markdown."""
+        """The mutant as a row of a Markdown table."""
         cells = (verdict, f"{self.path}:{self.line}", self.what, f"`{self.before}`", f"`{self.after}`")
         return f"| {' | '.join(cells)} |"
 
 
 def replaced(path: Path, source: str, start: int, end: int, text: str, what: str) -> Mutant:
-    """The mutant in which `source[start:end]` is another text."""
+    """The mutant with another text in place of `source[start:end]`."""
     changed = source[:start] + text + source[end:]
     first = source.rfind("\n", 0, start) + 1
     tail = source.find("\n", end)

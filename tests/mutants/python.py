@@ -1,8 +1,8 @@
-"""Mutants of Python functions: those of Cosmic Ray's operators that change what is decided, each call left out whose
-answer nobody wants, and each `except` that meets no error.
+"""Mutants of Python functions: those of Cosmic Ray's operators that change decisions, each call without a used result
+removed, and each `except` that catches nothing.
 
-Its operators for numbers and arithmetic on sizes are not among them: waiting a little longer is no mistake that a test
-could see.
+Operators for numbers and for arithmetic on sizes are left out: waiting a little longer is no mistake that a test could
+see.
 """
 
 import ast
@@ -68,7 +68,7 @@ def mutants_of_python(path: Path, source: str) -> Iterator[Mutant]:
 
 
 def _code(source: str) -> CodeType | None:
-    """What runs, without annotations of local names; None where the change makes no Python."""
+    """The compiled code without annotations of local names; None if the change is no valid Python."""
     try:
         return compile(source, "mutant", "exec")
     except SyntaxError:
@@ -98,7 +98,7 @@ class _Places(Visitor):  # type: ignore[misc]
 
 
 def _places(operator: Any, source: str) -> list[int]:
-    """The line of each occurrence, as `mutate_code` counts them."""
+    """The line of each occurrence, in the order of `mutate_code`."""
     places = _Places(operator)
     places.walk(get_ast(source))
     return places.lines
@@ -111,7 +111,7 @@ def _described(path: Path, source: str, changed: str, line: int, name: str) -> M
 
 
 def _by_statement(path: Path, source: str, tree: ast.Module) -> Iterator[Mutant]:
-    """Each call left out whose answer nobody wants, and each `except` that meets no error."""
+    """Removes each call without a used result, and makes each `except` catch nothing."""
     starts = [0]
     for text in source.splitlines(keepends=True):
         starts.append(starts[-1] + len(text))

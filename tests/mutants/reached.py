@@ -1,4 +1,4 @@
-"""Notes which scripts and which functions of a mutated file run: only tests that reach a mutant can notice it."""
+"""Records which scripts and which functions of a mutated file run: only tests that reach a mutant can notice it."""
 
 import sys
 import threading

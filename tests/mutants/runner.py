@@ -27,18 +27,18 @@ from tests.mutants.reached import noting_places
 from tests.support.stage import ROOT, Stage
 
 _GRACE_S, _FACTOR = 4.0, 4.0
-"""A test may take so much longer than it did without a mutant. One that takes longer still has noticed."""
+"""How much longer a test may take than without a mutant. A test that takes even longer has noticed it."""
 
 
 class SharedServer:
-    """The server of this session's stages, made anew where a test has left it unusable."""
+    """The server of this session's stages, replaced if a test has left it unusable."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._made = folder, 0
         self._server: EmbeddedServer | None = None
 
     def ready(self) -> None:
-        """Starts it, or another one where it does not answer: a script without an end may be running."""
+        """Starts the server, or another one if it does not answer: an endless script may be running."""
         if self._server is not None:
             try:
                 self.emptied()
@@ -50,7 +50,7 @@ class SharedServer:
         self._server.start()
 
     def emptied(self) -> EmbeddedServer:
-        """The server without anything of the test before."""
+        """The server, with everything of the previous test removed."""
         assert self._server is not None
         with redis.Redis(unix_socket_path=urlsplit(self._server.url).path, socket_timeout=2) as client:
             client.config_set("maxmemory", 0)
@@ -59,13 +59,13 @@ class SharedServer:
         return self._server
 
     def stop(self) -> None:
-        """Ends it."""
+        """Stops the server."""
         if self._server is not None:
             self._server.stop()
 
 
 class Forks:
-    """The plugin that answers requests in place of running what was collected."""
+    """The plugin that answers requests instead of running the collected tests."""
 
     def __init__(self, requests: TextIO, answers: TextIO, server: SharedServer) -> None:
         self._requests, self._answers, self._server = requests, answers, server
@@ -74,7 +74,7 @@ class Forks:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        """Answers until standard input ends."""
+        """Answers requests until standard input ends."""
         if session.testsfailed:
             raise session.Interrupted("tests cannot be collected")
         items = {item.nodeid: item for item in session.items}
@@ -91,14 +91,14 @@ class Forks:
         return True
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Notes how the test ended."""
+        """Records the result of a test."""
         if report.failed:
             self._failed = True
             os.write(self._log, f"{report.nodeid}\n{report.longreprtext}\n".encode())
         self._skipped |= report.skipped
 
     def _forked(self, act: Callable[[], object]) -> object:
-        """What the function returns in a process of its own, or the negative number of the signal that ended it."""
+        """The function's result in a forked process, or the negative number of the signal that ended it."""
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
@@ -144,8 +144,8 @@ class Forks:
 
 
 def _share(server: SharedServer) -> None:
-    """Lets the fixtures' stages use the one server. Tests that start processes are left out: those would run the
-    originals.
+    """Makes the fixtures' stages use the one server. Tests that start processes are left out, because those would run
+    the originals.
     """
     import tests.conftest
     import tests.integration.conftest
@@ -165,7 +165,7 @@ def _share(server: SharedServer) -> None:
 
 
 def main(folder: str, tests: list[str]) -> int:
-    """pytest's exit code."""
+    """Runs pytest and returns its exit code."""
     requests, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w", buffering=1)  # pytest has others in their place
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)  # what the tests print goes to the log

@@ -14,14 +14,14 @@ from tests.mutants.mutant import Mutant
 
 @dataclass(frozen=True)
 class Traced:
-    """A test as it ran without a mutant."""
+    """The result of a test without a mutant."""
 
     test: str
     outcome: str
     """`passed`, `failed` or `skipped`."""
     seconds: float
     reached: frozenset[str]
-    """Places (`Mutant.place`)."""
+    """The places that it reached (`Mutant.place`)."""
 
 
 class Runner:
@@ -48,7 +48,7 @@ class Runner:
             )
 
     def trace(self, test_file: str, paths: Collection[Path]) -> list[Traced]:
-        """The tests of a file, run without a mutant; SystemExit where one fails."""
+        """Runs a file's tests without a mutant; SystemExit if one fails."""
         answer = self._ask({"trace": test_file, "paths": list(map(str, paths))})
         if not isinstance(answer, list):
             raise SystemExit(f"{test_file} cannot be run ({answer}):\n{self.tail()}")
@@ -59,7 +59,9 @@ class Runner:
         return traced
 
     def verdict(self, mutant: Mutant, tests: dict[str, float]) -> str:
-        """`noticed`, `SURVIVED`, or why neither can be said. `tests`: their usual seconds, in the order to run them."""
+        """`noticed`, `SURVIVED`, or why neither is known. `tests` has their usual seconds, in the order in which to run
+        them.
+        """
         answer = self._ask(
             {"path": str(mutant.path), "source": mutant.source, "function": mutant.function, "tests": tests}
         )

@@ -1,4 +1,4 @@
-"""What is mutated, and the tests that must notice."""
+"""The mutated files, and the tests that must notice the mutants."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ TESTS = (
     "tests/integration/worker/supervision/test_reconciler.py",
     "tests/integration/worker/supervision/test_reconciler_lost_messages.py",
 )
-"""Patterns of test files. Which of their tests reach a mutant is found out by running them."""
+"""Patterns of test files. A run of their tests shows which of them reach a mutant."""
 _PYTHON = tuple(
     Path(name)
     for name in (
@@ -40,7 +40,7 @@ def targets(root: Path) -> list[Path]:
 
 
 def mutants_of(root: Path, path: Path) -> Iterator[Mutant]:
-    """The mutants of a file, each change once."""
+    """The mutants of a file, without duplicates."""
     source = (root / path).read_text()
     seen = {source}
     for mutant in mutants_of_lua(path, source) if path.suffix == ".lua" else mutants_of_python(path, source):

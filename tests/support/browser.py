@@ -12,13 +12,13 @@ DESKTOP, PHONE = (1280, 900), (360, 800)
 
 
 def is_there() -> bool:
-    """Whether browser and driver are installed."""
+    """Whether the browser and its driver are installed."""
     return bool(shutil.which("chromium") and shutil.which("chromedriver"))
 
 
 @contextmanager
 def browser(size: tuple[int, int] = DESKTOP, *, dark: bool = False) -> Iterator[webdriver.Chrome]:
-    """A browser window of this size; it ends with the block."""
+    """Opens a browser window of this size; it closes when the block ends."""
     options = webdriver.ChromeOptions()
     options.binary_location = str(shutil.which("chromium"))
     for argument in (
@@ -44,6 +44,6 @@ def browser(size: tuple[int, int] = DESKTOP, *, dark: bool = False) -> Iterator[
 
 
 def picture(driver: webdriver.Chrome, path: Path) -> None:
-    """Saves what the window shows."""
+    """Saves a screenshot of the window."""
     path.parent.mkdir(parents=True, exist_ok=True)
     driver.save_screenshot(str(path))

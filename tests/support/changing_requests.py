@@ -1,11 +1,11 @@
-"""Celery's set of active requests, as another thread changes it."""
+"""Celery's set of active requests, changed by another thread."""
 
 from collections.abc import Iterator
 from typing import Any
 
 
 class ChangingRequests(list[Any]):
-    """Requests of which another thread adds or removes one during the first readings, as a set says it."""
+    """A set of requests that another thread changes during the first iterations."""
 
     changes = 3
 

@@ -1,11 +1,11 @@
-"""Folders in folders, deeper than paths are long."""
+"""Nested folders that are deeper than a path may be long."""
 
 import os
 from pathlib import Path
 
 
 def nest(folder: Path, name: str, depth: int) -> None:
-    """Makes folders in folders, with an image in the innermost, also where its path is longer than the system takes."""
+    """Creates nested folders with an image in the innermost one, even if its path is too long for the system."""
     here = os.open(folder, os.O_DIRECTORY)
     for _ in range(depth):
         os.mkdir(name, dir_fd=here)

@@ -1,8 +1,8 @@
-"""A worker with faults built in, for tests: `python -m tests.support.faulty_worker ...` takes the arguments of `python
+"""A worker with built-in faults, for tests: `python -m tests.support.faulty_worker ...` takes the arguments of `python
 -m worker`.
 
-Files that hold a mark behind their image data crash, hang, fill the memory, raise, or slow down whoever reads them; a
-file named by CHAOS_HOLD keeps the aggregator from publishing for as long as it is there.
+Files with a mark after their image data crash, hang, fill the memory, raise, or slow down the process that reads them.
+A file named by CHAOS_HOLD prevents the aggregator from publishing while it exists.
 """
 
 import os

@@ -1,7 +1,7 @@
-"""Keeps the tests out of the user's home: imported before anything that asks platformdirs for a folder.
+"""Keeps the tests out of the user's home. Import it before anything that asks platformdirs for a folder.
 
-On import it replaces HOME and the XDG folders with a temporary one, and drops the user's facequeue settings, for this
-process and all that it starts. `HOME_GUARD` then notes, and prevents, what a test would write below the real home.
+On import it replaces HOME and the XDG folders with a temporary one and removes the user's facequeue settings, for this
+process and its children. `HOME_GUARD` then records, and prevents, writes below the real home.
 """
 
 import atexit
@@ -28,8 +28,8 @@ _PATHS = {
     "os.chmod": (0,),
     "os.utime": (0,),
 }
-"""Audit events that change something, and which of their arguments are paths. `open` and `subprocess.Popen` are looked
-at apart.
+"""Audit events that change something, and the positions of their paths. `open` and `subprocess.Popen` are handled
+separately.
 """
 
 
@@ -45,7 +45,7 @@ def _move_out() -> None:
 
 
 class HomeGuard:
-    """Refuses to write below a folder, and remembers who tried."""
+    """Refuses writes below a folder, and records who tried."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
@@ -55,7 +55,7 @@ class HomeGuard:
         self._exempt = tuple(Path(path).resolve() for path in own)
 
     def hook(self, event: str, arguments: tuple[Any, ...]) -> None:
-        """For `sys.addaudithook`. Also refuses to start a process that would have the real home."""
+        """The hook for `sys.addaudithook`. It also refuses to start a process with the real home."""
         if event == "open":
             path, mode, flags = arguments
             writes = any(letter in (mode or "") for letter in "wax+") or flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)

@@ -1,4 +1,4 @@
-"""A client behind one of whose commands something happens."""
+"""A Redis client that runs a function after one of its commands."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,13 +9,13 @@ from tests.support.stage import Stage
 
 
 class InterruptedClient(redis.Redis):
-    """Lets something happen behind a command, as if this process had been stopped there for a while."""
+    """Runs a function after a command, as if this process had been suspended there."""
 
     happens: Callable[[], object] | None = None
     commands_before = 0
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
-        """As usual."""
+        """Executes the command, then perhaps the function."""
         answer = super().execute_command(*args, **options)
         if self.commands_before > 0:
             self.commands_before -= 1
@@ -27,7 +27,7 @@ class InterruptedClient(redis.Redis):
 
 
 def interrupted(stage: Stage, happens: Callable[[], object], *, commands_before: int = 0) -> InterruptedClient:
-    """A client of the stage's server to which this happens once: behind its first command, or behind a later one."""
+    """A client of the stage's server that runs the function once, after its first or a later command."""
     client = InterruptedClient(connection_pool=stage.client.connection_pool)
     client.happens, client.commands_before = happens, commands_before
     return client

@@ -1,4 +1,4 @@
-"""A job's record to begin with."""
+"""New job records, and shortcuts to later states."""
 
 from shared.domain.contract import KNOWN_WEIGHTS, Contract, Runtime
 from shared.domain.job import Job

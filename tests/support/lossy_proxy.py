@@ -1,6 +1,4 @@
-"""A network between a client and the server that loses an answer: the server has done what was asked, and nobody hears
-of it.
-"""
+"""A proxy that loses an answer of the server: the server has executed the command, and the client does not know."""
 
 import socket
 import threading
@@ -10,14 +8,14 @@ _MOST = 2**16
 
 
 class LossyProxy:
-    """Forwards connections to a server's Unix socket. `url` is where clients reach it."""
+    """Forwards connections to a server's Unix socket. Clients connect to `url`."""
 
     def __init__(self, server_url: str) -> None:
         self._server_path = urlsplit(server_url).path
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._marker: bytes | None = None
         self.lost = 0
-        """Answers that were lost so far."""
+        """`lost` counts the lost answers."""
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
@@ -26,14 +24,14 @@ class LossyProxy:
         return f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
 
     def lose_answer_to(self, marker: bytes) -> None:
-        """Closes the connection instead of passing on the answer to the next request that holds the marker.
+        """Closes the connection instead of forwarding the answer to the next request with the marker.
 
-        An error is passed on: then nothing was done, and the client asks again in another way.
+        An error is forwarded: then nothing was done, and the client asks again in another way.
         """
         self._marker = marker
 
     def close(self) -> None:
-        """Takes no more connections."""
+        """Accepts no more connections."""
         self._listener.close()
 
     def _accept(self) -> None:

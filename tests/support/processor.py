@@ -1,4 +1,4 @@
-"""What this machine's processor can do."""
+"""What this machine's processor supports."""
 
 import pytest
 

@@ -18,7 +18,7 @@ def make_report(folder: Path, images: Path | None = None, **options: float) -> P
 
 
 def report_with(tmp_path: Path, paths: list[str], embeddings: np.ndarray, **values: Any) -> Page:
-    """Of a job with these faces, whose images are in `tmp_path/images`."""
+    """The report of a job with these faces, whose images are in `tmp_path/images`."""
     photos = tmp_path / "images"
     return make_report(make_results(tmp_path / "j", paths, embeddings, photos=photos, **values), photos)
 

@@ -1,4 +1,4 @@
-"""What a results folder holds, for comparisons."""
+"""The contents of a results folder, for comparisons."""
 
 import csv
 import json
@@ -13,7 +13,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def result_bytes(folder: Path) -> dict[str, bytes]:
-    """What is promised to be the same to the last byte."""
+    """The contents that must be the same to the last byte."""
     images = [[row[column] for column in RESULT_COLUMNS] for row in rows_of(folder / "images.csv")]
     files = {name: (folder / name).read_bytes() for name in ("embeddings.npy", "distances.npy", "faces.csv")}
     return files | {"images.csv": json.dumps(images).encode()}

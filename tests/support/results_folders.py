@@ -1,4 +1,4 @@
-"""Results folders made by hand, and pages read back."""
+"""Made-up results folders, and parsed reports."""
 
 import csv
 import hashlib
@@ -42,9 +42,9 @@ def make_results(
     photos: Path | None = None,
     **summary: Any,
 ) -> Path:
-    """A results folder of these faces (a path that comes twice has two); `more` are images without faces.
+    """Writes a results folder with these faces (a path that occurs twice has two). `more` are images without faces.
 
-    The files that are below `photos` are those that were embedded: their digests are recorded.
+    The digests of the files below `photos` are recorded: these are the files that were embedded.
     """
     folder.mkdir(parents=True)
     np.save(folder / "embeddings.npy", embeddings)
@@ -126,19 +126,19 @@ class Page:
     elements: list[Element] = field(default_factory=list)
 
     def all(self, tag: str, **attributes: str) -> list[Element]:
-        """The elements of this tag with these attributes; `class_` for the one that Python keeps for itself."""
+        """The elements with this tag and these attributes; `class_` stands for `class`."""
         wanted = {name.rstrip("_").replace("_", "-"): value for name, value in attributes.items()}
         return [e for e in self.elements if e.tag == tag and all(e.attributes.get(k) == v for k, v in wanted.items())]
 
     @property
     def text(self) -> str:
-        """What a person reads, in one line."""
+        """The visible text, as one line."""
         shown = [element.text for element in self.elements if element.tag not in ("script", "style")]
         return " ".join(" ".join(shown).split())
 
     @property
     def data(self) -> dict[str, Any]:
-        """What the scripts read."""
+        """The data for the scripts."""
         return dict(json.loads(self.all("script", id="data")[0].text))
 
 
@@ -159,7 +159,7 @@ class _Reader(HTMLParser):
 
 
 def read_page(path: Path) -> Page:
-    """The page at this path."""
+    """Parses the page at this path."""
     source = path.read_text(encoding="utf-8")
     reader = _Reader()
     reader.feed(source)

@@ -1,4 +1,4 @@
-"""Samples of a worker's processes, made by hand."""
+"""Made-up samples of a worker's processes."""
 
 from datetime import UTC, datetime
 

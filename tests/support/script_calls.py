@@ -1,4 +1,4 @@
-"""What the server's scripts do, as the server itself tells it (MONITOR)."""
+"""The Redis commands of the server's scripts, from MONITOR."""
 
 import threading
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ class ScriptCall:
 
 @contextmanager
 def recorded_scripts(client: Client) -> Iterator[list[ScriptCall]]:
-    """The scripts that run inside the block; complete when it ends. Arguments before the keys must hold no space."""
+    """Records the scripts that run inside the block. Arguments before the keys must not contain spaces."""
     calls: list[ScriptCall] = []
     with client.monitor() as monitor:
         thread = threading.Thread(target=_record, args=(monitor, calls), daemon=True)

@@ -1,4 +1,4 @@
-"""A server of its own for a test, with the workers and commands that use it."""
+"""A test's own server, with the workers and commands that use it."""
 
 import os
 import socket
@@ -24,10 +24,10 @@ def wait_until(condition: Callable[[], object], timeout_s: float = 60.0, what: s
 
 
 class Stage:
-    """A server of its own, and commands and workers that use it."""
+    """A server, and the commands and workers that use it."""
 
     def __init__(self, folder: Path, server: EmbeddedServer | None = None) -> None:
-        """With `server`, one that runs already and outlives the stage."""
+        """With `server`, an existing server that outlives the stage."""
         self.folder = folder
         self.server = server or EmbeddedServer(folder / "server")
         self._owns_server = server is None
@@ -74,7 +74,7 @@ class Stage:
         return process
 
     def worker(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
-        """Starts a worker; returns when it is ready."""
+        """Starts a worker and waits until it is ready."""
         before = self.log("worker.log").count(" ready.")
         process = self.spawn("worker", *arguments, log="worker.log", **environment)
         wait_until(
@@ -84,12 +84,12 @@ class Stage:
         return process
 
     def log(self, name: str) -> str:
-        """What a background process has written so far."""
+        """The output of a background process so far."""
         path = self.folder / name
         return path.read_text(errors="replace") if path.exists() else ""
 
     def restart_server(self, *, killed: bool = True) -> None:
-        """Ends the server, with SIGKILL or in good order, and starts it again on its data."""
+        """Ends the server, with SIGKILL or cleanly, and restarts it with its data."""
         if killed:
             self.server.kill()
         else:
@@ -98,7 +98,7 @@ class Stage:
 
     @staticmethod
     def free_port() -> int:
-        """A port on loopback that nobody listens on just now."""
+        """A free port on loopback."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             return int(probe.getsockname()[1])

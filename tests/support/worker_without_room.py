@@ -1,4 +1,4 @@
-"""A worker whose jobs' records take no failed image: `python -m tests.support.worker_without_room`."""
+"""A worker that records no failed images in job records: `python -m tests.support.worker_without_room`."""
 
 from shared.domain import failed_images
 from worker.__main__ import main

@@ -1,4 +1,4 @@
-"""The decisions of `.ci/run`: what it may leave out, and what the outcome of an audit means."""
+"""The decisions of `.ci/run`: which checks it may skip, and the meaning of an audit's result."""
 
 import json
 import os
@@ -45,14 +45,14 @@ def _report(*packages: dict[str, object]) -> str:
 
 @pytest.mark.parametrize("noise", ["", "Could not find it", UNREACHED])
 def test_findings_fail_whatever_else_is_printed(tmp_path: Path, noise: str) -> None:
-    """Also where advisories may be left out."""
+    """This holds even if the audit may be skipped."""
     done = _audit(tmp_path, 1, _report(UNKNOWN, SOUND, BAD), noise, CI_WITHOUT="advisories")
     assert done.returncode != 0
     assert "c 1 (PYSEC-1)" in done.stderr
 
 
 def test_a_clean_audit_leaves_nothing_out(tmp_path: Path) -> None:
-    """Packages of no index are only counted."""
+    """Packages that are in no index are only counted."""
     done = _audit(tmp_path, 0, _report(UNKNOWN, SOUND), CI="true")
     assert done.returncode == 0, done.stderr
     assert "1 packages without findings, 1 unknown" in done.stdout
@@ -65,7 +65,7 @@ def test_a_clean_audit_leaves_nothing_out(tmp_path: Path) -> None:
 def test_no_advisory_source_is_an_exception_to_be_named(
     tmp_path: Path, exit_code: int, report: str, errors: str
 ) -> None:
-    """An error in CI, unless it is named; told at the end."""
+    """It is an error in CI unless it is listed as an exception; it is reported at the end."""
     assert _audit(tmp_path, exit_code, report, errors, CI="true").returncode != 0
     allowed = _audit(tmp_path, exit_code, report, errors, CI="true", CI_WITHOUT="docker advisories")
     assert allowed.returncode == 0, allowed.stderr
@@ -78,12 +78,14 @@ def test_no_advisory_source_is_an_exception_to_be_named(
     ids=["unforeseen", "silent", "no reason", "nothing audited"],
 )
 def test_a_broken_audit_fails(tmp_path: Path, exit_code: int, report: str, errors: str) -> None:
-    """What is not understood is no success."""
+    """An unknown result is not a success."""
     assert _audit(tmp_path, exit_code, report, errors, CI_WITHOUT="advisories").returncode != 0
 
 
 def test_what_is_left_out_is_named(tmp_path: Path) -> None:
-    """By its whole name, in the environment or with the reason in the file; outside CI anything may be missing."""
+    """An exception has the check's full name, in the environment or with a reason in the file. Outside CI anything may
+    be missing.
+    """
     leave = "leave_out docker 'no engine'"
     refused = _run(leave, tmp_path, CI="true", CI_WITHOUT="dock docker-compose")
     assert refused.returncode != 0

@@ -1,4 +1,4 @@
-"""Whatever comes in, what is promised comes out: for messages and for image files."""
+"""For any input, messages and image files give one of the promised results."""
 
 from io import BytesIO
 from pathlib import Path
@@ -44,21 +44,21 @@ def _parse_or_refuse(body: Any) -> None:
 @FUZZ
 @given(_json)
 def test_anything_is_a_message_or_is_refused(body: Any) -> None:
-    """Never another exception than BadMessage."""
+    """The only exception is BadMessage."""
     _parse_or_refuse(body)
 
 
 @FUZZ
 @given(_changes, st.sets(st.sampled_from(sorted(GOOD)), max_size=2))
 def test_good_messages_gone_bad(changes: dict[str, Any], missing: set[str]) -> None:
-    """With fields changed, added and left out."""
+    """Fields are changed, added and removed."""
     _parse_or_refuse({name: value for name, value in (GOOD | changes).items() if name not in missing})
 
 
 @FUZZ
 @given(_paths)
 def test_no_path_leads_out(paths: list[str]) -> None:
-    """However it is put together."""
+    """This holds for any combination of parts."""
     _parse_or_refuse(GOOD | {"images": paths})
 
 
@@ -97,7 +97,7 @@ _SIGNATURES = [
 @FUZZ
 @given(st.sampled_from([b"", *_SIGNATURES]), st.binary(max_size=300))
 def test_arbitrary_bytes_are_an_image_or_a_reason(signature: bytes, rest: bytes) -> None:
-    """With and without the beginning of a format that is read."""
+    """With and without the first bytes of a supported format."""
     _decode_or_refuse(signature + rest)
 
 
@@ -133,7 +133,7 @@ def files(sample: Path) -> list[bytes]:
 @FUZZ
 @given(st.data())
 def test_damaged_files_are_an_image_or_a_reason(files: list[bytes], data: st.DataObject) -> None:
-    """Bytes flipped, parts swapped, cut short. Most damage is done to the head, where the sizes stand."""
+    """Bytes are flipped, parts swapped, and files truncated, mostly at the start, where the sizes are."""
     image = bytearray(data.draw(st.sampled_from(files)))
     place = st.integers(0, 200) | st.integers(0, len(image) - 1)
     for at, value in data.draw(st.lists(st.tuples(place, st.integers(0, 255)), max_size=8)):

@@ -1,4 +1,4 @@
-"""The tests use nothing of the user's home, nor can they."""
+"""The tests do not use the user's home."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from tests.support.home import HOME_GUARD, ROOT, HomeGuard
 
 
 def test_a_write_below_the_real_home_fails_the_test(tmp_path: Path) -> None:
-    """Refused on the spot, and remembered where the code under test swallows the refusal; nothing is written."""
+    """The write is refused at once, and recorded in case the code under test hides the error."""
     (tmp_path / "moved").touch()
     for write in (
         lambda path: path.write_text("x"),
@@ -31,7 +31,7 @@ def test_a_write_below_the_real_home_fails_the_test(tmp_path: Path) -> None:
 
 
 def test_reading_there_and_writing_elsewhere_are_no_matter(tmp_path: Path) -> None:
-    """The checkout, the virtual environment and the temporary folder may lie in a home."""
+    """The checkout, the virtual environment and the temporary folder may be in a home."""
     guard = HomeGuard(Path("/"))
     for path, mode, flags in (("/etc/hosts", "r", os.O_RDONLY), (str(tmp_path / "a"), "w", os.O_WRONLY | os.O_CREAT)):
         guard.hook("open", (path, mode, flags))
@@ -42,7 +42,7 @@ def test_reading_there_and_writing_elsewhere_are_no_matter(tmp_path: Path) -> No
 
 
 def test_no_process_is_started_with_the_real_home() -> None:
-    """Processes that are started have the temporary home, in which their own folders are."""
+    """Child processes get the temporary home."""
     with pytest.raises(AssertionError, match="the user's own home"):
         subprocess.run([sys.executable, "-c", ""], env={"HOME": str(HOME_GUARD.folder)})
     HOME_GUARD.writes.clear()

@@ -1,4 +1,4 @@
-"""The tool behind `make mutants`: a mutant is what runs, and what reaches it is known."""
+"""The tool behind `make mutants`: the mutant really runs, and the code that each test reaches is known."""
 
 import importlib
 import sys
@@ -43,7 +43,7 @@ def anyone() -> bool:
 
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A module that is imported from here, relative to its folder."""
+    """A module that is imported from this folder."""
     (tmp_path / "gate_of_mutants.py").write_text(_MODULE)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "gate_of_mutants", raising=False)
@@ -52,7 +52,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_each_part_of_a_condition_has_its_mutants() -> None:
-    """One that fails as a whole, the refusal, both sides of `and`, and the comparison."""
+    """The whole condition fails, is negated, loses either side of `and`, and gets another comparison."""
     after = {mutant.after for mutant in mutants_of_lua(Path("a.lua"), _SCRIPT)}
     assert after == {
         "error('mutant') local a = redis.call('GET', KEYS[1])",
@@ -64,7 +64,7 @@ def test_each_part_of_a_condition_has_its_mutants() -> None:
 
 
 def test_mutants_of_python_name_their_function(module: Path) -> None:
-    """Annotations are none: nothing of them runs."""
+    """Annotations are not mutated, because they do not run."""
     found = {(mutant.function, mutant.after) for mutant in mutants_of_python(module, _MODULE)}
     assert ("Gate.admits", "return found >= 17") in found
     assert ("Gate.closed", "return self.admits(99)") in found
@@ -73,7 +73,7 @@ def test_mutants_of_python_name_their_function(module: Path) -> None:
 
 
 def test_calls_and_caught_errors_are_left_out_one_by_one(module: Path) -> None:
-    """Except for what is only said in the log."""
+    """Log calls are left out."""
     after = {mutant.after for mutant in mutants_of_python(module, _MODULE) if mutant.function == "anyone"}
     assert after == {
         "return False", "pass", "except ((), os.error):", "except (ValueError, ()):", "except ():",
@@ -81,7 +81,7 @@ def test_calls_and_caught_errors_are_left_out_one_by_one(module: Path) -> None:
 
 
 def test_a_mutant_of_python_is_what_runs(module: Path, tmp_path: Path) -> None:
-    """In methods, properties and functions that were imported before; one that is not there is an error."""
+    """This covers methods, properties and functions that were imported before. A missing one is an error."""
     gate, anyone = sys.modules["gate_of_mutants"].Gate(), sys.modules["gate_of_mutants"].anyone
     assert (gate.admits(17), gate.closed, anyone()) == (False, False, True)
     for mutant in mutants_of_python(module, _MODULE):
@@ -93,7 +93,7 @@ def test_a_mutant_of_python_is_what_runs(module: Path, tmp_path: Path) -> None:
 
 
 def test_a_mutant_of_a_script_is_what_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By this process; the file stays as it is, and so do others."""
+    """Only this process reads the mutant; the file and other processes are not affected."""
     monkeypatch.setattr(Path, "read_text", Path.read_text)  # put back afterwards
     for name in ("a.lua", "b.lua"):
         (tmp_path / name).write_text(_SCRIPT)
@@ -103,7 +103,7 @@ def test_a_mutant_of_a_script_is_what_is_read(tmp_path: Path, monkeypatch: pytes
 
 
 def test_what_a_test_reaches_is_known(module: Path, tmp_path: Path) -> None:
-    """By the names that mutants have; nothing else, and nothing afterwards."""
+    """The places have the mutants' names, without others, and only during the block."""
     gate = sys.modules["gate_of_mutants"].Gate()
     with noting_places(tmp_path, [module]) as reached:
         assert not gate.closed

@@ -1,6 +1,6 @@
 """The steps of a batch: load the job, lease the batch, compute it, commit its block.
 
-Whoever commits the last batch of a job enqueues its aggregation.
+The process that commits the last batch of a job enqueues its aggregation.
 """
 
 import os

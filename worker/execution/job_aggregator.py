@@ -54,7 +54,7 @@ class JobAggregator:
         if job.uid != wanted.uid or job.state != JobState.SEALED or not job.complete:
             return not_wanted(f"job {job.state}")
         if not record.claim_aggregation(holder, self._settings.lease_s, uid=wanted.uid):
-            return not_wanted("somebody else writes the results")
+            return not_wanted("another aggregator writes the results")
         return self._aggregate_claimed(_Claim(record, job, holder))
 
     def _aggregate_claimed(self, claim: _Claim) -> TaskAnswer:

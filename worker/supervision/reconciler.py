@@ -181,7 +181,7 @@ class Reconciler:
         if job.uid not in self._stalled:
             self._stalled.add(job.uid)
             _log.warning(
-                "job %s is stalled: no news for %.1f days. It goes on when workers come, or can be cancelled",
+                "job %s is stalled: no news for %.1f days. It continues when workers come, or can be cancelled",
                 job.name,
                 (now_ms - job.updated_ms) / _DAY_MS,
                 extra={"action": "job_stalled"},

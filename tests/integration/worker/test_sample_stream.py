@@ -1,4 +1,4 @@
-"""Samples through the real server: a week of them, bounded everywhere, and read without holding them."""
+"""Samples on a real server: a week of them, with bounded memory everywhere."""
 
 import csv
 import itertools
@@ -25,7 +25,7 @@ _STEP_S = 30  # before the last hour: a sample a second would take the test ten 
 
 
 def _moments() -> list[list[dict[str, str]]]:
-    """Some moments with figures that differ, as they compress."""
+    """Moments with varying numbers, so that they compress as real ones do."""
     rng = random.Random(0)
     return [
         [
@@ -60,7 +60,7 @@ def _seconds(row: dict[str, str]) -> float:
 
 
 def test_a_week_of_sixteen_processes_fits(stage: Stage, tmp_path: Path) -> None:
-    """From the first minute on, in bounded memory of the server and of whoever writes results; every second of late."""
+    """All of it, with bounded memory in server and aggregator; the latest part with every second."""
     _send_a_week(stage)
     keys = stage.client.keys(f"{PREFIX}resources:*")
     assert sum(stage.client.memory_usage(key, samples=0) for key in keys) <= MAX_BYTES == 8 * 2**20
@@ -84,7 +84,7 @@ def test_a_week_of_sixteen_processes_fits(stage: Stage, tmp_path: Path) -> None:
 
 
 def test_a_short_job_has_every_sample_once(stage: Stage) -> None:
-    """As long as nothing had to be thinned, none is."""
+    """Nothing is thinned before that is necessary."""
     streams = SampleStreams(WORKER)
     for second in range(100):
         streams.add([sample_row(BEGAN + second, 1), sample_row(BEGAN + second, 2)], BEGAN + second)
@@ -110,7 +110,7 @@ def test_samples_are_found_though_the_servers_clock_was_set_back(stage: Stage) -
 
 
 def test_an_hour_without_the_server_is_not_lost(stage: Stage) -> None:
-    """What the worker kept meanwhile arrives thinned, in order, and without a hole."""
+    """The samples that the worker kept arrive thinned, in order and without a gap."""
     streams = SampleStreams(WORKER)
     stage.server.kill()
     for second in range(2 * HOUR_S):
@@ -123,9 +123,7 @@ def test_an_hour_without_the_server_is_not_lost(stage: Stage) -> None:
 
 
 def test_what_is_no_stream_of_samples_costs_nobody_his_results(stage: Stage, tmp_path: Path) -> None:
-    """Other types, other entries, a name that leads out of the folder: the good worker's file is there, and only
-    files.
-    """
+    """Other types, other entries and a name that leads out of the folder: the valid worker's file is still written."""
     streams = SampleStreams(WORKER)
     streams.add([sample_row(BEGAN, 1)], BEGAN)
     streams.send(stage.client)

@@ -51,13 +51,13 @@ def test_pairs_of_view_1_are_one_fold(tmp_path: Path) -> None:
     ],
 )
 def test_a_damaged_pairs_file_is_refused_with_the_line(tmp_path: Path, lines: list[str], message: str) -> None:
-    """A file that is cut off or out of order must not give a figure."""
+    """A truncated or disordered file must not give a result."""
     with pytest.raises(ValueError, match=message):
         read_pairs(IMAGES, _write(tmp_path, *lines))
 
 
 def _folds(pairs: Sequence[Sequence[tuple[object, object, bool]]]) -> tuple[list[list[Pair]], Embeddings]:
-    """Pairs of points in the plane, one image a point."""
+    """Pairs of points in the plane, one image for each point."""
     embeddings: Embeddings = {}
 
     def image(point: object) -> Path:
@@ -124,7 +124,7 @@ def test_euclidean_distances_are_as_written() -> None:
 
 
 def test_an_image_without_a_face_makes_its_pair_different() -> None:
-    """It counts against the accuracy where the pair is one person, and it has no part in the mean."""
+    """It counts as an error if the pair is one person, and is not part of the mean."""
     pairs: list[list[tuple[object, object, bool]]] = [list(fold) for fold in _AROUND_TEN]
     pairs[1][0] = (None, (11, 1), True)
     pairs[1][1] = ((9, 0), (9, -1), True)

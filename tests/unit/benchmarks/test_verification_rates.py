@@ -1,4 +1,4 @@
-"""Rates over all pairs, and their confidence intervals, against counting one by one."""
+"""Rates over all pairs and their confidence intervals, compared with counting pair by pair."""
 
 from itertools import combinations
 
@@ -23,7 +23,7 @@ def _faces(people: int, seed: int = 0) -> tuple[Float32, np.ndarray[tuple[int], 
 
 
 def _count(embeddings: Float32, labels: list[int], distance: float) -> tuple[float, float]:
-    """Shares of the pairs of different and of the same labels within the distance, counted one by one."""
+    """The shares of pairs of different and of the same people within a distance, counted one by one."""
     near: dict[bool, list[bool]] = {False: [], True: []}
     for (a, one), (b, other) in combinations(zip(embeddings, labels, strict=True), 2):
         near[one == other].append(float(np.linalg.norm(a - b)) <= distance)
@@ -55,7 +55,7 @@ def test_rates_and_intervals_are_those_of_counting(distance: float) -> None:
 
 
 def test_the_distance_for_a_rate_has_that_many_pairs_within_it() -> None:
-    """Rounded down, never more."""
+    """The number is rounded down."""
     embeddings, people = _faces(30)
     pairs = AllPairs(embeddings, people, draws=10)
     for rate in (0.5, 0.1, 0.01):

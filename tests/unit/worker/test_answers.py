@@ -1,4 +1,4 @@
-"""What a task answers, on its way to the main process and to Flower."""
+"""Answers of tasks on their way to the main process and to Flower."""
 
 import logging
 
@@ -23,12 +23,12 @@ STORED = TaskAnswer(kind=AnswerKind.STORED, images=3, faces=4, outcomes={"ok": 2
     ],
 )
 def test_an_answer_survives_celerys_repr(answer: TaskAnswer) -> None:
-    """The main process reads the same answer that the child has returned."""
+    """The main process parses the answer that the child process returned."""
     assert TaskAnswer.parse(saferepr(answer, MOST_CHARACTERS)) == answer
 
 
 def test_a_long_reason_is_cut_before_celery_cuts_the_answer() -> None:
-    """Also where each of its characters takes six in JSON."""
+    """This includes a reason whose characters take six bytes each in JSON."""
     for letter in ("x", "\udcff", '"'):
         read = TaskAnswer.parse(saferepr(TaskAnswer(kind=AnswerKind.REFUSED, reason=letter * 10_000), MOST_CHARACTERS))
         assert read is not None
@@ -51,18 +51,18 @@ def test_a_long_reason_is_cut_before_celery_cuts_the_answer() -> None:
     ],
 )
 def test_what_is_no_answer_is_none(text: object) -> None:
-    """The main process must live on, whatever Celery hands it."""
+    """The main process must survive any value from Celery."""
     assert TaskAnswer.parse(text) is None
 
 
 def test_people_read_one_line() -> None:
-    """Counts of a batch, or the reason why there are none."""
+    """The line has the counts of a batch, or the reason why there are none."""
     assert str(STORED) == "stored: 3 images, 4 faces, 2 ok, 1 no_face"
     assert str(not_wanted("done")) == "not wanted: done"
 
 
 def test_celerys_log_line_is_readable(caplog: pytest.LogCaptureFixture) -> None:
-    """What is no answer stays as it is."""
+    """Other values stay as they are."""
     logger = logging.getLogger("celery.app.trace")
     logger.addFilter(show_line_in_log)
     try:

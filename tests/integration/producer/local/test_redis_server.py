@@ -1,4 +1,4 @@
-"""`producer.local.redis_server`: the server of one's own, with real servers, killed processes and hostile temporary
+"""The embedded server (`producer.local.redis_server`), with real servers, killed processes and hostile temporary
 folders.
 """
 
@@ -41,7 +41,7 @@ def _set_tmpdir(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
 
 @pytest.fixture
 def data(tmp_path: Path, temporary: Path) -> Iterator[Path]:
-    """A data folder; whatever server runs on it is killed with the test."""
+    """A data folder. A server that uses it is killed after the test."""
     folder = tmp_path / "state" / "server"
     yield folder
     for process in _servers(folder):
@@ -51,7 +51,7 @@ def data(tmp_path: Path, temporary: Path) -> Iterator[Path]:
 
 
 def _servers(data: Path) -> list[psutil.Process]:
-    """Every living server that has the data folder as its own, whoever started it."""
+    """Every live server with this data folder, whoever started it."""
     found = {}
     for process in psutil.process_iter():
         with suppress(psutil.Error):
@@ -69,7 +69,7 @@ def _pid(data: Path) -> int:
 
 
 def _leave_orphan(data: Path, *, ready: bool = True) -> psutil.Process:
-    """A server whose starter was SIGKILLed, as soon as it had started it or when it was ready."""
+    """A server whose starter was killed right after the start, or once the server was ready."""
     code = (
         "import sys, pathlib, producer.local.redis_server as e; "
         "e.EmbeddedServer(pathlib.Path(sys.argv[1])).start(); print('ready'); sys.stdout.flush(); "
@@ -97,7 +97,7 @@ def _later(action: Callable[[], object], delay_s: float) -> threading.Timer:
 
 
 def test_data_survive_a_stop_and_nothing_stays_in_the_temporary_folder(data: Path, temporary: Path) -> None:
-    """A stopped server leaves its append-only file and its log, no process, no socket, no record."""
+    """A stopped server leaves its append-only file and its log, but no process, socket or record."""
     server = EmbeddedServer(data)
     server.start()
     url = server.url
@@ -111,7 +111,7 @@ def test_data_survive_a_stop_and_nothing_stays_in_the_temporary_folder(data: Pat
 
 
 def test_a_killed_runs_server_is_taken_over_and_stopped(data: Path, temporary: Path) -> None:
-    """The orphan's data are there, no second server is started, and `stop` ends the orphan and its files."""
+    """The orphan's data are kept, no second server starts, and `stop` ends the orphan and removes its files."""
     orphan = _leave_orphan(data)
     server = EmbeddedServer(data)
     server.start()
@@ -126,7 +126,7 @@ def test_a_killed_runs_server_is_taken_over_and_stopped(data: Path, temporary: P
 
 
 def test_an_orphan_is_found_under_another_tmpdir(data: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its own socket is used; both temporary folders are empty at the end."""
+    """Its own socket is used, and both temporary folders are empty at the end."""
     orphan = _leave_orphan(data)
     (socket,) = temporary.glob("*/redis.sock")
     with tempfile.TemporaryDirectory(prefix="fq", dir="/tmp") as other:
@@ -146,7 +146,7 @@ def test_an_orphan_is_found_under_another_tmpdir(data: Path, temporary: Path, mo
 
 @pytest.mark.parametrize("orphaned", [False, True])
 def test_ensure_starts_a_dead_server_again_at_the_same_address(data: Path, orphaned: bool) -> None:
-    """One's own and one taken over: its death is noticed, its data and address are kept."""
+    """For an own server and one taken over: its death is noticed, and data and address are kept."""
     if orphaned:
         _leave_orphan(data)
     server = EmbeddedServer(data)
@@ -166,7 +166,7 @@ def test_ensure_starts_a_dead_server_again_at_the_same_address(data: Path, orpha
 
 
 def test_an_orphan_that_answers_late_is_waited_for(data: Path) -> None:
-    """Slow is not dead: no second server."""
+    """A slow server is not dead: no second one starts."""
     orphan = _leave_orphan(data)
     orphan.suspend()
     _later(orphan.resume, 1)
@@ -177,7 +177,7 @@ def test_an_orphan_that_answers_late_is_waited_for(data: Path) -> None:
 
 
 def test_an_orphan_that_is_loading_is_waited_for(data: Path) -> None:
-    """Its append-only file is long; it refuses every command until it has read it."""
+    """Its append-only file is long, and it refuses every command until it has read it."""
     first = EmbeddedServer(data)
     first.start()
     _client(first).set("k", "v")
@@ -206,7 +206,7 @@ def test_an_orphan_that_is_loading_is_waited_for(data: Path) -> None:
 
 
 def test_an_orphan_that_never_answers_is_named(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither killed nor doubled: the error says which process, and where its log is."""
+    """It is neither killed nor duplicated. The error names the process and its log."""
     orphan = _leave_orphan(data)
     monkeypatch.setattr(embedded, "_START_TIMEOUT_S", 0.5)
     orphan.suspend()
@@ -222,7 +222,7 @@ def test_an_orphan_that_never_answers_is_named(data: Path, monkeypatch: pytest.M
 def test_an_orphan_without_a_true_record_is_never_doubled(
     data: Path, record: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server holds the lock itself; a recycled pid is not mistaken for it."""
+    """The server holds the lock itself. A reused pid is not mistaken for it."""
     _leave_orphan(data)
     if record == "other":
         record = json.dumps({"pid": os.getpid(), "created_s": 1.0, "socket": "/x"})
@@ -237,7 +237,7 @@ def test_an_orphan_without_a_true_record_is_never_doubled(
 
 
 def test_a_dead_servers_record_with_a_recycled_pid_starts_a_new_one(data: Path) -> None:
-    """The pid lives, but was created at another time: it is left alone, and the server is a new one."""
+    """The pid exists but was created at another time: that process is left alone, and a new server starts."""
     data.mkdir(parents=True)
     record = {"pid": os.getpid(), "created_s": psutil.Process().create_time() - 1000, "socket": "/x"}
     (data / "server.json").write_text(json.dumps(record))
@@ -248,7 +248,7 @@ def test_a_dead_servers_record_with_a_recycled_pid_starts_a_new_one(data: Path) 
 
 
 def test_two_that_start_at_once_share_one_server(data: Path) -> None:
-    """Whoever is later takes over."""
+    """The later one takes over the server."""
     servers = [EmbeddedServer(data) for _ in range(4)]
     threads = [threading.Thread(target=server.start, daemon=True) for server in servers]
     for thread in threads:
@@ -265,7 +265,7 @@ def test_two_that_start_at_once_share_one_server(data: Path) -> None:
 def test_a_socket_folder_that_others_may_have_made_is_refused(
     data: Path, temporary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    """Nothing is sent to a socket in it; the error says what to do."""
+    """Nothing is sent to a socket in it, and the error says what to do."""
     folder = Path(EmbeddedServer(data).url.removeprefix("redis+socket://")).parent
     what = {"open": "open to other", "link": "symbolic link", "file": "a file", "foreign": "another user"}[kind]
     if kind == "link":
@@ -287,7 +287,7 @@ def test_a_socket_folder_that_others_may_have_made_is_refused(
 
 
 def test_a_socket_folder_opened_later_is_not_used_to_take_over(data: Path, temporary: Path) -> None:
-    """The check comes before the first byte, for a server of an earlier run too."""
+    """The folder is checked before the first byte is sent, also for a server of an earlier run."""
     _leave_orphan(data)
     (folder,) = temporary.iterdir()
     folder.chmod(0o777)
@@ -307,7 +307,7 @@ def test_a_long_tmpdir_is_not_used(data: Path, temporary: Path, monkeypatch: pyt
 
 
 def test_an_unwritable_tmpdir_says_so(data: Path, temporary: Path) -> None:
-    """It vanished after Python had looked."""
+    """The folder disappeared after Python had checked it."""
     server = EmbeddedServer(data)
     temporary.rmdir()
     with pytest.raises(ServerError, match=r"No such file.*TMPDIR"):
@@ -316,7 +316,7 @@ def test_an_unwritable_tmpdir_says_so(data: Path, temporary: Path) -> None:
 
 
 def test_a_server_that_cannot_start_is_quoted(data: Path, temporary: Path) -> None:
-    """The last line of its own log, and where the rest is; no files stay in the temporary folder."""
+    """The error has the last line of its log and the log's path. The temporary folder is empty."""
     server = EmbeddedServer(data)
     server.start()
     _client(server).set("k", "v")
@@ -329,7 +329,7 @@ def test_a_server_that_cannot_start_is_quoted(data: Path, temporary: Path) -> No
 
 
 def test_ctrl_c_while_starting_leaves_no_server(data: Path, temporary: Path) -> None:
-    """`run` is interrupted before it has its server; that ends too."""
+    """If `run` is interrupted before the server is ready, the server ends too."""
     orphan = _leave_orphan(data)
     orphan.suspend()
     _later(lambda: os.kill(os.getpid(), signal.SIGINT), 0.5)

@@ -1,4 +1,4 @@
-"""Flower over HTTP as browsers use it: with a password, under its own names, and not for pages of other sites."""
+"""Flower over HTTP as browsers use it: with a password, under its own names, and protected from other sites."""
 
 import re
 import socket
@@ -14,7 +14,7 @@ SEND = "/api/task/send-task/facequeue.aggregate"
 
 
 class Flower:
-    """A real one, without a password in its settings."""
+    """A real Flower, without a password in its settings."""
 
     def __init__(self, stage: Stage, *arguments: str, **environment: str) -> None:
         port, self._stage = stage.free_port(), stage
@@ -27,7 +27,7 @@ class Flower:
         self.login = (found[1], found[2]) if found else None
 
     def ask(self, method: str, path: str, *, login: bool = True, **headers: str) -> requests.Response:
-        """Sends a request with these headers (`_` for `-`), with the password as a browser that remembers it does."""
+        """Sends a request with these headers (`_` for `-`) and the password, as a browser does."""
         return requests.request(
             method,
             f"http://{self.host}{path}",
@@ -38,19 +38,19 @@ class Flower:
         )
 
     def sent(self) -> int:
-        """Tasks in the queues."""
+        """The number of tasks in the queues."""
         settings = self._stage.settings
         return sum(int(self._stage.client.llen(queue)) for queue in (settings.embed_queue, settings.aggregate_queue))
 
 
 @pytest.fixture
 def flower(stage: Stage) -> Flower:
-    """Ends with the stage."""
+    """A Flower that ends with the stage."""
     return Flower(stage)
 
 
 def test_without_a_password_in_the_settings_a_random_one_is_asked_for(flower: Flower) -> None:
-    """Nothing is read or sent without it; it stands on the terminal only, and no other site may read an answer."""
+    """Without it nothing is read or sent. It is printed on the terminal only, and no other site can read an answer."""
     assert flower.login is not None and len(flower.login[1]) >= 16
     for method, path in (("GET", "/api/tasks"), ("GET", "/tasks"), ("POST", SEND)):
         assert flower.ask(method, path, login=False).status_code == 401, path
@@ -76,7 +76,7 @@ def test_without_a_password_in_the_settings_a_random_one_is_asked_for(flower: Fl
     ids=str,
 )
 def test_a_page_of_another_site_sends_no_task(shared_flower: Flower, headers: dict[str, str]) -> None:
-    """Not even with the password that the browser remembers; Flower's own pages do."""
+    """Not even with the remembered password. Flower's own pages can."""
     flower = shared_flower
     before = flower.sent()
     refused = flower.ask("POST", SEND, **headers)
@@ -88,7 +88,7 @@ def test_a_page_of_another_site_sends_no_task(shared_flower: Flower, headers: di
 
 
 def test_a_page_of_another_site_may_link_to_flower_and_nothing_more(shared_flower: Flower) -> None:
-    """A link is followed; a script does not read it, and a frame does not hide it."""
+    """A link works, but a script cannot read the page, and a frame cannot show it."""
     elsewhere = {"Sec_Fetch_Site": "cross-site", "Referer": "http://evil.example/"}
     visit = elsewhere | {"Sec_Fetch_Mode": "navigate"}
     assert shared_flower.ask("GET", "/tasks", **visit, Sec_Fetch_Dest="document").status_code == 200
@@ -99,7 +99,7 @@ def test_a_page_of_another_site_may_link_to_flower_and_nothing_more(shared_flowe
 
 @pytest.mark.parametrize("path", ["/", "/api/tasks", "/metrics", "/static/css/flower.css", "/nothing"])
 def test_flower_answers_to_its_own_names_only(shared_flower: Flower, path: str) -> None:
-    """Loopback's, and those that are allowed; a foreign name that leads here (DNS rebinding) is told what to set."""
+    """Loopback names and configured ones. For a foreign name (DNS rebinding) the answer says what to set."""
     for host in (
         "evil.example",
         "evil.example:5555",
@@ -127,14 +127,14 @@ def test_flower_answers_to_its_own_names_only(shared_flower: Flower, path: str) 
 
 @pytest.fixture(scope="module")
 def shared_flower(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flower]:
-    """One for the tests that only send requests; it listens as in the compose file's container."""
+    """A Flower for the tests that only send requests. It listens as in the compose file's container."""
     stage = Stage(tmp_path_factory.mktemp("flower"))
     yield Flower(stage, "--address", "0.0.0.0", FACEQUEUE_FLOWER_HOSTS="flower.example, photos.lan")
     stage.close()
 
 
 def test_a_password_of_ones_own_is_asked_for_and_not_printed(stage: Stage) -> None:
-    """And SIGTERM ends Flower in good order."""
+    """SIGTERM ends Flower cleanly."""
     flower = Flower(stage, FACEQUEUE_FLOWER_PASSWORD="of my own", FACEQUEUE_FLOWER_USER="me")
     assert flower.ask("GET", "/api/tasks").status_code == 401
     flower.login = ("me", "of my own")
@@ -146,7 +146,7 @@ def test_a_password_of_ones_own_is_asked_for_and_not_printed(stage: Stage) -> No
 
 
 def test_a_port_of_flower_that_is_taken_is_said(stage: Stage) -> None:
-    """Exit code 2, one line."""
+    """The exit code is 2, with one line."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -1,4 +1,4 @@
-"""Watching real workers: logs of samples, figures in Flower's answer, metrics over HTTP, the table of workers."""
+"""Watching real workers: sample logs, Flower's statistics, metrics over HTTP, and the table of workers."""
 
 import csv
 import json
@@ -81,7 +81,7 @@ def _by_label(samples: Samples, name: str, label: str) -> dict[str, float]:
 
 
 def test_every_worker_logs_its_processes(stage: Stage, sample: Path) -> None:
-    """Who used what, for which job and batch; the children's images add up to the job's, and to what Flower is told."""
+    """Each row names process, job and batch. The children's images add up to the job's and to Flower's value."""
     root = {"FACEQUEUE_DATA_ROOT": str(sample)}
     stage.worker("--concurrency", "2", **root, **OFTEN)
     done = stage.producer("enqueue", str(sample), "--wait", "--job", "seen", "--batch-size", "2", **root)
@@ -110,7 +110,7 @@ def test_every_worker_logs_its_processes(stage: Stage, sample: Path) -> None:
 
 
 def test_the_log_goes_on_when_a_child_is_replaced_and_when_the_server_is_away(stage: Stage, sample: Path) -> None:
-    """What it says of the new process begins at 0; what was logged meanwhile reaches the server later."""
+    """Counters of the new process start at 0. Samples taken meanwhile reach the server later."""
     stage.worker("--concurrency", "1", "--queues", "embed", FACEQUEUE_DATA_ROOT=str(sample), **OFTEN)
     wait_until(lambda: _children(_log_rows(stage)), 10, "a child is logged")
     (first,) = _children(_log_rows(stage))
@@ -131,7 +131,7 @@ def test_the_log_goes_on_when_a_child_is_replaced_and_when_the_server_is_away(st
 
 
 def test_the_log_is_of_bounded_size(stage: Stage, sample: Path) -> None:
-    """Two files, whatever happens."""
+    """There are never more than two files."""
     stage.worker(
         "--concurrency",
         "1",
@@ -151,7 +151,7 @@ def test_the_log_is_of_bounded_size(stage: Stage, sample: Path) -> None:
 
 
 def test_no_folder_for_logs_costs_a_line_and_nothing_else(stage: Stage, sample: Path) -> None:
-    """Turned off there is none; the job and its resources are the same."""
+    """Without a log folder there is no log; the job and its resource samples are the same."""
     (stage.folder / "file").write_text("in the way")
     root = {"FACEQUEUE_DATA_ROOT": str(sample)}
     stage.worker("--concurrency", "1", "--queues", "embed", FACEQUEUE_LOG_DIR="file", **root, **OFTEN)
@@ -164,9 +164,7 @@ def test_no_folder_for_logs_costs_a_line_and_nothing_else(stage: Stage, sample: 
 
 
 def test_metrics_agree_with_the_jobs_and_outlive_them(stage: Stage, sample: Path) -> None:
-    """Over HTTP, as Prometheus reads them: the job's own counts, also when it is forgotten; 0 for a server that is
-    away.
-    """
+    """Over HTTP they equal the job's counts, even after its removal, and are 0 without a server."""
     root = {"FACEQUEUE_DATA_ROOT": str(sample)}
     with _exporter(stage) as url:
         fresh = _scrape(url)
@@ -219,7 +217,7 @@ def _check_stages(samples: Samples, results: Path) -> None:
 
 
 def _check_openmetrics(url: str) -> None:
-    """The stricter format, which Prometheus asks for first."""
+    """The OpenMetrics format, which Prometheus requests first."""
     answer = requests.get(url, timeout=20, headers={"Accept": "application/openmetrics-text; version=1.0.0"})
     assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
     families = {family.name for family in openmetrics(answer.text)}
@@ -227,7 +225,7 @@ def _check_openmetrics(url: str) -> None:
 
 
 def _check_dashboard(samples: Samples) -> None:
-    """Every metric that docs/grafana.json asks for is there."""
+    """Every metric in docs/grafana.json exists."""
     dashboard = json.loads((ROOT / "docs" / "grafana.json").read_text())
     queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     asked = {name for query in queries for name in re.findall(r"facequeue_\w+", query)}
@@ -236,7 +234,7 @@ def _check_dashboard(samples: Samples) -> None:
 
 
 def test_trouble_with_the_totals_stops_no_batch(stage: Stage, sample: Path) -> None:
-    """Something else lies under their name: the job finishes all the same."""
+    """Their key holds something else, and the job still finishes."""
     stage.client.set(METRICS, "in the way")
     root = {"FACEQUEUE_DATA_ROOT": str(sample)}
     stage.worker("--concurrency", "1", **root)
@@ -244,7 +242,7 @@ def test_trouble_with_the_totals_stops_no_batch(stage: Stage, sample: Path) -> N
 
 
 def test_metrics_are_served_under_their_own_names_only(stage: Stage) -> None:
-    """Loopback's, and those that are allowed; a foreign name that leads here (DNS rebinding) is told what to set."""
+    """Loopback names and configured ones. For a foreign name (DNS rebinding) the answer says what to set."""
     names = {"FACEQUEUE_METRICS_HOSTS": "metrics, photos.lan"}
     with _exporter(stage, "--address", "0.0.0.0", **names) as url:
         for host in ("evil.example", "evil.example:9808", "localhost.evil.example", "10.1.2.3", "0.0.0.0", "a]b", ""):
@@ -257,7 +255,7 @@ def test_metrics_are_served_under_their_own_names_only(stage: Stage) -> None:
 
 
 def test_a_port_that_is_taken_is_said(stage: Stage) -> None:
-    """Exit code 2, one line."""
+    """The exit code is 2, with one line."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -267,7 +265,7 @@ def test_a_port_that_is_taken_is_said(stage: Stage) -> None:
 
 
 def test_workers_are_a_table_once_where_nobody_looks(stage: Stage, sample: Path) -> None:
-    """One line a worker, for `grep`: where, how many, how fast, what it holds."""
+    """There is one line for each worker, for `grep`: host, processes, speed and memory."""
     assert "`python -m worker` starts one" in stage.producer("workers").stdout
     root = {"FACEQUEUE_DATA_ROOT": str(sample)}
     stage.worker("--concurrency", "1", **root, **OFTEN)
@@ -281,7 +279,7 @@ def test_workers_are_a_table_once_where_nobody_looks(stage: Stage, sample: Path)
 
 
 def test_workers_are_live_on_a_terminal(stage: Stage, sample: Path) -> None:
-    """Again every second, through the server's absence, until Ctrl-C; then exit code 0."""
+    """The table is updated every second, even without the server, until Ctrl-C; then the exit code is 0."""
     stage.worker("--concurrency", "1", FACEQUEUE_DATA_ROOT=str(sample))
     terminal, its_end = pty.openpty()
     environment = stage.environment | {"COLUMNS": "200", "TERM": "xterm"}
@@ -315,7 +313,7 @@ def _read_until(terminal: int, text: bytes, *, times: int = 1) -> None:
 
 
 def test_a_workers_own_figures_are_those_of_the_system(stage: Stage, sample: Path) -> None:
-    """Memory as psutil sees it from outside."""
+    """Memory equals what psutil reports from outside."""
     process = stage.worker("--concurrency", "1", FACEQUEUE_DATA_ROOT=str(sample), **OFTEN)
     main = psutil.Process(process.pid)
 
@@ -327,7 +325,7 @@ def test_a_workers_own_figures_are_those_of_the_system(stage: Stage, sample: Pat
 
 
 def test_a_worker_is_alive_when_its_networks_are_loaded(stage: Stage) -> None:
-    """What the containers' health checks ask."""
+    """This is what the containers' health checks test."""
 
     def alive() -> int:
         return stage.spawn("worker", "alive").wait(60)

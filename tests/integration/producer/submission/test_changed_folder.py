@@ -1,4 +1,4 @@
-"""A finished job does not swallow files that came later: it says what has changed, and both ways on work."""
+"""A finished job does not ignore later files: it says what has changed, and both suggested commands work."""
 
 import shutil
 from pathlib import Path
@@ -28,9 +28,7 @@ def _paths(folder: Path) -> list[str]:
 
 
 def test_run_says_what_is_new_changed_and_gone_and_takes_another_name(archive: Path, sample: Path) -> None:
-    """Exit code 2 and untouched results; nothing changed is exit code 0 as ever; the other name has the folder as it
-    is.
-    """
+    """With changes, the exit code is 2 and the results stay; without, it is 0. Another name computes the new state."""
     again = ("images", "--results", "out", "--job", "archive", "--workers", 1)
     (archive / "images" / "a.jpg").touch()
     calm = run_in(archive, *again)
@@ -50,7 +48,7 @@ def test_run_says_what_is_new_changed_and_gone_and_takes_another_name(archive: P
 
 
 def test_run_computes_again_where_the_results_were_moved_away(archive: Path, sample: Path) -> None:
-    """The other way that the line names."""
+    """This is the other suggestion of the message."""
     again = ("images", "--results", "out", "--job", "archive", "--workers", 1)
     shutil.copyfile(sample / "hopper" / "as-is.jpg", archive / "images" / "z.jpg")
     refused = run_in(archive, *again)
@@ -63,7 +61,7 @@ def test_run_computes_again_where_the_results_were_moved_away(archive: Path, sam
 
 
 def test_enqueue_says_it_too_with_and_without_the_results(stage: Stage, sample: Path, tmp_path: Path) -> None:
-    """By the results where they can be seen, else by the number of files; another name and cancelling both go on."""
+    """It compares the results if it can see them, else the number of files. Another name and `cancel` both work."""
     images = tmp_path / "images"
     images.mkdir()
     for name in ("a.jpg", "b.jpg"):

@@ -1,4 +1,4 @@
-"""A producer that dies is noticed, and the command that is named then goes on; one that lives is left alone."""
+"""A dead producer is noticed, and the suggested command resumes its job. A live one is left alone."""
 
 import re
 import shlex
@@ -28,7 +28,7 @@ def _root(sample: Path, **more: str) -> dict[str, str]:
 
 
 def _stuck(stage: Stage, sample: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    """A producer in the middle of the folder: its window is full, and no worker comes."""
+    """A producer in the middle of the folder: its window is full, and there is no worker."""
     process = stage.spawn(
         "producer",
         "enqueue",
@@ -58,9 +58,7 @@ def _outlive_its_lease(stage: Stage) -> None:
 
 
 def test_watch_names_the_command_that_goes_on(stage: Stage, sample: Path) -> None:
-    """Exit code 4 within seconds, and from then on from `status` too; the command, copied as it stands, does the
-    rest.
-    """
+    """The exit code is 4 within seconds, also of `status`. The command, copied as printed, does the rest."""
     options = (
         *ONE_BY_ONE,
         "--job",
@@ -96,9 +94,7 @@ def test_watch_names_the_command_that_goes_on(stage: Stage, sample: Path) -> Non
 
 
 def test_the_same_command_goes_on_with_a_dead_producers_job(stage: Stage, sample: Path) -> None:
-    """Also when it is repeated at once; there is one job, with every image once. Then a repetition has nothing to
-    add.
-    """
+    """Even if it is repeated at once, there is one job with every image once."""
     _end(_stuck(stage, sample, *ONE_BY_ONE), signal.SIGKILL)
     for says in ("Resuming job", "are in the queue already"):
         done = stage.producer("enqueue", str(sample), *ONE_BY_ONE, **_root(sample))
@@ -117,7 +113,7 @@ def _names(stage: Stage) -> list[str]:
 
 @pytest.mark.parametrize("named", [True, False], ids=["by name", "by folder"])
 def test_a_live_producer_is_left_alone(stage: Stage, sample: Path, named: bool) -> None:
-    """While it waits at a full window, too: a second command says so and what to do, and the first ends its job."""
+    """Even while its window is full. A second command reports it, and the first one finishes its job."""
     arguments = (*ONE_BY_ONE, *(("--job", "j") if named else ()))
     first = _stuck(stage, sample, *arguments)
     watching = stage.spawn("producer", "watch", _job(stage).name, log="watch.log", **PATIENT)
@@ -136,7 +132,7 @@ def test_a_live_producer_is_left_alone(stage: Stage, sample: Path, named: bool) 
 
 
 def test_a_producer_that_leaves_in_good_order_need_not_be_waited_for(stage: Stage, sample: Path) -> None:
-    """Ctrl-C, then the same command again."""
+    """After Ctrl-C, the same command continues at once."""
     producer = _stuck(stage, sample, *ONE_BY_ONE)
     _end(producer, signal.SIGINT)
     assert producer.returncode == 4
@@ -146,7 +142,7 @@ def test_a_producer_that_leaves_in_good_order_need_not_be_waited_for(stage: Stag
 
 
 def test_a_server_that_was_away_makes_no_producer_look_dead(stage: Stage, sample: Path) -> None:
-    """Longer than the lease: whoever watches gives the producer time to say that it lives."""
+    """The server is unreachable for longer than the lease. Watching commands give the producer time to renew it."""
     producer = _stuck(stage, sample, *ONE_BY_ONE)
     watching = stage.spawn("producer", "watch", _job(stage).name, log="watch.log", **PATIENT)
     wait_until(lambda: "0/2+ images" in stage.log("watch.log"), 30, "it is watched")
@@ -161,7 +157,7 @@ def test_a_server_that_was_away_makes_no_producer_look_dead(stage: Stage, sample
 
 
 def test_the_command_is_that_of_whoever_made_the_job(stage: Stage) -> None:
-    """`run` and `retry` go on with their own; weights of one's own are named."""
+    """`run` and `retry` resume with their own command, and own weights are named."""
     _, job = make_job(stage)
     job = replace(job, source="/photos of mine")
     common = "--faces largest --margin 32 --batch-size 2"

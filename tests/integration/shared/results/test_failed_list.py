@@ -1,4 +1,4 @@
-"""Failed images: few are in the record, many in the results folder, and a retry finds either."""
+"""Failed images: the record lists a few, the results folder many, and a retry finds either."""
 
 import csv
 import json
@@ -24,7 +24,7 @@ MANY = {index: f"folder/caf\udce9 \\n {index}.jpg" for index in range(10_001)}
 
 
 def _finish(stage: Stage, record: JobRecord, failed: dict[int, str], done: int, *, full: bool = False) -> Job:
-    """As the aggregator does it: the list into the results folder, then the record."""
+    """Finishes the job as the aggregator does: the list in the results folder first, then the record."""
     job = record.load()
     stage.client.hset(
         f"{PREFIX}job:j",
@@ -43,7 +43,7 @@ def _finish(stage: Stage, record: JobRecord, failed: dict[int, str], done: int, 
 
 
 def test_many_failures_take_no_room_on_a_full_server(stage: Stage) -> None:
-    """`finish` must work there, so it keeps but their number."""
+    """`finish` must work there, so it records only their number."""
     record, _ = make_job(stage)
     finished = _finish(stage, record, MANY, len(MANY), full=True)
     assert list(stage.client.scan_iter(f"{PREFIX}job:j*")) == [f"{PREFIX}job:j".encode()]
@@ -52,9 +52,7 @@ def test_many_failures_take_no_room_on_a_full_server(stage: Stage) -> None:
 
 
 def test_a_retry_of_many_failures_reads_the_results_folder(stage: Stage) -> None:
-    """Every exact path is enqueued once; an aggregation that is done again still finds those of this time; then few are
-    left.
-    """
+    """Every exact path is enqueued once. A repeated aggregation still finds them; then few remain."""
     record, _ = make_job(stage)
     _finish(stage, record, MANY, len(MANY))
     opened = retry_job(stage.client, "j", stage.settings, lambda line: None)
@@ -75,7 +73,7 @@ def test_a_retry_of_many_failures_reads_the_results_folder(stage: Stage) -> None
 
 
 def test_a_list_that_is_not_here_is_said_before_anything_changes(stage: Stage, tmp_path: Path) -> None:
-    """The command names the file and where to run it; the job stays finished."""
+    """The error names the file and the machine to use; the job stays finished."""
     record, _ = make_job(stage)
     _finish(stage, record, MANY, len(MANY))
     elsewhere = stage.settings.model_copy(update={"results_dir": tmp_path / "elsewhere"})
@@ -111,7 +109,7 @@ def _refuses(stage: Stage, written: str) -> None:
 
 
 def test_a_real_retry_goes_by_the_list(stage: Stage, sample: Path, tmp_path: Path) -> None:
-    """With the bound at none: the worker writes the list, the retry reads it, and the results are whole."""
+    """With a bound of zero, the worker writes the list, the retry reads it, and the results are complete."""
     images = tmp_path / "images"
     images.mkdir()
     picture = (sample / "hopper" / "smaller.jpg").read_bytes()
@@ -131,7 +129,7 @@ def test_a_real_retry_goes_by_the_list(stage: Stage, sample: Path, tmp_path: Pat
 
 
 def test_the_bound_counts_images_and_bytes() -> None:
-    """A path can be 4 KiB long."""
+    """The bound also counts bytes, because a path can be 4 KiB long."""
     assert fits_record(dict(list(MANY.items())[:10_000]))
     assert not fits_record(MANY)
     assert not fits_record(dict.fromkeys(range(300), "x" * 4096))

@@ -24,14 +24,14 @@ def _finish_refused(fresh: FreshJob, holder: str = "w/9", uid: str = "") -> str:
 
 
 def test_another_job_of_the_name_is_not_finished(fresh: FreshJob) -> None:
-    """Although that one is sealed, and the claim is this holder's."""
+    """The other job is sealed and this holder has its lease, but the uid differs."""
     fresh.complete()
     assert fresh.record.claim_aggregation("w/9", LONG_S)
     assert _finish_refused(fresh, uid=OTHER) == "unknown"
 
 
 def test_only_a_sealed_job_is_finished(fresh: FreshJob) -> None:
-    """Neither one that is still enqueued, nor one that was cancelled, nor one that is finished."""
+    """An enqueuing, cancelled or already finished job is refused."""
     fresh.add()
     assert fresh.record.claim_aggregation("w/9", LONG_S)
     assert _finish_refused(fresh) == "enqueuing"
@@ -40,7 +40,7 @@ def test_only_a_sealed_job_is_finished(fresh: FreshJob) -> None:
 
 
 def test_a_finished_job_keeps_what_the_first_aggregator_noted(fresh: FreshJob) -> None:
-    """One that comes late, with a claim of its own, takes nothing away."""
+    """A late aggregator with a lease of its own does not remove the recorded images."""
     fresh.complete()
     assert fresh.finish({1: "1.jpg"}) == "finished"
     assert fresh.record.claim_aggregation("w/8", LONG_S)
@@ -49,7 +49,7 @@ def test_a_finished_job_keeps_what_the_first_aggregator_noted(fresh: FreshJob) -
 
 
 def test_only_who_holds_the_claim_finishes(fresh: FreshJob) -> None:
-    """Neither the one it was lost to, nor anybody once it has run out."""
+    """An aggregator that lost its lease is refused, and so is any after the lease expired."""
     fresh.complete()
     assert fresh.record.claim_aggregation("w/8", LONG_S)
     assert _finish_refused(fresh) == "stale"
@@ -59,7 +59,7 @@ def test_only_who_holds_the_claim_finishes(fresh: FreshJob) -> None:
 
 
 def test_finishing_keeps_the_record_and_the_failed_images_alone(fresh: FreshJob) -> None:
-    """Blocks go, and images of a batch whose producer died before it recorded it; the rest has its time to live."""
+    """Blocks are removed, as are images of a batch that was never recorded. The rest expires."""
     for batch in range(2):
         fresh.take(batch, fresh.add(batch))
         fresh.commit(batch)
@@ -72,7 +72,7 @@ def test_finishing_keeps_the_record_and_the_failed_images_alone(fresh: FreshJob)
 
 
 def test_finishing_without_failed_images_forgets_those_of_before(fresh: FreshJob) -> None:
-    """A retry that mended all leaves none to be tried."""
+    """After a retry that succeeded for all images, none are left to retry."""
     fresh.complete()
     assert fresh.finish({0: "0.jpg"}) == "finished"
     assert fresh.record.reopen(fresh.load()) == 1
@@ -91,7 +91,7 @@ def test_finishing_without_failed_images_forgets_those_of_before(fresh: FreshJob
 
 
 def test_one_aggregator_claims_a_job(fresh: FreshJob) -> None:
-    """Its claim runs out after twice a lease, unless it is renewed."""
+    """The lease expires after twice the lease time, unless it is renewed."""
     assert not fresh.record.aggregation_claimed()
     assert fresh.record.claim_aggregation("w/8", 100) is True
     assert fresh.record.aggregation_claimed() is True
@@ -102,7 +102,7 @@ def test_one_aggregator_claims_a_job(fresh: FreshJob) -> None:
 
 
 def test_only_the_holder_renews_its_claim(fresh: FreshJob) -> None:
-    """A claim that has run out is not revived."""
+    """An expired lease cannot be renewed."""
     assert fresh.record.claim_aggregation("w/8", 100)
     assert fresh.record.renew_aggregation("w/9", LONG_S) is False
     assert fresh.client.pttl(fresh.key("aggregation")) <= 200_000
@@ -114,7 +114,7 @@ def test_only_the_holder_renews_its_claim(fresh: FreshJob) -> None:
 
 
 def test_only_the_holder_releases_its_claim(fresh: FreshJob) -> None:
-    """With its reason, if it has one."""
+    """The reason, if there is one, is recorded."""
     assert fresh.record.claim_aggregation("w/8", LONG_S)
     before = fresh.snapshot()
     fresh.record.release_aggregation(fresh.uid, "w/9", "disk full")
@@ -145,7 +145,7 @@ def _done(fresh: FreshJob, batch: int = 0) -> None:
 
 
 def test_blocks_of_another_or_an_ended_job_stay(fresh: FreshJob) -> None:
-    """Neither another job of the name, nor one that is cancelled, loses blocks that are not in its spill."""
+    """A job with another uid and a cancelled job keep blocks that are not in the spill file."""
     _done(fresh)
     _spill_refused(fresh, uid=OTHER)
     fresh.half_cancelled()
@@ -153,7 +153,7 @@ def test_blocks_of_another_or_an_ended_job_stay(fresh: FreshJob) -> None:
 
 
 def test_blocks_stay_where_the_spill_file_is_not_as_long_as_was_thought(fresh: FreshJob) -> None:
-    """Two that write the spill file at once, or a server that was rolled back: one of them begins anew."""
+    """If two processes write at once, or the server was rolled back, only one of them succeeds."""
     _done(fresh)
     _spill_refused(fresh, before=10)
     assert _count_spilled(fresh)
@@ -164,7 +164,7 @@ def test_blocks_stay_where_the_spill_file_is_not_as_long_as_was_thought(fresh: F
 
 
 def test_blocks_stay_while_somebody_aggregates(fresh: FreshJob) -> None:
-    """The aggregator goes by what was on the server when it began."""
+    """The aggregator relies on the blocks that were on the server when it started."""
     _done(fresh)
     assert fresh.record.claim_aggregation("w/9", LONG_S)
     _spill_refused(fresh)
@@ -192,7 +192,7 @@ def test_blocks_are_moved_where_a_claim_ends_later_than_any(fresh: FreshJob, len
 
 
 def test_blocks_are_spilled_before_and_after_the_seal(fresh: FreshJob) -> None:
-    """The first time and those after it."""
+    """The first portion and later ones are counted."""
     _done(fresh)
     assert _count_spilled(fresh)
     _done(fresh, 1)
@@ -202,7 +202,7 @@ def test_blocks_are_spilled_before_and_after_the_seal(fresh: FreshJob) -> None:
 
 
 def test_failed_images_are_noted_in_order(fresh: FreshJob) -> None:
-    """Thousands too, and by number, not by the letters of it."""
+    """Thousands of images are returned in numeric order, not in alphabetical order."""
     fresh.complete()
     failed = {index: f"{index}.jpg" for index in range(2001)}
     assert fresh.finish(failed) == "finished"
@@ -213,7 +213,7 @@ def test_failed_images_are_noted_in_order(fresh: FreshJob) -> None:
 
 
 def test_a_job_that_only_has_the_name_is_not_removed(fresh: FreshJob) -> None:
-    """One that was made, and has finished, since the other was read."""
+    """The job was created and finished after the other one was read."""
     fresh.complete()
     assert fresh.finish() == "finished"
     read = fresh.load()
@@ -227,7 +227,7 @@ def test_a_job_that_only_has_the_name_is_not_removed(fresh: FreshJob) -> None:
 
 
 def test_trouble_with_an_earlier_job_of_the_name_is_not_this_ones(fresh: FreshJob) -> None:
-    """The claim ends; the reason is not this job's."""
+    """The lease ends, but the reason is not recorded for the new job."""
     fresh.complete()
     assert fresh.record.claim_aggregation("w/9", LONG_S)
     fresh.record.release_aggregation("0" * 32, "w/9", "no room")

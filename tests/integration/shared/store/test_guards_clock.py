@@ -1,4 +1,4 @@
-"""A server's clock that was set back by an hour: what a dead process held does not stay held for so long."""
+"""The server's clock is set back by an hour: leases of dead processes do not last an hour longer."""
 
 import pytest
 
@@ -15,7 +15,7 @@ HOUR_MS = 3_600_000
 
 @pytest.fixture
 def leased(fresh: FreshJob) -> FreshJob:
-    """A job whose only batch is in the hands of `w/1`."""
+    """A job whose only batch is leased to `w/1`."""
     fresh.add()
     assert isinstance(fresh.take(lease_s=LEASE_S), Lease)
     return fresh
@@ -37,7 +37,7 @@ def _end_claim_in(fresh: FreshJob, key: str, later_ms: int) -> None:
 
 
 def test_a_batch_whose_lease_ends_later_than_any_is_taken(leased: FreshJob) -> None:
-    """Its worker was lost before the clock was set back. One that lives renews its lease and so sets it right."""
+    """Its worker was lost before the clock change. A live worker corrects its lease when it renews it."""
     _end_lease_in(leased, HOUR_MS)
     assert isinstance(leased.take(holder="w/2", lease_s=LEASE_S), Lease)
     _end_lease_in(leased, HOUR_MS)
@@ -46,7 +46,7 @@ def test_a_batch_whose_lease_ends_later_than_any_is_taken(leased: FreshJob) -> N
 
 
 def test_a_batch_whose_lease_ends_later_than_any_is_sent_again(leased: FreshJob) -> None:
-    """The reconciler finds it without a lease, and so does the script that sends it."""
+    """Both the reconciler and the requeue script treat its lease as expired."""
     assert leased.record.find_unleased() == {}
     assert leased.record.resend(leased.uid, 0, "1") is None
     _end_lease_in(leased, HOUR_MS)
@@ -77,7 +77,7 @@ def test_the_lease_asked_for_decides_where_the_record_tells_no_lengths(leased: F
 
 
 def test_the_longest_lease_of_the_job_decides(leased: FreshJob) -> None:
-    """A worker with shorter leases neither takes the batch of one with longer leases, nor takes it for lost."""
+    """A worker with shorter leases neither takes a batch with a longer lease nor treats it as lost."""
     leased.add(1)
     assert isinstance(leased.take(1, 2, lease_s=0.001), Lease)
     assert leased.take(holder="w/2", lease_s=0.001) is NotLeased.LEASED
@@ -113,7 +113,7 @@ def test_a_producer_that_has_just_left_keeps_no_old_job(fresh: FreshJob) -> None
 
 
 def test_a_claim_that_ends_later_than_any_is_free(fresh: FreshJob) -> None:
-    """The aggregator was lost before the clock was set back. Else its job has no results for so long."""
+    """The aggregator was lost before the clock change. Its job would otherwise wait an hour for results."""
     fresh.complete()
     assert fresh.record.claim_aggregation("w/1", LEASE_S)
     _end_claim_in(fresh, fresh.key("aggregation"), int(LEASE_S * 1900))
@@ -128,7 +128,7 @@ def test_a_claim_that_ends_later_than_any_is_free(fresh: FreshJob) -> None:
 
 
 def test_a_claim_without_an_end_is_no_dead_one(fresh: FreshJob) -> None:
-    """Nor is one of a record that does not tell how long its claims are."""
+    """Neither is a lease in a record without lease lengths."""
     fresh.complete()
     assert fresh.record.claim_aggregation("w/1", LEASE_S)
     fresh.client.persist(fresh.key("aggregation"))
@@ -138,14 +138,14 @@ def test_a_claim_without_an_end_is_no_dead_one(fresh: FreshJob) -> None:
 
 
 def test_a_claim_makes_no_record(fresh: FreshJob) -> None:
-    """Its job may be gone."""
+    """The job may not exist any more."""
     fresh.record.delete()
     assert fresh.record.claim_aggregation("w/1", LEASE_S)
     assert not fresh.client.exists(fresh.key())
 
 
 def test_an_election_that_ends_later_than_any_is_open(fresh: FreshJob) -> None:
-    """The reconciler was lost before the clock was set back. Else lost batches wait for so long."""
+    """The reconciler was lost before the clock change. Lost batches would otherwise wait an hour."""
     lock = f"{RECONCILER}:"
     settings = fresh.stage.settings.model_copy(update={"lease_s": LEASE_S})
     lost, next_one = (Reconciler(None, fresh.client, settings, name) for name in ("w", "v"))

@@ -1,4 +1,4 @@
-"""The refusals of `divert` and `undivert`: which job is diverted by whom, and when its own queue may go."""
+"""Every refusal of `divert` and `undivert`: who diverts which job, and when its queue is removed."""
 
 import pytest
 
@@ -30,14 +30,14 @@ def _divert(
 
 @pytest.fixture
 def leased(fresh: FreshJob) -> FreshJob:
-    """A job whose only batch is in the hands of `w/1`."""
+    """A job whose only batch is leased to `w/1`."""
     fresh.add()
     assert isinstance(fresh.take(), Lease)
     return fresh
 
 
 def test_a_diverted_job_has_a_queue_of_its_own_and_its_batch_is_free(leased: FreshJob) -> None:
-    """And whoever asks hears which worker refuses it, and why."""
+    """The refusal names the worker and the reason."""
     assert _divert(leased) == "diverted"
     job = leased.load()
     assert job.diverted and job.embed_queue == own_queue("", job.uid) == leased.record.embed_queue()
@@ -49,7 +49,7 @@ def test_a_diverted_job_has_a_queue_of_its_own_and_its_batch_is_free(leased: Fre
 
 
 def test_another_jobs_message_diverts_nothing(leased: FreshJob) -> None:
-    """One of an earlier job of the same name."""
+    """A message of an earlier job with the same name is refused."""
     before = leased.snapshot()
     assert _divert(leased, uid=OTHER) == "unknown"
     assert leased.snapshot() == before
@@ -57,7 +57,7 @@ def test_another_jobs_message_diverts_nothing(leased: FreshJob) -> None:
 
 @pytest.mark.parametrize("state", ["cancelled", "finished"])
 def test_a_job_that_has_ended_is_not_diverted(leased: FreshJob, state: str) -> None:
-    """Its queue would stay for ever."""
+    """Its queue would never be removed."""
     leased.client.hset(leased.key(), "state", state)
     before = leased.snapshot()
     assert _divert(leased) == state
@@ -65,13 +65,13 @@ def test_a_job_that_has_ended_is_not_diverted(leased: FreshJob, state: str) -> N
 
 
 def test_a_sealed_job_is_diverted_like_one_that_is_enqueued(leased: FreshJob) -> None:
-    """Its batches are still open."""
+    """A sealed job still has open batches."""
     leased.seal()
     assert _divert(leased) == "diverted"
 
 
 def test_a_lease_that_another_has_is_left_alone(leased: FreshJob) -> None:
-    """The worker that refuses was too slow: another has the batch."""
+    """The refusing worker was too slow: another worker has the lease."""
     leased.run_out()
     assert isinstance(leased.take(holder="v/1"), Lease)
     assert _divert(leased) == "diverted"
@@ -79,7 +79,7 @@ def test_a_lease_that_another_has_is_left_alone(leased: FreshJob) -> None:
 
 
 def test_the_last_worker_is_told_that_it_is_alone(leased: FreshJob) -> None:
-    """All others refuse for good, or for now; then nothing is changed."""
+    """If all other workers refuse, nothing is changed."""
     assert _divert(leased, "v") == _divert(leased, "u", again_s=LONG_S) == "diverted"
     before = leased.snapshot()
     assert _divert(leased, others=[]) == "alone"
@@ -89,7 +89,7 @@ def test_the_last_worker_is_told_that_it_is_alone(leased: FreshJob) -> None:
 
 
 def test_a_worker_whose_refusal_has_run_out_counts_as_left(leased: FreshJob) -> None:
-    """It is about to try again; so the job does not depend on the one that asks."""
+    """That worker will try again, so the refusing worker is not the last one."""
     assert _divert(leased, "v", again_s=0.001) == "diverted"
     while leased.record.refusal_of("v") is not None:
         pass
@@ -97,7 +97,7 @@ def test_a_worker_whose_refusal_has_run_out_counts_as_left(leased: FreshJob) -> 
 
 
 def test_a_refusal_holds_for_its_time(leased: FreshJob) -> None:
-    """By the server's clock; one for good holds as long as the job."""
+    """The server's clock decides. A permanent refusal lasts as long as the job."""
     assert _divert(leased, again_s=LONG_S) == "diverted"
     note = leased.client.hget(leased.key("refusals"), "w").split()[0]
     assert abs(int(note) - leased.client.time()[0] * 1000 - LONG_S * 1000) < 5000
@@ -139,7 +139,7 @@ def _end_refusal_later(fresh: FreshJob, worker: str, later_ms: int) -> None:
 
 @pytest.mark.parametrize("sealed", [False, True])
 def test_the_queue_of_an_unfinished_job_stays(leased: FreshJob, sealed: bool) -> None:
-    """Its messages wait for a worker that can serve it."""
+    """Its messages wait for a worker that can serve the job."""
     _divert(leased)
     if sealed:
         leased.seal()
@@ -151,7 +151,7 @@ def test_the_queue_of_an_unfinished_job_stays(leased: FreshJob, sealed: bool) ->
 
 @pytest.mark.parametrize("state", ["finished", "cancelled"])
 def test_the_queue_goes_with_its_job(leased: FreshJob, state: str) -> None:
-    """And the note of it."""
+    """The entry that names the queue is removed as well."""
     _divert(leased)
     queue = leased.record.embed_queue()
     leased.client.lpush(queue, "message")
@@ -161,7 +161,7 @@ def test_the_queue_goes_with_its_job(leased: FreshJob, state: str) -> None:
 
 
 def test_the_queue_of_a_job_that_is_gone_goes(leased: FreshJob) -> None:
-    """Its record has expired, or another has its name and is not diverted."""
+    """The record has expired, or its name belongs to a job that is not diverted."""
     _divert(leased)
     queue = leased.record.embed_queue()
     leased.client.delete(leased.key())
@@ -173,7 +173,7 @@ def test_the_queue_of_a_job_that_is_gone_goes(leased: FreshJob) -> None:
 
 
 def test_a_new_job_of_the_name_hides_no_queue(leased: FreshJob) -> None:
-    """Both are diverted. The messages of the earlier job can be found and go; those of the new one stay."""
+    """Both jobs are diverted. Messages of the earlier job are found and removed, the others stay."""
     _divert(leased)
     before = leased.record.embed_queue()
     leased.client.lpush(before, "message")
@@ -190,7 +190,7 @@ def test_a_new_job_of_the_name_hides_no_queue(leased: FreshJob) -> None:
 
 
 def test_a_queue_that_was_not_noted_is_left_alone(leased: FreshJob) -> None:
-    """Nor is one that is noted as another job's."""
+    """A queue that is registered for another job is left alone too."""
     leased.client.hset(leased.key(), "state", "finished")
     queue = own_queue("", leased.uid)
     leased.client.lpush(queue, "message")
@@ -203,7 +203,7 @@ def test_a_queue_that_was_not_noted_is_left_alone(leased: FreshJob) -> None:
 
 
 def test_what_names_no_diverted_job_is_passed_over(leased: FreshJob) -> None:
-    """Others can write to the server: bytes that are no text, names that no job can have, queues of other kinds."""
+    """Invalid entries are skipped: bytes that are not text, invalid job names, queues of other kinds."""
     _divert(leased)
     own = leased.record.embed_queue()
     strange = {b"\xff": "j", "embed.00000001": b"\xff", "embed.00000002": "a:b", "embed": "j", "embed.00000003\n": "j"}

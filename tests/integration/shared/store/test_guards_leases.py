@@ -1,6 +1,4 @@
-"""What mutants of the leasing code have shown to be untested: who is told what, what ends when, and that one job costs
-no other.
-"""
+"""Tests that mutants of the leasing code showed to be missing: answers, expiry, and isolation between jobs."""
 
 import pytest
 import redis
@@ -14,13 +12,13 @@ pytestmark = pytest.mark.usefixtures("guarded_transport")
 
 
 def test_who_is_not_elected_waits_its_time(fresh: FreshJob) -> None:
-    """Workers without the lock must not ask for it several times a second, each of them."""
+    """Workers without the lock do not ask for it several times a second."""
     make_reconciler(fresh.stage, LONG_S, "w").step()
     assert make_reconciler(fresh.stage, LONG_S, "v").step() is False
 
 
 def test_a_batch_that_is_not_lost_any_more_costs_no_other(fresh: FreshJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It was taken between the look and the sending; the batches after it are lost all the same."""
+    """It was leased between the check and the requeue. The lost batches after it are still requeued."""
     fresh.add(0)
     fresh.add(1)
     resend = JobRecord.resend
@@ -31,7 +29,7 @@ def test_a_batch_that_is_not_lost_any_more_costs_no_other(fresh: FreshJob, monke
 
 
 def test_no_more_blocks_are_named_than_were_asked_for(fresh: FreshJob) -> None:
-    """The reconciler moves them to the spill file in portions of a bounded size."""
+    """The reconciler moves them to the spill file in portions of bounded size."""
     for batch in range(4):
         fresh.take(batch, fresh.add(batch))
         fresh.commit(batch)
@@ -41,7 +39,7 @@ def test_no_more_blocks_are_named_than_were_asked_for(fresh: FreshJob) -> None:
 def test_failed_images_of_a_finishing_that_was_cut_short_do_not_stay(
     fresh: FreshJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The aggregator died after it had noted them: they run out by themselves, and the job is as it was."""
+    """The aggregator died after recording them. They expire, and the job is as it was."""
 
     def dies(*_: object) -> str:
         raise redis.ConnectionError("gone")

@@ -34,7 +34,7 @@ def _create(fresh: FreshJob) -> tuple[str, bool]:
 
 
 def test_a_job_that_is_there_is_not_created_again(fresh: FreshJob) -> None:
-    """Not over its batches: whoever asks gets the job that stands."""
+    """The caller gets the existing job, and its batches stay."""
     fresh.add()
     before = fresh.snapshot()
     assert _create(fresh) == (fresh.uid, False)
@@ -42,7 +42,7 @@ def test_a_job_that_is_there_is_not_created_again(fresh: FreshJob) -> None:
 
 
 def test_a_cancelled_job_gives_its_name_to_a_new_one(fresh: FreshJob) -> None:
-    """Nothing of the old one is left in it."""
+    """Nothing of the old job remains in the new one."""
     fresh.add()
     fresh.half_cancelled()
     uid, new = _create(fresh)
@@ -54,12 +54,12 @@ def test_a_cancelled_job_gives_its_name_to_a_new_one(fresh: FreshJob) -> None:
 
 
 def test_no_batch_is_added_to_another_job_of_the_name(fresh: FreshJob) -> None:
-    """A producer that was late finds a stranger's job, even with its own token."""
+    """A late producer is refused even with its own token."""
     assert "unknown" in _refused(fresh, uid=OTHER)
 
 
 def test_no_batch_is_added_to_a_sealed_or_cancelled_job(fresh: FreshJob) -> None:
-    """Its end is settled; the message names the state."""
+    """The error names the state."""
     fresh.seal()
     assert "sealed" in _refused(fresh)
     fresh.half_cancelled()
@@ -67,7 +67,7 @@ def test_no_batch_is_added_to_a_sealed_or_cancelled_job(fresh: FreshJob) -> None
 
 
 def test_only_the_last_producer_adds_batches(fresh: FreshJob) -> None:
-    """Whoever attached later has taken over."""
+    """The producer that attached last has taken over."""
     assert "taken over" in _refused(fresh, producer=OTHER)
     first = fresh.producer
     fresh.producer = fresh.record.attach_producer(fresh.uid)
@@ -76,7 +76,7 @@ def test_only_the_last_producer_adds_batches(fresh: FreshJob) -> None:
 
 
 def test_batches_are_added_in_order(fresh: FreshJob) -> None:
-    """A number that leaves one out, or one long past, is another producer's idea of the job."""
+    """A number that skips a batch, or an old number, comes from another producer."""
     _refused(fresh, 1)
     fresh.add(0)
     fresh.add(1)
@@ -85,7 +85,7 @@ def test_batches_are_added_in_order(fresh: FreshJob) -> None:
 
 
 def test_a_batch_whose_answer_was_lost_is_added_once(fresh: FreshJob) -> None:
-    """The same batch asked for again has its send number; other images under its number are refused."""
+    """The same batch gets the same send number. Other images under that number are refused."""
     fresh.add(0)
     send, before = fresh.add(1), fresh.snapshot()
     assert (fresh.add(1), send) == (2, 2)
@@ -98,7 +98,7 @@ def test_a_batch_whose_answer_was_lost_is_added_once(fresh: FreshJob) -> None:
 
 
 def test_images_are_put_by_the_producer_of_an_open_job_alone(fresh: FreshJob) -> None:
-    """Not into another job of the name, not by one that was taken over from, not after the seal."""
+    """Images for another uid, from a replaced producer, or after the seal are refused."""
     fresh.record.put_image(fresh.uid, fresh.producer, 0, "0.jpg", b"bytes")
     assert fresh.record.inline_bytes() == 5
     _put_refused(fresh, "unknown", uid=OTHER)
@@ -128,12 +128,12 @@ def _seal_refused(fresh: FreshJob, *, uid: str = "", producer: str = "") -> str:
 
 
 def test_another_job_of_the_name_is_not_sealed(fresh: FreshJob) -> None:
-    """Even with the right token."""
+    """The right token does not help if the uid differs."""
     assert "unknown" in _seal_refused(fresh, uid=OTHER)
 
 
 def test_only_the_last_producer_seals(fresh: FreshJob) -> None:
-    """The other one may have batches to come. After the end each hears how it ended."""
+    """The other producer may have more batches. After the end, each learns the state."""
     assert "taken over" in _seal_refused(fresh, producer=OTHER)
     fresh.complete()
     assert fresh.finish() == "finished"
@@ -141,14 +141,14 @@ def test_only_the_last_producer_seals(fresh: FreshJob) -> None:
 
 
 def test_a_cancelled_job_is_not_sealed(fresh: FreshJob) -> None:
-    """It would come to life again."""
+    """Sealing must not revive a cancelled job."""
     fresh.half_cancelled()
     assert "was cancelled" in _seal_refused(fresh)
     assert "was cancelled" in _seal_refused(fresh, producer=OTHER)
 
 
 def test_sealing_tells_whether_all_is_done(fresh: FreshJob) -> None:
-    """A job without open batches is complete; one whose answer was lost after the end is sealed, and stays finished."""
+    """A job without open batches is complete. A repeated call after the end returns `sealed`."""
     fresh.add()
     assert fresh.seal() is False
     fresh.take()
@@ -163,7 +163,7 @@ def test_sealing_tells_whether_all_is_done(fresh: FreshJob) -> None:
 
 
 def test_nothing_is_noted_in_another_job_of_the_name(fresh: FreshJob) -> None:
-    """Neither a problem nor a producer."""
+    """Neither a problem nor a producer is recorded."""
     before = fresh.snapshot()
     fresh.record.note_problem(OTHER, "disk full")
     fresh.record.attach_producer(OTHER)
@@ -171,7 +171,7 @@ def test_nothing_is_noted_in_another_job_of_the_name(fresh: FreshJob) -> None:
 
 
 def test_a_problem_of_before_is_not_noted(fresh: FreshJob) -> None:
-    """Somebody has asked for the job anew since the caller read it: its aggregations count from the beginning."""
+    """Someone has asked for the job again since the caller read it, which resets its count."""
     fresh.complete()
     assert fresh.record.count_lost_aggregation(fresh.uid)
     before = fresh.snapshot()
@@ -182,7 +182,7 @@ def test_a_problem_of_before_is_not_noted(fresh: FreshJob) -> None:
 
 
 def test_a_problem_that_is_noted_already_stays(fresh: FreshJob) -> None:
-    """It is newer than what the caller has read."""
+    """The existing problem is newer than what the caller read."""
     assert fresh.record.note_problem(fresh.uid, "disk full") is True
     before = fresh.snapshot()
     assert fresh.record.note_problem(fresh.uid, "it dies each time") is False
@@ -191,14 +191,14 @@ def test_a_problem_that_is_noted_already_stays(fresh: FreshJob) -> None:
 
 @pytest.mark.parametrize(("state", "noted"), [("sealed", True), ("finished", False), ("cancelled", False)])
 def test_a_job_that_has_ended_gets_no_problem(fresh: FreshJob, state: str, noted: bool) -> None:
-    """Its results were written meanwhile."""
+    """The results were written meanwhile."""
     fresh.client.hset(fresh.key(), "state", state)
     assert fresh.record.note_problem(fresh.uid, "it dies each time") is noted
     assert fresh.client.hexists(fresh.key(), "problem") is noted
 
 
 def test_an_empty_value_removes_the_field(fresh: FreshJob) -> None:
-    """Else a job that goes on would have a problem without words."""
+    """Otherwise a resumed job would have an empty problem."""
     fresh.record.note_problem(fresh.uid, "disk full")
     assert fresh.load().problem == "disk full"
     fresh.record.go_on(fresh.uid)
@@ -209,7 +209,7 @@ def test_an_empty_value_removes_the_field(fresh: FreshJob) -> None:
 
 
 def test_only_a_finished_job_with_failed_images_is_opened_again(fresh: FreshJob) -> None:
-    """Each other state is named; without failed images nothing is begun."""
+    """The answer names any other state. Without failed images nothing is started."""
     fresh.complete()
     before = fresh.snapshot()
     with pytest.raises(InvalidRequest, match="sealed"):
@@ -222,7 +222,7 @@ def test_only_a_finished_job_with_failed_images_is_opened_again(fresh: FreshJob)
 
 
 def test_another_job_of_the_name_is_not_opened_again(fresh: FreshJob) -> None:
-    """Also where that one is finished and has failed images."""
+    """Even if the other job is finished and has failed images."""
     fresh.complete()
     fresh.finish({0: "0.jpg"})
     before = fresh.snapshot()
@@ -236,7 +236,7 @@ def test_another_job_of_the_name_is_not_opened_again(fresh: FreshJob) -> None:
 
 
 def test_deleting_leaves_nothing_or_the_word_for_a_while(fresh: FreshJob) -> None:
-    """Blocks and images of all batches go too."""
+    """Blocks and images of all batches are removed too."""
     for batch in range(2):
         fresh.record.put_image(fresh.uid, fresh.producer, batch, f"{batch}.jpg", b"bytes")
         fresh.take(batch, fresh.add(batch))
@@ -253,7 +253,7 @@ def test_deleting_leaves_nothing_or_the_word_for_a_while(fresh: FreshJob) -> Non
 
 
 def test_signs_of_life_are_taken_of_the_attached_producer_alone(stage: Stage) -> None:
-    """Not of one that was fenced off, of another job's, or of a job that takes no more batches."""
+    """A replaced producer, another uid, and a job that takes no more batches are refused."""
     record, job = make_job(stage)
     first = record.attach_alone(job.uid, 60)
     assert isinstance(first, str)
@@ -288,7 +288,7 @@ def _add_refused(fresh: FreshJob, batch: int, *paths: str) -> None:
 
 
 def test_only_the_last_batch_is_recognized_when_asked_again(fresh: FreshJob) -> None:
-    """With the same images; an earlier number, or other images, is another producer's mistake."""
+    """Only with the same images. An earlier number or other images are refused."""
     first = fresh.add(0, "a.jpg", "z.jpg")
     assert fresh.add(0, "a.jpg", "z.jpg") == first
     _add_refused(fresh, 0, "a.jpg", "y.jpg")  # another cursor
@@ -303,7 +303,7 @@ def test_only_the_last_batch_is_recognized_when_asked_again(fresh: FreshJob) -> 
 
 
 def test_a_batch_that_was_resent_meanwhile_is_answered_with_its_new_number(fresh: FreshJob) -> None:
-    """Only the last sending counts: the message that the producer is about to send must be that one."""
+    """Only the latest send number counts, so the producer must send that one."""
     first = fresh.add(0, "a.jpg")
     again = fresh.record.resend(fresh.uid, 0, str(first))
     assert again is not None and again.send != first
@@ -314,14 +314,14 @@ def test_a_batch_that_was_resent_meanwhile_is_answered_with_its_new_number(fresh
 
 
 def test_a_name_whose_record_has_expired_is_free(fresh: FreshJob) -> None:
-    """It is still in the registry until somebody tidies it up."""
+    """The name is still in the registry until it is tidied up."""
     fresh.client.delete(fresh.key())
     _, again = make_job(fresh.stage)
     assert again.uid != fresh.uid
 
 
 def test_the_word_that_a_job_was_cancelled_keeps_no_name(fresh: FreshJob) -> None:
-    """It stays for those who watch; a new job of the name takes its place at once."""
+    """The state stays for commands that watch. A new job replaces it at once."""
     assert fresh.record.delete(keep_mark_s=60)
     _, again = make_job(fresh.stage)
     assert (again.state, again.uid != fresh.uid) == ("enqueuing", True)

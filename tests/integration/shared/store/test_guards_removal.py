@@ -21,7 +21,7 @@ OTHER = "0" * 32
 
 
 def _run(fresh: FreshJob, script: str, keys: list[str], *args: object) -> object:
-    """The script's answer; keys of the record are named by their part."""
+    """Runs a script on parts of the record, and returns its answer."""
     full = [key[1:] if key.startswith("=") else fresh.key(key) for key in keys]
     return run_script(fresh.client, script, full, args)
 
@@ -34,7 +34,7 @@ def _refused(fresh: FreshJob, script: str, keys: list[str], *args: object) -> ob
 
 
 def _done(fresh: FreshJob, *, inline: bool = False) -> None:
-    """One batch is done, and its block is on the server; with `inline`, the images of another one too."""
+    """A job with one committed batch; with `inline`, also with the images of another batch."""
     fresh.take(0, fresh.add())
     fresh.commit()
     if inline:
@@ -51,7 +51,7 @@ _BEGIN = ["", f"={REGISTRY}", f"={UNFINISHED}", "open", "batches"]
 
 
 def test_a_removal_begins_only_where_the_job_is_as_it_was_read(fresh: FreshJob) -> None:
-    """Uid, state and time of the last news are each reason enough to leave it alone, each without the others too."""
+    """A difference in uid, state or last update alone is enough to refuse the removal."""
     fresh.add()
     read = fresh.load()
     news = read.updated_ms
@@ -66,7 +66,7 @@ def test_a_removal_begins_only_where_the_job_is_as_it_was_read(fresh: FreshJob) 
 
 
 def test_a_removal_that_asks_for_nothing_begins_with_any_job(fresh: FreshJob) -> None:
-    """All at once: the batches go, the index forgets the job, the registry keeps it until the end."""
+    """The batches are removed and the index entry too; the registry entry stays until the end."""
     fresh.add()
     fresh.client.expire(fresh.key(), LONG_S)
     assert _run(fresh, "begin_delete", _BEGIN, "j", 60, "", "", "") == [1, fresh.uid.encode()]
@@ -76,7 +76,7 @@ def test_a_removal_that_asks_for_nothing_begins_with_any_job(fresh: FreshJob) ->
 
 
 def test_a_removal_finds_the_job_in_the_index_by_its_queues(fresh: FreshJob) -> None:
-    """Its entry begins with their prefix; another job's of the name without one stays."""
+    """Its index entry starts with the queue prefix. The entry of a job without prefix stays."""
     fresh.client.hset(fresh.key(), "queue_prefix", "run-1-")
     fresh.client.zadd(UNFINISHED, {"run-1-:j": 0})
     _run(fresh, "begin_delete", _BEGIN, "j", 0, "", "", "")
@@ -84,7 +84,7 @@ def test_a_removal_finds_the_job_in_the_index_by_its_queues(fresh: FreshJob) -> 
 
 
 def test_a_removal_that_is_cut_short_is_found_again(fresh: FreshJob) -> None:
-    """Also of a job that the registry had lost; its place there is no other than before."""
+    """This includes a job that the registry had lost. Its position does not change."""
     fresh.client.zadd(REGISTRY, {"j": 7})
     _run(fresh, "begin_delete", _BEGIN, "j", 0, "", "", "")
     assert fresh.client.zscore(REGISTRY, "j") == 7
@@ -94,7 +94,7 @@ def test_a_removal_that_is_cut_short_is_found_again(fresh: FreshJob) -> None:
 
 
 def test_what_a_lost_record_left_behind_is_removed_and_makes_no_record(fresh: FreshJob) -> None:
-    """A server that evicts keys took the record. Where a state is expected there is no such job."""
+    """The server evicted the record. If a state is expected, there is no such job."""
     fresh.add()
     fresh.client.delete(fresh.key())
     assert _refused(fresh, "begin_delete", _BEGIN, "j", 0, "", "cancelled", "") == [0, b"unknown"]
@@ -103,7 +103,7 @@ def test_what_a_lost_record_left_behind_is_removed_and_makes_no_record(fresh: Fr
 
 
 def test_the_index_forgets_a_job_of_a_damaged_record(fresh: FreshJob) -> None:
-    """One without uid or queues, as a server that lost a part of it leaves."""
+    """A record without uid or queues, as a server that lost a part of it leaves it."""
     fresh.client.hdel(fresh.key(), "uid", "queue_prefix")
     assert _run(fresh, "begin_delete", _BEGIN, "j", 0, "", "", "") == [1, b""]
     assert not fresh.client.exists(UNFINISHED)
@@ -116,7 +116,7 @@ _SWEEP = ["", "stored", "inline", "block:0", "bytes:1"]
 
 @pytest.mark.parametrize("state", ["enqueuing", "sealed"])
 def test_blocks_of_unfinished_work_are_not_swept(fresh: FreshJob, state: str) -> None:
-    """It was opened again since whoever sweeps has read it."""
+    """The job was reopened after it was read."""
     _done(fresh, inline=True)
     _state(fresh, state)
     assert _refused(fresh, "sweep", _SWEEP, fresh.uid, "0", "1") == 0
@@ -124,7 +124,7 @@ def test_blocks_of_unfinished_work_are_not_swept(fresh: FreshJob, state: str) ->
 
 @pytest.mark.parametrize("state", ["cancelled", "finished"])
 def test_a_job_that_is_over_is_swept(fresh: FreshJob, state: str) -> None:
-    """Blocks, images, and the lists that name them; another job of the name keeps its own."""
+    """Blocks, images and their lists are removed. Another job of the name keeps its own."""
     _done(fresh, inline=True)
     _state(fresh, state)
     assert _refused(fresh, "sweep", _SWEEP, OTHER, "0", "1") == 0
@@ -133,7 +133,7 @@ def test_a_job_that_is_over_is_swept(fresh: FreshJob, state: str) -> None:
 
 
 def test_blocks_without_a_record_are_swept(fresh: FreshJob) -> None:
-    """A server that evicts keys took it; its uid is empty then, and no other will do."""
+    """The server evicted the record. Its uid is then empty, and no other uid is accepted."""
     _done(fresh)
     fresh.client.delete(fresh.key())
     assert _refused(fresh, "sweep", _SWEEP, fresh.uid, "0") == 0
@@ -148,7 +148,7 @@ _END = ["", f"={REGISTRY}", "stored", "inline"]
 
 @pytest.mark.parametrize("state", ["enqueuing", "sealed", "finished"])
 def test_a_removal_ends_only_what_is_cancelled(fresh: FreshJob, state: str) -> None:
-    """A new job may have the name by now. The answer is its state, or that it is another one."""
+    """The name may belong to a new job. The answer is its state or `unknown`."""
     _state(fresh, state)
     assert _refused(fresh, "end_delete", _END, "j", fresh.uid) == state.encode()
     assert _refused(fresh, "end_delete", _END, "j", OTHER) == b"unknown"
@@ -156,7 +156,7 @@ def test_a_removal_ends_only_what_is_cancelled(fresh: FreshJob, state: str) -> N
 
 @pytest.mark.parametrize("left", ["stored", "inline"])
 def test_a_removal_ends_only_when_all_is_swept(fresh: FreshJob, left: str) -> None:
-    """Each list that names something on the server by itself."""
+    """Each list alone prevents the end."""
     _done(fresh, inline=True)
     fresh.client.delete(fresh.key("inline" if left == "stored" else "stored"))
     _state(fresh, "cancelled")
@@ -168,7 +168,7 @@ def test_a_removal_ends_only_when_all_is_swept(fresh: FreshJob, left: str) -> No
 
 @pytest.mark.parametrize(("keep_s", "left"), [("60", 60), ("1", 1), ("0", None), (None, None), ("long", None)])
 def test_the_word_stays_for_as_long_as_was_asked(fresh: FreshJob, keep_s: str | None, left: int | None) -> None:
-    """No time at all: nothing stays, also where a producer of before has noted none."""
+    """Without a time nothing stays, even if an earlier producer recorded none."""
     _state(fresh, "cancelled")
     if keep_s is not None:
         fresh.client.hset(fresh.key(), "keep_s", keep_s)
@@ -191,7 +191,7 @@ def test_a_removal_whose_time_the_server_refuses_is_found_again(fresh: FreshJob)
 
 
 def test_a_removal_ends_without_a_record(fresh: FreshJob) -> None:
-    """The name is forgotten, and no record is made."""
+    """The name is removed, and no record is created."""
     fresh.client.delete(fresh.key())
     assert _refused(fresh, "end_delete", _END, "j", fresh.uid) == b"unknown"
     assert _run(fresh, "end_delete", _END, "j", "") == b"deleted"
@@ -199,7 +199,7 @@ def test_a_removal_ends_without_a_record(fresh: FreshJob) -> None:
 
 
 def test_a_removal_ends_a_damaged_record(fresh: FreshJob) -> None:
-    """One without a state counts as cancelled."""
+    """A record without a state counts as cancelled."""
     fresh.client.hdel(fresh.key(), "state")
     assert _run(fresh, "end_delete", _END, "j", fresh.uid) == b"deleted"
     assert not fresh.client.exists(fresh.key())
@@ -212,7 +212,7 @@ _CLOSE = ["", "failed", f"={UNFINISHED}", "stored", "inline"]
 
 @pytest.mark.parametrize("left", ["stored", "inline"])
 def test_a_job_is_closed_only_when_it_is_finished_and_swept(fresh: FreshJob, left: str) -> None:
-    """Else its record would expire, and what it has on the server would stay for ever."""
+    """Otherwise its record would expire while its blocks stay forever."""
     _done(fresh, inline=True)
     fresh.client.delete(fresh.key("inline" if left == "stored" else "stored"))
     fresh.client.hset(fresh.key("failed"), "0", '["0.jpg"]')
@@ -229,7 +229,7 @@ def test_a_job_is_closed_only_when_it_is_finished_and_swept(fresh: FreshJob, lef
 
 @pytest.mark.parametrize("prefix", ["run-1-", None])
 def test_a_closed_job_leaves_the_index_of_its_queues(fresh: FreshJob, prefix: str | None) -> None:
-    """Its entry begins with their prefix; a record of before may name none."""
+    """Its index entry starts with the queue prefix. An old record may have none."""
     _state(fresh, "finished")
     if prefix is None:
         fresh.client.hdel(fresh.key(), "queue_prefix")
@@ -247,7 +247,7 @@ _FAILED = "outcome:crashed"
 
 
 def _finished(fresh: FreshJob, *, listed: int | None = None) -> None:
-    """Finished with three failed images: noted in the record, or only counted."""
+    """A finished job with three failed images, recorded or only counted."""
     fresh.client.hset(fresh.key(), mapping={"state": "finished", "images": 5, "images_done": 5, _FAILED: 3})
     if listed is None:
         fresh.client.hset(fresh.key("failed"), mapping={str(k): f'["{k}.jpg"]' for k in range(3)})
@@ -258,7 +258,7 @@ def _finished(fresh: FreshJob, *, listed: int | None = None) -> None:
 
 @pytest.mark.parametrize("left", ["stored", "inline"])
 def test_a_job_is_not_opened_again_before_it_is_swept(fresh: FreshJob, left: str) -> None:
-    """Blocks and images of before would pass for those of the images that are tried again."""
+    """Earlier blocks and images would pass for those of the retried images."""
     _finished(fresh)
     if left == "stored":
         fresh.client.zadd(fresh.key(left), {"0": 0})
@@ -269,9 +269,7 @@ def test_a_job_is_not_opened_again_before_it_is_swept(fresh: FreshJob, left: str
 
 @pytest.mark.parametrize("listed", [None, 3])
 def test_a_job_is_opened_again_for_its_failed_images(fresh: FreshJob, listed: int | None) -> None:
-    """Under another uid, whether the record names them or the results folder does; its record does not expire any
-    more.
-    """
+    """It gets another uid whether the record or the results folder lists the images, and no longer expires."""
     _finished(fresh, listed=listed)
     fresh.client.expire(fresh.key("failed"), LONG_S)
     fresh.client.delete(UNFINISHED)
@@ -284,7 +282,7 @@ def test_a_job_is_opened_again_for_its_failed_images(fresh: FreshJob, listed: in
 
 
 def test_a_list_in_the_record_counts_before_one_elsewhere(fresh: FreshJob) -> None:
-    """A number that an earlier retry has left is not that of this time's images."""
+    """A count left by an earlier retry does not apply to this time's images."""
     _finished(fresh, listed=4)
     fresh.client.hset(fresh.key("failed"), "0", '["0.jpg"]')
     assert _run(fresh, "reopen", _REOPEN, fresh.uid, OTHER, "j", _FAILED) == 1
@@ -292,7 +290,7 @@ def test_a_list_in_the_record_counts_before_one_elsewhere(fresh: FreshJob) -> No
 
 @pytest.mark.parametrize("listed", [None, 0])
 def test_nothing_is_opened_where_nothing_failed(fresh: FreshJob, listed: int | None) -> None:
-    """The record stays as it is, and expires as it did."""
+    """The record is unchanged and still expires."""
     _finished(fresh, listed=listed or 0)
     if listed is None:
         fresh.client.hdel(fresh.key(), "failed_listed")
@@ -302,7 +300,7 @@ def test_nothing_is_opened_where_nothing_failed(fresh: FreshJob, listed: int | N
 
 @pytest.mark.parametrize("prefix", ["run-1-", None])
 def test_a_reopened_job_is_in_the_index_of_its_queues(fresh: FreshJob, prefix: str | None) -> None:
-    """Else its workers would not look for what it loses."""
+    """Otherwise its workers would not look for its lost batches."""
     _finished(fresh)
     fresh.client.delete(UNFINISHED)
     if prefix is None:
@@ -318,7 +316,7 @@ def test_a_reopened_job_is_in_the_index_of_its_queues(fresh: FreshJob, prefix: s
 
 @pytest.mark.parametrize("state", ["enqueuing", "sealed"])
 def test_unfinished_jobs_are_indexed_by_their_records(fresh: FreshJob, state: str) -> None:
-    """Those of before there was an index; of the queues that the record names, or of those without a prefix."""
+    """This includes records from before the index existed, with or without a queue prefix."""
     for prefix in ("run-1-", None):
         _state(fresh, state)
         fresh.client.delete(UNFINISHED)
@@ -332,7 +330,7 @@ def test_unfinished_jobs_are_indexed_by_their_records(fresh: FreshJob, state: st
 
 
 def test_jobs_whose_end_was_cut_short_are_named(fresh: FreshJob) -> None:
-    """Removals always, finished jobs while they are in the index of their queues; nothing is changed."""
+    """Interrupted removals are always returned, finished jobs only while they are in the index. Nothing changes."""
     before = fresh.snapshot()
     for state, left in (("cancelled", ["j"]), ("finished", ["j"]), ("enqueuing", [])):
         _state(fresh, state)
@@ -346,7 +344,7 @@ def test_jobs_whose_end_was_cut_short_are_named(fresh: FreshJob) -> None:
 
 
 def test_names_without_a_record_are_forgotten_among_others(fresh: FreshJob) -> None:
-    """Wherever they stand among the names; those with one stay."""
+    """Names without a record are removed wherever they are in the list."""
     fresh.client.zadd(REGISTRY, {"gone": 1, "also-gone": 2})
     assert tidy(fresh.client, ["gone", "j", "also-gone"]) == []
     assert fresh.client.zrange(REGISTRY, 0, -1) == [b"j"]
@@ -354,7 +352,7 @@ def test_names_without_a_record_are_forgotten_among_others(fresh: FreshJob) -> N
 
 
 def test_a_name_with_a_record_is_not_forgotten(fresh: FreshJob) -> None:
-    """It was made again just after it had been missed."""
+    """The job was created again just after it was found missing."""
     before = fresh.snapshot()
     forget_missing(fresh.client, "", "j")
     assert fresh.snapshot() == before
@@ -367,7 +365,7 @@ def test_a_name_with_a_record_is_not_forgotten(fresh: FreshJob) -> None:
 
 
 def test_a_completed_removal_is_of_the_job_that_was_cancelled(fresh: FreshJob) -> None:
-    """Another job of the name was made and cancelled between the look and the removal; that one stays."""
+    """Another job of the name was created and cancelled in between. That one stays."""
     fresh.half_cancelled()
     client = interrupted(fresh.stage, lambda: fresh.client.hset(fresh.key(), "uid", OTHER))
     assert JobRecord(client, "j").complete_removal() is False
@@ -387,7 +385,7 @@ def test_blocks_are_removed_in_bounded_portions(fresh: FreshJob) -> None:
 
 
 def test_a_record_of_another_version_is_swept_to_its_last_batch(fresh: FreshJob) -> None:
-    """It keeps no list: the images of the batch that was about to be added are removed too."""
+    """It has no list: the images of the batch that was about to be added are removed too."""
     fresh.client.hset(fresh.key(), mapping={"version": "99", "batches": AT_ONCE})
     fresh.client.mset({fresh.key(f"block:{batch}"): b"block" for batch in (0, AT_ONCE - 1)})
     fresh.client.hset(fresh.key(f"bytes:{AT_ONCE}"), "a.jpg", b"F")
@@ -397,7 +395,7 @@ def test_a_record_of_another_version_is_swept_to_its_last_batch(fresh: FreshJob)
 
 @pytest.mark.parametrize("fits", [True, False])
 def test_failed_images_are_noted_or_counted(fresh: FreshJob, monkeypatch: pytest.MonkeyPatch, fits: bool) -> None:
-    """Never both: a count beside the names would outlive them."""
+    """Never both, because a count next to the names would outlive them."""
     monkeypatch.setattr("shared.store.finishing.fits_record", lambda failed: fits)
     fresh.complete()
     assert fresh.finish({0: RootPath("0.jpg"), 1: RootPath("1.jpg")}) == "finished"

@@ -30,20 +30,20 @@ def _take_refused(fresh: FreshJob, send: int = 1, *, uid: str = "") -> object:
 
 
 def test_a_batch_of_another_job_of_the_name_is_not_taken(fresh: FreshJob) -> None:
-    """An old message names a batch that this job has too."""
+    """An old message names a batch number that this job has too."""
     fresh.add()
     assert _take_refused(fresh, uid=OTHER) == "unknown"
 
 
 def test_a_batch_of_a_cancelled_job_is_not_taken(fresh: FreshJob) -> None:
-    """Also where cancelling has come no further than the word."""
+    """This holds even if the cancellation was interrupted after it set the state."""
     fresh.add()
     fresh.half_cancelled()
     assert _take_refused(fresh) == "cancelled"
 
 
 def test_a_batch_that_is_done_is_not_taken(fresh: FreshJob) -> None:
-    """Its message came twice."""
+    """Its message was delivered twice."""
     fresh.add()
     fresh.take()
     fresh.commit()
@@ -51,7 +51,7 @@ def test_a_batch_that_is_done_is_not_taken(fresh: FreshJob) -> None:
 
 
 def test_only_the_last_sending_is_taken(fresh: FreshJob) -> None:
-    """The message of before is in the queue still."""
+    """The earlier message is still in the queue."""
     fresh.add()
     assert fresh.record.resend(fresh.uid, 0, "1") == Requeued(2, ["0.jpg"])
     assert _take_refused(fresh, 1) == "sent again"
@@ -59,7 +59,7 @@ def test_only_the_last_sending_is_taken(fresh: FreshJob) -> None:
 
 
 def test_a_leased_batch_is_not_taken_until_its_lease_has_run_out(fresh: FreshJob) -> None:
-    """The same message twice, for two processes at once; and the second take counts."""
+    """Two processes get the same message. After the lease expires, the second one counts as another attempt."""
     fresh.add()
     assert fresh.take() == Lease(attempt=1, losses=0)
     assert _take_refused(fresh) == "leased"
@@ -69,7 +69,7 @@ def test_a_leased_batch_is_not_taken_until_its_lease_has_run_out(fresh: FreshJob
 
 
 def test_images_that_are_taken_again_are_counted_once(fresh: FreshJob) -> None:
-    """The count is the job's, and stays when the batch is done."""
+    """The count belongs to the job and stays when the batch is done."""
     for batch, takes in ((0, 1), (1, 2), (2, 3)):
         fresh.add(batch, *(f"{batch}-{index}.jpg" for index in range(5)))
         for _ in range(takes):
@@ -91,14 +91,14 @@ def _commit_refused(fresh: FreshJob, *, uid: str = "") -> str:
 
 
 def test_nothing_is_committed_to_another_job_of_the_name(fresh: FreshJob) -> None:
-    """A late worker has a block of the one before."""
+    """A late worker commits a block of the previous job."""
     fresh.add()
     fresh.take()
     assert _commit_refused(fresh, uid=OTHER) == "unknown"
 
 
 def test_nothing_is_committed_to_a_cancelled_job(fresh: FreshJob) -> None:
-    """Also where cancelling has come no further than the word."""
+    """This holds even if the cancellation was interrupted after it set the state."""
     fresh.add()
     fresh.take()
     fresh.half_cancelled()
@@ -106,7 +106,7 @@ def test_nothing_is_committed_to_a_cancelled_job(fresh: FreshJob) -> None:
 
 
 def test_a_batch_is_committed_once(fresh: FreshJob) -> None:
-    """The first block stays; counters and totals rise once."""
+    """The first block stays. Counters and totals rise once."""
     fresh.add()
     fresh.add(1)
     fresh.take()
@@ -116,7 +116,7 @@ def test_a_batch_is_committed_once(fresh: FreshJob) -> None:
 
 
 def test_a_repeated_commit_changes_nothing_and_is_answered_like_the_first(fresh: FreshJob) -> None:
-    """Its answer was lost on the way: the same bytes again, before and after the job is sealed."""
+    """The answer was lost. The same bytes get the same answer, before and after the seal."""
     fresh.take(0, fresh.add(0))
     assert fresh.commit() == "stored"
     before = fresh.snapshot()
@@ -133,7 +133,7 @@ def test_a_repeated_commit_changes_nothing_and_is_answered_like_the_first(fresh:
 
 
 def test_only_the_last_batch_of_a_sealed_job_is_the_last(fresh: FreshJob) -> None:
-    """Neither an earlier one, nor the only one while the producer may add more."""
+    """An earlier batch is not the last one, nor is the only one while the producer may add more."""
     fresh.take(0, fresh.add(0))
     assert fresh.commit(0) == "stored"
     fresh.take(1, fresh.add(1))
@@ -143,7 +143,7 @@ def test_only_the_last_batch_of_a_sealed_job_is_the_last(fresh: FreshJob) -> Non
 
 
 def test_a_commit_takes_its_batches_images_off_the_server(fresh: FreshJob) -> None:
-    """Of this batch alone."""
+    """Only the images of this batch are removed."""
     for batch in (0, 1):
         fresh.record.put_image(fresh.uid, fresh.producer, batch, f"{batch}.jpg", b"bytes")
         fresh.take(batch, fresh.add(batch))
@@ -161,7 +161,7 @@ def _leased(fresh: FreshJob) -> None:
 
 
 def test_only_the_holder_renews(fresh: FreshJob) -> None:
-    """A worker that was frozen does not prolong another's lease, nor revive one that is gone."""
+    """A frozen worker neither renews another worker's lease nor revives a removed one."""
     _leased(fresh)
     before = fresh.snapshot()
     assert not fresh.record.renew(0, "w/2", LONG_S)
@@ -174,7 +174,7 @@ def test_only_the_holder_renews(fresh: FreshJob) -> None:
 
 
 def test_only_the_holder_gives_back(fresh: FreshJob) -> None:
-    """A worker that ends late leaves another's lease alone, and has no say about why nothing is done."""
+    """A worker that ends late leaves another worker's lease alone."""
     _leased(fresh)
     before = fresh.snapshot()
     assert not fresh.record.give_back(0, "w/2")
@@ -185,7 +185,7 @@ def test_only_the_holder_gives_back(fresh: FreshJob) -> None:
 
 
 def test_only_the_holder_notes_what_runs_alone(fresh: FreshJob) -> None:
-    """Else a late worker's image would be convicted for another's. No index: none runs alone any more."""
+    """Otherwise a crash would be attributed to the wrong image. No index means that none runs in isolation."""
     _leased(fresh)
     before = fresh.snapshot()
     fresh.record.note_alone(0, "w/2", 0)
@@ -199,7 +199,7 @@ def test_only_the_holder_notes_what_runs_alone(fresh: FreshJob) -> None:
 
 
 def test_a_batch_is_wanted_by_its_holder_while_its_job_is(fresh: FreshJob) -> None:
-    """Each part by itself makes a process stop before its next image."""
+    """Each condition alone makes a process stop before its next image."""
     _leased(fresh)
     assert fresh.record.is_wanted(fresh.uid, 0, "w/1") is True
     assert not fresh.record.is_wanted(OTHER, 0, "w/1")
@@ -210,7 +210,7 @@ def test_a_batch_is_wanted_by_its_holder_while_its_job_is(fresh: FreshJob) -> No
 
 
 def test_a_batch_waits_for_its_last_sending_until_it_is_done(fresh: FreshJob) -> None:
-    """A worker that gives a batch to another queue asks before it does."""
+    """A worker checks this before it forwards a batch to another queue."""
     fresh.add()
     assert fresh.record.waits_for(0, 1) is True
     assert fresh.record.resend(fresh.uid, 0, "1") == Requeued(2, ["0.jpg"])
@@ -230,7 +230,7 @@ def _lose_refused(fresh: FreshJob, *, uid: str = "", holder: str = "w/1") -> Non
 
 
 def test_a_loss_is_counted_for_the_holder_of_a_wanted_batch_alone(fresh: FreshJob) -> None:
-    """Not in another job of the name, not by one that has lost the lease, not in a cancelled job."""
+    """Crashes are not counted for another uid, without a lease, or for a cancelled job."""
     _leased(fresh)
     _lose_refused(fresh, uid=OTHER)
     _lose_refused(fresh, holder="w/2")
@@ -239,7 +239,7 @@ def test_a_loss_is_counted_for_the_holder_of_a_wanted_batch_alone(fresh: FreshJo
 
 
 def test_a_loss_frees_the_batch_under_a_new_send_number(fresh: FreshJob) -> None:
-    """The old message is worth nothing, and the next to take it hears of the loss."""
+    """The old message is void, and the next worker learns of the crash."""
     _leased(fresh)
     assert fresh.record.lose(fresh.uid, 0, "w/1", VERDICT) == Requeued(2, ["0.jpg"])
     assert fresh.take() == "sent again"
@@ -248,7 +248,7 @@ def test_a_loss_frees_the_batch_under_a_new_send_number(fresh: FreshJob) -> None
 
 
 def test_the_last_of_so_many_deaths_alone_is_a_verdict(fresh: FreshJob) -> None:
-    """On that image, not before, and not by deaths with its neighbors."""
+    """The verdict is on that image, not earlier, and not after crashes together with other images."""
     send = fresh.add(0, "a.jpg", "b.jpg")
     for death in range(DEATHS_ALONE):
         assert fresh.record.verdicts(0, 2) == {}
@@ -261,7 +261,7 @@ def test_the_last_of_so_many_deaths_alone_is_a_verdict(fresh: FreshJob) -> None:
 
 
 def test_what_a_lost_worker_ran_alone_convicts_nobody(fresh: FreshJob) -> None:
-    """Taking the batch anew removes the note; a death with the neighbors is none alone."""
+    """Leasing the batch again clears the note. A crash together with other images does not count."""
     _leased(fresh)
     fresh.record.note_alone(0, "w/1", 0)
     fresh.run_out()
@@ -278,7 +278,7 @@ def test_what_a_lost_worker_ran_alone_convicts_nobody(fresh: FreshJob) -> None:
 
 
 def test_the_first_runtime_stands(fresh: FreshJob) -> None:
-    """For this job alone."""
+    """The runtime applies to this job only."""
     before = fresh.snapshot()
     assert fresh.record.agree_on_runtime(OTHER, RUNTIME) == {}
     assert fresh.snapshot() == before
@@ -291,7 +291,7 @@ def test_the_first_runtime_stands(fresh: FreshJob) -> None:
 
 
 def test_only_what_nobody_holds_is_unleased(fresh: FreshJob) -> None:
-    """Neither done nor leased; a lease that ran out counts as none."""
+    """Batches that are neither done nor leased. An expired lease does not count."""
     for batch in range(4):
         fresh.add(batch)
     for batch in (1, 2, 3):
@@ -304,7 +304,7 @@ def test_only_what_nobody_holds_is_unleased(fresh: FreshJob) -> None:
 
 
 def test_a_look_for_lost_batches_says_where_it_goes_on(fresh: FreshJob) -> None:
-    """An empty text ends it: one more question would look at every batch of a short list again."""
+    """An empty text ends the search; another call would read every batch again."""
     fresh.add(0)
     fresh.add(1)
     keys = [fresh.key("open"), fresh.key("leases"), fresh.key()]
@@ -318,7 +318,7 @@ def test_a_look_for_lost_batches_says_where_it_goes_on(fresh: FreshJob) -> None:
 
 
 def test_what_is_no_task_id_is_passed_over(fresh: FreshJob) -> None:
-    """Strangers' messages too are in a queue: numbers, long texts, what no terminal should see."""
+    """A queue may contain foreign messages: numbers, long texts, control characters."""
     longest, key = "a" * 255, "embed"
     ids = ['"j:0:1"', f'"{longest}"', f'"{longest}a"', '"a b"', '"a\x07"', '"\xe9"', "5", '""']
     fresh.client.lpush(key, *(f'{{"id": {one}}}' for one in ids), "no JSON", '{"id": 5, "headers": {"id":"k:0:1"}}')
@@ -339,7 +339,7 @@ def test_a_stretch_of_a_queue_ends_in_time(fresh: FreshJob, most: int, most_byte
 
 
 def test_jobs_are_counted_by_state(fresh: FreshJob) -> None:
-    """Batches are in flight while their leases last, over all jobs; a job that nobody has begun has none."""
+    """Batches of all jobs count while they are leased. A job that has not started has none."""
     fresh.client.config_resetstat()
     assert count_jobs(fresh.client) == Census({"enqueuing": 1, "sealed": 0, "finished": 0}, 0, [""])
     assert "cmdstat_zcount" not in fresh.client.info("commandstats")
@@ -359,16 +359,14 @@ def test_jobs_are_counted_by_state(fresh: FreshJob) -> None:
 
 
 def test_jobs_that_are_not_unfinished_count_as_finished(fresh: FreshJob) -> None:
-    """Also one whose blocks are still being removed, which the index names; one that is gone counts as nothing
-    there.
-    """
+    """This includes a job whose blocks are still being removed. A missing record counts as nothing."""
     fresh.client.hset(f"{PREFIX}job:{fresh.record.name}", "state", "finished")
     fresh.client.zadd(UNFINISHED, {"other-:gone": 0})
     assert count_jobs(fresh.client) == Census({"enqueuing": 0, "sealed": 0, "finished": 1}, 0, ["", "other-"])
 
 
 def test_a_stretch_of_batches_tells_where_to_go_on(fresh: FreshJob) -> None:
-    """After its last send number where it is full, be that batch leased or not; nowhere at the end."""
+    """After the last send number if the range is full, leased or not; nowhere at the end."""
     for batch in range(3):
         fresh.add(batch)
     fresh.take(1, 2)
@@ -392,7 +390,7 @@ def _resend_refused(fresh: FreshJob, *, uid: str = "", send: str = "1") -> None:
 
 
 def test_a_batch_of_another_or_a_cancelled_job_is_not_sent_again(fresh: FreshJob) -> None:
-    """The reconciler's look at the job is a moment old."""
+    """The reconciler read the job a moment ago."""
     fresh.add()
     _resend_refused(fresh, uid=OTHER)
     fresh.half_cancelled()
@@ -400,7 +398,7 @@ def test_a_batch_of_another_or_a_cancelled_job_is_not_sent_again(fresh: FreshJob
 
 
 def test_a_batch_that_was_sent_again_meanwhile_is_not_sent_twice(fresh: FreshJob) -> None:
-    """Nor one that is done."""
+    """A batch that is done is not requeued either."""
     fresh.add()
     assert fresh.record.resend(fresh.uid, 0, "1") == Requeued(2, ["0.jpg"])
     _resend_refused(fresh)
@@ -410,7 +408,7 @@ def test_a_batch_that_was_sent_again_meanwhile_is_not_sent_twice(fresh: FreshJob
 
 
 def test_a_batch_that_was_taken_meanwhile_is_not_sent_again(fresh: FreshJob) -> None:
-    """Its lease counts until it has run out; then its holder is forgotten."""
+    """Its lease counts until it expires. Then its holder is removed."""
     _leased(fresh)
     _resend_refused(fresh)
     fresh.run_out()
@@ -419,7 +417,7 @@ def test_a_batch_that_was_taken_meanwhile_is_not_sent_again(fresh: FreshJob) -> 
 
 
 def test_totals_that_cannot_be_counted_cost_no_commit(fresh: FreshJob) -> None:
-    """Whatever is the matter with the totals over all jobs, the batch is done."""
+    """The batch is committed even if the totals are damaged."""
     fresh.add()
     fresh.take()
     assert fresh.record.commit(fresh.uid, 0, b"block", {"ok": 1}, 1, {"images": 10**30}) == "stored"
@@ -428,7 +426,7 @@ def test_totals_that_cannot_be_counted_cost_no_commit(fresh: FreshJob) -> None:
 
 @pytest.mark.parametrize("totals", [{}, {"images": 3}])
 def test_counters_of_a_commit_go_where_they_belong(fresh: FreshJob, totals: dict[str, int]) -> None:
-    """The job's into its record, those over all jobs into the totals."""
+    """The job's counters go into its record, the others into the totals."""
     fresh.add()
     fresh.take()
     fresh.record.commit(fresh.uid, 0, b"block", {"ok": 1, "unreadable": 2}, 1, totals)

@@ -1,4 +1,4 @@
-"""Announcements of workers and the queues of jobs that have ended, also where others act between two calls."""
+"""Announcements of workers and queues of ended jobs, even if other processes act between two calls."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def _names(fresh: FreshJob) -> list[str]:
 
 
 def test_a_worker_is_alive_for_a_lease(fresh: FreshJob) -> None:
-    """One that has not been heard of for longer is forgotten, as is one that says that it ends."""
+    """A worker that has not announced itself for longer is removed, as is one that withdraws."""
     announce(fresh.client, ME, LEASE_S)
     assert living_workers(fresh.client) == [ME]
     assert 0 < fresh.client.pttl(worker_key(ME.name)) <= LEASE_S * 1000
@@ -35,7 +35,7 @@ def test_a_worker_is_alive_for_a_lease(fresh: FreshJob) -> None:
 
 @pytest.mark.parametrize("commands_before", range(4))
 def test_a_worker_that_announces_itself_while_others_look_stays_known(fresh: FreshJob, commands_before: int) -> None:
-    """Its announcement had expired. Whoever looked would else forget it, and nobody would see it until its next."""
+    """Its announcement had expired. Without this, it would stay invisible until its next announcement."""
     fresh.client.sadd(WORKERS, ME.name)
     client = interrupted(fresh.stage, lambda: announce(fresh.client, ME, LEASE_S), commands_before=commands_before)
     living_workers(client)
@@ -46,13 +46,13 @@ def test_a_worker_that_announces_itself_while_others_look_stays_known(fresh: Fre
 
 @pytest.mark.parametrize("commands_before", range(3))
 def test_a_worker_is_not_forgotten_while_it_announces_itself(fresh: FreshJob, commands_before: int) -> None:
-    """Whoever looks in between must not take it for one whose announcement has expired."""
+    """A reader in between must not treat the announcement as expired."""
     announce(interrupted(fresh.stage, lambda: _names(fresh), commands_before=commands_before), ME, LEASE_S)
     assert _names(fresh) == [ME.name]
 
 
 def test_a_worker_announces_itself_to_a_full_server(fresh: FreshJob) -> None:
-    """Else whoever follows a job would miss it, and say that nobody serves the job."""
+    """Otherwise commands that follow a job would report that no worker serves it."""
     announce(fresh.client, ME, LEASE_S)
     fresh.client.config_set("maxmemory", 1)
     try:
@@ -72,7 +72,7 @@ def _fill_queues(fresh: FreshJob) -> tuple[str, str]:
 
 
 def test_queues_without_an_unfinished_job_are_removed(fresh: FreshJob) -> None:
-    """Nobody serves the queues of a `run` that has ended; jobs of other prefixes do not count."""
+    """Nobody serves the queues of a finished `run`. Jobs of other prefixes do not count."""
     queues = _fill_queues(fresh)
     neighbors = {f"{PREFIX[:-1]}:j": 0, f"{PREFIX};j": 0, f"{PREFIX}x:j": 0}
     fresh.client.zadd(UNFINISHED, neighbors)
@@ -82,7 +82,7 @@ def test_queues_without_an_unfinished_job_are_removed(fresh: FreshJob) -> None:
 
 
 def test_queues_of_an_unfinished_job_stay(fresh: FreshJob) -> None:
-    """They may hold its messages."""
+    """The queues may hold its messages."""
     queues = _fill_queues(fresh)
     fresh.client.zadd(UNFINISHED, {f"{PREFIX}:other": 0})
     assert not drop_idle_queues(fresh.client, PREFIX)
@@ -91,7 +91,7 @@ def test_queues_of_an_unfinished_job_stay(fresh: FreshJob) -> None:
 
 @pytest.mark.parametrize("commands_before", range(3))
 def test_the_messages_of_a_job_that_begins_meanwhile_stay(fresh: FreshJob, commands_before: int) -> None:
-    """Removed, they would be sent again only when the reconciler has missed them."""
+    """If they were removed, the reconciler would have to requeue them."""
 
     def begin() -> None:
         fresh.client.zadd(UNFINISHED, {f"{PREFIX}:new": 0})
@@ -105,7 +105,7 @@ def test_the_messages_of_a_job_that_begins_meanwhile_stay(fresh: FreshJob, comma
 
 
 def test_the_scripts_declare_their_keys(fresh: FreshJob) -> None:
-    """A server that places or locks keys by what a script declares must find all of them."""
+    """A server that places or locks keys by declared keys must find all of them."""
     with recorded_scripts(connect(fresh.stage.settings)) as calls:
         announce(fresh.client, ME, LEASE_S)
         living_workers(fresh.client)

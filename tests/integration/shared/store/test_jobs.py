@@ -1,4 +1,4 @@
-"""The job record on a real server: what is torn, stale or gone does no harm."""
+"""The job record on a real server: interrupted, stale and missing records do no harm."""
 
 import pytest
 
@@ -15,7 +15,7 @@ from worker.supervision.reconciler import Reconciler
 
 
 def test_what_is_said_to_a_deleted_job_does_not_revive_it(stage: Stage) -> None:
-    """Late workers, aggregators and producers find nothing, and leave nothing."""
+    """Late workers, aggregators and producers find nothing and create nothing."""
     record, job = make_job(stage)
     producer = record.attach_producer(job.uid)
     send = record.add_batch(job.uid, producer, 0, ["a.jpg"])
@@ -34,7 +34,7 @@ def test_what_is_said_to_a_deleted_job_does_not_revive_it(stage: Stage) -> None:
 
 
 def test_a_stale_aggregators_problem_is_not_recorded(stage: Stage) -> None:
-    """Another one is at it, perhaps with better luck."""
+    """Another aggregator holds the lease and may succeed."""
     record, job = make_job(stage)
     assert record.claim_aggregation("first", 5)
     stage.client.delete(f"{PREFIX}job:j:aggregation")
@@ -45,7 +45,7 @@ def test_a_stale_aggregators_problem_is_not_recorded(stage: Stage) -> None:
 
 
 def test_going_on_with_an_old_job_begins_its_time_anew(stage: Stage) -> None:
-    """The reconciler removes what nobody has asked for in a long time, and only that."""
+    """The reconciler removes only jobs that nobody has asked for in a long time."""
     settings = Settings(_env_file=None, redis_url=stage.server.url, lease_s=3, job_ttl_s=60)
     reconciler = Reconciler(None, stage.client, settings, "w")
     for name in ("wanted", "forgotten"):
@@ -58,7 +58,7 @@ def test_going_on_with_an_old_job_begins_its_time_anew(stage: Stage) -> None:
 
 
 def test_a_record_of_another_version_hinders_nobody(stage: Stage) -> None:
-    """It is named, left out, and can be cancelled."""
+    """It is reported and skipped, and it can be cancelled."""
     make_job(stage, "mine")
     stage.client.hset(f"{PREFIX}job:other", mapping={"uid": "u", "version": "99", "batches": 3})
     stage.client.zadd(REGISTRY, {"other": 1})
@@ -79,7 +79,7 @@ def test_a_record_of_another_version_hinders_nobody(stage: Stage) -> None:
 
 
 def test_messages_of_before_a_retry_are_a_strangers(stage: Stage) -> None:
-    """A retry begins with batch 0 again; an old message or a late worker must not pass for it."""
+    """A retry starts with batch 0 again. An old message or a late worker must not match it."""
     record, _ = make_job(stage)
     before = finish_job(record, {1: "b.jpg"})
     assert record.reopen(record.load()) == 1
@@ -96,7 +96,7 @@ def test_messages_of_before_a_retry_are_a_strangers(stage: Stage) -> None:
 
 
 def test_a_message_that_was_sent_again_is_not_taken(stage: Stage) -> None:
-    """Only the last sending of a batch counts."""
+    """Only the latest message of a batch counts."""
     record, job = make_job(stage)
     producer = record.attach_producer(job.uid)
     first = record.add_batch(job.uid, producer, 0, ["a.jpg"])
@@ -107,7 +107,7 @@ def test_a_message_that_was_sent_again_is_not_taken(stage: Stage) -> None:
 
 
 def test_a_new_job_of_a_half_cancelled_name_begins_empty(stage: Stage) -> None:
-    """Whatever a cancelling that died had left of the old one is gone."""
+    """Everything that an interrupted cancellation left behind is removed."""
     record, job = make_job(stage)
     producer = record.attach_producer(job.uid)
     record.add_batch(job.uid, producer, 0, ["a.jpg"])

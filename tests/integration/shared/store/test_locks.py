@@ -1,4 +1,4 @@
-"""Leases and locks that run out, or change hands, between two calls of whoever believes to hold them."""
+"""Leases and locks that expire or change their holder between two calls of the old holder."""
 
 import threading
 import time
@@ -31,7 +31,7 @@ def _changes_hands(fresh: FreshJob) -> Callable[[], object]:
 
 
 def test_a_claim_that_runs_out_on_its_release_is_the_next_ones(fresh: FreshJob) -> None:
-    """The late one neither ends it nor has its own bad luck noted against the other."""
+    """The late holder neither ends the new lease nor records its own problem."""
     fresh.complete()
     assert fresh.record.claim_aggregation("w/9", LONG_S)
     late = JobRecord(interrupted(fresh.stage, _changes_hands(fresh)), "j")
@@ -43,7 +43,7 @@ def test_a_claim_that_runs_out_on_its_release_is_the_next_ones(fresh: FreshJob) 
 
 
 def test_a_claim_that_runs_out_on_its_renewal_is_not_prolonged(fresh: FreshJob) -> None:
-    """Were the next one to die, its claim would last too long."""
+    """If the next holder died, its lease would otherwise last too long."""
     fresh.complete()
     assert fresh.record.claim_aggregation("w/9", LONG_S)
     JobRecord(interrupted(fresh.stage, _changes_hands(fresh)), "j").renew_aggregation("w/9", LONG_S)
@@ -52,9 +52,7 @@ def test_a_claim_that_runs_out_on_its_renewal_is_not_prolonged(fresh: FreshJob) 
 
 
 def test_an_aggregator_of_before_does_not_claim_a_new_job_of_the_name(fresh: FreshJob) -> None:
-    """It would write the old job's results from the new one's blocks, and keep the new one's aggregator out
-    meanwhile.
-    """
+    """It would write the old job's results from the new job's blocks and block the new job's aggregator."""
     fresh.complete()
     before = fresh.uid
     fresh.record.delete()
@@ -72,7 +70,7 @@ def _reconciler(stage: Stage, client: Any, name: str, lease_s: float = LONG_S) -
 
 
 def test_an_election_that_runs_out_on_its_renewal_is_the_next_ones(fresh: FreshJob) -> None:
-    """One that was stopped for a while does not take the other's lock for its own, nor prolong it."""
+    """A worker that was suspended neither takes over nor renews the other worker's lock."""
 
     def change() -> None:
         fresh.client.delete(LOCK)
@@ -101,7 +99,7 @@ def test_an_election_that_runs_out_on_its_renewal_is_the_next_ones(fresh: FreshJ
 
 
 def test_an_election_that_runs_out_on_resigning_is_the_next_ones(fresh: FreshJob) -> None:
-    """Else two reconcile at once."""
+    """Otherwise two reconcilers would run at once."""
     _reconciler(fresh.stage, fresh.client, "w").step()
 
     def change() -> None:
@@ -114,7 +112,7 @@ def test_an_election_that_runs_out_on_resigning_is_the_next_ones(fresh: FreshJob
 
 @pytest.mark.timeout(60)
 def test_a_removal_does_not_spin_on_blocks_without_a_record(fresh: FreshJob) -> None:
-    """A server that evicts keys can have taken the record and left the list of its blocks."""
+    """The server may have evicted the record but not the list of its blocks."""
     fresh.take(0, fresh.add())
     fresh.commit()
     fresh.client.delete(fresh.key())
@@ -170,7 +168,7 @@ def test_trouble_that_lasts_ends_the_wait(fresh: FreshJob, error: redis.RedisErr
 
 
 def test_a_server_whose_clock_was_set_back_keeps_no_producer_out(fresh: FreshJob) -> None:
-    """A dead producer's lease seems to last for hours then; who goes on waits for two leases by its own clock."""
+    """A dead producer's lease then seems to last for hours. The next producer waits two leases by its own clock."""
     lease_s = 0.5
     assert isinstance(fresh.record.attach_alone(fresh.uid, 3600), str)
     backpressure = Backpressure(fresh.client, fresh.record, fresh.stage.settings, lambda line: None, lambda: False)

@@ -1,4 +1,4 @@
-"""What many jobs and long queues cost the server and whoever asks it."""
+"""The cost of many jobs and long queues for the server and its clients."""
 
 from prometheus_client import CollectorRegistry, generate_latest
 
@@ -19,7 +19,7 @@ JOBS = 600
 
 
 def _copies(stage: Stage, state: str, *, indexed: bool) -> None:
-    """Many records like that of a new job."""
+    """Copies the record of a new job many times."""
     make_job(stage, "original")
     raw = stage.client.hgetall(f"{PREFIX}job:original")
     with stage.client.pipeline(transaction=False) as pipe:
@@ -37,7 +37,7 @@ def _hashes_read(stage: Stage) -> int:
 
 
 def test_finished_jobs_cost_a_reconciler_and_the_metrics_little(stage: Stage) -> None:
-    """Neither reads their records: only a few are compared with the index, or their states counted where they are."""
+    """Neither reads their records: only a few are compared with the index or counted on the server."""
     _copies(stage, "finished", indexed=False)
     reconciler = Reconciler(make_celery(stage.settings), stage.client, stage.settings, "w")
     before = _hashes_read(stage)
@@ -55,7 +55,7 @@ def test_finished_jobs_cost_a_reconciler_and_the_metrics_little(stage: Stage) ->
 
 
 def test_every_unfinished_job_has_its_turn(stage: Stage) -> None:
-    """However many there are: a step takes some, the next goes on; lost batches of the last are sent again."""
+    """A step handles some jobs and the next one continues. Lost batches of the last job are requeued."""
     _copies(stage, "sealed", indexed=True)
     settings = stage.settings.model_copy(update={"lease_s": 0.01})
     stage.client.hset(f"{PREFIX}job:copy-{JOBS - 1:05}:batches", "0", '["a.jpg"]')
@@ -69,7 +69,7 @@ def test_every_unfinished_job_has_its_turn(stage: Stage) -> None:
 
 
 def test_the_index_follows_a_job(stage: Stage) -> None:
-    """From its making to its end, and from a retry to a removal; another queue's jobs are not read."""
+    """From creation to the end and from a retry to removal. Jobs of other queues are not read."""
     record, job = make_job(stage)
     assert unfinished_names(stage.client, "", None, 10) == (["j"], None)
     assert unfinished_names(stage.client, "other-", None, 10) == ([], None)
@@ -84,7 +84,7 @@ def test_the_index_follows_a_job(stage: Stage) -> None:
 
 
 def test_the_index_is_repaired(stage: Stage) -> None:
-    """Records of before there was one get into it; names without a record leave registry and index."""
+    """Records from before the index existed are added. Names without a record are removed."""
     make_job(stage, "old")
     make_job(stage, "gone")
     stage.client.delete(UNFINISHED, f"{PREFIX}job:gone")
@@ -96,7 +96,7 @@ def test_the_index_is_repaired(stage: Stage) -> None:
 
 
 def test_unleased_batches_are_found_in_stretches(stage: Stage) -> None:
-    """All of them, those in between that are leased left out."""
+    """All unleased batches are found, and the leased ones in between are left out."""
     record, job = make_job(stage)
     stage.client.zadd(f"{PREFIX}job:j:open", {str(batch): batch + 1 for batch in range(2500)})
     assert record.take(job.uid, 1200, 1201, "h", 60) != "done"
@@ -104,7 +104,7 @@ def test_unleased_batches_are_found_in_stretches(stage: Stage) -> None:
 
 
 def _long_queue(stage: Stage, messages: int) -> int:
-    """Messages of two jobs, a third of them of `gone`; how many bytes they have."""
+    """Enqueues messages of two jobs, a third of them of `gone`; returns their size in bytes."""
     app = make_celery(stage.settings)
     for name in ("gone", "kept"):
         make_job(stage, name)
@@ -117,9 +117,7 @@ def _long_queue(stage: Stage, messages: int) -> int:
 
 
 def test_cancelling_does_not_look_through_the_queue(stage: Stage) -> None:
-    """However long it is: workers drop the messages
-    (`test_cancelling_leaves_only_messages_behind_and_they_do_nothing`).
-    """
+    """Workers drop the messages (`test_cancelling_leaves_only_messages_behind_and_they_do_nothing`)."""
     _long_queue(stage, 30)
     before = stage.client.lrange("embed", 0, -1)
     stage.client.config_resetstat()
@@ -133,7 +131,7 @@ def _commands(stage: Stage) -> set[str]:
 
 
 def test_the_task_ids_of_a_long_queue_are_read_on_the_server(stage: Stage) -> None:
-    """All of them, in short stretches; the messages are not carried to whoever asks."""
+    """All ids are read in short ranges, without transferring the messages."""
     size = _long_queue(stage, 600)
     stage.client.config_resetstat()
     assert waiting_tasks(stage.client, "embed") == {

@@ -1,4 +1,4 @@
-"""Removing and finishing jobs: piece by piece, cut short anywhere, and never another job's."""
+"""Removing and finishing jobs in steps, with interruptions, and without touching other jobs."""
 
 from dataclasses import replace
 
@@ -23,12 +23,12 @@ MANY = 1000
 
 
 def keys_of(stage: Stage, name: str = "j") -> set[str]:
-    """What is on the server of a job."""
+    """The keys of a job on the server."""
     return {key.decode() for key in stage.client.scan_iter(f"{PREFIX}job:{name}*")}
 
 
 def make_many_blocks(stage: Stage, job: Job, blocks: int, images: int = 0) -> None:
-    """As if so many batches were done, and the images of others on the server."""
+    """Makes a record look as if so many batches were done, and stores images of others."""
     with stage.client.pipeline(transaction=False) as pipe:
         for batch in range(blocks):
             pipe.set(f"{PREFIX}job:{job.name}:block:{batch}", b"block")
@@ -41,7 +41,7 @@ def make_many_blocks(stage: Stage, job: Job, blocks: int, images: int = 0) -> No
 
 
 def reconcile(stage: Stage, steps: int = 2) -> None:
-    """Some steps of a reconciler of other queues than any job's."""
+    """Runs some steps of a reconciler for other queues."""
     settings = stage.settings.model_copy(update={"queue_prefix": "other-"})
     reconciler = Reconciler(None, stage.client, settings, "w")
     for _ in range(steps):
@@ -50,7 +50,7 @@ def reconcile(stage: Stage, steps: int = 2) -> None:
 
 
 def test_a_job_that_was_opened_again_is_not_pruned(stage: Stage) -> None:
-    """Whoever prunes has read it as finished; a retry was faster, and its work stays."""
+    """It was read as finished, but a retry was faster. Its work stays."""
     record, _ = make_job(stage)
     finish_job(record, {1: "b.jpg"})
     read = record.load()
@@ -62,7 +62,7 @@ def test_a_job_that_was_opened_again_is_not_pruned(stage: Stage) -> None:
 
 
 def test_a_job_of_the_same_uid_in_another_state_is_not_removed(stage: Stage) -> None:
-    """It was sealed since it was read."""
+    """It was sealed after it was read."""
     record, job = make_job(stage)
     record.seal(job.uid, record.attach_producer(job.uid))
     assert record.delete(job) is False
@@ -70,7 +70,7 @@ def test_a_job_of_the_same_uid_in_another_state_is_not_removed(stage: Stage) -> 
 
 
 def test_a_job_with_news_is_not_removed_for_its_age(stage: Stage) -> None:
-    """It was read without a batch; a producer went on with it meanwhile."""
+    """It had no batch when it was read. A producer continued meanwhile."""
     record, job = make_job(stage)
     stage.client.hset(KEY, "updated_ms", 1)
     read = record.load()
@@ -80,7 +80,7 @@ def test_a_job_with_news_is_not_removed_for_its_age(stage: Stage) -> None:
 
 
 def test_no_script_removes_much_at_once(stage: Stage) -> None:
-    """The server answers nobody meanwhile: neither when a job of many batches is removed nor when it is finished."""
+    """The server answers nobody meanwhile, neither on removal nor on finishing a large job."""
     for name in ("removed", "finished"):
         record, job = make_job(stage, name)
         record.seal(job.uid, record.attach_producer(job.uid))
@@ -102,7 +102,7 @@ class _Died(Exception):
 
 
 def _die_at(monkeypatch: pytest.MonkeyPatch, script: str, calls: int) -> None:
-    """The process dies instead of this call of a script."""
+    """Simulates that the process dies instead of this call of a script."""
     left = [calls]
 
     def run(client: object, name: str, keys: list[str], args: list[object]) -> object:
@@ -120,7 +120,7 @@ def _die_at(monkeypatch: pytest.MonkeyPatch, script: str, calls: int) -> None:
 def test_a_removal_that_is_cut_short_is_completed(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, script: str, calls: int, by: str
 ) -> None:
-    """By the reconciler of any queues, by the same command, or by who makes a job of that name."""
+    """A reconciler of any queues, the same command, or the creation of a job of that name completes it."""
     record, job = make_job(stage)
     make_many_blocks(stage, job, MANY)
     with monkeypatch.context() as patch, pytest.raises(_Died):
@@ -144,7 +144,7 @@ def test_a_removal_that_is_cut_short_is_completed(
 def test_a_finishing_that_is_cut_short_is_completed(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, script: str, calls: int, by: str
 ) -> None:
-    """Its record does not expire before its blocks are gone, and a retry never meets them."""
+    """Its record does not expire before its blocks are removed, and a retry never sees them."""
     record, job = make_job(stage)
     record.seal(job.uid, record.attach_producer(job.uid))
     make_many_blocks(stage, job, MANY)
@@ -167,7 +167,7 @@ def test_a_finishing_that_is_cut_short_is_completed(
 
 
 def test_a_new_job_waits_for_the_removal_of_the_old_one(stage: Stage) -> None:
-    """Its blocks must not become the new job's."""
+    """The old blocks must not become the new job's."""
     make_job(stage)
     stage.client.hset(KEY, "state", "cancelled")
     keys = [KEY, REGISTRY, UNFINISHED, f"{KEY}:open"]
@@ -176,7 +176,7 @@ def test_a_new_job_waits_for_the_removal_of_the_old_one(stage: Stage) -> None:
 
 
 def test_a_full_server_lets_jobs_be_removed_and_finished(stage: Stage) -> None:
-    """Both make room."""
+    """Both free memory."""
     for name in ("j", "k"):
         record, job = make_job(stage, name)
         record.seal(job.uid, record.attach_producer(job.uid))
@@ -191,7 +191,7 @@ def test_a_full_server_lets_jobs_be_removed_and_finished(stage: Stage) -> None:
 
 @pytest.mark.parametrize("command", ["cancel", "status", "watch", "aggregate", "retry"])
 def test_a_name_that_is_part_of_another_jobs_keys_is_refused(stage: Stage, command: str) -> None:
-    """`cancel j:batches` would put an end on the batches of job j."""
+    """`cancel j:batches` would otherwise damage the batches of job j."""
     record, job = make_job(stage)
     record.add_batch(job.uid, record.attach_producer(job.uid), 0, ["a.jpg"])
     done = stage.producer(command, "j:batches")
@@ -203,9 +203,7 @@ def test_a_name_that_is_part_of_another_jobs_keys_is_refused(stage: Stage, comma
 
 
 def test_what_is_asked_again_is_answered_again(stage: Stage) -> None:
-    """The answer to `add_batch` was lost, and a worker has done the batch meanwhile: no other producer has taken
-    over.
-    """
+    """The answer to `add_batch` was lost and a worker has done the batch. The producer is not replaced."""
     record, job = make_job(stage)
     producer = record.attach_producer(job.uid)
     send = record.add_batch(job.uid, producer, 0, ["a.jpg"])
@@ -222,7 +220,7 @@ def test_what_is_asked_again_is_answered_again(stage: Stage) -> None:
 
 
 def test_scripts_touch_only_keys_that_they_declare(stage: Stage) -> None:
-    """A server that places or locks keys by what a script declares must find all of them, over a job's whole life."""
+    """A server that places or locks keys by declared keys must find all of them, over a job's whole life."""
     with recorded_scripts(connect(stage.settings)) as calls:
         record, job = make_job(stage)
         producer = record.attach_producer(job.uid)
@@ -254,7 +252,7 @@ def test_scripts_touch_only_keys_that_they_declare(stage: Stage) -> None:
 
 
 def test_a_record_of_another_version_leaves_no_blocks(stage: Stage) -> None:
-    """It may keep no list of them."""
+    """Such a record may not list them."""
     record, job = make_job(stage)
     make_many_blocks(stage, job, 300, images=1)
     stage.client.delete(*SWEPT)

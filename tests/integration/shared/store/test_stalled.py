@@ -1,4 +1,4 @@
-"""Unfinished work has no date of expiry: it is called stalled, kept, and goes on when workers come."""
+"""Unfinished work never expires: the job is reported as stalled, and continues when workers come."""
 
 import time
 from pathlib import Path
@@ -16,13 +16,13 @@ WEEKS_AGO_MS = 15 * 86_400_000
 
 
 def _age(stage: Stage, name: str) -> None:
-    """No news for 15 days, by the server's clock."""
+    """Makes a job's last change 15 days old, by the server's clock."""
     seconds, _ = stage.client.time()
     stage.client.hset(f"{PREFIX}job:{name}", "updated_ms", seconds * 1000 - WEEKS_AGO_MS)
 
 
 def test_work_is_kept_however_old_it_is(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
-    """A job with blocks and one with open batches stay, with one line each; one without a batch goes."""
+    """Jobs with blocks or open batches stay, with one log line each. A job without a batch is removed."""
     for name in ("done", "open", "empty"):
         record, job = make_job(stage, name)
         producer = record.attach_producer(job.uid)
@@ -42,7 +42,7 @@ def test_work_is_kept_however_old_it_is(stage: Stage, caplog: pytest.LogCaptureF
 
 
 def test_a_workers_clock_decides_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that is a month ahead removes no job, and calls none stalled."""
+    """A worker whose clock is a month ahead neither removes jobs nor reports them as stalled."""
     make_job(stage)
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + 30 * 86_400)
@@ -52,7 +52,7 @@ def test_a_workers_clock_decides_nothing(stage: Stage, monkeypatch: pytest.Monke
 
 
 def test_a_stalled_job_is_named_and_goes_on(stage: Stage, sample: Path) -> None:
-    """In `jobs` and `status`; a worker that comes finishes it, and it is stalled no more."""
+    """`jobs` and `status` show it. When a worker comes, it finishes the job."""
     root = {"FACEQUEUE_DATA_ROOT": str(sample)}
     assert stage.producer("enqueue", str(sample / "hopper"), "--job", "late", **root).returncode == 0
     _age(stage, "late")
@@ -67,7 +67,7 @@ def test_a_stalled_job_is_named_and_goes_on(stage: Stage, sample: Path) -> None:
 
 
 def test_abandoned_jobs_of_run_are_removed_when_asked(stage: Stage) -> None:
-    """No reconciler serves their queues. Those with news in the time given stay, as do the messages of other jobs."""
+    """No reconciler serves their queues. Jobs with recent changes and messages of other jobs stay."""
     for name in ("left", "fresh"):
         record, job = make_job(stage, name)
         stage.client.hset(f"{PREFIX}job:{name}", "queue_prefix", f"run-{name}-")

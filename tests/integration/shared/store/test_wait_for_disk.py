@@ -1,4 +1,4 @@
-"""What the server says about its disk is heeded: nothing that is still needed is removed before it is safe."""
+"""The server's answers about its disk: nothing is removed before its replacement is safe."""
 
 import time
 from pathlib import Path
@@ -10,13 +10,11 @@ from worker.aggregation.hidden_names import spill_path
 from worker.aggregation.spilling import remove_spill_file
 
 _QUICK_S = 1.5
-"""Less than any waiting; with room for a slow machine."""
+"""Less than any wait, with some margin for a slow machine."""
 
 
 def test_the_disk_is_confirmed_for_what_any_connection_wrote(stage: Stage) -> None:
-    """A connection that has written nothing itself must not be told that all is well; nor must a full server mislead
-    it.
-    """
+    """A connection without writes of its own must not get a wrong answer, even if memory is full."""
     stage.client.set("before", 1)
     assert wait_for_disk(connect(stage.settings)) is True
     stage.client.config_set("appendfsync", "no")
@@ -28,7 +26,7 @@ def test_the_disk_is_confirmed_for_what_any_connection_wrote(stage: Stage) -> No
 
 
 def test_a_server_without_a_log_is_not_waited_for(stage: Stage) -> None:
-    """It would never confirm anything."""
+    """Such a server never confirms anything."""
     stage.client.config_set("appendonly", "no")
     began = time.monotonic()
     assert wait_for_disk(stage.client) is True
@@ -36,7 +34,7 @@ def test_a_server_without_a_log_is_not_waited_for(stage: Stage) -> None:
 
 
 def test_a_server_that_cannot_tell_is_given_the_time_to_write(stage: Stage) -> None:
-    """Its log is written every second; so it is before Redis 7.2, and for a user who may not ask."""
+    """Before Redis 7.2, or without permission to ask, the log is synced every second."""
     stage.client.execute_command("ACL", "SETUSER", "default", "-waitaof")
     began = time.monotonic()
     assert wait_for_disk(stage.client) is True
@@ -44,7 +42,7 @@ def test_a_server_that_cannot_tell_is_given_the_time_to_write(stage: Stage) -> N
 
 
 def test_a_spill_file_stays_until_the_end_of_its_job_is_on_the_disk(stage: Stage) -> None:
-    """Else a server that lost its last second would find the job unfinished and its blocks gone."""
+    """Otherwise a server that lost its last second would have an unfinished job without its blocks."""
     _, job = make_job(stage)
     path = spill_path(job, stage.results)
     path.parent.mkdir()
@@ -58,7 +56,7 @@ def test_a_spill_file_stays_until_the_end_of_its_job_is_on_the_disk(stage: Stage
 
 
 def test_enqueuing_says_that_the_job_is_not_on_the_disk(stage: Stage, sample: Path) -> None:
-    """The job goes on; whoever relies on it knows what a power cut would cost."""
+    """The job continues, and the message tells what a power failure would cost."""
     stage.client.config_set("appendfsync", "no")
     done = stage.producer("enqueue", str(sample / "hopper"), "--job", "frail", FACEQUEUE_DATA_ROOT=str(sample))
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Spill files beside a real server: which ones are swept, and whose they are."""
+"""Spill files with a real server: which ones are removed, and to which server they belong."""
 
 import os
 import time
@@ -21,7 +21,7 @@ def _make_old(spill: SpillFile) -> None:
 
 
 def test_an_old_spill_file_is_swept_unless_somebody_holds_it(stage: Stage) -> None:
-    """Its holder may have opened the leftover of a crash, and is about to write the header of a job that needs it."""
+    """The holder may have opened an old leftover and be about to write a new header."""
     stage.results.mkdir(exist_ok=True)
     spill = SpillFile(stage.results / ".j.01234567.spool", Owner("s" * 32, "u" * 32))
     spill.path.write_bytes(b"half a header")
@@ -85,7 +85,7 @@ def test_a_key_of_another_kind_does_not_stop_the_sweep(fresh: FreshJob, caplog: 
 
 @pytest.mark.parametrize("name", [b"", b"x" * 32, b"0" * 33, b"\xff" * 32, b"../" * 11])
 def test_a_server_name_of_another_kind_is_an_error_that_names_the_key(stage: Stage, name: bytes) -> None:
-    """All spill files would look like another server's, and finished blocks would seem to be lost."""
+    """Otherwise every spill file would look like another server's, and finished blocks would seem lost."""
     stage.results.mkdir(exist_ok=True)
     stage.client.set(f"{PREFIX}server", name)
     with pytest.raises(ResultsError, match=f"key {PREFIX}server of the server holds .*32 hexadecimal digits"):

@@ -1,4 +1,4 @@
-"""What is no message of ours is refused, kept to look at, and costs nobody anything."""
+"""Messages that are not of facequeue are refused, kept as dead letters, and do not affect others."""
 
 import base64
 import csv
@@ -144,7 +144,7 @@ def _bad_messages(template: dict[str, Any]) -> list[Entry]:
 
 
 def test_bad_messages_cost_nobody_anything(stage: Stage, sample: Path) -> None:
-    """Each is refused in a line and parked with its reason; the same worker finishes the good job among them."""
+    """Each is refused with one log line and kept with its reason. The same worker finishes the valid job among them."""
     root = {"FACEQUEUE_DATA_ROOT": str(sample)}
     bad = _bad_messages(_template(stage))
     half = len(bad) // 2
@@ -183,7 +183,7 @@ def _listed(stage: Stage, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_dead_letters_are_listed_and_forgotten(stage: Stage) -> None:
-    """Newest first, markup as text; at most a thousand; one line each; entries of another making are shown too."""
+    """Newest first, markup as text, at most a thousand, one line each. Foreign entries are shown too."""
     assert "No dead letters" in _listed(stage).stdout
     for number in range(MOST_LETTERS + 5):
         park(stage.client, "embed", f"reason {number} [/b]", b"\x1b[31m\nbody" + b"x" * 5000)
@@ -199,7 +199,7 @@ def test_dead_letters_are_listed_and_forgotten(stage: Stage) -> None:
 
 
 def test_parking_never_raises(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
-    """A server that is full, or away, costs the letter; the log has a line."""
+    """If the server is out of memory or unreachable, only the log has the message."""
     stage.client.config_set("maxmemory", "1mb")
     with caplog.at_level(logging.WARNING):
         park(stage.client, "embed", "while full", b"x")
@@ -212,7 +212,7 @@ def test_parking_never_raises(stage: Stage, caplog: pytest.LogCaptureFixture) ->
 
 
 def test_junk_among_the_unacknowledged_and_in_broadcasts(stage: Stage, sample: Path) -> None:
-    """An entry that cannot be put back is parked, and one behind it is put back; remote control goes on."""
+    """An entry that cannot be restored becomes a dead letter, the next one is restored, and remote control works."""
     root = {"FACEQUEUE_DATA_ROOT": str(sample)}
     template = _template(stage)
     assert stage.producer("enqueue", str(sample / "hopper"), "--job", "back", **root).returncode == 0
@@ -239,7 +239,7 @@ def test_junk_among_the_unacknowledged_and_in_broadcasts(stage: Stage, sample: P
 
 
 def test_a_link_out_of_the_root_is_an_images_trouble(stage: Stage, sample: Path, tmp_path: Path) -> None:
-    """The message is good: its path says nothing of where the link leads. The image is `unreadable`."""
+    """The message is valid, because its path does not show where the link leads. The image is `unreadable`."""
     root = tmp_path / "root"
     root.mkdir()
     (root / "out.jpg").symlink_to(sample / "hopper" / "as-is.jpg")

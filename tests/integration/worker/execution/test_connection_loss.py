@@ -1,4 +1,4 @@
-"""The server goes while a batch is computed, and comes back: the batch is not computed anew."""
+"""The server disappears while a batch is computed and comes back: the batch is not computed again."""
 
 import time
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.support.stage import Stage, wait_until
 from worker.batch_result import Block
 
 BATCH = 8
-"""Images: at half a second each they take longer than a lease of the stage, 3 s."""
+"""The number of images: at half a second each they take longer than the stage's lease of 3 s."""
 
 
 def _slow_images(folder: Path, sample: Path, images: int) -> Path:
@@ -49,7 +49,7 @@ def _holders(stage: Stage) -> set[int]:
 def test_a_batch_that_is_computed_while_the_server_is_away_is_stored_when_it_is_back(
     stage: Stage, sample: Path
 ) -> None:
-    """By the same process, at its first attempt, with what it began before; and the worker takes the next one."""
+    """The same process stores it at its first attempt, and the worker takes the next batch."""
     images = _slow_images(stage.folder / "images", sample, 2 * BATCH)
     worker = _start(stage, images, "--queues", "embed", "--concurrency", "1")
     _enqueue(stage, images)

@@ -1,4 +1,4 @@
-"""Workers that cannot serve a job: they cost it nothing, and it costs the others nothing."""
+"""Workers that cannot serve a job do not delay it, and it does not delay other jobs."""
 
 import csv
 import json
@@ -30,7 +30,7 @@ def _many(folder: Path, image: Path, count: int) -> Path:
 
 
 def _seconds(stage: Stage, job: str, **environment: str) -> float:
-    """How long `watch` follows a job that ends well."""
+    """The seconds that `watch` follows a job to its end."""
     began = time.monotonic()
     done = stage.producer("watch", job, **environment)
     assert done.returncode == 0, done.stderr + stage.log("worker.log")
@@ -38,14 +38,14 @@ def _seconds(stage: Stage, job: str, **environment: str) -> float:
 
 
 def _task_seconds(stage: Stage, answer: str) -> list[float]:
-    """How long each batch took whose task gave such an answer."""
+    """The duration of each batch whose task gave this answer."""
     found = re.findall(rf"succeeded in ([\d.e-]+)s: (?:{answer}):", stage.log("worker.log"))
     return [float(seconds) for seconds in found]
 
 
 def test_a_job_nobody_can_serve_costs_the_others_nothing(stage: Stage, sample: Path, tmp_path: Path) -> None:
-    """Its messages wait in a queue of their own; status, workers and watch say why; the first fit worker does it
-    all.
+    """Its messages wait in their own queue, and status, workers and watch say why. The first fit worker does
+    everything.
     """
     root = tmp_path / "root"
     image = sample / "hopper" / "smaller.jpg"
@@ -92,7 +92,7 @@ def test_a_job_nobody_can_serve_costs_the_others_nothing(stage: Stage, sample: P
 
 
 def test_cancelling_a_diverted_job_takes_its_queue_along(stage: Stage, sample: Path) -> None:
-    """There may be no worker that would look after it."""
+    """There may be no worker to remove it."""
     root = {"FACEQUEUE_DATA_ROOT": str(sample)}
     assert stage.producer("enqueue", str(sample), "--job", "stuck", "--batch-size", "4", **root).returncode == 0
     stage.client.hset(f"{PREFIX}job:stuck", "runtime", FOREIGN)
@@ -106,7 +106,7 @@ def test_cancelling_a_diverted_job_takes_its_queue_along(stage: Stage, sample: P
 
 
 def test_a_worker_without_its_mount_leaves_the_job_to_the_others(stage: Stage, sample: Path, tmp_path: Path) -> None:
-    """Nothing is recorded as unreadable; the line names worker, data root and folder; the results are the usual
+    """Nothing is recorded as unreadable. The log names worker, data root and folder, and the results are the usual
     bytes.
     """
     root, empty = tmp_path / "root", tmp_path / "empty"
@@ -133,9 +133,7 @@ def test_a_worker_without_its_mount_leaves_the_job_to_the_others(stage: Stage, s
 
 
 def test_the_data_root_itself_may_be_what_is_not_mounted(stage: Stage, sample: Path, tmp_path: Path) -> None:
-    """An empty mount point: with such workers only, `watch` ends and says so; with its images there, the worker goes
-    on.
-    """
+    """With such workers only, `watch` ends and says so. Once the images are there, the worker continues."""
     empty = tmp_path / "empty"
     empty.mkdir()
     stage.worker("--concurrency", "1", FACEQUEUE_DATA_ROOT=str(empty))
@@ -150,9 +148,7 @@ def test_the_data_root_itself_may_be_what_is_not_mounted(stage: Stage, sample: P
 
 
 def test_a_subfolder_that_is_gone_everywhere_is_unreadable(stage: Stage, sample: Path, tmp_path: Path) -> None:
-    """Also a file that is gone from its folder: the job ends with either as the row's outcome, with two workers or
-    one.
-    """
+    """This includes a missing file. The job ends with that outcome, with one worker or two."""
     for workers in (1, 2):
         images = tmp_path / f"images-{workers}"
         shutil.copytree(sample, images)
@@ -176,7 +172,7 @@ def test_a_subfolder_that_is_gone_everywhere_is_unreadable(stage: Stage, sample:
 
 
 def test_a_worker_without_the_weights_does_not_decide_the_runtime(stage: Stage, sample: Path) -> None:
-    """Else those that have them would be refused for another backend."""
+    """Otherwise workers with the weights would be refused for another backend."""
     root = {"FACEQUEUE_DATA_ROOT": str(sample)}
     assert stage.producer("enqueue", str(sample), "--job", "own", **root).returncode == 0
     key = f"{PREFIX}job:own"
@@ -193,7 +189,7 @@ def test_a_worker_without_the_weights_does_not_decide_the_runtime(stage: Stage, 
 def test_a_worker_with_the_weights_serves_what_one_without_them_refused(
     stage: Stage, sample: Path, tmp_path: Path
 ) -> None:
-    """It comes later, decides the runtime and does every image, while the first is still there."""
+    """It starts later, sets the runtime and does every image while the first worker is still there."""
     weights = tmp_path / "mine.pt"
     torch.save(new_resnet().state_dict(), weights)
     root = {"FACEQUEUE_DATA_ROOT": str(sample)}
@@ -221,7 +217,7 @@ def test_a_worker_with_the_weights_serves_what_one_without_them_refused(
 
 @pytest.mark.timeout(400)  # two pins, so networks are converted twice
 def test_processors_of_two_kinds_serve_a_job_under_one_pin(stage: Stage, sample: Path, tmp_path: Path) -> None:
-    """Without the pin the second refuses and names the setting; with it both give the same bytes."""
+    """Without the setting the second worker refuses and names it. With it, both give the same bytes."""
     root = {"FACEQUEUE_DATA_ROOT": str(sample)}
     pinned = root | {"FACEQUEUE_CPU_ISA": "sse41"}
     first = stage.worker("--concurrency", "1", **root)

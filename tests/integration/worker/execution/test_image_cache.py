@@ -1,6 +1,4 @@
-"""The script that keeps images' results, `worker/execution/cache_keep.lua`: never beyond its limit, nothing counted
-twice or for ever.
-"""
+"""The script that caches results (`worker/execution/cache_keep.lua`) respects its limit and counts each entry once."""
 
 import msgpack
 import pytest
@@ -13,7 +11,7 @@ INDEX, BYTES = "facequeue:cache:index", "facequeue:cache:bytes"
 TTL_S = 600
 VALUE = b"v" * 1000
 SIZE = len(VALUE) + 2 * len("a") + 100
-"""What the script counts for an entry under a key of one letter."""
+"""The size that the script counts for an entry with a key of one letter."""
 
 
 def _keep(stage: Stage, *keys: str, most: int = 10 * SIZE) -> int:
@@ -26,7 +24,7 @@ def _total(stage: Stage) -> int:
 
 
 def test_results_are_kept_up_to_the_limit(server: Stage) -> None:
-    """To the byte, and for the stated time; what does not fit is left out."""
+    """Exactly up to the limit and for the configured time. What does not fit is left out."""
     server.client.flushall()
     assert _keep(server, "a", "b", most=2 * SIZE) == 2
     assert _keep(server, "c", most=3 * SIZE - 1) == 0
@@ -69,9 +67,7 @@ def test_a_result_of_other_types_is_not_recalled(changes: dict[str, object]) -> 
 
 
 def test_what_has_expired_makes_room_and_is_counted_once(server: Stage) -> None:
-    """The server forgets a value by itself; the index hears of it with the next keeping, or earlier where it comes
-    again.
-    """
+    """The server expires a value by itself. The index is updated at the next call."""
     server.client.flushall()
     _keep(server, "a", "b", most=2 * SIZE)
     server.client.delete("a")

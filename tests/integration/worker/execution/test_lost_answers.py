@@ -1,6 +1,4 @@
-"""The connection breaks after the server has done what was asked, or the server goes just then: nothing is lost or done
-twice.
-"""
+"""The connection or the server fails after the server has executed a command: nothing is lost or done twice."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -45,14 +43,14 @@ def _as_in_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def proxy(stage: Stage) -> Iterator[LossyProxy]:
-    """The way to the stage's server."""
+    """A proxy to the stage's server."""
     made = LossyProxy(stage.server.url)
     yield made
     made.close()
 
 
 def _sealed_job(stage: Stage, *images: str) -> tuple[JobRecord, Job]:
-    """A job that is one batch."""
+    """A sealed job with one batch."""
     record, job = make_job(stage)
     producer = record.attach_producer(job.uid)
     record.add_batch(job.uid, producer, 0, list(images))
@@ -61,7 +59,7 @@ def _sealed_job(stage: Stage, *images: str) -> tuple[JobRecord, Job]:
 
 
 def _execute(stage: Stage, sample: Path, job: Job, url: str) -> TaskAnswer:
-    """Executes the job's batch as a worker process does that reaches the server at this address."""
+    """Executes the job's batch as a worker process that reaches the server at this address."""
     settings = stage.settings.model_copy(update={"redis_url": url, "data_root": sample})
     executor = BatchExecutor(settings, make_celery(settings), Connections(settings), ModelLoader(settings))
     message = EmbedBatch(version=1, job=job.name, uid=job.uid, batch=0, send=1, images=[IMAGE])
@@ -69,7 +67,7 @@ def _execute(stage: Stage, sample: Path, job: Job, url: str) -> TaskAnswer:
 
 
 def test_a_commit_whose_answer_is_lost_is_known_as_ones_own(stage: Stage, proxy: LossyProxy) -> None:
-    """The client sends it again by itself, and hears what it would have heard; counters rise once."""
+    """The client repeats the command and gets the same answer. Counters rise once."""
     record, job = _sealed_job(stage, IMAGE)
     assert isinstance(record.take(job.uid, 0, 1, "w/1", LONG_S), Lease)
     through = JobRecord(connect(stage.settings.model_copy(update={"redis_url": proxy.url})), job.name)
@@ -83,7 +81,7 @@ def test_a_commit_whose_answer_is_lost_is_known_as_ones_own(stage: Stage, proxy:
 def test_the_aggregation_is_sent_though_the_answer_to_the_last_commit_is_lost(
     stage: Stage, proxy: LossyProxy, sample: Path, networks: Networks
 ) -> None:
-    """By the worker, without the reconciler; and its images count as done."""
+    """The worker sends it, without the reconciler, and its images count as done."""
     _, job = _sealed_job(stage, IMAGE)
     proxy.lose_answer_to(b"worker@here-")  # in the block
     answer = _execute(stage, sample, job, proxy.url)
@@ -93,7 +91,7 @@ def test_the_aggregation_is_sent_though_the_answer_to_the_last_commit_is_lost(
 
 
 def _start_again_when_missed(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
-    """Kills the server; starts it when somebody has noticed."""
+    """Kills the server, and restarts it when a client has noticed."""
 
     def start() -> None:
         wait_until(lambda: "does not take the result" in caplog.text, 60, "somebody waits for the server")
@@ -106,7 +104,7 @@ def _start_again_when_missed(stage: Stage, caplog: pytest.LogCaptureFixture) -> 
 def test_the_aggregation_is_sent_though_the_server_goes_after_the_last_commit(
     stage: Stage, sample: Path, networks: Networks, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The worker waits until it is back; kombu has another error for it than redis-py."""
+    """The worker waits until the server is back. kombu raises another error than redis-py."""
     _, job = _sealed_job(stage, IMAGE)
     sends: list[Aggregate] = []
 
@@ -123,7 +121,7 @@ def test_the_aggregation_is_sent_though_the_server_goes_after_the_last_commit(
 
 
 def _aggregate(stage: Stage, monkeypatch: pytest.MonkeyPatch, fail: Callable[[], None]) -> tuple[JobRecord, TaskAnswer]:
-    """Aggregates a complete job, whose results cannot be written since `fail` raises."""
+    """Aggregates a complete job whose results cannot be written because `fail` raises."""
     record, job = make_job(stage)
     assert record.seal(job.uid, record.attach_producer(job.uid))
 
@@ -138,7 +136,7 @@ def _aggregate(stage: Stage, monkeypatch: pytest.MonkeyPatch, fail: Callable[[],
 def test_a_claim_is_released_though_the_server_is_away_for_a_moment(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With the reason why there are no results; nobody has to wait until the claim expires."""
+    """The reason is recorded, and nobody has to wait until the lease expires."""
 
     def fail() -> None:
         _start_again_when_missed(stage, caplog)
@@ -153,7 +151,7 @@ def test_a_claim_is_released_though_the_server_is_away_for_a_moment(
 def test_an_aggregator_that_lost_the_server_releases_its_claim(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Without a problem: the reconciler sends the aggregation again, and the next one can claim the job at once."""
+    """No problem is recorded. The reconciler requeues the aggregation, and the next aggregator can lease it at once."""
 
     def fail() -> None:
         _start_again_when_missed(stage, caplog)
@@ -202,5 +200,5 @@ def test_an_aggregation_that_the_server_refuses_says_why(stage: Stage, monkeypat
 
 
 def _keep_leases_long(stage: Stage) -> None:
-    """What is released here has not expired by itself."""
+    """Makes leases long, so that released ones have not simply expired."""
     stage.settings = Settings(_env_file=None, redis_url=stage.server.url, lease_s=LONG_S, results_dir=stage.results)

@@ -1,4 +1,4 @@
-"""The leases of what is in work are renewed, and ended with the worker, whatever the event loop does meanwhile."""
+"""Leases of running tasks are renewed, and ended with the worker, while the event loop changes the tasks."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -23,7 +23,7 @@ def _in_work(monkeypatch: pytest.MonkeyPatch, *tasks: tuple[str, str]) -> None:
 
 
 def test_all_leases_are_renewed_while_requests_come_and_go(fresh: FreshJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of each batch; a task of somebody else between them costs nobody a lease."""
+    """Each batch is renewed. A foreign task in between costs no lease."""
     for batch in range(2):
         fresh.take(batch, fresh.add(batch), lease_s=1)
     before = fresh.client.zrange(fresh.key("leases"), 0, -1, withscores=True)
@@ -34,7 +34,7 @@ def test_all_leases_are_renewed_while_requests_come_and_go(fresh: FreshJob, monk
 
 
 def test_an_aggregators_claim_is_renewed(fresh: FreshJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is in the same set of requests."""
+    """Aggregations are in the same set of requests."""
     fresh.complete()
     assert fresh.record.claim_aggregation("w/1", 5)
     _in_work(monkeypatch, ("k:0:1", EMBED_TASK), ("j:aggregate:1", AGGREGATE_TASK))
@@ -72,7 +72,7 @@ def test_leases_are_renewed_though_the_worker_cannot_announce_itself(
 
 
 def test_a_worker_that_stops_gives_all_its_batches_back(fresh: FreshJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each, though requests come and go meanwhile; another worker can take them at once."""
+    """Every lease is ended although requests change meanwhile. Another worker can lease the batches at once."""
     sends = [fresh.add(batch) for batch in range(2)]
     for batch, send in enumerate(sends):
         fresh.take(batch, send)

@@ -1,4 +1,4 @@
-"""What the reconciler sends, and what it leaves alone, step by step on a real server."""
+"""What the reconciler requeues and what it leaves alone, step by step on a real server."""
 
 import time
 from collections.abc import Callable
@@ -37,7 +37,7 @@ def _step_until_sent(reconciler: Reconciler, stage: Stage, queue: str = "embed",
 
 
 def test_one_worker_reconciles(fresh: FreshJob) -> None:
-    """The others look at nothing until it resigns, or its lease is over."""
+    """The others do nothing until it resigns or its lease expires."""
     fresh.add()
     first, second = make_reconciler(fresh.stage, LONG_S, "w"), make_reconciler(fresh.stage, LONG_S, "v")
     first.step()
@@ -57,7 +57,7 @@ def test_one_worker_reconciles(fresh: FreshJob) -> None:
 
 
 def test_its_lock_runs_out(fresh: FreshJob) -> None:
-    """Where it dies, another takes over after a lease."""
+    """If it dies, another takes over after a lease."""
     make_reconciler(fresh.stage, LONG_S).step()
     assert 0 < fresh.client.pttl(f"{PREFIX}reconciler:") <= 1000 * LONG_S
 
@@ -67,7 +67,7 @@ def test_its_lock_runs_out(fresh: FreshJob) -> None:
 
 @pytest.mark.parametrize("paths", ['["/etc/passwd"]', "[7]", '"a.jpg"', "no JSON"])
 def test_damaged_paths_are_their_jobs_problem(fresh: FreshJob, paths: str) -> None:
-    """Nothing of that job is sent, it says why, and the next job has its turn."""
+    """That job gets a problem and no message; the next job is handled."""
     fresh.add()
     fresh.client.hset(fresh.key("batches"), "0", paths)
     record, job = make_job(fresh.stage, "next")
@@ -81,7 +81,7 @@ def test_damaged_paths_are_their_jobs_problem(fresh: FreshJob, paths: str) -> No
 def test_a_damaged_record_costs_the_others_nothing(
     fresh: FreshJob, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Somebody else has written to the server. Job and log say what is the matter, once; the next job has its turn."""
+    """Someone else has written to the server. Job and log name the problem once; the next job is handled."""
     fresh.add()
     if damage == "no paths":
         fresh.client.hdel(fresh.key("batches"), "0")
@@ -179,7 +179,7 @@ def test_jobs_are_looked_at_whatever_the_registry_is(fresh: FreshJob) -> None:
 
 
 def test_blocks_of_a_damaged_record_cost_the_others_nothing(fresh: FreshJob, caplog: pytest.LogCaptureFixture) -> None:
-    """They cannot be moved to the spill file; lost batches of other jobs are sent all the same."""
+    """Its blocks cannot be moved to the spill file. Lost batches of other jobs are still requeued."""
     fresh.complete()
     fresh.client.hset(fresh.key(), "block_bytes", 2**40)
     fresh.client.delete(fresh.key("stored"))
@@ -191,7 +191,7 @@ def test_blocks_of_a_damaged_record_cost_the_others_nothing(fresh: FreshJob, cap
 
 
 def test_a_key_of_another_kind_under_a_jobs_name_stops_nothing(fresh: FreshJob) -> None:
-    """The reconciler tidies and goes on; whoever lists the jobs hears of it."""
+    """The reconciler continues, and listing the jobs reports the key."""
     fresh.client.set(f"{PREFIX}job:a", "7")
     fresh.client.zadd(REGISTRY, {"a": 0})
     fresh.client.zadd(UNFINISHED, {":a": 0})
@@ -203,7 +203,7 @@ def test_a_key_of_another_kind_under_a_jobs_name_stops_nothing(fresh: FreshJob) 
 
 
 def test_a_removal_is_completed_whatever_the_record_says(fresh: FreshJob) -> None:
-    """For how long the word is to stay, for example: else the reconciler would stop at it for ever."""
+    """For example, an invalid time to keep the state must not stop the reconciler."""
     fresh.half_cancelled()
     fresh.client.hset(fresh.key(), "keep_s", "long")
     make_reconciler(fresh.stage).step()
@@ -211,7 +211,7 @@ def test_a_removal_is_completed_whatever_the_record_says(fresh: FreshJob) -> Non
 
 
 def test_a_job_whose_producer_waits_for_room_is_kept(fresh: FreshJob) -> None:
-    """It has no batch yet, and no news but the heartbeat."""
+    """It has no batch yet, and only its heartbeat changes."""
     fresh.record.attach_producer(fresh.uid, LONG_S)
     fresh.client.hset(fresh.key(), "updated_ms", 1)
     make_reconciler(fresh.stage).step()
@@ -222,7 +222,7 @@ def test_a_job_whose_producer_waits_for_room_is_kept(fresh: FreshJob) -> None:
 
 
 def test_names_that_are_no_text_stop_nothing(fresh: FreshJob) -> None:
-    """Somebody else has put them into the registry and the index."""
+    """Someone else has put them into the registry and the index."""
     fresh.client.zadd(REGISTRY, {b"\xff": 0})
     fresh.client.zadd(UNFINISHED, {b":\xff": 0, b"\xff:j": 0})
     fresh.add()
@@ -231,7 +231,7 @@ def test_names_that_are_no_text_stop_nothing(fresh: FreshJob) -> None:
 
 
 def test_a_lost_batch_is_sent_with_its_new_number(fresh: FreshJob) -> None:
-    """Not at the first look; then once."""
+    """Not at the first check, and then once."""
     fresh.add(0, "a.jpg", "b.jpg")
     reconciler = make_reconciler(fresh.stage)
     reconciler.step()
@@ -244,7 +244,7 @@ def test_a_lost_batch_is_sent_with_its_new_number(fresh: FreshJob) -> None:
 
 
 def test_what_was_just_popped_has_a_third_of_a_lease(fresh: FreshJob) -> None:
-    """It looks lost until its worker takes it."""
+    """A message that was just taken looks lost until its worker leases the batch."""
     fresh.add()
     reconciler = make_reconciler(fresh.stage, LONG_S)
     for _ in range(3):
@@ -257,7 +257,7 @@ def test_what_was_just_popped_has_a_third_of_a_lease(fresh: FreshJob) -> None:
 
 
 def test_what_waits_or_is_in_work_or_done_is_left_alone(fresh: FreshJob) -> None:
-    """Each of them by itself."""
+    """Each state alone prevents a requeue."""
     for batch in range(3):
         fresh.add(batch)
     message = EmbedBatch(version=1, job="j", uid=fresh.uid, batch=0, send=1, images=["0.jpg"])
@@ -274,7 +274,7 @@ def test_what_waits_or_is_in_work_or_done_is_left_alone(fresh: FreshJob) -> None
 
 
 def test_jobs_of_other_queues_are_left_to_their_own_workers(fresh: FreshJob) -> None:
-    """Their runtime, folder and time are theirs."""
+    """Other workers have another runtime, data root and time to live."""
     fresh.add()
     fresh.client.hset(fresh.key(), "queue_prefix", "run-1-")
     fresh.client.delete(UNFINISHED)  # the index is made from the record
@@ -288,7 +288,7 @@ def test_jobs_of_other_queues_are_left_to_their_own_workers(fresh: FreshJob) -> 
 
 
 def test_a_cancelled_job_is_looked_at_no_more(fresh: FreshJob) -> None:
-    """Nor one that is finished."""
+    """A finished job is skipped too."""
     fresh.add()
     fresh.half_cancelled()
     reconciler = make_reconciler(fresh.stage)
@@ -297,7 +297,7 @@ def test_a_cancelled_job_is_looked_at_no_more(fresh: FreshJob) -> None:
 
 
 def test_a_full_server_puts_sending_off(fresh: FreshJob, caplog: pytest.LogCaptureFixture) -> None:
-    """Nothing is raised; jobs that had no turn keep their place, and once there is room all is sent."""
+    """Nothing is raised. Jobs that were not reached keep their entries, and all is sent once memory is free."""
     fresh.add()
     other, job = make_job(fresh.stage, "k")
     other.add_batch(job.uid, other.attach_producer(job.uid), 0, ["k.jpg"])
@@ -316,7 +316,7 @@ def test_a_full_server_puts_sending_off(fresh: FreshJob, caplog: pytest.LogCaptu
 
 
 def test_a_lost_aggregation_is_sent_again(fresh: FreshJob) -> None:
-    """Not at the first look; while its message waits, once."""
+    """Not at the first check, and only once while its message waits."""
     fresh.complete()
     reconciler = make_reconciler(fresh.stage)
     reconciler.step()
@@ -329,7 +329,7 @@ def test_a_lost_aggregation_is_sent_again(fresh: FreshJob) -> None:
 
 @pytest.mark.parametrize("why", ["claimed", "waiting", "not sealed", "not complete", "has a problem"])
 def test_no_aggregation_is_sent_without_need(fresh: FreshJob, why: str) -> None:
-    """While somebody writes, while the message waits, before the end, and where it went wrong for a known reason."""
+    """Not while it is leased or its message waits, before the end, or after a recorded problem."""
     if why == "not complete":
         fresh.add()
         assert fresh.seal() is False
@@ -356,7 +356,7 @@ def test_no_aggregation_is_sent_without_need(fresh: FreshJob, why: str) -> None:
 
 
 def _many_jobs(fresh: FreshJob) -> int:
-    """Jobs that one look at the index does not hold, each with a lost batch."""
+    """More jobs than one read of the index returns, each with a lost batch."""
     names = [f"many-{number:02}" for number in range(2 * _JOBS_AT_ONCE)]
     for name in names:
         record, job = make_job(fresh.stage, name)
@@ -366,7 +366,7 @@ def _many_jobs(fresh: FreshJob) -> int:
 
 
 def test_a_step_looks_at_all_jobs_while_there_is_time(fresh: FreshJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Room on the server is looked after once a step, before anything is sent."""
+    """Memory is checked once per step, before anything is sent."""
     monkeypatch.setattr("worker.supervision.reconciler._STEP_S", 60)
     jobs, reconciler, looks = _many_jobs(fresh), make_reconciler(fresh.stage, LONG_S), []
     monkeypatch.setattr(reconciler._spill_policy, "step", lambda found: bool(looks.append(found)))
@@ -375,7 +375,7 @@ def test_a_step_looks_at_all_jobs_while_there_is_time(fresh: FreshJob, monkeypat
 
 
 def test_queues_are_read_once_a_round_and_only_for_jobs(fresh: FreshJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each reading takes the server's time."""
+    """Each read takes the server's time."""
     monkeypatch.setattr("worker.supervision.reconciler._STEP_S", 60)
     reads: list[str] = []
 
@@ -395,7 +395,7 @@ def test_queues_are_read_once_a_round_and_only_for_jobs(fresh: FreshJob, monkeyp
 
 
 def test_a_step_without_time_goes_on_in_the_next(fresh: FreshJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It asks for that one soon, and none is looked at twice in a round."""
+    """It asks for the next step soon, and no job is handled twice in a pass."""
     monkeypatch.setattr("worker.supervision.reconciler._STEP_S", 0)
     jobs, reconciler = _many_jobs(fresh), make_reconciler(fresh.stage, LONG_S)
     looked = []
@@ -408,7 +408,7 @@ def test_a_step_without_time_goes_on_in_the_next(fresh: FreshJob, monkeypatch: p
 
 
 def test_room_is_made_with_the_blocks_of_all_jobs(fresh: FreshJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those that were seen in the round before count too; where more is to be done, the next step follows soon."""
+    """Jobs of the previous pass count too. If more has to be moved, the next step follows soon."""
     fresh.take(0, fresh.add())
     fresh.commit()
     make_job(fresh.stage, "without-blocks")
@@ -419,7 +419,7 @@ def test_room_is_made_with_the_blocks_of_all_jobs(fresh: FreshJob, monkeypatch: 
 
 
 def test_a_suspect_is_lost_after_a_third_of_a_lease(fresh: FreshJob) -> None:
-    """Not earlier, and no later."""
+    """Neither earlier nor later."""
     fresh.add()
     reconciler = make_reconciler(fresh.stage, LONG_S)
     reconciler.step()
@@ -434,7 +434,7 @@ def test_a_suspect_is_lost_after_a_third_of_a_lease(fresh: FreshJob) -> None:
 
 
 def test_a_job_without_news_is_said_to_be_stalled_once(fresh: FreshJob, caplog: pytest.LogCaptureFixture) -> None:
-    """With the days since; again after news in between. It is never removed."""
+    """The line has the number of days, and is repeated after a change. The job is never removed."""
     fresh.add()
     days_ago = server_time_ms(fresh.client) - 3 * 86_400_000
     reconciler = make_reconciler(fresh.stage, LONG_S)
@@ -448,7 +448,7 @@ def test_a_job_without_news_is_said_to_be_stalled_once(fresh: FreshJob, caplog: 
 
 
 def test_a_job_that_never_began_is_removed_after_its_time(fresh: FreshJob, caplog: pytest.LogCaptureFixture) -> None:
-    """It has no work that could be lost."""
+    """It has no work to lose."""
     caplog.set_level("INFO", "facequeue")
     reconciler = make_reconciler(fresh.stage, LONG_S)
     reconciler.step()
@@ -463,7 +463,7 @@ def test_a_job_that_never_began_is_removed_after_its_time(fresh: FreshJob, caplo
 def test_a_job_that_begins_at_the_end_of_its_time_is_looked_after(
     fresh: FreshJob, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its producer went on between the look and the removal, which finds it changed."""
+    """Its producer continued between the check and the removal, which finds the change."""
     caplog.set_level("INFO", "facequeue")
     fresh.client.hset(fresh.key(), "updated_ms", 1)
     delete = JobRecord.delete
@@ -483,7 +483,7 @@ def test_a_job_that_begins_at_the_end_of_its_time_is_looked_after(
 
 
 def test_the_next_step_follows_soon_until_the_registry_was_looked_through(fresh: FreshJob) -> None:
-    """What a crash left is completed soon after a worker starts, however many jobs there are."""
+    """Interrupted work is completed soon after a worker starts, however many jobs there are."""
     for number in range(_NAMES_AT_ONCE):
         fresh.client.hset(f"{PREFIX}job:old-{number}", "state", "finished")
         fresh.client.zadd(REGISTRY, {f"old-{number}": number})

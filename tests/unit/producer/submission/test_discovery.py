@@ -1,4 +1,4 @@
-"""The walk: stable, streaming, nothing hidden, nothing lost."""
+"""The folder walk is stable and streams, skips hidden files and loses nothing."""
 
 import os
 from pathlib import Path
@@ -18,7 +18,7 @@ def _make(root: Path, *paths: str) -> None:
 
 
 def test_files_come_before_subdirectories_and_both_are_sorted(tmp_path: Path) -> None:
-    """The order is that of the bytes, whatever the file system gives."""
+    """The order is that of the bytes, whatever order the file system has."""
     _make(tmp_path, "b.jpg", "a/z.jpg", "a/b/c.jpg", "a-b/q.jpg", "Z.jpg", "é.jpg")
     found = list(find_images(tmp_path))
     assert found == ["Z.jpg", "b.jpg", "é.jpg", "a/z.jpg", "a/b/c.jpg", "a-b/q.jpg"]
@@ -26,7 +26,7 @@ def test_files_come_before_subdirectories_and_both_are_sorted(tmp_path: Path) ->
 
 
 def test_hidden_and_special_files_are_left_out(tmp_path: Path) -> None:
-    """Hidden files and folders, pipes, and links to these; a link to a file counts."""
+    """Hidden files and folders, pipes, and links to them are skipped. A link to a file counts."""
     _make(tmp_path, "a.jpg", ".hidden.jpg", ".cache/b.jpg", "d/c.jpg")
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "link.jpg").symlink_to(tmp_path / "a.jpg")
@@ -35,7 +35,7 @@ def test_hidden_and_special_files_are_left_out(tmp_path: Path) -> None:
 
 
 def test_a_link_to_a_folder_stands_for_its_files_once(tmp_path: Path) -> None:
-    """Wherever it leads, also in a circle: it is listed, not followed, and the walk goes on before and behind it."""
+    """Wherever it leads, even in a cycle, it is listed but not followed, and the walk continues."""
     _make(tmp_path, "outside/o.jpg", "root/a.jpg", "root/b/in.jpg", "root/d/in.jpg")
     root = tmp_path / "root"
     (root / "c").symlink_to(tmp_path / "outside")
@@ -53,7 +53,7 @@ def test_a_link_to_a_folder_stands_for_its_files_once(tmp_path: Path) -> None:
 
 
 def test_folders_are_nested_as_deep_as_they_like(deep: Path) -> None:
-    """1,200 levels, beyond the depth to which Python calls itself; from the middle too."""
+    """1,200 levels work, which is more than Python's recursion limit, also when starting in the middle."""
     nest(deep, "d", 1200)
     _make(deep, "e/x.jpg")
     expected = ["d/" * 1200 + "in.jpg", "e/x.jpg"]
@@ -63,7 +63,7 @@ def test_folders_are_nested_as_deep_as_they_like(deep: Path) -> None:
 
 
 def test_a_path_longer_than_the_system_takes_is_listed(deep: Path) -> None:
-    """The folder whose path is too long stands for what is in it; its neighbors are found."""
+    """The folder with the too long path stands for its contents. Its neighbors are found."""
     nest(deep, "n" * 200, 30)
     _make(deep, "z/x.jpg")
     folder, neighbor = find_images(deep)
@@ -74,7 +74,7 @@ def test_a_path_longer_than_the_system_takes_is_listed(deep: Path) -> None:
 
 
 def test_the_walk_goes_on_behind_any_path(tmp_path: Path) -> None:
-    """From every point, exactly the rest."""
+    """From every point, exactly the remaining files follow."""
     _make(tmp_path, "a.jpg", "b/a.jpg", "b/c/d.jpg", "b/e.jpg", "bb/a.jpg", "c/x.jpg")
     everything = list(find_images(tmp_path))
     for k, path in enumerate(everything):
@@ -89,7 +89,7 @@ def test_the_walk_goes_on_behind_a_path_that_is_gone(tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_not_utf8_is_escaped_and_not_lost(tmp_path: Path) -> None:
-    """It can be opened by the path that was found, and printed."""
+    """The file can be opened by the returned path, and the path can be printed."""
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.jpg")).write_text("x")
     (found,) = find_images(tmp_path)
     assert (tmp_path / found).read_text() == "x"
@@ -97,7 +97,7 @@ def test_a_name_that_is_not_utf8_is_escaped_and_not_lost(tmp_path: Path) -> None
 
 
 def test_what_cannot_be_opened_is_listed_all_the_same(tmp_path: Path) -> None:
-    """Links in a circle and to nothing; a folder that may not be listed stands for its files, once."""
+    """Link cycles and dead links are listed. A folder that cannot be read stands once for its files."""
     _make(tmp_path, "a.jpg", "locked/in.jpg", "z/in.jpg")
     (tmp_path / "circle.jpg").symlink_to("circle.jpg")
     (tmp_path / "nothing.jpg").symlink_to("gone.jpg")
@@ -125,13 +125,13 @@ def test_what_cannot_be_opened_is_listed_all_the_same(tmp_path: Path) -> None:
     [("a\rb", "a\\rb"), ("\x1b[2J", "\\x1b[2J"), ("\x85", "\\x85"), ("\u2028", "\\u2028"), ("é b", "é b")],
 )
 def test_control_characters_are_escaped(name: str, shown: str) -> None:
-    """They would tear tables apart and command terminals."""
+    """They would break tables and control terminals."""
     assert printable(name) == shown
 
 
 @pytest.mark.parametrize("path", ["../outside.jpg", "link.jpg", "folder/up.jpg"])
 def test_nothing_outside_the_data_root_is_opened(tmp_path: Path, path: str) -> None:
-    """Neither by dots nor by symbolic links."""
+    """Neither dots nor symbolic links lead out."""
     root = tmp_path / "root"
     _make(tmp_path, "outside.jpg", "root/in.jpg")
     (root / "link.jpg").symlink_to(tmp_path / "outside.jpg")

@@ -1,4 +1,4 @@
-"""A folder against the results of the job that read it: what is new, changed or gone, and nothing else."""
+"""Comparing a folder with the results of its job: new, changed and missing files, and nothing else."""
 
 import csv
 import hashlib
@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def _finish(folder: Path, results: Path, *, began_s: float) -> Path:
-    """Writes of the results what is compared, as the job's end has it."""
+    """Writes the compared part of the results, as at the job's end."""
     results.mkdir()
     with (results / "images.csv").open("w", newline="") as images, (results / "digests.csv").open("w") as digests:
         csv.writer(images).writerow(["image", "path", "outcome"])
@@ -58,7 +58,7 @@ def _finish(folder: Path, results: Path, *, began_s: float) -> Path:
 
 @pytest.mark.parametrize("ago_s", [-AN_HOUR_S, 0, AN_HOUR_S])
 def test_nothing_has_changed(folder: Path, tmp_path: Path, ago_s: float) -> None:
-    """Whether the files are older than the job, or have to be read; odd names, linked folders and dead links too."""
+    """Nothing changed, whether files are older than the job or must be read, with odd names and dead links."""
     results = _finish(folder, tmp_path / "results", began_s=time.time() - ago_s)
     if ago_s > 0:  # what has no digest has its time only
         for name in ("notes.txt", "nothing.jpg"):
@@ -67,7 +67,7 @@ def test_nothing_has_changed(folder: Path, tmp_path: Path, ago_s: float) -> None
 
 
 def test_every_kind_of_change_is_counted_and_named(folder: Path, tmp_path: Path) -> None:
-    """New, changed and gone ones among odd names; a changed one also where its time and size are the old ones."""
+    """New, changed and missing files with odd names are found, even if time and size are unchanged."""
     results = _finish(folder, tmp_path / "results", began_s=time.time())
     (folder / "0.jpg").write_text("new")
     (folder / "b" / "m.jpg").write_text("new")
@@ -87,7 +87,7 @@ def test_every_kind_of_change_is_counted_and_named(folder: Path, tmp_path: Path)
 
 
 def test_a_file_that_can_no_longer_be_read_has_changed(folder: Path, tmp_path: Path) -> None:
-    """A link to nothing in its place."""
+    """A dead link is in its place."""
     results = _finish(folder, tmp_path / "results", began_s=time.time())
     (folder / "a.jpg").unlink()
     (folder / "a.jpg").symlink_to("nowhere")
@@ -95,7 +95,7 @@ def test_a_file_that_can_no_longer_be_read_has_changed(folder: Path, tmp_path: P
 
 
 def test_a_replaced_folder_is_all_new_and_all_gone(folder: Path, tmp_path: Path) -> None:
-    """Only three of each are named."""
+    """Only three files of each kind are named."""
     results = _finish(folder, tmp_path / "results", began_s=time.time())
     other = tmp_path / "other"
     other.mkdir()
@@ -108,7 +108,7 @@ def test_a_replaced_folder_is_all_new_and_all_gone(folder: Path, tmp_path: Path)
 
 @pytest.mark.parametrize("broken", ["summary.json", "images.csv", "digests.csv"])
 def test_results_that_cannot_be_compared_are_named(folder: Path, tmp_path: Path, broken: str) -> None:
-    """Half a file and none."""
+    """A truncated and a missing file are reported."""
     results = _finish(folder, tmp_path / "results", began_s=time.time())
     whole = (results / broken).read_bytes()
     (results / broken).write_bytes(whole[: len(whole) // 2])

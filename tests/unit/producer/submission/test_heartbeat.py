@@ -1,4 +1,4 @@
-"""The thread that says that a producer lives."""
+"""The thread that renews a producer's lease."""
 
 import threading
 from types import SimpleNamespace
@@ -12,7 +12,7 @@ from producer.submission.heartbeat import Heartbeat
 
 @pytest.mark.parametrize("error", [redis.ConnectionError("away"), UnicodeDecodeError("utf-8", b"\xff", 0, 1, "why")])
 def test_a_heartbeat_that_fails_is_followed_by_the_next(error: Exception) -> None:
-    """Whatever the error is: without the thread the producer would pass for dead."""
+    """After any error the thread continues: without it the producer would seem dead."""
     beats, again = [], threading.Event()
 
     def beat(uid: str, producer: str, lease_s: float) -> bool:

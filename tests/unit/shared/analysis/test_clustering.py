@@ -1,4 +1,4 @@
-"""Neighbors and groups of faces, against answers found another way; and the commands that show them."""
+"""Neighbors and groups of faces, compared with independent answers, and the commands that show them."""
 
 import csv
 import io
@@ -24,7 +24,7 @@ def _brute_force(embeddings: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("matrix", [True, False])
 def test_neighbors_are_those_of_brute_force(matrix: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With and without distances.npy, and across the borders of blocks."""
+    """With and without distances.npy, and across block boundaries."""
     monkeypatch.setattr("shared.analysis.neighbors.TILE_ROWS", 7)
     monkeypatch.setattr("shared.analysis.neighbors.BLOCK_COLUMNS", 11)
     monkeypatch.setattr("shared.results.distances.TILE_ROWS", 7)
@@ -40,9 +40,7 @@ def test_neighbors_are_those_of_brute_force(matrix: bool, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("columns", [1, 3, 1000])
 @pytest.mark.parametrize("count", [1, 4, 7, 29])
 def test_nearest_faces_do_not_depend_on_the_blocks(columns: int, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks that bring nothing nearer, blocks smaller than the answer, faces as near as each other in different
-    blocks.
-    """
+    """This covers blocks without nearer faces, blocks smaller than the answer, and ties in different blocks."""
     monkeypatch.setattr("shared.analysis.neighbors.BLOCK_COLUMNS", columns)
     embeddings = np.tile(people(10, 1), (3, 1))
     matrix = Distances(embeddings).among(np.arange(30))
@@ -55,7 +53,7 @@ def test_nearest_faces_do_not_depend_on_the_blocks(columns: int, count: int, mon
 
 
 def test_equally_near_faces_come_in_the_order_of_their_rows() -> None:
-    """Also where there are more of them than are asked for; a face is never its own neighbor."""
+    """This holds even if there are more of them than requested. A face is never its own neighbor."""
     same = np.tile(people(1, 1), (5, 1))
     rows, found = nearest(Distances(same), np.arange(5), 3)
     assert rows.tolist() == [[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2], [0, 1, 2]]
@@ -64,13 +62,13 @@ def test_equally_near_faces_come_in_the_order_of_their_rows() -> None:
 
 @pytest.mark.parametrize(("count", "expected"), [(0, (0, 0)), (1, (1, 0)), (2, (2, 1))])
 def test_there_are_no_more_neighbors_than_other_faces(count: int, expected: tuple[int, int]) -> None:
-    """A job of no face or of one has no neighbors, and no error."""
+    """A job with no face or one face has no neighbors, and no error."""
     rows, _ = nearest(Distances(people(1, max(count, 1))[:count]), np.arange(count), 10)
     assert rows.shape == expected
 
 
 def test_distances_among_some_are_exactly_symmetric_and_0_to_oneself() -> None:
-    """As distances.npy is, and the same as there."""
+    """They equal those in distances.npy."""
     embeddings = people(4, 5)
     distances = Distances(embeddings)
     some = np.array([3, 0, 17])
@@ -80,7 +78,7 @@ def test_distances_among_some_are_exactly_symmetric_and_0_to_oneself() -> None:
 
 
 def test_people_are_found_largest_group_first() -> None:
-    """Five of one person, three of another, one alone; in the order of their first face where sizes are equal."""
+    """Groups of five, three and one face, ordered by their first face if sizes are equal."""
     embeddings = np.concatenate([people(1, 3, 1), people(1, 5, 2), people(1, 1, 3), people(1, 3, 4)])
     found = find_groups(Distances(embeddings), SAME_PERSON)
     assert found.members == [[3, 4, 5, 6, 7], [0, 1, 2], [9, 10, 11], [8]]
@@ -88,7 +86,7 @@ def test_people_are_found_largest_group_first() -> None:
 
 
 def test_a_chain_of_faces_is_no_person() -> None:
-    """Each is near the next, the ends are far apart: connected components would make one group of them."""
+    """Each face is near the next one, but the ends are far apart: connected components would merge them."""
     angles = np.deg2rad(np.arange(0, 150, 25))
     chain = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
     steps = np.linalg.norm(np.diff(chain, axis=0), axis=1)
@@ -97,7 +95,7 @@ def test_a_chain_of_faces_is_no_person() -> None:
 
 
 def test_many_faces_are_grouped_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Above the limit, linkage among near neighbors: it says so, and finds the same people where they are distinct."""
+    """Above the limit, only near neighbors are linked. This is reported, and distinct people are still found."""
     distances = Distances(people(60, 9, spread=0.4))
     expected = find_groups(distances, SAME_PERSON)
     monkeypatch.setattr(grouping, "MAX_LINKED_FACES", 100)
@@ -108,7 +106,7 @@ def test_many_faces_are_grouped_within_bounds(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("limit", [10_000, 10])
 def test_groups_are_the_same_every_time(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also of faces with no people in them, and of faces that are equal."""
+    """This includes random and equal faces."""
     monkeypatch.setattr(grouping, "MAX_LINKED_FACES", limit)
     embeddings = np.concatenate([people(300, 1, 5), np.tile(people(1, 1, 6), (20, 1))])
     found = [find_groups(Distances(embeddings), 1.3).members for _ in range(3)]
@@ -117,14 +115,14 @@ def test_groups_are_the_same_every_time(limit: int, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_sample_is_spread_evenly() -> None:
-    """First and last included, none twice."""
+    """It includes the first and the last, and none twice."""
     assert evenly_spaced(5, 10).tolist() == [0, 1, 2, 3, 4]
     chosen = evenly_spaced(99_999, 1000)
     assert len(set(chosen.tolist())) == 1000 and chosen[0] == 0 and chosen[-1] == 99_998
 
 
 def test_the_threshold_belongs_to_one_contract() -> None:
-    """Backend and versions in the summary do not matter; other weights, margins or detectors do."""
+    """Backend and versions do not matter; other weights, margins or detectors do."""
     contract = CONTRACT.as_dict()
     assert same_person_threshold(contract | {"backend": "openvino 1"}) == SAME_PERSON
     assert same_person_threshold(contract | {"faces": "center", "mode": "exact"}) == SAME_PERSON
@@ -143,7 +141,7 @@ def test_the_threshold_belongs_to_one_contract() -> None:
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
-    """A results folder: job `trip`, three people, four photographs of each; `both.jpg` shows two of them."""
+    """A results folder of the job `trip`: three people with four photographs each. `both.jpg` shows two of them."""
     embeddings = people(3, 4)
     paths = [f"{name}/{k}.jpg" for name in ("ann", "bob", "cy") for k in range(4)]
     paths[0] = paths[4] = "both.jpg"
@@ -160,7 +158,7 @@ def _run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 
 def test_neighbors_as_csv(results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every face of an image has its own."""
+    """Every face of an image has its own neighbors."""
     assert _run(monkeypatch, "neighbors", "trip", "both.jpg", "-k", "3", "--csv", "--results", str(results)) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [(row["face"], row["rank"]) for row in rows] == [(face, rank) for face in "04" for rank in "123"]
@@ -173,7 +171,7 @@ def test_neighbors_as_csv(results: Path, monkeypatch: pytest.MonkeyPatch, capsys
 def test_neighbors_as_a_table_without_a_matrix(
     results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The end of a path is enough where one image has it."""
+    """The end of a path is enough if it is unique."""
     (results / "trip" / "distances.npy").unlink()
     assert _run(monkeypatch, "neighbors", "trip", "1.jpg", "--results", str(results)) == 2
     assert "The paths of 3 images end in 1.jpg: ann/1.jpg, bob/1.jpg, cy/1.jpg." in capsys.readouterr().err
@@ -195,7 +193,7 @@ def test_neighbors_as_a_table_without_a_matrix(
 def test_an_image_that_is_not_there_names_close_ones(
     results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], image: str, message: str
 ) -> None:
-    """Exit code 2 and one line."""
+    """The exit code is 2, with one line."""
     assert _run(monkeypatch, "neighbors", "trip", image, "--results", str(results)) == 2
     error = capsys.readouterr().err
     assert message in error and "Traceback" not in error
@@ -205,7 +203,7 @@ def test_an_image_that_is_not_there_names_close_ones(
 def test_an_unknown_job_names_those_that_are_there(
     results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], job: str
 ) -> None:
-    """And nothing outside the results folder is looked at."""
+    """Nothing outside the results folder is read."""
     (results / "inner").mkdir()
     code = _run(monkeypatch, "groups", job, "--results", str(results / "inner" if ".." in job else results))
     assert code == (0 if job == "trip/" else 2)
@@ -216,7 +214,7 @@ def test_an_unknown_job_names_those_that_are_there(
 def test_groups_as_csv_hold_every_face_once(
     results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Those on their own are groups of one."""
+    """Single faces are groups of one."""
     assert _run(monkeypatch, "groups", "trip", "--csv", "--results", str(results)) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [(row["group"], row["faces"], row["face"]) for row in rows] == [
@@ -226,7 +224,7 @@ def test_groups_as_csv_hold_every_face_once(
 
 
 def test_groups_as_a_table(results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """With the threshold that they were made with."""
+    """The table names its threshold."""
     assert _run(monkeypatch, "groups", "trip", "--threshold", "0.1", "--results", str(results)) == 0
     assert "0 groups of two or more faces, 12 faces alone, at a distance of 0.1." in capsys.readouterr().out
 
@@ -234,7 +232,7 @@ def test_groups_as_a_table(results: Path, monkeypatch: pytest.MonkeyPatch, capsy
 def test_groups_say_how_many_false_pairs_to_expect(
     results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """For the number of faces and the threshold at hand; on standard error, so that CSV stays CSV."""
+    """The number is for these faces and this threshold, on standard error, so that CSV stays valid."""
     assert _run(monkeypatch, "groups", "trip", "--csv", "--results", str(results)) == 0
     said = capsys.readouterr()
     assert "If all 12 faces were of different people, about 0.018 of their 66 pairs would be expected" in said.err
@@ -246,7 +244,7 @@ def test_groups_say_how_many_false_pairs_to_expect(
 def test_another_contract_has_no_threshold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is not made up; one that is given is used, with a word that it is not calibrated."""
+    """None is invented. A given one is used, with a note that it is not calibrated."""
     contract = CONTRACT.as_dict() | {"weights": "own-x", "weights_sha256": "0" * 64}
     make_results(tmp_path / "j", ["a.jpg", "b.jpg"], people(1, 2), contract=contract)
     assert _run(monkeypatch, "groups", "j", "--results", str(tmp_path)) == 2

@@ -1,4 +1,4 @@
-"""How many false pairs a threshold lets one expect."""
+"""The number of false pairs to expect for a threshold."""
 
 import math
 
@@ -11,7 +11,7 @@ from shared.report.captions import false_pairs_note, threshold_note
 
 
 def test_the_rates_rise_with_the_distance_and_lie_in_their_intervals() -> None:
-    """The default threshold is one of the distances that were measured."""
+    """The default threshold is one of the measured distances."""
     assert [row.distance for row in FALSE_ACCEPTS] == sorted(row.distance for row in FALSE_ACCEPTS)
     for name in ("rate", "low", "high"):
         values = [getattr(row, name) for row in FALSE_ACCEPTS]
@@ -21,7 +21,7 @@ def test_the_rates_rise_with_the_distance_and_lie_in_their_intervals() -> None:
 
 
 def test_expected_pairs_by_hand() -> None:
-    """388 faces have 388 * 387 / 2 pairs; at a measured distance the rate is the measured one."""
+    """388 faces have 388 * 387 / 2 pairs. At a measured distance the rate is the measured one."""
     found = expect_false_pairs(388, 0.95)
     assert found.pairs == 75_078
     assert found.expected == pytest.approx(75_078 * 0.000277)
@@ -29,7 +29,7 @@ def test_expected_pairs_by_hand() -> None:
 
 
 def test_between_two_distances_the_rate_is_their_geometric_mean_in_the_middle() -> None:
-    """And it is continuous at those that were measured, the one without a lower bound too."""
+    """It is continuous at the measured distances, including the one without a lower bound."""
     middle = expect_false_pairs(1_000, 0.975)
     assert middle.expected == pytest.approx(499_500 * math.sqrt(_row(0.95).rate * _row(1.00).rate))
     for row in FALSE_ACCEPTS[1:-1]:
@@ -57,19 +57,19 @@ def test_outside_what_was_measured_only_a_bound_is_known() -> None:
     ],
 )
 def test_the_sentence_for_people(faces: int, threshold: float, words: str) -> None:
-    """It states the condition: that all faces are of different people."""
+    """It states the condition that all faces are of different people."""
     note = false_pairs_note(faces, threshold)
     assert words in note
     assert note.startswith(f"If all {faces} faces were of different people, ")
 
 
 def test_one_face_has_no_pairs() -> None:
-    """And none has none."""
+    """No face has none either."""
     assert false_pairs_note(1, 0.95) == false_pairs_note(0, 0.95) == ""
 
 
 def test_the_reports_note_has_the_sentence_only_for_calibrated_contracts() -> None:
-    """For a threshold of one's own too."""
+    """This includes a threshold given by the user."""
     note = threshold_note(SAME_PERSON, True, "j", 388)
     assert "0.028 % of its 1.2 million pairs of different people are that near, and 88 % of its pairs of one" in note
     assert "about 21 of their 75,078 pairs" in note

@@ -1,4 +1,4 @@
-"""Settings: what is invalid is named in a line."""
+"""Invalid settings are reported in one line."""
 
 from pathlib import Path
 
@@ -17,14 +17,14 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("url", ["http://x", "redis://h:port/0", "localhost:6379", "redis://h:99999"])
 def test_an_address_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    """Without a traceback, and without the password that may be in it."""
+    """There is no traceback, and no password from the address."""
     monkeypatch.setenv("REDIS_URL", url)
     with pytest.raises(InvalidRequest, match="REDIS_URL is invalid"):
         load_settings()
 
 
 def test_empty_settings_count_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a line `REDIS_URL=` in .env means it."""
+    """For example a line `REDIS_URL=` in .env."""
     monkeypatch.setenv("REDIS_URL", "")
     monkeypatch.setenv("FACEQUEUE_BATCH_SIZE", "")
     assert Settings().redis_url is None
@@ -32,7 +32,7 @@ def test_empty_settings_count_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_both_spellings_of_a_unix_socket(monkeypatch: pytest.MonkeyPatch) -> None:
-    """redis-py's and kombu's."""
+    """The spellings of redis-py and kombu."""
     monkeypatch.setenv("REDIS_URL", "unix:///run/redis.sock")
     assert Settings().server_url == "redis+socket:///run/redis.sock"
 
@@ -41,7 +41,7 @@ def test_both_spellings_of_a_unix_socket(monkeypatch: pytest.MonkeyPatch) -> Non
     "password", ["p@ss/w#rd", "a%41b", "a?b", "a[b", "pa;b", 'say"hi', "back\\slash", "pa$word", "a b"]
 )
 def test_a_password_may_hold_anything(monkeypatch: pytest.MonkeyPatch, password: str) -> None:
-    """redis-py and kombu both read it out of the address again."""
+    """redis-py and kombu both parse it from the address."""
     monkeypatch.setenv("FACEQUEUE_REDIS_PASSWORD", password)
     monkeypatch.setenv("FACEQUEUE_REDIS_HOST", "redis")
     settings = load_settings()
@@ -52,7 +52,7 @@ def test_a_password_may_hold_anything(monkeypatch: pytest.MonkeyPatch, password:
 
 
 def test_a_password_that_flower_would_cut_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It takes a comma for the end of a user."""
+    """Flower treats a comma as the end of a user."""
     monkeypatch.setenv("FACEQUEUE_FLOWER_PASSWORD", "s3,cret")
     with pytest.raises(InvalidRequest, match="FACEQUEUE_FLOWER_PASSWORD is invalid"):
         load_settings()
@@ -60,20 +60,20 @@ def test_a_password_that_flower_would_cut_is_named(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("hosts", ["http://flower.example", "flower.example:5555", "a b", "*"])
 def test_a_name_for_flower_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, hosts: str) -> None:
-    """A scheme or a port would never match."""
+    """A name with a scheme or a port would never match."""
     monkeypatch.setenv("FACEQUEUE_FLOWER_HOSTS", hosts)
     with pytest.raises(InvalidRequest, match="FACEQUEUE_FLOWER_HOSTS is invalid"):
         load_settings()
 
 
 def test_names_for_flower_are_read_in_any_spelling(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With spaces, brackets, capitals, a dot at the end."""
+    """With spaces, brackets, capitals and a final dot."""
     monkeypatch.setenv("FACEQUEUE_FLOWER_HOSTS", "Flower.Example., [fd00::1] ,10.0.0.1,")
     assert load_settings().flower_host_names == ["flower.example", "fd00::1", "10.0.0.1"]
 
 
 def test_a_settings_file_in_another_encoding(tmp_path: Path) -> None:
-    """Is named."""
+    """The error names the file."""
     (tmp_path / ".env").write_bytes(b"FACEQUEUE_FLOWER_USER=J\xfcrgen\n")
     with pytest.raises(InvalidRequest, match=r"\.env is not UTF-8"):
         load_settings()
@@ -81,14 +81,14 @@ def test_a_settings_file_in_another_encoding(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("device", ["cpu", "cuda", "cuda:1"])
 def test_devices(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
-    """The processor, a GPU, or one of several."""
+    """Valid devices are the processor, a GPU, or one of several."""
     monkeypatch.setenv("FACEQUEUE_DEVICE", device)
     assert load_settings().device == device
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "CUDA", "cuda:-1", "cuda\n"])
 def test_a_device_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
-    """With what it may be."""
+    """The error lists the valid values."""
     monkeypatch.setenv("FACEQUEUE_DEVICE", device)
     with pytest.raises(InvalidRequest, match=r"FACEQUEUE_DEVICE is invalid: .*give cpu, cuda, or cuda:N"):
         load_settings()
@@ -96,14 +96,14 @@ def test_a_device_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, device:
 
 @pytest.mark.parametrize("line", ["FACEQUEUE_BATCH_SIZE=many", "FACEQUEUE_REDIS_PORT=0", "FACEQUEUE_BACKEND=magic"])
 def test_a_value_that_cannot_be_is_named(tmp_path: Path, line: str) -> None:
-    """With the setting's own name."""
+    """The error has the setting's own name."""
     (tmp_path / ".env").write_text(line)
     with pytest.raises(InvalidRequest, match=line.partition("=")[0]):
         load_settings()
 
 
 def test_a_given_value_wins_and_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An option of the command line overrides the environment; a wrong one is not blamed on the environment."""
+    """A command-line option overrides the environment, and its error does not name the environment."""
     monkeypatch.setenv("FACEQUEUE_DEVICE", "cuda")
     assert load_settings(device="cpu").device == "cpu"
     assert load_settings(device=None).device == "cuda"

@@ -1,4 +1,4 @@
-"""A job's contract comes from a server that others can write to: nothing in it is taken on trust."""
+"""A job's contract comes from a server that others can write to, so every field is validated."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ GOOD = Contract(
 
 
 def test_a_contract_comes_back_from_json_as_it_was() -> None:
-    """The thresholds too, which JSON holds as a list."""
+    """This includes the thresholds, which are a list in JSON."""
     assert Contract.from_dict(json.loads(json.dumps(GOOD.as_dict()))) == GOOD
 
 
@@ -60,7 +60,7 @@ def test_a_contract_comes_back_from_json_as_it_was() -> None:
     ],
 )
 def test_a_wrong_value_is_refused_in_a_line(field: str, value: Any) -> None:
-    """The line names the field, and nothing of the value gets into it."""
+    """The line names the field and contains nothing of the value."""
     with pytest.raises(ContractError) as refused:
         Contract.from_dict(GOOD.as_dict() | {field: value})
     assert str(refused.value).isprintable()
@@ -69,7 +69,7 @@ def test_a_wrong_value_is_refused_in_a_line(field: str, value: Any) -> None:
 
 @pytest.mark.parametrize("field", sorted(GOOD.as_dict()))
 def test_a_missing_field_is_refused(field: str) -> None:
-    """Also one with a default: the job may have been made with another."""
+    """Even a field with a default: the job may have been created with another value."""
     values = GOOD.as_dict()
     del values[field]
     with pytest.raises(ContractError, match=f"no {field}"):
@@ -78,7 +78,7 @@ def test_a_missing_field_is_refused(field: str) -> None:
 
 @pytest.mark.parametrize("values", [GOOD.as_dict() | {"color\n": 1}, [], None, "contract", 7])
 def test_what_is_no_contract_is_refused(values: Any) -> None:
-    """An unknown field, or no object at all."""
+    """An unknown field is refused, and so is a value that is not an object."""
     with pytest.raises(ContractError) as refused:
         Contract.from_dict(values)
     assert str(refused.value).isprintable()
@@ -86,7 +86,7 @@ def test_what_is_no_contract_is_refused(values: Any) -> None:
 
 @pytest.mark.parametrize("stem", ["casia-webface", "vggface2", "mine", "-rf", "ma\nfoto été", "x" * 250])
 def test_weights_of_ones_own_have_a_name_of_their_own(stem: str, tmp_path: Path) -> None:
-    """Whatever the file is called, it is not taken for built-in weights, and workers accept the name."""
+    """Whatever the file's name, it is not mistaken for built-in weights, and workers accept the name."""
     path = tmp_path / f"{stem}.pt"
     path.write_bytes(b"weights")
     contract = contract_of("largest", False, 32, False, str(path))
@@ -96,6 +96,6 @@ def test_weights_of_ones_own_have_a_name_of_their_own(stem: str, tmp_path: Path)
 
 
 def test_a_plain_name_can_be_recognized() -> None:
-    """The file's name, where it has only allowed characters."""
+    """The file's stem is kept if it has only valid characters."""
     assert own_weights_name("casia-webface") == "own-casia-webface"
     assert own_weights_name("a b") == "own-a_b"

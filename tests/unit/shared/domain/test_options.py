@@ -1,4 +1,4 @@
-"""A job's options come from a server that others can write to: nothing in them is taken on trust."""
+"""A job's options come from a server that others can write to, so every field is validated."""
 
 import json
 from typing import Any
@@ -33,7 +33,7 @@ def _parse(name: str = "j", **change: str) -> Job:
 
 
 def test_options_come_back_from_the_record_as_they_were() -> None:
-    """Also a folder whose name is not UTF-8."""
+    """This includes a folder whose name is not UTF-8."""
     assert _parse().options == GOOD
 
 
@@ -60,7 +60,7 @@ def test_options_come_back_from_the_record_as_they_were() -> None:
     ],
 )
 def test_a_wrong_value_is_refused_in_a_line(field: str, value: Any) -> None:
-    """Before a folder is opened or a table is made by it."""
+    """This happens before a folder is opened or a table is written."""
     with pytest.raises(InvalidRequest) as refused:
         _parse(options=json.dumps(vars(GOOD) | {field: value}))
     assert field in str(refused.value)
@@ -69,20 +69,20 @@ def test_a_wrong_value_is_refused_in_a_line(field: str, value: Any) -> None:
 
 @pytest.mark.parametrize("options", ["[]", "null", "7", "{}", '{"folder": ""}'])
 def test_what_is_no_options_is_refused(options: str) -> None:
-    """No object, or a field too few."""
+    """A value that is not an object, or lacks a field, is refused."""
     with pytest.raises(InvalidRequest, match="cannot be read"):
         _parse(options=options)
 
 
 @pytest.mark.parametrize("uid", ["", "u", "../../../etc/passwd", "A" * 32, "0" * 31, "0" * 32 + "\n"])
 def test_a_uid_that_is_none_is_refused(uid: str) -> None:
-    """It becomes part of the spill file's name."""
+    """The uid becomes part of the spill file's name."""
     with pytest.raises(InvalidRequest, match="uid"):
         _parse(uid=uid)
 
 
 @pytest.mark.parametrize("name", ["../j", "a/b", ".hidden", ""])
 def test_a_name_that_cannot_name_a_job_is_refused(name: str) -> None:
-    """Whoever can write to the registry chooses it, and it becomes the results folder's."""
+    """Anyone who can write to the registry chooses the name, and it becomes the results folder's name."""
     with pytest.raises(InvalidRequest, match="cannot name a job"):
         _parse(name)

@@ -1,4 +1,4 @@
-"""The ids of tasks, made and read."""
+"""Creating and parsing ids of tasks."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from shared.domain.task_ids import TaskId, aggregate_task_id, aggregated_job, em
 
 
 def test_an_id_says_what_the_task_works_on() -> None:
-    """The batch of which job, or whose aggregation."""
+    """It names the job and its batch or aggregation."""
     embeds, aggregates = parse_task_id(embed_task_id("j.1", 12, 5)), parse_task_id(aggregate_task_id("j.1"))
     assert embeds == TaskId("j.1", "12")
     assert (embeds.batch, embeds.label) == (12, "j.1:12")

@@ -1,4 +1,4 @@
-"""Messages are checked field by field."""
+"""Messages are validated field by field."""
 
 import pytest
 
@@ -11,7 +11,7 @@ GOOD = {"version": 1, "job": "photos-1", "uid": "0" * 32, "batch": 0, "send": 1,
 
 
 def test_a_good_message_passes() -> None:
-    """And says in a line what it is."""
+    """It describes itself in one line."""
     message = parse_message(EmbedBatch, GOOD)
     assert message.describe() == "job=photos-1 batch=0 images=1"
     assert message.task_id == "photos-1:0:1"
@@ -40,20 +40,20 @@ def test_a_good_message_passes() -> None:
     ],
 )
 def test_a_bad_message_is_refused_in_words(change: dict[str, object]) -> None:
-    """Wrong version, wrong types, unknown fields, paths that climb out or name no file, a uid that is none."""
+    """A wrong version, wrong types, unknown fields, invalid paths and an invalid uid are refused."""
     with pytest.raises(BadMessage):
         parse_message(EmbedBatch, GOOD | change)
 
 
 @pytest.mark.parametrize("body", [None, [], "x", {}, {k: v for k, v in GOOD.items() if k != "uid"}])
 def test_anything_else_is_refused(body: object) -> None:
-    """Missing fields, and bodies that are no messages at all."""
+    """Missing fields and bodies of other kinds are refused."""
     with pytest.raises(BadMessage):
         parse_message(EmbedBatch, body)
 
 
 def test_paths_that_are_not_utf8_survive() -> None:
-    """Surrogates stand for their bytes, in messages and in the record."""
+    """Surrogates stand for their bytes in messages and in the record."""
     paths = ["ordinary.jpg", "b\udcff.jpg"]
     assert unpack_paths(pack_paths(paths)) == paths
     assert parse_message(EmbedBatch, GOOD | {"images": paths}).images == paths
@@ -61,6 +61,6 @@ def test_paths_that_are_not_utf8_survive() -> None:
 
 @pytest.mark.parametrize("name", ["", ".hidden", "a b", "x" * 101, "a/b"])
 def test_names_that_cannot_name_a_folder(name: str) -> None:
-    """They are wrong usage."""
+    """They are reported as wrong usage."""
     with pytest.raises(InvalidRequest):
         check_job_name(name)

@@ -17,7 +17,7 @@ from tests.support.stage import ROOT
 
 
 def test_the_same_folder_gives_the_same_page(tmp_path: Path) -> None:
-    """With pictures, byte for byte; and nothing else is left in the folder."""
+    """The page is the same to the byte, with pictures, and no other file stays in the folder."""
     paths = [f"{k}.jpg" for k in range(12)]
     for path in paths:
         save_image(tmp_path / "images" / path)
@@ -39,7 +39,7 @@ def test_the_same_folder_gives_the_same_page(tmp_path: Path) -> None:
     ],
 )
 def test_a_damaged_folder_is_named(tmp_path: Path, damage: object, message: str) -> None:
-    """ResultsError, and what was there before stays."""
+    """ResultsError is raised, and the old report stays."""
     folder = make_results(tmp_path / "j", ["a.jpg", "b.jpg"], people(1, 2))
     (folder / "report.html").write_text("before")
     damage(folder)  # type: ignore[operator]
@@ -49,9 +49,7 @@ def test_a_damaged_folder_is_named(tmp_path: Path, damage: object, message: str)
 
 
 def test_the_command_of_the_aggregator(tmp_path: Path) -> None:
-    """Prints the path; one line and exit code 1 for a folder that is none; knows nothing of torch, queues or
-    servers.
-    """
+    """It prints the path, or one line with exit code 1 for another folder. It loads neither torch nor queues."""
     folder = make_results(tmp_path / "j", ["a.jpg", "b.jpg"], people(1, 2))
     command = [
         sys.executable,
@@ -76,7 +74,7 @@ def test_the_command_of_the_aggregator(tmp_path: Path) -> None:
 
 
 def test_the_command_of_the_producer(tmp_path: Path) -> None:
-    """Finds the images where the job had them, or where it is told; says when they are not there."""
+    """It finds the images in the job's folder or in the given one, and says if they are not there."""
     save_image(tmp_path / "photos" / "a.jpg")
     photos = tmp_path / "photos"
     make_results(tmp_path / "results" / "j", ["a.jpg", "b.jpg"], people(1, 2), photos=photos, source=str(photos))

@@ -13,7 +13,9 @@ from tests.support.results_folders import make_results, people
 
 
 def test_two_workers_have_their_curves(tmp_path: Path) -> None:
-    """Sums over a worker's processes, on one axis with the phases; a damaged file costs only itself."""
+    """The curves are sums over a worker's processes, with the phases on the same axis. A damaged file affects only
+    itself.
+    """
 
     def row(second: int, cpu: float) -> dict[str, object]:
         return {"time": f"2026-01-31T12:00:{second:02d}.000+00:00", "cpu_percent": cpu, "rss_mib": 200}
@@ -30,7 +32,7 @@ def test_two_workers_have_their_curves(tmp_path: Path) -> None:
 
 
 def test_many_workers_are_counted_and_some_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that cannot be read, or holds nothing, is neither."""
+    """An unreadable or empty file counts as neither."""
     monkeypatch.setattr(model, "_MAX_CURVES", 2)
     row = {"time": "2026-01-31T12:00:01.000+00:00", "cpu_percent": 40, "rss_mib": 200}
     resources = {f"{name}@a": [row] for name in "bdefg"} | {"c@a": [], "a@a": [row | {"cpu_percent": "much"}]}
@@ -40,7 +42,7 @@ def test_many_workers_are_counted_and_some_drawn(tmp_path: Path, monkeypatch: py
 
 
 def test_what_was_tried_again_has_curves_of_its_own(tmp_path: Path) -> None:
-    """A day later: the first time's curves and phases stay as they were, and the day between is not drawn."""
+    """A retry a day later: the first run's curves stay, and the day in between is not drawn."""
     first, again = "2026-01-31T12:00:", "2026-02-01T12:00:"
     resources = {
         "one@a": [
@@ -72,7 +74,7 @@ def test_what_was_tried_again_has_curves_of_its_own(tmp_path: Path) -> None:
     ],
 )
 def test_why_there_are_no_curves(tmp_path: Path, files: dict[str, object], ended: str, reason: str) -> None:
-    """The job's shortness is only said of a short job."""
+    """Only a short job is said to be short."""
     ended = f"2026-01-31T12:00:{ended}.000+00:00"
     page = make_report(make_results(tmp_path / "j", ["a.jpg"], people(1, 1), resources=files, ended=ended))
     assert [text for text in ("the job was shorter", "is empty", "can be read.") if text in page.text] == [
@@ -81,7 +83,7 @@ def test_why_there_are_no_curves(tmp_path: Path, files: dict[str, object], ended
 
 
 def test_long_curves_are_thinned() -> None:
-    """Hours of samples become some hundred points with the same mean."""
+    """Hours of samples become a few hundred points with the same mean."""
     samples = [
         Sample(f"2026-01-31T{k // 3600:02d}:{k // 60 % 60:02d}:{k % 60:02d}+00:00", k % 100, 10) for k in range(20_000)
     ]
@@ -90,7 +92,7 @@ def test_long_curves_are_thinned() -> None:
 
 
 def test_thinned_samples_count_for_their_time() -> None:
-    """An hour of a sample a minute and a minute of a sample a second: the mean is that of the time, not of the rows."""
+    """An hour with one sample per minute and a minute with one per second: the mean is over time, not over rows."""
     moments = [60.0 * k for k in range(60)] + [3541.0 + k for k in range(60)]
     times = [datetime.fromtimestamp(1.8e9 + moment, UTC).isoformat(timespec="milliseconds") for moment in moments]
     found = timeline({"w": [Sample(time, 100 if k < 60 else 0, 10) for k, time in enumerate(times)]}, [])

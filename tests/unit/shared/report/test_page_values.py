@@ -1,4 +1,4 @@
-"""The page of a report: what it says of a job, its faces and their groups."""
+"""The contents of a report: the job, its faces and their groups."""
 
 import base64
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.support.results_folders import CONTRACT, make_results, people
 
 
 def test_a_job_without_faces(tmp_path: Path) -> None:
-    """The page is there, says so, and offers nothing that needs faces."""
+    """The page says so, and offers nothing that needs faces."""
     skipped = {"image": 0, "path": "notes.txt", "outcome": "skipped", "error": "neither"}
     page = make_report(
         make_results(tmp_path / "j", [], np.empty((0, 512), np.float32), more=[skipped], images_per_s=None)
@@ -23,14 +23,14 @@ def test_a_job_without_faces(tmp_path: Path) -> None:
 
 
 def test_one_face(tmp_path: Path) -> None:
-    """Nothing to compare it with, and it is shown."""
+    """The face is shown, without comparisons."""
     page = make_report(make_results(tmp_path / "j", ["me.jpg"], people(1, 1)))
     assert "One face has nothing to be compared with" in page.text and "me.jpg" in page.text
     assert len(page.all("figure", class_="face")) == 1
 
 
 def test_97_faces(tmp_path: Path) -> None:
-    """Counts, groups, heat map, histogram, neighbors: each as brute force has it."""
+    """Counts, groups, heat map, histogram and neighbors equal those of brute force."""
     embeddings = people(24, 4)
     embeddings = np.concatenate([embeddings, people(1, 1, 9)])
     paths = [f"{k:03d}.jpg" for k in range(97)]
@@ -59,7 +59,7 @@ def test_97_faces(tmp_path: Path) -> None:
 
 
 def test_several_faces_of_an_image_are_told_apart(tmp_path: Path) -> None:
-    """By their places among the image's faces, each with a picture of its own."""
+    """They are numbered within the image, and each has its own picture."""
     save_image(tmp_path / "images" / "both.jpg")
     page = report_with(tmp_path, ["both.jpg", "both.jpg", "c.jpg"], people(1, 3))
     assert page.data["names"] == ["both.jpg (1/2)", "both.jpg (2/2)", "c.jpg"]
@@ -70,7 +70,7 @@ def test_several_faces_of_an_image_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_without_the_matrix_the_page_is_the_same(tmp_path: Path) -> None:
-    """Distances come from the embeddings then."""
+    """Distances then come from the embeddings."""
     pages = [
         make_report(make_results(tmp_path / str(k) / "j", ["a", "b", "c", "d"], people(2, 2), matrix=matrix)).source
         for k, matrix in enumerate((True, False))
@@ -79,7 +79,7 @@ def test_without_the_matrix_the_page_is_the_same(tmp_path: Path) -> None:
 
 
 def test_2000_faces_in_seconds(tmp_path: Path) -> None:
-    """The heat map is of a sample, and says so; the groups are of all."""
+    """The heat map shows a sample and says so; the groups cover all faces."""
     page = make_report(make_results(tmp_path / "j", [f"{k}.jpg" for k in range(2000)], people(500, 4)))
     assert "Shown are 1,000 of 2,000 faces" in page.text and "500 groups of two faces and more" in page.text
     assert page.data["matrix"]["size"] == 1000 and len(page.data["names"]) == 2000
@@ -87,7 +87,7 @@ def test_2000_faces_in_seconds(tmp_path: Path) -> None:
 
 
 def test_a_large_job_is_shown_by_a_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Said at the top, with the command that looks at all."""
+    """The page says so at the top and names the command for all faces."""
     monkeypatch.setattr(model, "MAX_FACES", 50)
     page = make_report(make_results(tmp_path / "j", [f"{k}.jpg" for k in range(200)], people(200, 1)))
     assert "The job has 200 faces." in page.text and "those of 50 of them" in page.text
@@ -99,14 +99,14 @@ def test_a_large_job_is_shown_by_a_sample(tmp_path: Path, monkeypatch: pytest.Mo
     [(2, "All 2 images were known from an earlier job"), (1, "1 of them was known"), (0, None)],
 )
 def test_recalled_images_are_said_beside_the_speed(tmp_path: Path, recalled: int, words: str | None) -> None:
-    """They were not computed, and the speed is none of the networks'."""
+    """They were not computed, so the speed is not that of the networks."""
     page = make_report(make_results(tmp_path / "j", ["a.jpg", "b.jpg"], people(2, 1), recalled=recalled))
     assert (words or "12.5 images/s") in page.text
     assert ("not computed again" in page.text) == bool(words)
 
 
 def test_duplicates_are_suspected(tmp_path: Path) -> None:
-    """Copies by their bytes; near faces by their distance, but no pair a second time with a copy of its file."""
+    """Copies are found by their bytes and near faces by distance; a pair is not repeated for a copy of its file."""
     embeddings = np.concatenate([np.tile(people(1, 1, 1), (3, 1)), people(2, 1, 2)])
     embeddings[2] += 0.001
     folder = make_results(tmp_path / "j", [f"{k}.jpg" for k in range(5)], embeddings, same_as={"1.jpg": "0.jpg"})
@@ -117,7 +117,7 @@ def test_duplicates_are_suspected(tmp_path: Path) -> None:
 
 
 def test_another_contract_has_no_groups(tmp_path: Path) -> None:
-    """The page says why, and groups at a distance that is given."""
+    """The page says why. A given threshold is used."""
     contract = CONTRACT.as_dict() | {"margin_px": 0}
     folder = make_results(tmp_path / "j", ["a.jpg", "b.jpg"], people(1, 2), contract=contract)
     page = make_report(folder)

@@ -14,7 +14,7 @@ HOSTILE = "<script>alert(1)</script>.jpg"
 
 
 def test_hostile_names_are_text(tmp_path: Path) -> None:
-    """In every place of the page, and in the data for the scripts."""
+    """They are text everywhere in the page and in the data for the scripts."""
     odd = [
         '"><img src=x onerror=alert(1)>.jpg',
         "</script><script>alert(2)</script>/a.jpg",
@@ -37,7 +37,7 @@ def test_hostile_names_are_text(tmp_path: Path) -> None:
 
 
 def test_the_page_asks_nothing_of_the_network(tmp_path: Path) -> None:
-    """No address in it, a policy that forbids them, and scripts by their hash only."""
+    """There is no address, a policy forbids them, and scripts are allowed by hash only."""
     page = make_report(make_results(tmp_path / "j", ["a.jpg", "b.jpg"], people(1, 2)))
     assert not re.search(r"https?:|//[a-z]+\.|@import|url\(", page.source)
     policy = str(page.all("meta", http_equiv="Content-Security-Policy")[0].attributes["content"])
@@ -48,7 +48,7 @@ def test_the_page_asks_nothing_of_the_network(tmp_path: Path) -> None:
 
 
 def test_every_picture_has_words(tmp_path: Path) -> None:
-    """Thumbnails, heat map, charts; a picture that is not there too."""
+    """Thumbnails, heat map and charts have a description, and so has a missing picture."""
     save_image(tmp_path / "images" / "a.jpg")
     resources = {
         "w@host": [{"time": f"2026-01-31T12:00:0{k}.000+00:00", "cpu_percent": 50, "rss_mib": 100} for k in range(3)]

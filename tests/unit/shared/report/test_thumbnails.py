@@ -16,7 +16,7 @@ from worker.vision.decode import Limits, decode
 
 
 def test_pictures_are_upright_and_of_the_face(tmp_path: Path) -> None:
-    """Turned by EXIF, cut around the box, small, and without what the camera wrote into the file."""
+    """They are rotated by EXIF, cropped to the box, small, and without metadata."""
     upright = Image.new("RGB", SIZE, "blue")
     upright.paste("red", (0, 0, 60, 70))
     exif = Image.Exif()
@@ -33,7 +33,7 @@ def test_pictures_are_upright_and_of_the_face(tmp_path: Path) -> None:
 
 
 def test_large_photographs_are_not_decoded_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A JPEG is read at a fraction of its size, and once, however many faces it has."""
+    """A JPEG is decoded at a fraction of its size, and once for all its faces."""
     reduced = []
     monkeypatch.setattr(thumbnails, "_crop", lambda image, box, scale: reduced.append((image.size, scale)) or image)
     faces = [thumbnails.Face("a.jpg", (1000, 1000, 2600, 2600), 1.0), thumbnails.Face("a.jpg", (0, 0, 3000, 3000), 1.0)]
@@ -45,7 +45,7 @@ def test_large_photographs_are_not_decoded_whole(tmp_path: Path, monkeypatch: py
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "L", "I;16", "F", "CMYK"])
 def test_pictures_of_every_kind(tmp_path: Path, mode: str) -> None:
-    """Whatever the pixels are."""
+    """Every pixel format works."""
     kind = {"F": "tiff", "CMYK": "tiff"}.get(mode, "png")
     image = (
         Image.new("L", SIZE, 120).convert("RGB").convert(mode)
@@ -59,7 +59,7 @@ def test_pictures_of_every_kind(tmp_path: Path, mode: str) -> None:
 
 
 def test_pictures_that_cannot_be_had_are_missing(tmp_path: Path) -> None:
-    """Not there, another image by now, damaged, a pipe, out of the folder, a name that was escaped: never an error."""
+    """Missing, changed, damaged or escaped files, pipes, and files outside the folder are never an error."""
     images = tmp_path / "images"
     save_image(images / "good.jpg")
     save_image(images / "other.jpg", (50, 50))
@@ -75,9 +75,7 @@ def test_pictures_that_cannot_be_had_are_missing(tmp_path: Path) -> None:
 
 
 def test_only_the_file_that_was_embedded_gives_a_picture(tmp_path: Path) -> None:
-    """Another person's file of the same path and size gives none, nor one that was changed since, nor one without a
-    digest.
-    """
+    """Another file with the same path and size gives no picture, nor does a changed file or one without a digest."""
     for name in ("same.jpg", "changed.jpg", "unknown.jpg"):
         save_image(tmp_path / "mine" / name)
         save_image(tmp_path / "theirs" / name, color="blue")
@@ -101,7 +99,7 @@ def test_only_the_file_that_was_embedded_gives_a_picture(tmp_path: Path) -> None
 @pytest.mark.parametrize("kind", ["jpg", "tiff", "png"])
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
 def test_turned_images_of_every_kind_have_pictures(tmp_path: Path, kind: str, orientation: int) -> None:
-    """The box is cut from the upright image, also where Pillow turns the image itself when it reads it (TIFF)."""
+    """The box is cropped from the upright image, even if Pillow itself rotates the image (TIFF)."""
     turn = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
     upright = Image.new("RGB", SIZE, "blue")
     upright.paste("red", (0, 0, 60, 70))
@@ -117,7 +115,7 @@ def test_turned_images_of_every_kind_have_pictures(tmp_path: Path, kind: str, or
 
 
 def test_pictures_are_bounded_in_time_and_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is left out is counted, and the page is made all the same."""
+    """Omitted pictures are counted, and the page is still written."""
     for k in range(4):
         save_image(tmp_path / "images" / f"{k}.jpg")
     folder = make_results(tmp_path / "j", [f"{k}.jpg" for k in range(4)], people(4, 1), photos=tmp_path / "images")
@@ -139,7 +137,7 @@ def test_pictures_are_bounded_in_time_and_room(tmp_path: Path, monkeypatch: pyte
 
 
 def test_pictures_of_16_bit_images_have_the_brightness_that_the_networks_saw(tmp_path: Path) -> None:
-    """A dark scan stays dark: no stretching of its own in the report."""
+    """A dark scan stays dark: the report does not stretch the contrast."""
     dark = Image.fromarray(np.full((120, 120), 20 * 257, np.uint16))
     dark.save(tmp_path / "a.png")
     faces = [thumbnails.Face("a.png", (20, 20, 100, 100), 1.0)]

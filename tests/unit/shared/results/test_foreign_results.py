@@ -1,4 +1,4 @@
-"""A results folder of somebody else's: it may be damaged in any way, or made to do harm."""
+"""A foreign results folder may be damaged in any way or be malicious."""
 
 import json
 import marshal
@@ -31,7 +31,7 @@ def _folder(tmp_path: Path, *paths: str) -> Path:
 
 
 def test_a_report_is_never_written_through_a_link(tmp_path: Path) -> None:
-    """A link under the name of the page in the making, for every process there may be, leads nowhere."""
+    """A link under the temporary name of the page, for any process id, is not followed."""
     folder, victim = _folder(tmp_path), tmp_path / "victim"
     victim.write_text("dear")
     (folder / f".{build.REPORT}.{os.getpid()}").symlink_to(victim)
@@ -41,7 +41,7 @@ def test_a_report_is_never_written_through_a_link(tmp_path: Path) -> None:
 
 
 def test_names_do_not_command_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Tables and CSV show control characters in words."""
+    """Tables and CSV escape control characters."""
     folder = _folder(tmp_path, "a.jpg", f"{ESCAPE}.jpg")
     for as_csv in (True, False):
         show_neighbors(folder, "a.jpg", 1, as_csv=as_csv)
@@ -66,7 +66,7 @@ def test_names_do_not_command_a_terminal(tmp_path: Path, capsys: pytest.CaptureF
     ],
 )
 def test_a_summary_of_another_kind_is_one_line(tmp_path: Path, changes: object) -> None:
-    """No traceback, and no page."""
+    """There is neither a traceback nor a page."""
     folder = _folder(tmp_path)
     (folder / "summary.json").write_text(json.dumps(changes))
     with pytest.raises(ResultsError, match="are damaged: "):
@@ -76,7 +76,7 @@ def test_a_summary_of_another_kind_is_one_line(tmp_path: Path, changes: object) 
 
 @pytest.mark.parametrize("trouble", ["field", "box", "text", "size"])
 def test_tables_and_arrays_of_another_kind_are_one_line(tmp_path: Path, trouble: str) -> None:
-    """An endless field, a box that is none, an array of text, a size that no number holds."""
+    """An endless field, an invalid box, an array of text and an impossible size are reported in one line."""
     folder = _folder(tmp_path)
     faces, images = folder / "faces.csv", folder / "images.csv"
     if trouble == "field":
@@ -92,7 +92,7 @@ def test_tables_and_arrays_of_another_kind_are_one_line(tmp_path: Path, trouble:
 
 
 def test_a_profile_that_is_none_costs_no_report(tmp_path: Path) -> None:
-    """What no worker wrote is left out, whatever it is; what one wrote is shown, on one line each."""
+    """Invalid profiles are left out. Valid ones are shown with one line per entry."""
     folder = _folder(tmp_path)
     (folder / "profile").mkdir()
     good = {"file": "/home/me/a.py", "line": 7, "function": f"good{ESCAPE}", "calls": 3, "own_s": 0.5, "total_s": 1}
@@ -110,7 +110,7 @@ def test_a_profile_that_is_none_costs_no_report(tmp_path: Path) -> None:
 
 
 def test_what_marshal_reads_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stranger's cProfile file could crash or take over the process that unmarshals it."""
+    """A foreign cProfile file could crash or take over the process that unmarshals it."""
     folder = _folder(tmp_path)
     (folder / "profile").mkdir()
     (folder / "profile" / "worker-1.prof").write_bytes(marshal.dumps({("f.py", 1, "f"): (1, 1, 1.0, 1.0, {})}))
@@ -132,9 +132,7 @@ def test_what_marshal_reads_is_not_read(tmp_path: Path, monkeypatch: pytest.Monk
 )
 @pytest.mark.parametrize("kind", ["pipe", "link"])
 def test_only_regular_files_are_read(tmp_path: Path, name: str, kind: str) -> None:
-    """A pipe does not block the reader, and a link does not lead out of the folder: one line, or a report without
-    it.
-    """
+    """A pipe does not block the reader, and a link does not lead out of the folder."""
     photos = tmp_path / "photos"
     photos.mkdir()
     Image.new("RGB", SIZE).save(photos / "a.png")
@@ -163,7 +161,7 @@ def test_only_regular_files_are_read(tmp_path: Path, name: str, kind: str) -> No
 
 
 def test_an_image_that_became_a_pipe_does_not_block_the_report(tmp_path: Path) -> None:
-    """It has no picture."""
+    """The report has no picture of it."""
     photos = tmp_path / "photos"
     photos.mkdir()
     Image.new("RGB", SIZE).save(photos / "a.png")
@@ -174,7 +172,7 @@ def test_an_image_that_became_a_pipe_does_not_block_the_report(tmp_path: Path) -
 
 
 def test_a_summary_nested_too_deeply_is_damaged(tmp_path: Path) -> None:
-    """For the reader, and for the aggregator that asks whose results these are."""
+    """This holds for the reader and for the aggregator that checks the folder's owner."""
     folder = _folder(tmp_path)
     (folder / "summary.json").write_text("[" * 100_000)
     with pytest.raises(ResultsError, match=r"are damaged: summary\.json is nested too deeply"):
@@ -184,7 +182,7 @@ def test_a_summary_nested_too_deeply_is_damaged(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("trouble", ["objects", "header", "short", "zip"])
 def test_an_array_of_another_kind_is_damaged(tmp_path: Path, trouble: str) -> None:
-    """Never unpickled, never read beyond its end."""
+    """It is never unpickled and never read beyond its end."""
     folder = _folder(tmp_path)
     path = folder / "embeddings.npy"
     if trouble == "objects":

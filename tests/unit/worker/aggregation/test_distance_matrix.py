@@ -1,4 +1,4 @@
-"""Distances against SciPy's float64 cdist."""
+"""Distances compared with SciPy's float64 cdist."""
 
 import sys
 from pathlib import Path
@@ -25,7 +25,7 @@ def _matrix(vectors: np.ndarray, threads: int = 2) -> np.ndarray:
 
 
 def test_2000_faces_with_duplicates_and_near_duplicates() -> None:
-    """Within 1e-6 of float64 everywhere, exactly symmetric, exactly 0 on the diagonal."""
+    """All are within 1e-6 of float64, exactly symmetric, and exactly 0 on the diagonal."""
     vectors = _unit_vectors(2000)
     vectors[100:150] = vectors[0:50]
     vectors[200:250] = vectors[0:50]
@@ -40,13 +40,13 @@ def test_2000_faces_with_duplicates_and_near_duplicates() -> None:
 
 @pytest.mark.parametrize("n", [0, 1, 2, 1024, 1025])
 def test_any_number_of_faces(n: int) -> None:
-    """None, one, and both sides of a tile's edge."""
+    """None, one, and the numbers around a tile's size."""
     vectors = _unit_vectors(n)
     assert np.allclose(_matrix(vectors), cdist(vectors, vectors), atol=1e-6)
 
 
 def test_threads_do_not_move_a_bit() -> None:
-    """One thread or three."""
+    """One thread or three give the same bits."""
     vectors = _unit_vectors(2500)
     assert np.array_equal(_matrix(vectors, 1), _matrix(vectors, 3))
 
@@ -66,7 +66,7 @@ write_distances(embeddings, new_array(folder / f"{faces}.out.npy", (faces, faces
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
 def test_memory_is_bounded_by_the_tile(tmp_path: Path) -> None:
-    """Sixteen times the matrix takes no more private memory, written as the aggregator writes it: to a mapped file."""
+    """A sixteen times larger matrix takes no more private memory when it is written to a mapped file."""
     few, many = 2 * TILE_ROWS, 8 * TILE_ROWS
     peaks = {}
     for faces in (few, many):

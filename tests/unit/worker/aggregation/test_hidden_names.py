@@ -1,4 +1,4 @@
-"""The names of hidden files and folders beside the results, made and read."""
+"""Creating and parsing the names of hidden files and folders beside the results."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +22,7 @@ def _job(name: str) -> Any:
 
 @pytest.mark.parametrize("name", ["j", "j.2", "a-b_c.0123abcd", "9" * 100])
 def test_what_is_made_is_recognized(name: str) -> None:
-    """A job's name may hold dots and digits like those that follow it."""
+    """A job's name may contain dots and digits like the rest of the file name."""
     assert scratch_of(new_scratch_name(_job(name))) == ScratchOf(name, "0123abcd")
     assert spilled_job(spill_path(_job(name), Path("results")).name) == name
     assert new_scratch_name(_job(name)) != new_scratch_name(_job(name))
@@ -30,11 +30,11 @@ def test_what_is_made_is_recognized(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["j", ".j", ".j.making", ".j.0123abcd-.making", ".j.0123abcd-5.making.jpg"])
 def test_other_names_are_left_alone(name: str) -> None:
-    """They may be a user's own."""
+    """Other names may be the user's own files."""
     assert (scratch_of(name), spilled_job(name)) == (None, None)
     assert spilled_job(".photos.12345678.spool.jpg") is None
 
 
 def test_earlier_results_are_put_aside_under_a_hidden_name() -> None:
-    """So that nobody takes them for a job's."""
+    """They must not look like a job's results."""
     assert aside_path(Path("results", "j")) == Path("results", ".j.replaced")

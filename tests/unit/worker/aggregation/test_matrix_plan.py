@@ -1,6 +1,6 @@
-"""Results on a disk that fills up: a clear error or no matrix, never a dead process and never less than before.
+"""Results on a disk that becomes full: a clear error or no matrix, but no crash and no loss of earlier results.
 
-The disk is a real one of some MiB: a tmpfs in a mount namespace of its own.
+The disk is a real one of some MiB: a tmpfs in its own mount namespace.
 """
 
 import errno
@@ -44,7 +44,7 @@ def _on_small_disk(folder: Path, mib: int, story: str, *arguments: object) -> su
 
 
 def _fill(disk: Path, leave: int) -> None:
-    """Somebody else's data take all the room but `leave` bytes."""
+    """Fills the disk with other data except for `leave` bytes."""
     with (disk / "filler").open("wb", buffering=0) as file:
         size = 0
         try:
@@ -65,7 +65,7 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 
 def a_disk_that_fills(disk: Path, leave: int, without_fallocate: bool) -> None:
-    """Enough room at the start; what is left when the arrays are written is too little."""
+    """There is enough space at the start, but too little when the arrays are written."""
     if without_fallocate:
         del os.posix_fallocate
     write_job(sealed_job(3), [block_of_faces(3)], disk)
@@ -80,14 +80,14 @@ def a_disk_that_fills(disk: Path, leave: int, without_fallocate: bool) -> None:
 
 
 def a_disk_that_fills_under_auto(disk: Path) -> None:
-    """There is no matrix before, so none is lost."""
+    """There is no earlier matrix that could be lost."""
     summary = write_job(sealed_job(FACES, "auto"), _block_on_a_filling_disk(disk, 4 * MIB), disk)
     assert "are free in" in summary["distances"]["reason"]
     assert not (disk / "j" / "distances.npy").exists()
 
 
 def a_retry_beside_a_matrix(disk: Path, mended: bool) -> None:
-    """There is room for one matrix, and not for a second one beside it."""
+    """There is space for one matrix, but not for a second one next to it."""
     images = [ImageRecord(path=f"{k}.jpg", outcome=Outcome.OK, faces=[[0, 0, 9, 9, 1]]) for k in range(FACES)]
     bad = ImageRecord(path="bad.jpg", outcome=Outcome.UNREADABLE, error="damaged")
     whole = Block.unpack(block_of_faces(FACES))
@@ -127,21 +127,19 @@ def a_retry_beside_a_matrix(disk: Path, mended: bool) -> None:
 @pytest.mark.parametrize("without_fallocate", [False, True])
 @pytest.mark.parametrize("leave", [0, 4 * MIB])
 def test_a_disk_that_fills_up_is_an_error_that_says_so(tmp_path: Path, leave: int, without_fallocate: bool) -> None:
-    """Not a SIGBUS: what was there stays, nothing is left behind, and after making room the same writes the results."""
+    """There is no SIGBUS, earlier results stay, nothing else is left, and the same call works once there is space."""
     done = _on_small_disk(tmp_path, 40, "a_disk_that_fills", leave, without_fallocate)
     assert done.returncode == 0, f"{done.returncode}: {done.stderr[-2000:]}"
 
 
 def test_auto_leaves_the_matrix_out_where_the_disk_fills_up(tmp_path: Path) -> None:
-    """Also when there was room for it at the start; the summary says why."""
+    """This holds even if there was space at the start. The summary says why."""
     done = _on_small_disk(tmp_path, 40, "a_disk_that_fills_under_auto")
     assert done.returncode == 0, f"{done.returncode}: {done.stderr[-2000:]}"
 
 
 @pytest.mark.parametrize("mended", [False, True])
 def test_a_retry_never_costs_the_matrix(tmp_path: Path, mended: bool) -> None:
-    """Without room for a second one it is kept where no face changed; else the retry is refused, and says how to go
-    on.
-    """
+    """Without space for a second one it is kept if no face changed; else the retry is refused and says what to do."""
     done = _on_small_disk(tmp_path, 36, "a_retry_beside_a_matrix", mended)
     assert done.returncode == 0, f"{done.returncode}: {done.stderr[-2000:]}"

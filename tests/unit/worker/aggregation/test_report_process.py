@@ -1,4 +1,4 @@
-"""The report that the aggregator makes: pictures come from the job's own images, and from inside the data root only."""
+"""The aggregator's report: pictures come only from the job's own images inside the data root."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,8 +23,8 @@ from worker.aggregation.report_process import write_report
     ],
 )
 def test_pictures_come_from_inside_the_data_root(tmp_path: Path, folder: str, inline: bool, shown: bool) -> None:
-    """Neither a record's folder nor a link leads out of it, and an inline job has no folder here; a report there is
-    anyhow.
+    """Neither the record's folder nor a link leads out of it, and an inline job has no folder here. A report is still
+    written.
     """
     root, outside = tmp_path / "root", tmp_path / "outside"
     for photos in (root, root / "mine", outside):
@@ -42,9 +42,7 @@ def test_pictures_come_from_inside_the_data_root(tmp_path: Path, folder: str, in
 
 
 def test_what_cannot_be_tidied_up_costs_no_job(tmp_path: Path) -> None:
-    """The results are whole before the report is made: a leftover that cannot be removed is no reason to call them
-    failed.
-    """
+    """The results are complete before the report: a leftover that cannot be removed does not make them fail."""
     results = make_results(tmp_path / "j", ["a.jpg"], people(1, 1))
     (results / ".report.html.left").mkdir()
     job = SimpleNamespace(name="j", options=SimpleNamespace(folder=".", inline=True))

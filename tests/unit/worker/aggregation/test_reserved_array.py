@@ -14,7 +14,7 @@ from worker.aggregation.reserved_array import new_array
 def test_an_array_has_its_room_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str
 ) -> None:
-    """All blocks are there, whatever the system offers for that; the bytes are those that `np.save` writes."""
+    """All disk blocks are allocated on every system, and the bytes are those of `np.save`."""
     if system == "macOS":
         monkeypatch.delattr(os, "posix_fallocate")
     elif system != "as it is":

@@ -1,4 +1,4 @@
-"""The results folder: whole or not at all, and room for it is looked for first."""
+"""The results folder is published as a whole or not at all, and space is checked first."""
 
 import errno
 import json
@@ -17,7 +17,7 @@ from worker.aggregation import results_writer as results
 
 
 def test_writing_twice_gives_the_same_folder(tmp_path: Path) -> None:
-    """The second replaces the first; nothing else is left visible or hidden."""
+    """The second run replaces the first one; no other file stays, visible or hidden."""
     write_job(sealed_job(3), [block_of_faces(3)], tmp_path)
     before = {path.name: path.read_bytes() for path in (tmp_path / "j").iterdir() if path.suffix in (".npy", ".csv")}
     write_job(sealed_job(3), [block_of_faces(3)], tmp_path)
@@ -26,7 +26,7 @@ def test_writing_twice_gives_the_same_folder(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_no_results_folder_is_never_replaced(tmp_path: Path) -> None:
-    """Photographs under the job's name stay, and nothing is written."""
+    """Photographs in a folder with the job's name stay, and nothing is written."""
     (tmp_path / "j").mkdir()
     (tmp_path / "j" / "holiday.jpg").write_bytes(b"dear")
     with pytest.raises(ResultsError, match="is no results folder"):
@@ -36,7 +36,7 @@ def test_a_folder_that_is_no_results_folder_is_never_replaced(tmp_path: Path) ->
 
 
 def _earlier(folder: Path, **changes: str | None) -> dict[str, bytes]:
-    """Results of three faces under the name of the job, with another summary; what is in the folder."""
+    """Writes results of three faces under the job's name with another summary; returns the folder's contents."""
     write_job(sealed_job(3), [block_of_faces(3)], folder)
     summary = json.loads((folder / "j" / "summary.json").read_text()) | changes
     kept = {name: value for name, value in summary.items() if value is not None}
@@ -54,7 +54,7 @@ def _earlier(folder: Path, **changes: str | None) -> dict[str, bytes]:
     ],
 )
 def test_another_jobs_results_are_never_replaced(tmp_path: Path, changes: dict[str, str | None], message: str) -> None:
-    """They stay, the error names both folders and how to go on, and no work is done before it."""
+    """They stay, the error names both folders and what to do, and nothing is computed before."""
     before = _earlier(tmp_path, **changes)
     if not changes:
         (tmp_path / "j" / "summary.json").write_bytes(b"{")
@@ -81,7 +81,7 @@ def test_another_jobs_results_are_never_replaced(tmp_path: Path, changes: dict[s
 
 @pytest.mark.parametrize("changes", [{}, {"origin": None}])
 def test_the_same_job_replaces_its_results(tmp_path: Path, changes: dict[str, None]) -> None:
-    """Also those of before summaries had an origin, by their source."""
+    """Results from before summaries had an origin are recognized by their source."""
     _earlier(tmp_path, **changes)
     write_job(sealed_job(4), [block_of_faces(4)], tmp_path)
     summary = json.loads((tmp_path / "j" / "summary.json").read_text())
@@ -89,7 +89,7 @@ def test_the_same_job_replaces_its_results(tmp_path: Path, changes: dict[str, No
 
 
 def test_results_that_came_meanwhile_are_not_replaced(tmp_path: Path) -> None:
-    """Another server's job of this name was faster: looked at again before the rename."""
+    """Another server's job of this name was faster. The folder is checked again before the rename."""
 
     def another_is_faster() -> bool:
         _earlier(tmp_path / "elsewhere", origin="p", source="/other")
@@ -103,7 +103,7 @@ def test_results_that_came_meanwhile_are_not_replaced(tmp_path: Path) -> None:
 
 
 def test_a_disk_without_room_is_noticed_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`full` says how much is missing and writes nothing; `auto` leaves out the matrix and says why."""
+    """`full` reports how much is missing and writes nothing; `auto` omits the matrix and says why."""
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=30 * 2**20))
     with pytest.raises(ResultsError, match=r"take 0\.\d+ GiB, and only 0\.03 GiB are free"):
         write_job(sealed_job(3000), [block_of_faces(3000)], tmp_path)
@@ -115,7 +115,7 @@ def test_a_disk_without_room_is_noticed_before(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.parametrize("trouble", ["stale", "short"])
 def test_nothing_is_left_of_a_copy_that_may_not_be(tmp_path: Path, trouble: str) -> None:
-    """Another aggregator took over, or a block is missing: no folder, and no half of one."""
+    """After a takeover or with a missing block, no folder is left, not even a part."""
     blocks = [block_of_faces(3)] if trouble == "stale" else [block_of_faces(2)]
     with pytest.raises(ResultsError):
         write_job(sealed_job(3), blocks, tmp_path, may_publish=lambda: trouble != "stale")
@@ -126,7 +126,7 @@ def test_nothing_is_left_of_a_copy_that_may_not_be(tmp_path: Path, trouble: str)
 def test_a_late_aggregator_does_not_take_the_results_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bool
 ) -> None:
-    """It froze after it was allowed to publish; another took it for dead, removed its copy and published."""
+    """It was suspended after it was allowed to publish. Another one took over and published."""
     write_job(sealed_job(3), [block_of_faces(3)], tmp_path)
 
     def another_does_it() -> bool:
@@ -174,7 +174,7 @@ def test_nothing_is_removed_where_the_results_are_anothers(tmp_path: Path) -> No
 
 
 def test_a_replacement_cut_short_is_completed(tmp_path: Path) -> None:
-    """Killed between the two renames: what was there before comes back, also where the new copy cannot be written."""
+    """After a kill between the two renames, the earlier results are restored, even if writing the new copy fails."""
     write_job(sealed_job(3), [block_of_faces(3)], tmp_path)
     (tmp_path / "j").rename(tmp_path / ".j.replaced")
     with pytest.raises(ResultsError):
@@ -187,9 +187,7 @@ def test_a_replacement_cut_short_is_completed(tmp_path: Path) -> None:
 
 
 def test_a_link_under_the_jobs_name_is_replaced_every_time(tmp_path: Path) -> None:
-    """Results that were moved to another disk and linked: they stay there, and nothing hidden is left to stop the next
-    time.
-    """
+    """Results that were moved to another disk and linked stay there, and no hidden link prevents the next time."""
     results_dir, other = tmp_path / "results", tmp_path / "other"
     for _ in range(2):
         write_job(sealed_job(3), [block_of_faces(3)], results_dir)
@@ -202,7 +200,7 @@ def test_a_link_under_the_jobs_name_is_replaced_every_time(tmp_path: Path) -> No
 
 
 def test_a_file_system_that_cannot_sync_folders_takes_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some network file systems answer EINVAL; for a file, an error stays one."""
+    """Some network file systems answer EINVAL for a folder. For a file, an error stays an error."""
     real = os.fsync
 
     def fsync(descriptor: int) -> None:

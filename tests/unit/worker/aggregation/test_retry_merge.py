@@ -10,7 +10,7 @@ from worker.aggregation.sample_files import earlier_samples, write_samples
 
 
 def test_a_retry_keeps_what_was_sampled_and_profiled_before(tmp_path: Path) -> None:
-    """Also of a worker that was there both times; the summary says when which was."""
+    """This includes a worker that took part both times. The summary has the times of both."""
     early, late = "2026-01-31T12:00:01.000+00:00", "2026-02-01T12:00:01.000+00:00"
     before = {worker: [{"time": early, "cpu_percent": "80"}] for worker in ("both@a", "gone@b")}
     phases = {"distances_started": early, "distances_ended": early}

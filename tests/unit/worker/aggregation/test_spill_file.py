@@ -1,4 +1,4 @@
-"""The spill file: what counts is read back, what does not is cut off, what is damaged is said to be."""
+"""The spill file: valid blocks are read back, leftovers are cut off, and damage is reported."""
 
 import fcntl
 import os
@@ -16,20 +16,20 @@ BLOCKS = [(3, b"three"), (0, b""), (7, b"seven" * 1000)]
 
 
 def append(spill: SpillFile, counted: int, blocks: list[tuple[int, bytes]]) -> int:
-    """What the aggregator does."""
+    """Appends blocks as the reconciler does."""
     with spill.held() as writer:
         assert writer is not None
         return writer.append(counted, blocks)
 
 
 def read(spill: SpillFile, counted: int, batches: list[int]) -> dict[int, bytes]:
-    """The blocks that are there of these batches."""
+    """The blocks of these batches that are in the file."""
     with spill.reading(counted) as reader:
         return {batch: reader.block(batch) for batch in batches if batch in reader}
 
 
 def test_blocks_come_back_whatever_their_order(tmp_path: Path) -> None:
-    """Several appends, one empty block."""
+    """After several appends, with one empty block."""
     spill = SpillFile(tmp_path / "s", OWNER)
     counted = append(spill, append(spill, 0, BLOCKS), [(1, b"one")])
     assert read(spill, counted, list(range(9))) == {**dict(BLOCKS), 1: b"one"}
@@ -37,7 +37,7 @@ def test_blocks_come_back_whatever_their_order(tmp_path: Path) -> None:
 
 
 def test_what_a_crash_has_left_is_not_read_and_is_cut_off(tmp_path: Path) -> None:
-    """Frames that nobody counted, half a frame, and a file that was never counted at all."""
+    """Uncounted frames, half a frame, and a file that was never counted are ignored."""
     spill = SpillFile(tmp_path / "s", OWNER)
     spill.path.write_bytes(b"half a hea")
     counted = append(spill, 0, BLOCKS)
@@ -52,7 +52,7 @@ def test_what_a_crash_has_left_is_not_read_and_is_cut_off(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("at", [-1, -5005, 90, 100])
 def test_a_damaged_spill_file_is_an_error_that_names_it(tmp_path: Path, at: int) -> None:
-    """In a block, in a frame's length or checksum: never a wrong embedding."""
+    """Damage to a block, a length or a checksum never gives a wrong embedding."""
     spill = SpillFile(tmp_path / "s", OWNER)
     counted = append(spill, 0, BLOCKS)
     data = bytearray(spill.path.read_bytes())
@@ -63,7 +63,7 @@ def test_a_damaged_spill_file_is_an_error_that_names_it(tmp_path: Path, at: int)
 
 
 def test_a_short_spill_file_is_an_error(tmp_path: Path) -> None:
-    """For whoever reads, and for whoever would append."""
+    """It is an error for reading and for appending."""
     spill = SpillFile(tmp_path / "s", OWNER)
     counted = append(spill, 0, BLOCKS)
     with spill.path.open("r+b") as file:
@@ -75,7 +75,7 @@ def test_a_short_spill_file_is_an_error(tmp_path: Path) -> None:
 
 
 def test_the_spill_file_of_another_job_is_not_taken_for_ours(tmp_path: Path) -> None:
-    """The same name on another server."""
+    """It may belong to a job with the same name on another server."""
     counted = append(SpillFile(tmp_path / "s", OWNER), 0, BLOCKS)
     other = SpillFile(tmp_path / "s", Owner("t" * 32, "u" * 32))
     with pytest.raises(ResultsError):
@@ -85,7 +85,7 @@ def test_the_spill_file_of_another_job_is_not_taken_for_ours(tmp_path: Path) -> 
 
 
 def test_only_one_appends_at_a_time(tmp_path: Path) -> None:
-    """The other is told so, and changes nothing."""
+    """The other process learns that, and changes nothing."""
     spill = SpillFile(tmp_path / "s", OWNER)
     with spill.held() as first, spill.held() as second:
         assert first is not None
@@ -137,7 +137,7 @@ def test_only_a_regular_file_is_a_spill_file(tmp_path: Path, kind: str) -> None:
 
 
 def test_a_spill_file_that_is_held_is_not_removed(tmp_path: Path) -> None:
-    """Its holder is about to write the header; without a holder it goes, unless it turns out to be wanted."""
+    """The holder is about to write the header. Without a holder it is removed, unless it is wanted."""
     spill = SpillFile(tmp_path / "s", OWNER)
     with spill.held() as writer:
         assert writer is not None
@@ -153,7 +153,7 @@ def test_a_spill_file_that_is_held_is_not_removed(tmp_path: Path) -> None:
 def test_a_spill_file_that_is_removed_before_it_is_locked_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Blocks that are written into a file without a name would be lost."""
+    """Blocks that are written to an unlinked file would be lost."""
     spill = SpillFile(tmp_path / "s", OWNER)
     real, removals = fcntl.flock, [spill.path]
 
@@ -171,7 +171,7 @@ def test_a_spill_file_that_is_removed_before_it_is_locked_is_made_again(
 def test_a_spill_file_that_another_has_made_anew_is_not_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the opening and the lock: the new one is another file."""
+    """Between opening and locking, another process has replaced the file."""
     spill = SpillFile(tmp_path / "s", OWNER)
     append(spill, 0, BLOCKS)
     real, counted = fcntl.flock, []

@@ -1,4 +1,4 @@
-"""What is around a message is checked before kombu and Celery trust it."""
+"""Everything around a message is checked before kombu and Celery trust it."""
 
 import base64
 import json
@@ -20,7 +20,7 @@ NO_OPTIONS = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
 
 class _Unpacker:
-    """As much of a channel as unpacking a message takes."""
+    """The part of a channel that is needed to unpack a message."""
 
     Message = Message
     codecs = Channel.codecs
@@ -54,7 +54,7 @@ def _check(envelope: Any) -> None:
 
 
 def test_a_good_message_passes() -> None:
-    """As the producer sends it."""
+    """This is the message that the producer sends."""
     _check(read_envelope(json.dumps(_envelope()).encode()))
 
 
@@ -62,7 +62,7 @@ def test_a_good_message_passes() -> None:
     "raw", [b"", b"\xff\xfe\x00", b"{", b"[" * 200_000, b'{"__type__": "datetime", "__value__": "x"}', b"9" * 5000]
 )
 def test_what_is_not_json_is_refused(raw: bytes) -> None:
-    """Whatever the decoder, or one of its hooks, raises."""
+    """Any exception of the decoder or of its hooks becomes a refusal."""
     with pytest.raises(BadMessage, match="not JSON"):
         read_envelope(raw)
 
@@ -98,7 +98,7 @@ def test_what_is_not_json_is_refused(raw: bytes) -> None:
     ],
 )
 def test_envelopes_that_kombu_would_stumble_over(envelope: object) -> None:
-    """They could not be delivered, acknowledged or put back."""
+    """They could not be delivered, acknowledged or restored."""
     with pytest.raises(BadMessage, match="envelope"):
         check_envelope(envelope, _Unpacker())
 
@@ -129,13 +129,13 @@ def test_envelopes_that_kombu_would_stumble_over(envelope: object) -> None:
     ],
 )
 def test_messages_that_are_not_ours(change: dict[str, Any], says: str) -> None:
-    """Refused in words, before a child of the worker sees them."""
+    """They are refused with a reason before a child process sees them."""
     with pytest.raises(BadMessage, match=says):
         _check(_envelope(**change))
 
 
 def test_a_reason_is_short_however_long_a_name_is() -> None:
-    """A field of a megabyte does not go into the log."""
+    """A field name of a megabyte is not logged."""
     with pytest.raises(BadMessage) as caught:
         _check(_envelope(body=_body([[], {"message": MESSAGE | {"A" * 2**20: 1}}, {}])))
     assert len(str(caught.value)) < 200
@@ -143,7 +143,7 @@ def test_a_reason_is_short_however_long_a_name_is() -> None:
 
 @pytest.mark.parametrize("url", ["redis://h", "rediss://h/1?ssl_cert_reqs=required", "redis+socket:///tmp/s.sock"])
 def test_every_kind_of_address_is_guarded(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """TCP, TLS and sockets."""
+    """TCP, TLS and Unix sockets."""
     monkeypatch.setattr(kombu.transport, "_transport_cache", {})  # of tests before, in this process
     use_guarded_transport()
     assert isinstance(Connection(url).transport, Transport)

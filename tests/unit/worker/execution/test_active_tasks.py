@@ -1,4 +1,4 @@
-"""What is in work, read while Celery's event loop changes it."""
+"""The running tasks, read while Celery's event loop changes them."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +16,7 @@ def _request(task_id: str, task: str = EMBED_TASK, pid: int | None = 7) -> Any:
 
 
 def test_a_change_during_the_reading_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is read again."""
+    """The set is read again."""
     requests = ChangingRequests([_request("j:0:1"), _request("k:3:9", pid=8)])
     monkeypatch.setattr(state, "active_requests", requests)
     assert [(task.leased_batch, task.pid, task.holder) for task in active_tasks()] == [
@@ -39,7 +39,7 @@ def test_a_change_during_the_reading_hides_nothing(monkeypatch: pytest.MonkeyPat
     ],
 )
 def test_only_our_tasks_hold_leases(task_id: str, task: str, batch: int | None, aggregates: bool) -> None:
-    """Somebody else's id is no batch and no job."""
+    """A foreign id names no batch and no job."""
     (found,) = active_tasks([_request(task_id, task)])
     assert found.leased_batch == (None if batch is None else ("j", batch))
     assert found.aggregated_job == ("j" if aggregates else None)

@@ -1,4 +1,4 @@
-"""What the end of a process says about the image that it ran alone."""
+"""The verdict on an image, from the end of its process."""
 
 import signal
 from types import SimpleNamespace
@@ -23,24 +23,24 @@ from worker.execution.process_pool import ProcessPool, exit_status
     ],
 )
 def test_the_verdict_names_signal_or_exit_code(status: int | None, outcome: Outcome, reason: str) -> None:
-    """The alarm means that the image took too long, any other end that it crashed its process."""
+    """The alarm means a timeout, any other end a crash."""
     assert crash_verdict(status, 2.5) == Verdict(outcome, reason)
 
 
 def test_a_verdict_survives_the_record() -> None:
-    """Also one whose reason looks like another."""
+    """This includes a reason that looks like another verdict."""
     verdict = Verdict(Outcome.TIMEOUT, "crashed: twice")
     assert Verdict.unpack(verdict.pack()) == verdict
 
 
 @pytest.mark.parametrize(("code", "status"), [(None, 0), (3, 3), ("a message", 1)])
 def test_a_process_that_exits_tells_its_code(code: object, status: int) -> None:
-    """As the interpreter would end with it."""
+    """It is the code with which the interpreter ends."""
     assert exit_status(SimpleNamespace(_apply_result=None), SystemExit(code)) == status
 
 
 def test_a_lost_process_leaves_its_code_with_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The code is noted before the request hears of the loss."""
+    """The code is stored before the request is told of the crash."""
     heard: list[int | None] = []
     job = SimpleNamespace(_worker_lost=None)
     request = SimpleNamespace(_apply_result=lambda: job)

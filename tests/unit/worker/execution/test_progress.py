@@ -1,4 +1,4 @@
-"""What a worker's main process knows of its children's work."""
+"""What a worker's main process knows about the work of its child processes."""
 
 import os
 
@@ -18,7 +18,7 @@ class _Clock:
 
 
 def test_images_are_counted_by_process_and_stay_when_it_ends() -> None:
-    """The worker's total is that of all processes it ever had; a new process of an old number begins at 0."""
+    """The worker's total includes ended processes. A new process with a reused id starts at 0."""
     progress = Progress()
     progress.add(7, 16)
     progress.add(8, 4)
@@ -29,7 +29,7 @@ def test_images_are_counted_by_process_and_stay_when_it_ends() -> None:
 
 
 def test_the_speed_is_that_of_the_last_minute() -> None:
-    """Over less while the worker is young; 0 again a minute after the last batch."""
+    """For a young worker the period is shorter, and a minute after the last batch it is 0."""
     clock = _Clock()
     progress = Progress(clock)
     clock.now_s += 10
@@ -43,7 +43,7 @@ def test_the_speed_is_that_of_the_last_minute() -> None:
 
 
 def test_processes_say_that_they_have_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once each; who is not of the pool has no place to say so."""
+    """Each process counts once. A process outside the pool has no place."""
     loaded = LoadedProcesses()
     loaded.note_this()
     assert loaded.count([os.getpid()]) == 0

@@ -1,4 +1,4 @@
-"""Cores: a container's limit counts."""
+"""The number of cores respects a container's limit."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from worker.models import cpu_limits as cores
     ],
 )
 def test_the_limit_of_both_kinds_of_cgroups(tmp_path: Path, files: dict[str, str], expected: float | None) -> None:
-    """Version 2 and version 1, with and without a limit."""
+    """Versions 2 and 1, with and without a limit."""
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -27,7 +27,7 @@ def test_the_limit_of_both_kinds_of_cgroups(tmp_path: Path, files: dict[str, str
 
 
 def test_half_a_cpu_is_still_one_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Never none."""
+    """There is at least one core."""
     (tmp_path / "cpu.max").write_text("50000 100000")
     monkeypatch.setattr(cores, "_CGROUP", tmp_path)
     assert cores.usable_cores() == 1

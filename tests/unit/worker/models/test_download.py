@@ -1,4 +1,4 @@
-"""Downloads: resumed, checked, and bounded whatever the server sends."""
+"""Downloads are resumed, checked, and limited whatever the server sends."""
 
 import hashlib
 import http.server
@@ -16,7 +16,7 @@ from worker.models.download import DownloadLimits, download
 
 @contextmanager
 def _web_server(body: bytes, cut_after: int | None = None) -> Iterator[tuple[str, list[str | None]]]:
-    """Serves `body`, ranges too, at most `cut_after` bytes of it at a time; records the Range headers."""
+    """Serves `body`, with ranges, at most `cut_after` bytes at a time; records the Range headers."""
     ranges: list[str | None] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -44,7 +44,7 @@ def _web_server(body: bytes, cut_after: int | None = None) -> Iterator[tuple[str
 
 
 def test_a_download_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    """Half a file is there; only the rest is asked for, and the whole is checked."""
+    """Half of the file exists: only the rest is requested, and the whole is checked."""
     body = bytes(range(256)) * 1000
     target = tmp_path / "vggface2.pt"
     target.with_suffix(".part").write_bytes(body[:1000])
@@ -62,7 +62,7 @@ def test_what_is_no_url_is_an_error_that_says_so(tmp_path: Path, url: str) -> No
 
 
 def test_a_download_that_is_cut_is_kept_and_gone_on_with(tmp_path: Path) -> None:
-    """Each attempt says how far it came; the third has the whole."""
+    """Each attempt reports its progress; the third one completes the file."""
     body = bytes(range(256)) * 1000
     target = tmp_path / "vggface2.pt"
     sha256 = hashlib.sha256(body).hexdigest()
@@ -77,7 +77,7 @@ def test_a_download_that_is_cut_is_kept_and_gone_on_with(tmp_path: Path) -> None
 
 
 def test_a_download_that_is_whole_already_is_not_asked_for(tmp_path: Path) -> None:
-    """Its process was ended between the last byte and the new name."""
+    """The process was killed between the last byte and the rename."""
     body = b"weights" * 1000
     target = tmp_path / "vggface2.pt"
     target.with_suffix(".part").write_bytes(body)
@@ -89,7 +89,7 @@ def test_a_download_that_is_whole_already_is_not_asked_for(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("length", [7000, 9000])
 def test_a_part_of_something_else_is_fetched_anew(length: int, tmp_path: Path) -> None:
-    """As long as the file or longer: the server answers 416, since there is nothing to go on with."""
+    """The part is as long as the file or longer, so the server answers 416."""
     body = b"weights" * 1000
     target = tmp_path / "vggface2.pt"
     target.with_suffix(".part").write_bytes(b"x" * length)
@@ -99,7 +99,7 @@ def test_a_part_of_something_else_is_fetched_anew(length: int, tmp_path: Path) -
 
 
 def test_a_download_of_something_else_is_thrown_away(tmp_path: Path) -> None:
-    """Nothing stays, not even the part."""
+    """Nothing is kept, not even the part."""
     with _web_server(b"<html>not found</html>") as (url, _), pytest.raises(WeightsError, match="thrown away"):
         download(url, tmp_path / "w.pt", "0" * 64)
     assert not list(tmp_path.glob("*.pt*"))
@@ -107,13 +107,13 @@ def test_a_download_of_something_else_is_thrown_away(tmp_path: Path) -> None:
 
 
 def test_a_failed_download_says_what_to_do(tmp_path: Path) -> None:
-    """No traceback: the message names the setting for a local file."""
+    """There is no traceback; the message names the setting for a local file."""
     with pytest.raises(WeightsError, match="FACEQUEUE_WEIGHTS_PATH"):
         download("http://127.0.0.1:9/w.pt", tmp_path / "w.pt", "0" * 64)
 
 
 def test_a_damaged_download_is_fetched_again(tmp_path: Path) -> None:
-    """A power failure can leave a file under its right name and without its bytes."""
+    """After a power failure a file may have the right name but not its bytes."""
     body = b"weights" * 1000
     (tmp_path / "w.pt").write_bytes(bytes(len(body)))
     with _web_server(body) as (url, _):
@@ -124,9 +124,7 @@ def test_a_damaged_download_is_fetched_again(tmp_path: Path) -> None:
 def _endless_server(
     send: Callable[[http.server.BaseHTTPRequestHandler], None], length: int | None = None
 ) -> Iterator[str]:
-    """Answers, then sends as `send` does, which returns when the client has hung up; announces `length` bytes, or
-    none.
-    """
+    """Answers with `length` announced bytes or none, then sends with `send` until the client has disconnected."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -159,7 +157,7 @@ def _send_for_ever(
 
 
 def test_a_server_that_sends_without_end_is_left(tmp_path: Path) -> None:
-    """After the most that weights may have; nothing of it stays on the disk."""
+    """The client stops at the size limit, and nothing stays on disk."""
     limits = DownloadLimits(max_bytes=100_000)
     with (
         _endless_server(_send_for_ever) as url,
@@ -171,14 +169,14 @@ def test_a_server_that_sends_without_end_is_left(tmp_path: Path) -> None:
 
 
 def test_a_file_announced_as_too_large_is_not_downloaded(tmp_path: Path) -> None:
-    """Its first byte is one too many."""
+    """Not even its first byte is downloaded."""
     with _endless_server(_send_for_ever, length=2**40) as url, pytest.raises(WeightsError, match="more than"):
         download(url, tmp_path / "w.pt", "0" * 64)
     assert [path.name for path in tmp_path.iterdir()] == ["w.lock"]
 
 
 def test_a_server_that_trickles_is_left(tmp_path: Path) -> None:
-    """No silence is long enough to notice, but the whole takes too long; what came is kept for the next attempt."""
+    """No pause is long enough, but the whole takes too long. The received part is kept."""
     limits = DownloadLimits(total_s=0.5)
     with _endless_server(lambda to: _send_for_ever(to, pause_s=0.02, portion=b"x")) as url:
         with pytest.raises(WeightsError, match=r"took longer than 0\.5 s\. Try again"):
@@ -187,7 +185,7 @@ def test_a_server_that_trickles_is_left(tmp_path: Path) -> None:
 
 
 def test_a_server_that_falls_silent_is_left(tmp_path: Path) -> None:
-    """In the middle of the file, with the connection open."""
+    """It stops in the middle of the file with the connection open."""
 
     def send(handler: http.server.BaseHTTPRequestHandler) -> None:
         handler.wfile.write(b"x")

@@ -1,4 +1,4 @@
-"""The instruction set decides the last bits: it is found, said, and can be pinned."""
+"""The instruction set decides the last bits: it is detected, reported, and can be pinned."""
 
 import os
 import subprocess
@@ -30,7 +30,7 @@ def _pinned(isa: str) -> Settings:
 
 @pytest.fixture
 def processor(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """No limit from outside."""
+    """A processor without a limit in the environment."""
     for name in ("FACEQUEUE_CPU_ISA", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"):
         monkeypatch.delenv(name, raising=False)
     return monkeypatch
@@ -48,12 +48,12 @@ def processor(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     ],
 )
 def test_the_best_set_is_found_in_the_processors_flags(flags: frozenset[str], name: str | None) -> None:
-    """By oneDNN's names; another kind of processor has none of them."""
+    """The names are oneDNN's. Other kinds of processors have none."""
     assert best_set(flags) == name
 
 
 def test_a_pin_is_what_stands_in_the_contract(processor: pytest.MonkeyPatch) -> None:
-    """The setting, else oneDNN's own variable, whichever way it is written."""
+    """The pin is the setting, else oneDNN's own variable, in either spelling."""
     processor.setattr(module, "_processor_flags", lambda: ICE_LAKE)
     assert instruction_set(Settings(_env_file=None)) == "avx512_core_vnni"
     assert instruction_set(_pinned("avx2")) == "avx2"
@@ -65,7 +65,7 @@ def test_a_pin_is_what_stands_in_the_contract(processor: pytest.MonkeyPatch) -> 
 
 
 def test_more_than_the_processor_has_ends_the_worker_in_a_line(processor: pytest.MonkeyPatch) -> None:
-    """Rather than working with less than all others."""
+    """It must not work with less than the others."""
     processor.setattr(module, "_processor_flags", lambda: ZEN3)
     check_instruction_set(_pinned("avx2"))
     with pytest.raises(ContractError, match="FACEQUEUE_CPU_ISA is avx512_core, and this processor has avx2 at most"):
@@ -73,7 +73,7 @@ def test_more_than_the_processor_has_ends_the_worker_in_a_line(processor: pytest
 
 
 def test_a_pin_moves_the_bits(networks: Networks) -> None:
-    """So it has its effect on the networks, and the contract has to name it."""
+    """The pin affects the networks, so the contract has to name it."""
     if best_set(module._processor_flags()) in (None, "sse41"):
         pytest.skip("a processor without a set to choose from")
     digests = []

@@ -52,7 +52,7 @@ def _bf16(threads: int) -> OpenVinoNetworks:
 @needs_bf16
 @pytest.mark.parametrize("threads", [1, 2, 3, 4])
 def test_the_bits_of_a_row_depend_on_the_crop_alone(crops: Float32, networks: Networks, threads: int) -> None:
-    """In batches of 1 to 32, with other neighbors, in other places, with any number of threads."""
+    """Batches of 1 to 32, other neighbors, other positions and any number of threads give the same bits."""
     expected = _bf16(1).embed(crops).copy()
     tested = _bf16(threads)
     for size in range(1, len(crops) + 1):
@@ -66,7 +66,7 @@ def test_the_bits_of_a_row_depend_on_the_crop_alone(crops: Float32, networks: Ne
 
 @needs_bf16
 def test_only_the_embedder_is_in_bfloat16(crops: Float32, networks: Networks) -> None:
-    """Embeddings are near those of float32 and of length 1; what the detector gives has the same bits."""
+    """Embeddings are close to float32 and have length 1. The detector's bits are unchanged."""
     bf16 = load_networks(NAME, KNOWN_WEIGHTS[NAME], Settings(_env_file=None), 1, "bf16")
     found, expected = bf16.embed(crops).copy(), networks.embed(crops).copy()
     assert found.dtype == np.float32
@@ -80,7 +80,7 @@ def test_only_the_embedder_is_in_bfloat16(crops: Float32, networks: Networks) ->
 
 @pytest.mark.parametrize("isa", ["avx2", "avx512_core"])
 def test_a_processor_without_bfloat16_refuses_it(isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also plain AVX-512, where OpenVINO emulates it: slower than float32, and bits depend on the batch."""
+    """This includes plain AVX-512, where OpenVINO emulates it, more slowly and with bits that depend on the batch."""
     monkeypatch.setattr(module, "_processor_flags", lambda: AMX)
     pinned = Settings(_env_file=None).model_copy(update={"cpu_isa": isa})
     with pytest.raises(ContractError, match=f"needs the instruction set avx512_core_bf16, and this worker has {isa}"):
@@ -89,7 +89,7 @@ def test_a_processor_without_bfloat16_refuses_it(isa: str, monkeypatch: pytest.M
 
 
 def test_a_processor_with_more_is_told_which_pin_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """AMX has other kernels, of which no test has shown that bits do not depend on the batch."""
+    """AMX has other kernels, for which no test shows that the bits do not depend on the batch."""
     monkeypatch.setattr(module, "_processor_flags", lambda: AMX)
     settings = Settings(_env_file=None).model_copy(update={"cpu_isa": "auto"})
     with pytest.raises(ContractError, match=r"uses avx512_core_amx\. Set FACEQUEUE_CPU_ISA=avx512_core_bf16 on every"):
@@ -98,14 +98,14 @@ def test_a_processor_with_more_is_told_which_pin_it_needs(monkeypatch: pytest.Mo
 
 
 def test_the_torch_backend_refuses_it() -> None:
-    """It has no such mode."""
+    """The torch backend has no such mode."""
     torch = Settings(_env_file=None).model_copy(update={"backend": "torch"})
     with pytest.raises(ContractError, match="needs the OpenVINO backend, on a CPU, and this worker has torch"):
         check_precision("bf16", torch)
 
 
 def test_networks_are_not_loaded_where_it_is_refused(networks: Networks) -> None:
-    """Pinned to AVX2 the reason is ours; OpenVINO itself would fail with a message about a pooling layer."""
+    """With AVX2 pinned, the error is ours. OpenVINO would report a pooling layer."""
     done = subprocess.run(
         [sys.executable, "-c", LOAD],
         env=os.environ | {"FACEQUEUE_CPU_ISA": "avx2"},
@@ -119,7 +119,7 @@ def test_networks_are_not_loaded_where_it_is_refused(networks: Networks) -> None
 
 @needs_bf16
 def test_the_command_says_what_is_supported() -> None:
-    """Exit code 0, or one line with the reason and 2."""
+    """The exit code is 0, or 2 with one line."""
     for isa, code in (("auto", 0), ("avx2", 2)):
         done = subprocess.run(
             [sys.executable, "-m", "worker", "supports", "bf16"],

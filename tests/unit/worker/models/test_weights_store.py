@@ -1,4 +1,4 @@
-"""The converted weights against an independent run of their graph, and what protects them."""
+"""The converted weights compared with an independent run of their graph, and the checks that protect them."""
 
 import hashlib
 import json
@@ -44,7 +44,7 @@ def crops(sample: Path, networks: Networks) -> np.ndarray:
 
 
 def test_embeddings_equal_opencvs_run_of_the_graph(crops: np.ndarray, networks: Networks) -> None:
-    """To 1e-5, on real faces."""
+    """They agree to 1e-5 on real faces."""
     # OpenCV 5's classic engine takes this graph, its new one does not; and it takes one crop at a time.
     graph = cv2.dnn.readNetFromTensorflow(str(find_graph()), engine=cv2.dnn.ENGINE_CLASSIC)
     rows = []
@@ -59,7 +59,7 @@ def test_embeddings_equal_opencvs_run_of_the_graph(crops: np.ndarray, networks: 
 def test_torch_gives_the_same_embeddings_and_the_same_bits_in_any_batch(
     crops: np.ndarray, networks: Networks, tmp_path: Path
 ) -> None:
-    """The other backend agrees, and its rows do not depend on their neighbors."""
+    """The other backend agrees, and a row does not depend on the other rows."""
     from worker.models.torch_backend import TorchNetworks, export_networks
 
     export_networks(weights.load_embedder(find_graph(), NAME), tmp_path)
@@ -72,7 +72,7 @@ def test_torch_gives_the_same_embeddings_and_the_same_bits_in_any_batch(
 
 
 def test_wrong_weights_are_not_loaded(tmp_path: Path) -> None:
-    """The SHA-256 is checked before anything is read from the file."""
+    """The SHA-256 is checked before anything in the file is parsed."""
     path = tmp_path / "mine.pt"
     path.write_bytes(b"not weights")
     with pytest.raises(WeightsError, match="SHA-256"):
@@ -80,7 +80,7 @@ def test_wrong_weights_are_not_loaded(tmp_path: Path) -> None:
 
 
 def test_a_weights_file_of_ones_own_is_used(tmp_path: Path) -> None:
-    """`--weights path.pt`, with the logits that training leaves in it."""
+    """`--weights path.pt` works with a file that contains logits from training."""
     resnet = new_resnet()
     path = tmp_path / "mine.pt"
     torch.save(resnet.state_dict() | {"logits.weight": torch.zeros(3, 512), "logits.bias": torch.zeros(3)}, path)
@@ -94,7 +94,7 @@ def test_a_weights_file_of_ones_own_is_used(tmp_path: Path) -> None:
     "held", [torch.zeros(3), [torch.zeros(3)], {1: torch.zeros(3)}, {"model": {}}, {"epoch": 3}, 7]
 )
 def test_a_file_that_holds_no_state_dict_is_refused(held: object, tmp_path: Path) -> None:
-    """A line that names the file and says how to save it, not an AttributeError."""
+    """One line names the file and says how to save it, instead of an AttributeError."""
     path = tmp_path / "mine.pt"
     torch.save(held, path)
     with pytest.raises(WeightsError, match=r"mine\.pt holds no .*state_dict\(\)") as refused:
@@ -104,7 +104,7 @@ def test_a_file_that_holds_no_state_dict_is_refused(held: object, tmp_path: Path
 
 @pytest.mark.parametrize("manifest", [None, b"", b"{", b"[]", b"{}", b"\xff", b'{"a.bin": 1}', b'{"gone.bin": "0"}'])
 def test_a_folder_with_a_broken_manifest_is_damaged(manifest: bytes | None, tmp_path: Path) -> None:
-    """Missing, no JSON, not a manifest, or of files that are not there: the same error, never a traceback."""
+    """A missing, invalid or wrong manifest gives the same error, never a traceback."""
     (tmp_path / "a.bin").write_bytes(b"abc")
     if manifest is not None:
         (tmp_path / "manifest.json").write_bytes(manifest)
@@ -124,7 +124,7 @@ def test_damaged_networks_are_noticed(tmp_path: Path) -> None:
 
 @pytest.fixture
 def conversions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the weights converted: into a file, in place of networks."""
+    """Records the names of converted weights in a file, instead of converting them."""
     conversions: list[str] = []
 
     def export(source: Path, name: str, backend: str, folder: Path) -> None:
@@ -136,7 +136,7 @@ def conversions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_two_processes_may_convert_at_once(tmp_path: Path, conversions: list[str]) -> None:
-    """One converts, the other waits; the folder appears whole."""
+    """One process converts and the other waits; the folder appears as a whole."""
     settings = Settings(_env_file=None, cache_dir=tmp_path)
     with ThreadPoolExecutor(4) as pool:
         folders = list(pool.map(lambda _: weights.prepare(NAME, SHA256, "openvino 1", settings), range(4)))
@@ -147,7 +147,7 @@ def test_two_processes_may_convert_at_once(tmp_path: Path, conversions: list[str
 
 @pytest.mark.parametrize("victim", ["net.bin", "manifest.json"])
 def test_a_damaged_folder_is_made_again_once(victim: str, tmp_path: Path, conversions: list[str]) -> None:
-    """By one of those who find it damaged; the others wait, and nothing else is left in the cache."""
+    """One process converts again, the others wait, and nothing else is left in the cache."""
     settings = Settings(_env_file=None, cache_dir=tmp_path)
     folder = weights.prepare(NAME, SHA256, "openvino 1", settings)
     (folder / victim).write_bytes(b"")
@@ -161,7 +161,7 @@ def test_a_damaged_folder_is_made_again_once(victim: str, tmp_path: Path, conver
 def test_a_worker_has_damaged_networks_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, conversions: list[str]
 ) -> None:
-    """Before it loads them; whole ones are left as they are."""
+    """This happens before it loads them. Undamaged ones are kept."""
     settings = Settings(_env_file=None, cache_dir=tmp_path)
     chosen = backend.choose_backend(settings)
     folder = weights.prepare(NAME, SHA256, chosen, settings)
@@ -183,7 +183,7 @@ def test_a_worker_has_damaged_networks_made_again(
 
 @pytest.mark.parametrize("name", ["--help", "../outside", "a/b"])
 def test_a_name_is_never_an_option_nor_a_path(name: str) -> None:
-    """`--help` would end well and make nothing."""
+    """`--help` would succeed without converting anything."""
     with pytest.raises(WeightsError, match="cannot name weights"):
         preparation.prepare_in_subprocess(name, SHA256, Settings(_env_file=None))
 
@@ -201,7 +201,7 @@ def test_a_name_is_never_an_option_nor_a_path(name: str) -> None:
 def test_how_a_conversion_failed_is_said(
     script: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In its own words, or by its exit code or signal where it had no time for any; and it cannot hang for ever."""
+    """The error is its own message, or its exit code or signal. It cannot hang forever."""
     python = tmp_path / "python"
     python.write_text(f"#!/bin/sh\n{script}\n")
     python.chmod(0o755)
@@ -213,7 +213,7 @@ def test_how_a_conversion_failed_is_said(
 
 
 def test_networks_are_loaded_once_a_process() -> None:
-    """The same weights give the same networks, however many batches ask for them."""
+    """The same weights give the same objects for every batch."""
     models = loader.ModelLoader(Settings(_env_file=None))
     first = models.load(NAME, SHA256, "float32")
     assert models.load(NAME, SHA256, "float32") is first
@@ -222,7 +222,7 @@ def test_networks_are_loaded_once_a_process() -> None:
 
 
 def test_the_device_of_the_command_line_reaches_the_conversion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Networks are converted for the backend that `--device` asks for, though the environment names no device."""
+    """Networks are converted for `--device`, even if the environment names no device."""
     python = tmp_path / "python"
     python.write_text('#!/bin/sh\necho "$@" >&2\nexit 1\n')
     python.chmod(0o755)
@@ -233,12 +233,12 @@ def test_the_device_of_the_command_line_reaches_the_conversion(tmp_path: Path, m
 
 
 def test_embeddings_depend_on_no_file_that_is_not_checked(networks: Networks) -> None:
-    """OpenVINO keeps compiled networks where it is given a CACHE_DIR, and loads damaged ones without a word."""
+    """With a CACHE_DIR, OpenVINO would load damaged compiled networks without an error."""
     assert not list(Settings(_env_file=None).cache_dir.rglob("*.blob"))
 
 
 def test_a_gpu_that_is_not_there_ends_the_worker_in_a_line() -> None:
-    """At once and not in every process of its pool, again and again."""
+    """It ends at once instead of failing in every process of its pool repeatedly."""
     done = subprocess.run(
         [sys.executable, "-m", "worker", "--device", "cuda"],
         capture_output=True,
@@ -261,8 +261,8 @@ class cuda:
 
 @pytest.mark.parametrize(("device", "found"), [("cuda:1", ""), ("cuda", ""), ("cuda:2", r"2 GPU\(s\), counted from 0")])
 def test_gpus_are_counted_from_0(device: str, found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of two, the second is there and the third is not; which one it is makes no other contract, its compute capability
-    does.
+    """With two GPUs the second exists and the third does not. The compute capability, not the index, is in the
+    contract.
     """
     (tmp_path / "torch.py").write_text(FAKE_TORCH)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -278,7 +278,7 @@ def test_gpus_are_counted_from_0(device: str, found: str, tmp_path: Path, monkey
 
 
 def test_openvino_and_a_gpu_end_the_worker_in_a_line() -> None:
-    """Before anything is started."""
+    """This happens before anything is started."""
     done = subprocess.run(
         [sys.executable, "-m", "worker", "--device", "cuda:1"],
         capture_output=True,

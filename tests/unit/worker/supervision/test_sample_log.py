@@ -1,4 +1,4 @@
-"""A worker's own log of samples: of bounded size, and never a reason to fail."""
+"""A worker's local sample log has a bounded size and never makes the worker fail."""
 
 import csv
 import logging
@@ -25,7 +25,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def test_it_begins_with_its_columns_and_goes_on_after_a_restart(tmp_path: Path) -> None:
-    """A container has the same name again: one header, all rows."""
+    """A restarted container has the same name: there is one header, and all rows."""
     for start in range(2):
         log = SampleLog(tmp_path / "new", NAME, 1e6)
         log.write([_row(2 * start), _row(2 * start + 1)])
@@ -33,7 +33,7 @@ def test_it_begins_with_its_columns_and_goes_on_after_a_restart(tmp_path: Path) 
 
 
 def test_a_full_file_becomes_the_first(tmp_path: Path) -> None:
-    """Two files, both with a header, and the newest rows are there."""
+    """There are two files with headers, and the newest rows are in them."""
     log = SampleLog(tmp_path, NAME, 1000)
     for number in range(50):
         log.write([_row(number)])
@@ -45,7 +45,7 @@ def test_a_full_file_becomes_the_first(tmp_path: Path) -> None:
 
 
 def test_a_file_with_other_columns_is_put_aside(tmp_path: Path) -> None:
-    """Of an earlier version: no rows under the wrong heads."""
+    """It is from an earlier version. Rows must not get the wrong columns."""
     (tmp_path / f"{NAME}.csv").write_text("time,pid\n1,2\n")
     log = SampleLog(tmp_path, NAME, 1e6)
     log.write([_row(1)])
@@ -54,7 +54,7 @@ def test_a_file_with_other_columns_is_put_aside(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_moved_away_begins_anew(tmp_path: Path) -> None:
-    """By whoever collects logs."""
+    """A log collector may move it."""
     log = SampleLog(tmp_path, NAME, 1e6)
     log.write([_row(1)])
     log.path.rename(tmp_path / "collected")
@@ -63,7 +63,7 @@ def test_a_file_that_is_moved_away_begins_anew(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_is_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """At the start, as in a container with a read-only root, or later: a line each, and no exception."""
+    """An error at the start (a read-only container) or later is logged in one line, without an exception."""
     (tmp_path / "file").write_text("in the way")
     with caplog.at_level(logging.WARNING):
         log = SampleLog(tmp_path / "file" / "logs", NAME, 1e6)
@@ -81,7 +81,7 @@ def test_a_folder_that_cannot_be_is_one_line(tmp_path: Path, caplog: pytest.LogC
 
 
 def test_only_our_own_old_logs_are_removed(tmp_path: Path) -> None:
-    """A week after their last line; what else lies there stays."""
+    """They are removed a week after their last line. Other files stay."""
     old = SampleLog(tmp_path, "worker-1@host", 1e6).path
     old.write_text(",".join(SAMPLE_COLUMNS) + "\n")
     (tmp_path / "somebody@else.csv").write_text("precious\n")
@@ -99,9 +99,7 @@ def test_only_our_own_old_logs_are_removed(tmp_path: Path) -> None:
 
 
 def test_two_workers_never_share_a_file(tmp_path: Path) -> None:
-    """Names with a slash, a dash or a percent sign: each has a log of its own, and the results know it by its name
-    again.
-    """
+    """Names with a slash, a dash or a percent sign have separate logs, and the results recover the names."""
     names = ["a/b@h", "a-b@h", "a%2Fb@h", "a%252Fb@h", "../up@h"]
     logs = [SampleLog(tmp_path / "logs", name, 1e6) for name in names]
     for number, log in enumerate(logs):

@@ -1,11 +1,11 @@
-"""A worker's samples of long ago: thinner, and still true."""
+"""Thinned samples are still correct."""
 
 from tests.support.samples import sample_row
 from worker.supervision.thinning import Window
 
 
 def test_a_window_has_the_mean_of_the_cpu_and_the_peak_of_memory() -> None:
-    """Not one of its samples: a second of load between two idle ones is in it, and so is the most memory there was."""
+    """It is not just one of the samples: a short load and the memory peak are included."""
     window = Window(10)
     cpu, rss = (10, 90, 20), (100, 700, 200)
     for k in range(3):
@@ -19,7 +19,7 @@ def test_a_window_has_the_mean_of_the_cpu_and_the_peak_of_memory() -> None:
 
 
 def test_a_process_that_was_there_for_a_part_counts_for_that_part() -> None:
-    """The sum over processes is the worker's mean, also where a child was replaced in between."""
+    """The sum over processes is the worker's mean, even if a child process was replaced."""
     window = Window(60)
     for second in range(4):
         window.add([sample_row(second, 1 if second < 2 else 2, cpu=80)], second)
@@ -30,7 +30,7 @@ def test_a_process_that_was_there_for_a_part_counts_for_that_part() -> None:
 
 
 def test_windows_are_those_of_the_clock() -> None:
-    """Whatever lies between two samples, also where the clock is put back, each window comes once."""
+    """Each window is returned once, whatever the time between samples, even if the clock is set back."""
     window = Window(10)
     ended = [len(window.add([sample_row(at, 1)], at)) for at in (5, 9, 12, 95, 15, 16)]
     assert ended == [0, 0, 1, 1, 1, 0]

@@ -1,4 +1,4 @@
-"""The search for one face finds the very box that the whole pyramid gives."""
+"""The search for one face finds exactly the box that the whole pyramid gives."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +21,9 @@ POLICIES: tuple[SinglePolicy, ...] = ("largest", "center")
 
 
 def _check(image: Image.Image, networks: Networks) -> int:
-    """The chosen box is the same to 0.01 px, or there is none in both; how many faces the whole pyramid has."""
+    """Checks that the chosen box is the same to 0.01 px, or missing in both; returns the number of faces of the whole
+    pyramid.
+    """
     pixels = IntegralImage(np.asarray(image))
     exact = detect_faces(pixels, networks)
     for policy in POLICIES:
@@ -39,7 +41,7 @@ def _person(sample: Path, width: int, height: int) -> Image.Image:
 
 
 def test_the_face_is_that_of_the_whole_pyramid(sample: Path, networks: Networks) -> None:
-    """On every picture of the sample, also where there is none."""
+    """On every picture of the sample, including those without a face."""
     counts = [
         _check(decode(path.read_bytes(), LIMITS), networks)
         for path in [*sorted(sample.rglob("*.jpg")), *sorted(sample.rglob("*.png"))]
@@ -49,7 +51,7 @@ def test_the_face_is_that_of_the_whole_pyramid(sample: Path, networks: Networks)
 
 
 def test_a_small_face_beside_nothing_larger_is_found(sample: Path, networks: Networks) -> None:
-    """The search goes on to the finest level where it has to."""
+    """The search continues to the finest level if necessary."""
     face = Image.open(sample / "collins" / "as-is.jpg").convert("RGB").resize((110, 110))
     canvas = Image.new("RGB", (900, 700), (90, 120, 90))
     canvas.paste(face, (600, 400))
@@ -57,7 +59,7 @@ def test_a_small_face_beside_nothing_larger_is_found(sample: Path, networks: Net
 
 
 def test_a_small_face_in_the_middle_wins_over_a_large_one_at_the_side(sample: Path, networks: Networks) -> None:
-    """`center` looks on where `largest` is content."""
+    """`center` continues to search where `largest` stops."""
     canvas = Image.new("RGB", (1600, 600), (128, 128, 128))
     canvas.paste(_person(sample, 480, 560), (0, 20))
     canvas.paste(_person(sample, 180, 210), (710, 200))
@@ -72,7 +74,7 @@ def test_a_small_face_in_the_middle_wins_over_a_large_one_at_the_side(sample: Pa
 
 @pytest.mark.parametrize("corner", [(-420, 100), (700, 100), (200, -160), (200, 330)])
 def test_a_face_that_a_border_cuts(sample: Path, networks: Networks, corner: tuple[int, int]) -> None:
-    """Left, right, top and bottom; alone, and beside a smaller one that is whole."""
+    """At the left, right, top and bottom, alone and together with a smaller complete face."""
     canvas = Image.new("RGB", (1100, 600), (128, 128, 128))
     canvas.paste(_person(sample, 640, 750), corner)
     _check(canvas, networks)
@@ -82,20 +84,20 @@ def test_a_face_that_a_border_cuts(sample: Path, networks: Networks, corner: tup
 
 @pytest.mark.parametrize("size", [(5000, 1), (1, 5000), (20, 20), (21, 4000), (4000, 21), (35, 34)])
 def test_awkward_sizes(sample: Path, networks: Networks, size: tuple[int, int]) -> None:
-    """Too narrow for any level, one level, very long: as the whole pyramid has it."""
+    """Too narrow for any level, one level, and very long images give what the whole pyramid gives."""
     _check(_person(sample, *size), networks)
 
 
 @pytest.fixture
 def small_bands(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Images of the tests are gone through in bands, as otherwise those above four megapixels."""
+    """Makes the tests' images be processed in bands, like images above four megapixels."""
     monkeypatch.setattr(integral_image, "BAND_PIXELS", 100_000)
     yield
 
 
 @pytest.mark.usefixtures("small_bands")
 def test_a_large_image_in_bands(sample: Path, networks: Networks) -> None:
-    """A face that fills it, and a small one in a corner."""
+    """A face that fills the image, and a small one in a corner."""
     canvas = Image.new("RGB", (2048, 2400), (128, 128, 128))
     canvas.paste(_person(sample, 192, 225), (1800, 2100))
     assert _check(canvas, networks) == 1
@@ -106,7 +108,7 @@ def test_a_large_image_in_bands(sample: Path, networks: Networks) -> None:
 def test_box_and_embedding_are_those_of_the_exact_mode(
     sample: Path, networks: Networks, tmp_path: Path, orientation: int
 ) -> None:
-    """A photograph of 2,048 pixels, also one that EXIF turns."""
+    """A photograph of 2,048 pixels, with and without rotation by EXIF."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     large = _person(sample, 2048, 2400).rotate({1: 0, 6: 90, 8: 270}[orientation], expand=True)

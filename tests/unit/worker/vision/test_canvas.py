@@ -1,4 +1,4 @@
-"""P-net on packed levels against P-net on each level alone."""
+"""P-net on packed levels compared with P-net on each level alone."""
 
 from unittest.mock import patch
 
@@ -34,19 +34,21 @@ def _check(levels: list[Float32], networks: Networks) -> None:
 def test_every_cell_is_that_of_its_level_alone(
     networks: Networks, sizes: list[tuple[int, int]], canvas_pixels: int
 ) -> None:
-    """All cells, each once, in order, whatever lies beside the level; sides even and odd, canvases large and small."""
+    """Every cell occurs once and in order, with any neighbor on the canvas, for even and odd sides and all canvas
+    sizes.
+    """
     with patch.object(canvas, "CANVAS_PIXELS", canvas_pixels):
         _check(_levels(sizes), networks)
 
 
 @pytest.mark.parametrize("sizes", [[(12, 12)], [(13, 13)], [(13, 12), (12, 13)], [(12, 3001)], [(3001, 13)]])
 def test_smallest_and_longest_levels(networks: Networks, sizes: list[tuple[int, int]]) -> None:
-    """One cell, one cell that only the overhanging pooling gives, and strips."""
+    """Levels with one cell, with one cell from the overhanging pooling, and strips."""
     _check(_levels(sizes), networks)
 
 
 def test_only_cells_above_the_threshold_are_found(networks: Networks) -> None:
-    """With their values."""
+    """The cells have their values."""
     levels = _levels([(60, 70)])
     ((_, all_values),) = find_cells(levels, networks, EVERY_CELL)
     threshold = float(np.median(all_values[:, 0]))
@@ -56,7 +58,7 @@ def test_only_cells_above_the_threshold_are_found(networks: Networks) -> None:
 
 
 def test_a_folder_of_images_needs_few_shapes() -> None:
-    """Of one width: as many canvases as there are heights in steps, and one shape for most of their pixels."""
+    """For one width there are as many canvases as rounded heights, and one shape has most of the pixels."""
     shapes: list[tuple[int, int]] = []
     for height in range(600, 700, 7):
         sizes = [(int(height * scale), int(800 * scale)) for scale in (0.6, 0.425, 0.3, 0.21, 0.15)]

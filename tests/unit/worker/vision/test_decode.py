@@ -1,4 +1,4 @@
-"""Any readable file becomes upright RGB; any other becomes a reason."""
+"""Any readable file becomes an upright RGB image; any other file gives a reason."""
 
 import struct
 from io import BytesIO
@@ -34,14 +34,14 @@ def _trouble(data: bytes, limits: Limits = LIMITS) -> ImageTrouble:
 
 
 def test_exif_orientation_is_applied() -> None:
-    """Orientation 6: the camera was held upright, rows become columns."""
+    """With orientation 6 (camera held upright), rows become columns."""
     exif = Image.Exif()
     exif[0x0112] = 6
     assert decode(_saved(Image.new("RGB", (40, 20)), "JPEG", exif=exif), LIMITS).size == (20, 40)
 
 
 def test_damaged_exif_turns_nothing() -> None:
-    """Neither the pixels nor the sides, whichever part of it is damaged."""
+    """Neither pixels nor sides are rotated, whichever part of the EXIF data is damaged."""
     whole = Image.Exif()
     whole[0x0112] = 6
     for exif in (b"Exif\0\0junk", whole.tobytes()[:-6], b"Exif\0\0II*\0\xff\xff\xff\xff"):
@@ -50,7 +50,7 @@ def test_damaged_exif_turns_nothing() -> None:
 
 @pytest.mark.parametrize("where", ["PIL.JpegImagePlugin.JpegImageFile.load", "PIL.ImageOps.exif_transpose"])
 def test_want_of_memory_is_no_fault_of_the_image(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is passed on: another process may have the memory, and the image may be fine the next time."""
+    """The error is passed on: other processes may use the memory, and the image may be fine the next time."""
     data = _saved(Image.new("RGB", (40, 20)), "JPEG")
 
     def fail(*_: object, **__: object) -> None:
@@ -62,7 +62,7 @@ def test_want_of_memory_is_no_fault_of_the_image(where: str, monkeypatch: pytest
 
 
 def test_transparency_lies_on_white() -> None:
-    """RGBA, gray with alpha, and a palette with a transparent entry."""
+    """This covers RGBA, gray with alpha, and a palette with a transparent entry."""
     assert _pixel(_saved(Image.new("RGBA", (4, 4), (10, 20, 30, 0)), "PNG")) == (255, 255, 255)
     assert _pixel(_saved(Image.new("LA", (4, 4), (10, 0)), "PNG")) == (255, 255, 255)
     palette = Image.new("P", (4, 4), 0)
@@ -71,39 +71,39 @@ def test_transparency_lies_on_white() -> None:
 
 
 def test_16_bits_are_scaled_and_not_clipped() -> None:
-    """Half of 65535 is half of 255."""
+    """Half of 65535 becomes half of 255."""
     image = Image.fromarray(np.full((4, 4), 32896, np.uint16))
     assert _pixel(_saved(image, "PNG")) == (128, 128, 128)
 
 
 def test_floating_point_is_scaled_from_0_to_1() -> None:
-    """A TIFF of floats."""
+    """For example in a TIFF file of floats."""
     assert _pixel(_saved(Image.fromarray(np.full((4, 4), 0.5, np.float32)), "TIFF")) == (128, 128, 128)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "CMYK", "YCbCr", "LAB"])
 def test_other_modes_become_rgb(mode: str) -> None:
-    """TIFF can hold them all."""
+    """TIFF files can have all these modes."""
     assert decode(_saved(Image.new(mode, (6, 5)), "TIFF"), LIMITS).mode == "RGB"
 
 
 @pytest.mark.parametrize("kind", ["HEIF", "AVIF", "WEBP", "GIF", "BMP", "PPM", "JPEG2000"])
 def test_formats_are_known_by_content(kind: str) -> None:
-    """The name does not matter, the bytes do."""
+    """The bytes decide, not the name."""
     data = _saved(Image.new("RGB", (64, 48), (200, 30, 30)), kind)
     assert decode(data, LIMITS).size == (64, 48)
     assert has_image_signature(data[:32])
 
 
 def test_an_animation_gives_its_first_frame() -> None:
-    """A GIF of red, then blue."""
+    """A GIF with a red and a blue frame gives red."""
     frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
     red, _, blue = _pixel(_saved(frames[0], "GIF", save_all=True, append_images=frames[1:]))
     assert red > 200 > 50 > blue
 
 
 def test_too_many_pixels_are_refused_before_decoding() -> None:
-    """The reason gives the figure and the limit."""
+    """The reason names the size and the limit."""
     trouble = _trouble(_saved(Image.new("1", (3000, 2000)), "PNG"))
     assert trouble.outcome == Outcome.TOO_LARGE
     assert str(trouble) == "3000 x 2000 pixels, the limit is 4 megapixels"
@@ -111,7 +111,7 @@ def test_too_many_pixels_are_refused_before_decoding() -> None:
 
 @pytest.mark.parametrize("kind", ["ICO", "ICNS"])
 def test_an_icon_with_a_huge_picture_inside_is_refused(kind: str) -> None:
-    """Its directory says small; the PNG inside, which the reader decodes by itself, is not."""
+    """Its directory claims a small size, but the PNG inside, which the reader decodes itself, is huge."""
     bomb = _saved(Image.new("1", (3000, 2000)), "PNG")
     if kind == "ICO":
         data = struct.pack("<HHH4B2H2I", 0, 1, 1, 32, 32, 0, 0, 1, 32, len(bomb), 22) + bomb
@@ -124,7 +124,7 @@ def test_an_icon_with_a_huge_picture_inside_is_refused(kind: str) -> None:
 
 
 def test_a_truncated_file_is_unreadable() -> None:
-    """In words, without addresses."""
+    """The reason is readable, without memory addresses."""
     data = _saved(Image.effect_noise((200, 200), 90).convert("RGB"), "JPEG")
     trouble = _trouble(data[: len(data) // 2])
     assert trouble.outcome == Outcome.UNREADABLE
@@ -133,7 +133,7 @@ def test_a_truncated_file_is_unreadable() -> None:
 
 
 def test_files_are_judged_by_extension_or_signature(tmp_path: Path) -> None:
-    """A text is skipped, a text called .jpg is unreadable, an image called .txt is read."""
+    """A text file is skipped, a text file named .jpg is unreadable, an image named .txt is read."""
     (tmp_path / "a.txt").write_text("hello")
     with pytest.raises(ImageTrouble) as caught:
         read_bytes(tmp_path / "a.txt", LIMITS)
@@ -145,7 +145,7 @@ def test_files_are_judged_by_extension_or_signature(tmp_path: Path) -> None:
 
 
 def test_a_large_file_is_not_read(tmp_path: Path) -> None:
-    """Sparse: 11 MiB that would be refused."""
+    """The file is sparse: 11 MiB that would be refused."""
     path = tmp_path / "large.jpg"
     with path.open("wb") as file:
         file.write(b"\xff\xd8\xff")
@@ -156,7 +156,7 @@ def test_a_large_file_is_not_read(tmp_path: Path) -> None:
 
 
 def test_a_file_that_grows_while_it_is_read_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No more of it than the limit is held in memory."""
+    """No more than the limit is read into memory."""
     growing = tmp_path / "a.jpg"
     growing.write_bytes(_saved(Image.new("RGB", (40, 20)), "JPEG"))
     real = decode_module.check_file

@@ -1,4 +1,4 @@
-"""Which face is taken, and its crop."""
+"""Selecting a face, and cropping it."""
 
 import numpy as np
 import torch
@@ -16,25 +16,25 @@ def _faces(*boxes: tuple[float, float, float, float]) -> Faces:
 
 
 def test_largest_counts_only_what_is_visible() -> None:
-    """A box of 100 x 100 that shows 20 x 100 loses against one of 60 x 60."""
+    """A box of 100 x 100 of which 20 x 100 are visible loses to one of 60 x 60."""
     faces = _faces((-80, 0, 20, 100), (100, 20, 160, 80))
     assert list(choose_faces(faces, "largest", WIDTH, HEIGHT)) == [1]
 
 
 def test_center_prefers_the_middle() -> None:
-    """facenet-pytorch's center_weighted_size: area minus twice the squared distance."""
+    """This is facenet-pytorch's center_weighted_size: area minus twice the squared distance."""
     faces = _faces((0, 0, 50, 50), (80, 30, 120, 70))
     assert list(choose_faces(faces, "center", WIDTH, HEIGHT)) == [1]
 
 
 def test_all_and_none() -> None:
-    """All in the order found; nothing where nothing was found."""
+    """`all` keeps the order of detection, and no face gives nothing."""
     assert list(choose_faces(_faces((0, 0, 9, 9), (5, 5, 60, 60)), "all", WIDTH, HEIGHT)) == [0, 1]
     assert len(choose_faces(_faces(), "largest", WIDTH, HEIGHT)) == 0
 
 
 def test_crops_are_facenet_pytorchs() -> None:
-    """With and without margin, inside and over the edge."""
+    """With and without a margin, inside the image and over its edge."""
     pixels = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8)
     image = Image.fromarray(pixels)
     for margin in (0, 14, 32):
@@ -44,6 +44,6 @@ def test_crops_are_facenet_pytorchs() -> None:
 
 
 def test_a_sliver_at_the_border_has_a_crop() -> None:
-    """Thinner than a pixel, it still is one."""
+    """It is thinner than a pixel, and still has a crop."""
     image = Image.new("RGB", (50, 50))
     assert crop_face(image, np.array([49.5, 10, 49.9, 30], np.float32), 0).shape == (3, 160, 160)

@@ -1,4 +1,4 @@
-"""Area windows against torch's own."""
+"""Area resizing compared with torch's."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def _boxes(data: st.DataObject, height: int, width: int) -> np.ndarray:
 @given(SIZE, SIZE, SIZE, SIZE, st.integers(0, 99))
 @settings(max_examples=150, deadline=None)
 def test_resizing_equals_torchs_area_interpolation(height: int, width: int, out_h: int, out_w: int, seed: int) -> None:
-    """Down, up, and one pixel wide: the mean over the same whole-pixel windows."""
+    """Smaller, larger and one pixel wide: each value is the mean over the same whole-pixel window."""
     pixels = _pixels(height, width, seed)
     (resized,) = IntegralImage(pixels).resize([(out_h, out_w)])
     np.testing.assert_allclose(resized, _by_torch(pixels, out_h, out_w), atol=1e-3)
@@ -42,7 +42,7 @@ def test_resizing_equals_torchs_area_interpolation(height: int, width: int, out_
 @given(st.data())
 @settings(max_examples=100, deadline=None)
 def test_crops_equal_torchs_area_interpolation(data: st.DataObject) -> None:
-    """Every box gives what torch gives for that part of the image, for both sizes the cascade uses."""
+    """Every box gives torch's result for that part of the image, for both crop sizes of the cascade."""
     height, width = data.draw(st.integers(2, 90)), data.draw(st.integers(2, 90))
     pixels = _pixels(height, width, 7)
     boxes = _boxes(data, height, width)
@@ -54,7 +54,7 @@ def test_crops_equal_torchs_area_interpolation(data: st.DataObject) -> None:
 @given(st.data())
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_bands_change_no_bit(monkeypatch: pytest.MonkeyPatch, data: st.DataObject) -> None:
-    """However few rows an image is gone through at a time."""
+    """The result is the same for any number of rows per band."""
     height, width = data.draw(st.integers(2, 90)), data.draw(st.integers(2, 90))
     pixels = _pixels(height, width, 5)
     boxes = _boxes(data, height, width)
@@ -69,7 +69,7 @@ def test_bands_change_no_bit(monkeypatch: pytest.MonkeyPatch, data: st.DataObjec
 
 
 def test_a_buffer_serves_images_of_any_size_one_after_another() -> None:
-    """Larger, smaller, larger again: as with memory of their own."""
+    """A larger, a smaller and again a larger image give the results of separate buffers."""
     buffer = SumsBuffer()
     for height, width in ((20, 30), (50, 40), (7, 9), (60, 60)):
         pixels = _pixels(height, width, height)
@@ -79,7 +79,7 @@ def test_a_buffer_serves_images_of_any_size_one_after_another() -> None:
 
 @pytest.mark.parametrize("band_pixels", [integral_image.BAND_PIXELS, 10**9])
 def test_sums_that_wrap_around_are_harmless(monkeypatch: pytest.MonkeyPatch, band_pixels: int) -> None:
-    """A white image whose total passes 2**32 still gives white, in bands and in one piece."""
+    """A white image whose total exceeds 2**32 still gives white, in bands and in one piece."""
     monkeypatch.setattr(integral_image, "BAND_PIXELS", band_pixels)
     pixels = np.full((4200, 4200, 3), 255, np.uint8)  # 4.5e9 a channel
     (white,) = IntegralImage(pixels).resize([(10, 10)])

@@ -1,4 +1,4 @@
-"""The cascade against facenet-pytorch, and the bits of every value."""
+"""The cascade compared with facenet-pytorch, and the stability of every bit."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +32,7 @@ PATHS = [
 
 
 def test_sample_faces_are_facenet_pytorchs(sample: Path, networks: Networks) -> None:
-    """Every picture of the sample that can be read."""
+    """This covers every readable picture of the sample."""
     wrong = []
     for path in [*sorted(sample.rglob("*.jpg")), *sorted(sample.rglob("*.png"))]:
         if "truncated" not in path.name:
@@ -41,7 +41,7 @@ def test_sample_faces_are_facenet_pytorchs(sample: Path, networks: Networks) -> 
 
 
 def test_canvases_change_nothing(sample: Path, networks: Networks, monkeypatch: pytest.MonkeyPatch) -> None:
-    """P-net on large canvases or on small ones: the same faces to the float's last digits."""
+    """With large or small canvases, P-net finds the same faces to the last digits of a float."""
     image = IntegralImage(np.asarray(Image.open(sample / "both.jpg").convert("RGB")))
     whole = cascade.detect_faces(image, networks)
     monkeypatch.setattr(canvas, "CANVAS_PIXELS", 20_000)
@@ -51,7 +51,7 @@ def test_canvases_change_nothing(sample: Path, networks: Networks, monkeypatch: 
 
 @pytest.mark.parametrize("size", [(19, 300), (1, 1), (20, 20), (21, 4000)])
 def test_odd_sizes_have_no_face_and_no_error(size: tuple[int, int], networks: Networks) -> None:
-    """Smaller than the smallest face, just as small, very long."""
+    """Images smaller than the smallest face, of exactly that size, and very long ones."""
     assert len(cascade.detect_faces(IntegralImage(np.zeros((*size, 3), np.uint8)), networks)) == 0
 
 
@@ -69,7 +69,7 @@ def _by_path(
 
 @pytest.mark.parametrize("contract", [CONTRACT, LARGEST, CENTER], ids=["all", "largest", "center"])
 def test_an_images_bits_depend_on_nothing_but_the_image(sample: Path, networks: Networks, contract: Contract) -> None:
-    """Alone, shuffled, with a neighbor removed: the same boxes, probabilities and embeddings, to the bit."""
+    """Alone, shuffled, or with a neighbor removed: boxes, probabilities and embeddings have the same bits."""
     together = _by_path(sample, PATHS, networks, contract)
     assert {str(outcome[0]) for outcome, _ in together.values()} == {"ok", "no_face", "unreadable"}
     assert _by_path(sample, PATHS[::-1], networks, contract) == together
@@ -81,7 +81,7 @@ def test_an_images_bits_depend_on_nothing_but_the_image(sample: Path, networks: 
 
 @pytest.mark.parametrize("contract", [CONTRACT, LARGEST, CENTER], ids=["all", "largest", "center"])
 def test_threads_do_not_move_a_bit(sample: Path, networks: Networks, contract: Contract) -> None:
-    """Two threads a process or one."""
+    """One or two threads per process give the same bits."""
     from shared.config.settings import Settings
     from shared.domain.weights_files import prepared_folder
     from worker.models.backend import choose_backend

@@ -16,6 +16,7 @@ from producer.cli.options import (
     Margin,
     Mirror,
     Name,
+    NoReport,
     Weights,
     contract_of,
 )
@@ -42,6 +43,7 @@ def run(
     mirror: Mirror = False,
     weights: Weights = "casia-webface",
     distances: Distances = "auto",
+    no_report: NoReport = False,
     job: Name = None,
     device: Annotated[
         str | None,
@@ -69,11 +71,11 @@ def run(
         contract=contract_of(faces, exact, margin, mirror, weights),
         batch_size=batch_size or settings.batch_size,
         distances=distances,
+        report=not no_report,
         job=job,
         results_dir=results_dir,
     )
-    done = run_job(request, results_dir, settings, workers, say, retry=retry, profile=profile)
-    print_summary(results_dir / done.name)
+    done = run_job(request, results_dir, settings, workers, say, on_results=print_summary, retry=retry, profile=profile)
     exit_with(done)
 
 
@@ -87,6 +89,7 @@ def enqueue(
     mirror: Mirror = False,
     weights: Weights = "casia-webface",
     distances: Distances = "auto",
+    no_report: NoReport = False,
     job: Name = None,
     inline: Annotated[
         bool, typer.Option("--inline", help="Send the images through the server, for workers that cannot read them.")
@@ -108,6 +111,7 @@ def enqueue(
         contract=contract,
         batch_size=batch_size or settings.batch_size,
         distances=distances,
+        report=not no_report,
         job=job,
         results_dir=None,
         inline=inline,

@@ -32,6 +32,7 @@ def _options(job: Job) -> list[str]:
     words += ["--mirror"] if contract.mirror else []
     words += ["--distances", options.distances] if options.distances != "auto" else []
     words += ["--inline"] if options.inline else []
+    words += [] if options.report else ["--no-report"]
     if contract.weights in KNOWN_WEIGHTS:
         return words + (["--weights", contract.weights] if contract.weights != "casia-webface" else [])
     # Only its owner knows where the file is.

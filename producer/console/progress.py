@@ -87,7 +87,7 @@ class _LineView:
             print(line, file=sys.stderr, flush=True)
 
     def show(self, job: Job, speed: Speed) -> None:
-        if time.monotonic() >= self._next or job.state == "finished":
+        if time.monotonic() >= self._next or job.state == "finished" or job.published_ms is not None:
             self._next = time.monotonic() + _LINE_EVERY_S
             print(f"{job.name}: {describe(job)}, {speed}", file=sys.stderr, flush=True)
 

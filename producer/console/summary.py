@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +35,7 @@ def print_summary(folder: Path) -> None:
         print(f"  {row['outcome']}: {row['path']} ({row['error']})")
     if more:
         print(f"  ... and {more} more, all in images.csv")
+    sys.stdout.flush()
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,14 @@ def run(
     workers: int,
     say: Callable[[str], None],
     *,
+    on_results: Callable[[Path], object] = lambda folder: None,
     retry: bool = False,
     profile: bool = False,
 ) -> Job:
-    """Processes a folder on this machine and returns the finished job. However it ends, it ends what it has started."""
+    """Processes a folder on this machine and returns the finished job. However it ends, it ends what it has started.
+
+    `on_results` is called with the results folder as soon as it is in its place.
+    """
     if request.job:
         check_job_name(request.job)
     elif retry:
@@ -51,9 +56,11 @@ def run(
         wait_for_server(settings, client, say)
         local = _LocalJob(client, settings, say, stack, server)
         job = local.open(request, results_dir, retry=retry)
+        show = partial(on_results, results_dir / job.name)
         if job.state == "finished":
+            show()
             return job
-        return local.process(job, folder, data_folder, workers, profile=profile)
+        return local.process(job, folder, data_folder, workers, show, profile=profile)
 
 
 def _start_server(stack: ExitStack, settings: Settings, data_folder: Path) -> EmbeddedServer | None:
@@ -112,7 +119,16 @@ class _LocalJob:
         self.say(f"Job {job.name} was finished before")
         return job
 
-    def process(self, job: Job, folder: Path, data_folder: Path, processes: int, *, profile: bool) -> Job:
+    def process(
+        self,
+        job: Job,
+        folder: Path,
+        data_folder: Path,
+        processes: int,
+        on_results: Callable[[], object],
+        *,
+        profile: bool,
+    ) -> Job:
         """Starts the worker and the enqueuing, and returns the job once it is finished."""
         worker = self._start_worker(job, data_folder, processes, profile=profile)
         # The lock on the data folder proves that no other `run` is alive, so its lease need not expire first.
@@ -126,7 +142,9 @@ class _LocalJob:
             producer.check()
             return worker.ensure(self.say, lambda: JobRecord(self.client, job.name).load().images_done)
 
-        return follow(self.client, job.name, self.settings, supervise)
+        done = follow(self.client, job.name, self.settings, supervise, on_results)
+        worker.end_now(self.client)
+        return done
 
     def _start_worker(self, job: Job, data_folder: Path, processes: int, *, profile: bool) -> WorkerProcess:
         settings = self.settings

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,9 +14,12 @@ import redis
 
 from shared.config.settings import Settings
 from shared.domain.errors import FaceQueueError
+from shared.store.redis_client import Client
+from shared.store.worker_registry import sign_off
 
 _START_TIMEOUT_S = 600.0  # the first worker on a machine converts the networks and may download weights
 _STOP_TIMEOUT_S = 45.0
+_LAST_WORDS_S = 0.1
 _MOST_RESTARTS = 5
 _LONGEST_PAUSE_S = 5.0
 
@@ -27,6 +31,7 @@ class WorkerProcess:
         """`processes`: how many child processes compute; 0: one per usable core. `log`: where the output goes."""
         self.environment = os.environ | _environment(settings)
         self._log, self._processes, self._starts = log, processes, 0
+        self._queue_prefix = settings.queue_prefix
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
         self._images_done, self._restarts = 0, 0
@@ -73,6 +78,20 @@ class WorkerProcess:
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+
+    def end_now(self, client: Client) -> None:
+        """Ends the worker of a finished job, which has nothing to return to the queue."""
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        process.terminate()  # it acknowledges its last message, and takes no other
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_LAST_WORDS_S)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        with suppress(redis.RedisError):  # its entries expire
+            sign_off(client, f"worker-{process.pid}@{socket.gethostname()}", self._queue_prefix)
 
     def _last_lines(self) -> str:
         return "\n".join(self._log.read_text(errors="replace").strip().splitlines()[-3:])

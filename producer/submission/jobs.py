@@ -37,6 +37,8 @@ class Request:
     contract: Contract
     batch_size: int
     distances: str
+    report: bool = True
+    """Whether report.html is written."""
     job: str | None
     results_dir: Path | None
     """Part of the job's identity for `run`, which writes the results itself."""
@@ -64,6 +66,7 @@ def origin_of(request: Request, folder: Path) -> str:
         request.distances,
         str(request.results_dir),
         *(["inline"] if request.inline else []),
+        *([] if request.report else ["no report"]),
     ]
     return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).hexdigest()
 
@@ -110,6 +113,7 @@ def _create(client: Client, request: Request, settings: Settings, folder: Path, 
         batch_size=request.batch_size,
         distances=request.distances,
         inline=request.inline,
+        report=request.report,
     )
     if request.job:
         refuse_to_replace(settings.results_dir, request.job, origin, source)

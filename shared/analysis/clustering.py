@@ -13,7 +13,7 @@ import numpy.typing as npt
 from shared.analysis.average_linkage import Tree, average_linkage, clusters_within, leaves_in_order
 from shared.analysis.neighbors import nearest
 from shared.domain.arrays import Float32
-from shared.results.distances import Distances, Faces, condensed
+from shared.results.distances import Distances, Faces
 
 MAX_LINKED_FACES = 5_000
 """Average linkage keeps every distance in memory: 200 MB for 5,000 faces (a second or two), 20 GB for 50,000."""

@@ -77,6 +77,8 @@ class Job:
     """Last news of any kind. A job without news for too long is stalled."""
     committed_ms: int | None = None
     """When the last batch was committed."""
+    published_ms: int | None = None
+    """When the results were in their place; the report may still be in the making. None once the job is finished."""
     ended_ms: int | None = None
     refusal: Shown | None = None
     """Why a worker does not serve this job, as long as no batch has been committed since."""

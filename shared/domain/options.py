@@ -23,6 +23,8 @@ class Options:
     distances: Annotated[str, Field(strict=True, pattern="^(full|none|auto)$")]
     inline: Annotated[bool, Field(strict=True)] = False
     """Whether the images travel through the server (`shared.store.image_payloads`)."""
+    report: Annotated[bool, Field(strict=True)] = True
+    """Whether the aggregator makes a report."""
 
     @staticmethod
     def from_dict(values: Any) -> "Options":

@@ -29,6 +29,10 @@ class AggregationLock(RecordPart):
         """Gives the claim back, with the reason why there are no results; does nothing where it was lost."""
         self._run("disclaim", ["", "aggregation"], uid, holder, problem or "")
 
+    def note_published(self, uid: str, holder: str) -> bool:
+        """Says that the results are in their place, to those who follow the job; False where the claim was lost."""
+        return bool(self._run("note_published", ["", "aggregation"], uid, holder))
+
     def aggregation_claimed(self) -> bool:
         """Whether somebody aggregates this job just now."""
         with self._client.pipeline() as pipe:

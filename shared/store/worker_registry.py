@@ -7,8 +7,9 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from shared.domain.paths import printable
-from shared.store.keys import WORKER, WORKERS
+from shared.store.keys import RECONCILER, WORKER, WORKERS
 from shared.store.redis_client import Client, insist
+from shared.store.scripts import run_script
 
 _MOST_BYTES = 2**20
 """No worker announces more. Whoever can write to the server could put gigabytes there."""
@@ -48,6 +49,12 @@ def withdraw(client: Client, name: str) -> None:
     """Says that this worker ends."""
     client.delete(WORKER + name)
     client.srem(WORKERS, name)
+
+
+def sign_off(client: Client, name: str, queue_prefix: str) -> None:
+    """Does what a worker that was killed cannot do any more: otherwise it would seem alive for another lease."""
+    withdraw(client, name)
+    run_script(client, "resign", [f"{RECONCILER}:{queue_prefix}"], [name])
 
 
 def living_workers(client: Client, queue: str | None = None) -> list[Worker]:

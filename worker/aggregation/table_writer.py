@@ -37,6 +37,7 @@ def write_tables(job: Job, rows: Iterable[Row], folder: Path) -> Tally:
             digests.writerow([tally.images, row.digest])
             if tally.faces + len(row.boxes) <= job.faces:
                 embeddings[tally.faces : tally.faces + len(row.boxes)] = row.embeddings
+            tally.keep_thumbnails(row)
             for box in row.boxes:
                 faces.writerow([tally.faces, tally.images, row.shown, *box])
                 tally.faces += 1

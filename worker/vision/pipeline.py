@@ -14,6 +14,7 @@ from shared.domain.contract import MIN_FACE_PX, Contract
 from shared.domain.errors import OutsideDataRoot
 from shared.domain.outcomes import Outcome
 from shared.domain.paths import RootPath, resolve_inside
+from shared.domain.thumbnail import crop_square, small_jpeg
 from worker.batch_result import DIMENSIONS, ImageRecord
 from worker.vision.decode import ImageTrouble, Limits, decode, read_bytes
 from worker.vision.face_selection import choose_faces, crop_face
@@ -22,6 +23,8 @@ from worker.vision.mtcnn_cascade import Detector, detect_faces
 
 # The embedder's forward pass takes at most this many crops, so that a picture of a crowd does not need gigabytes.
 _CROPS_A_PASS = 32
+# A picture of a crowd would make a block large: the report cuts its thumbnails itself.
+_MOST_THUMBNAILS = 16
 # In the fast mode a JPEG is decoded no larger than it takes to find its largest face.
 DRAFT_SHORTEST_PX = 600
 UNLISTED_FOLDER = "a folder that cannot be listed; the files in it are not known"
@@ -52,13 +55,14 @@ def process_images(
     *,
     read: Callable[[RootPath], bytes] | None = None,
     recall: Callable[[str], Result | None] = lambda digest: None,
+    thumbnails: bool = False,
     step: Callable[[], None] = lambda: None,
 ) -> list[Result]:
     """One result an image, in the same order.
 
     `read` gives the bytes of a path's file where they are not below `root` on this disk. `recall` may know the result
-    of a file from its digest (under the same contract); `step` is called before each image and each pass of the
-    embedder, and may raise to give up.
+    of a file from its digest (under the same contract). With `thumbnails`, records hold those of their faces. `step` is
+    called before each image and each pass of the embedder, and may raise to give up.
     """
     results: list[Result] = []
     waiting: list[tuple[Result, list[Float32]]] = []
@@ -77,7 +81,8 @@ def process_images(
                 result.record = replace(known.record, path=path, digest=record.digest, recalled=True)
                 result.embeddings = known.embeddings
                 continue
-            waiting.append((result, _find_crops(data, record, networks, contract, limits, started)))
+            crops = _find_crops(data, record, networks, contract, limits, started, thumbnails=thumbnails)
+            waiting.append((result, crops))
         except ImageTrouble as trouble:
             record.outcome, record.error = trouble.outcome, str(trouble)
         except (OutsideDataRoot, OSError) as error:
@@ -99,7 +104,14 @@ def _read(path: Path, limits: Limits) -> bytes:
 
 
 def _find_crops(
-    data: bytes, record: ImageRecord, networks: Networks, contract: Contract, limits: Limits, started: float
+    data: bytes,
+    record: ImageRecord,
+    networks: Networks,
+    contract: Contract,
+    limits: Limits,
+    started: float,
+    *,
+    thumbnails: bool,
 ) -> list[Float32]:
     fast = contract.mode == "fast" and contract.faces == "largest"
     picture = decode(data, limits, DRAFT_SHORTEST_PX if fast else None)
@@ -117,6 +129,9 @@ def _find_crops(
         if reduction > 1 and _side(boxes[0]) < reduction * contract.crop_px:
             image, reduction = decode(data, limits).image, 1  # the crop would be enlarged: take it from all pixels
         crops = [crop_face(image, box / np.float32(reduction), contract.margin_px, contract.crop_px) for box in boxes]
+        if thumbnails and len(boxes) <= _MOST_THUMBNAILS:
+            squares = (crop_square(image, (x1, y1, x2, y2), 1 / reduction) for x1, y1, x2, y2 in boxes.tolist())
+            record.thumbnails = [small_jpeg(square) for square in squares]
     finally:
         record.detect_ms = (time.perf_counter() - decoded) * 1000
     record.faces = [

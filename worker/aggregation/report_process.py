@@ -64,6 +64,9 @@ def _in_process(work: Callable[[], object]) -> str:
 def _answer(work: Callable[[], object], write_end: int) -> int:
     """In the new process: does the work, and says what was the matter; its exit code."""
     try:
+        # Above all the pool's pipes: the main process notices the death of its child by their end.
+        os.closerange(3, write_end)
+        os.closerange(write_end + 1, os.sysconf("SC_OPEN_MAX"))
         for number in (signal.SIGTERM, signal.SIGALRM):
             signal.signal(number, signal.SIG_DFL)
         work()

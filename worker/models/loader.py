@@ -1,5 +1,6 @@
 """The networks of a worker: converted before its processes fork, then loaded and warmed up once in each of them."""
 
+import threading
 import time
 from functools import cached_property, lru_cache
 
@@ -14,8 +15,7 @@ from worker.models.cpu_limits import usable_cores
 from worker.models.instruction_set import pin_instruction_set
 from worker.models.preparation import prepare_in_subprocess
 from worker.models.runtime import find_runtime
-from worker.models.weights_store import check_prepared, is_prepared
-from worker.vision.mtcnn_cascade import STRIP_PIXELS, detect_faces
+from worker.models.weights_store import FilesFound, check_prepared, files_as_found, is_prepared
 from worker.vision.pipeline import Networks
 
 _KEPT_NETWORKS = 2  # of two weights: 0.4 GiB each
@@ -33,6 +33,8 @@ class ModelLoader:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._processes = 1
+        self._checked: FilesFound | None = None
+        self._check: threading.Thread | None = None
         self.load = lru_cache(maxsize=_KEPT_NETWORKS)(self._load)
 
     @cached_property
@@ -45,13 +47,29 @@ class ModelLoader:
         """Threads for each process."""
         return thread_count(self._settings, self._processes)
 
+    def begin_check(self) -> None:
+        """Begins to compare the digests of the preloaded weights in a thread, which `prepare` waits for."""
+        name = self._settings.preload_weights
+        folder = prepared_folder(self._settings.cache_dir, name, KNOWN_WEIGHTS[name], choose_backend(self._settings))
+
+        def check() -> None:
+            found = files_as_found(folder)
+            if is_prepared(folder):
+                self._checked = found
+
+        self._check = threading.Thread(target=check, daemon=True, name="check-weights")
+        self._check.start()
+
     def prepare(self, processes: int) -> None:
         """Before the fork: finds the runtime, converts the preloaded weights, and shares the cores among processes."""
         self._processes = processes
         _ = self.runtime
         name = self._settings.preload_weights
-        folder = prepared_folder(self._settings.cache_dir, name, KNOWN_WEIGHTS[name], choose_backend(self._settings))
-        if not is_prepared(folder):
+        if self._check is None:
+            self.begin_check()
+        if self._check is not None:
+            self._check.join()  # no thread may run at the fork
+        if self._checked is None:
             prepare_in_subprocess(name, KNOWN_WEIGHTS[name], self._settings)
 
     def preload(self) -> None:
@@ -61,16 +79,21 @@ class ModelLoader:
 
     def _load(self, weights: str, sha256: str) -> Networks:
         """The networks with these weights, ready to run."""
-        return load_networks(weights, sha256, self._settings, self.threads)
+        return load_networks(weights, sha256, self._settings, self.threads, checked=self._checked)
 
 
-def load_networks(name: str, sha256: str, settings: Settings, threads: int) -> Networks:
-    """New networks with these weights in this process, converted first if need be, and warmed up."""
+def load_networks(
+    name: str, sha256: str, settings: Settings, threads: int, checked: FilesFound | None = None
+) -> Networks:
+    """New networks with these weights in this process, converted first if need be, and warmed up.
+
+    `checked` are files whose digests the main process has compared: each process need not do it again.
+    """
     started = time.monotonic()
     pin_instruction_set(settings)
     backend = choose_backend(settings)
     folder = prepared_folder(settings.cache_dir, name, sha256, backend)
-    if not is_prepared(folder):
+    if (checked is None or files_as_found(folder) != checked) and not is_prepared(folder):
         prepare_in_subprocess(name, sha256, settings)
         check_prepared(folder)
     networks = import_backend(backend).load_networks(folder, threads, settings.device)
@@ -87,14 +110,10 @@ def load_networks(name: str, sha256: str, settings: Settings, threads: int) -> N
 
 
 def _warm_up(networks: Networks) -> None:
-    """Runs everything once, at the largest shapes that are common: OpenVINO keeps memory for the largest it has seen.
-
-    So a process has its full size from the start, and a machine that is too small for it shows at once.
+    """Runs every network once, on little: networks that crash this machine do so before they can be held against an
+    image.
     """
-    noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3)).astype(np.uint8)
-    detect_faces(noise, networks)
-    width = 1024
-    networks.pnet(np.zeros((1, 3, STRIP_PIXELS // width, width), np.float32))
-    networks.rnet(np.zeros((128, 3, 24, 24), np.float32))
-    networks.onet(np.zeros((64, 3, 48, 48), np.float32))
-    networks.embed(np.zeros((16, 3, CROP_PX, CROP_PX), np.float32))
+    networks.pnet(np.zeros((1, 3, 48, 48), np.float32))
+    networks.rnet(np.zeros((16, 3, 24, 24), np.float32))
+    networks.onet(np.zeros((4, 3, 48, 48), np.float32))
+    networks.embed(np.zeros((1, 3, CROP_PX, CROP_PX), np.float32))

@@ -60,7 +60,7 @@ def run(
     """Run the whole job on this machine: server, workers, waiting, results."""
     from producer.console.summary import print_summary
     from producer.local.run import run as run_job
-    from producer.submission.jobs import Request
+    from producer.submission.requests import Request
 
     settings = load_settings(device=device)
     if weights not in KNOWN_WEIGHTS:
@@ -100,7 +100,8 @@ def enqueue(
 ) -> None:
     """Put a folder into the queue of a running server, or resume its unfinished job."""
     from producer.submission.folders import check_folder
-    from producer.submission.jobs import Request, open_job
+    from producer.submission.jobs import open_job
+    from producer.submission.requests import Request
     from shared.store.redis_client import explain_server_errors
 
     contract, real_folder = contract_of(faces, exact, margin, mirror, weights), check_folder(folder)

@@ -2,7 +2,7 @@
 
 import shlex
 
-from producer.submission.jobs import RUN_PREFIX
+from producer.submission.requests import RUN_PREFIX
 from shared.domain.contract import KNOWN_WEIGHTS
 from shared.domain.job import Job
 from shared.domain.paths import printable

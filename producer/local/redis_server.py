@@ -1,6 +1,5 @@
 """A Redis server of its own for `run`, on a Unix socket. The server of an earlier run that was killed is taken over."""
 
-import fcntl
 import hashlib
 import json
 import os
@@ -13,13 +12,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
+from producer.local.exclusive import try_lock
 from shared.domain.errors import ServerError
+
+if TYPE_CHECKING:
+    import redis
 
 _START_TIMEOUT_S = 30.0
 _SHUTDOWN_TIMEOUT_S = 10.0
@@ -80,10 +81,20 @@ class EmbeddedServer:
                     launched = not self._take_over() and self._launch()
                 if time.monotonic() > deadline:
                     raise self._not_in_time()
-                time.sleep(0.05)
+                time.sleep(0.01)
         except KeyboardInterrupt:
             self.stop()
             raise
+
+    def begin(self) -> None:
+        """Takes over or launches a server without waiting for its answer, which `start` then does."""
+        if not self._lives() and not self._take_over():
+            self._launch()
+
+    def find_again(self) -> None:
+        """Takes over the server that another process has restarted, if its own has died."""
+        if not self._lives():
+            self._take_over()
 
     def ensure(self) -> bool:
         """Restarts the server at the same address if it has died; True if it had."""
@@ -97,6 +108,8 @@ class EmbeddedServer:
         if self._process is None:
             return
         if self._lives():
+            import redis
+
             with suppress(redis.RedisError, ServerError, OSError), self._client(_SHUTDOWN_TIMEOUT_S) as client:
                 client.shutdown(nosave=False)
             with suppress(psutil.NoSuchProcess):
@@ -184,7 +197,7 @@ class EmbeddedServer:
         """
         deadline = time.monotonic() + patience_s
         with (self._folder / "server.lock").open("a") as file:
-            while not _try_lock(file.fileno()):
+            while not try_lock(file.fileno()):
                 if time.monotonic() >= deadline:
                     yield None
                     return
@@ -202,6 +215,11 @@ class EmbeddedServer:
             self._socket.parent.rmdir()
 
     def _client(self, timeout_s: float) -> "redis.Redis":
+        # Imported here: the server starts meanwhile.
+        import redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+
         _check_private(self._socket.parent)
         return redis.Redis(
             unix_socket_path=str(self._socket),
@@ -211,6 +229,8 @@ class EmbeddedServer:
         )
 
     def _answers(self) -> bool:
+        import redis
+
         try:
             with self._client(_PING_TIMEOUT_S) as client:
                 return bool(client.ping())
@@ -249,14 +269,6 @@ class EmbeddedServer:
             lines = self._log.read_text(errors="replace").split("\n")
             return next((f" ({line.strip()})" for line in reversed(lines) if line.strip()), "")
         return ""
-
-
-def _try_lock(file: int) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _socket_path(folder: Path) -> Path:

@@ -12,7 +12,8 @@ import typer
 
 from shared.config.command_line import Command, CommandGroup
 from shared.config.settings import Settings, load_settings
-from shared.domain.errors import FaceQueueError, InvalidRequest
+from shared.domain.contract import Precision
+from shared.domain.errors import ContractError, FaceQueueError, InvalidRequest
 from shared.domain.queues import AGGREGATE, EMBED
 
 cli = typer.Typer(cls=CommandGroup, add_completion=False, pretty_exceptions_enable=False, help="Workers of facequeue.")
@@ -91,6 +92,21 @@ def alive(context: typer.Context) -> None:
     # A worker that only aggregates needs no networks.
     ready = [w for w in here if settings.embed_queue not in w.queues or w.resources.get("models_loaded")]
     raise typer.Exit(0 if ready else 1)
+
+
+@cli.command(cls=Command)
+def supports(
+    context: typer.Context,
+    precision: Annotated[Precision, typer.Argument(help="A precision of the embedder.", show_default=False)],
+) -> None:
+    """Exit with 0 if a worker on this machine can compute in this precision; otherwise say why it cannot."""
+    from worker.models.precision import check_precision
+
+    try:
+        check_precision(precision, context.obj)
+    except ContractError as error:
+        raise InvalidRequest(f"{error}.") from None
+    print(f"Workers on this machine can compute in {precision}.")
 
 
 @cli.command("fetch-weights", cls=Command)

@@ -17,6 +17,7 @@ from producer.cli.options import (
     Mirror,
     Name,
     NoReport,
+    PrecisionOption,
     Weights,
     contract_of,
 )
@@ -42,6 +43,7 @@ def run(
     margin: Margin = DEFAULT_MARGIN_PX,
     mirror: Mirror = False,
     weights: Weights = "casia-webface",
+    precision: PrecisionOption = "float32",
     distances: Distances = "auto",
     no_report: NoReport = False,
     job: Name = None,
@@ -59,16 +61,18 @@ def run(
 ) -> None:
     """Run the whole job on this machine: server, workers, waiting, results."""
     from producer.console.summary import print_summary
+    from producer.local.precision_check import check_precision
     from producer.local.run import run as run_job
     from producer.submission.requests import Request
 
     settings = load_settings(device=device)
     if weights not in KNOWN_WEIGHTS:
         settings = settings.model_copy(update={"weights_path": Path(weights).resolve()})
+    check_precision(precision, settings)
     results_dir = (results or settings.results_dir).resolve()
     request = Request(
         folder=folder,
-        contract=contract_of(faces, exact, margin, mirror, weights),
+        contract=contract_of(faces, exact, margin, mirror, weights, precision),
         batch_size=batch_size or settings.batch_size,
         distances=distances,
         report=not no_report,
@@ -88,6 +92,7 @@ def enqueue(
     margin: Margin = DEFAULT_MARGIN_PX,
     mirror: Mirror = False,
     weights: Weights = "casia-webface",
+    precision: PrecisionOption = "float32",
     distances: Distances = "auto",
     no_report: NoReport = False,
     job: Name = None,
@@ -104,7 +109,7 @@ def enqueue(
     from producer.submission.requests import Request
     from shared.store.redis_client import explain_server_errors
 
-    contract, real_folder = contract_of(faces, exact, margin, mirror, weights), check_folder(folder)
+    contract, real_folder = contract_of(faces, exact, margin, mirror, weights, precision), check_folder(folder)
     session = open_session()
     settings = session.settings
     request = Request(

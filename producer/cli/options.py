@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from shared.domain.contract import KNOWN_WEIGHTS, Contract, FacePolicy, own_weights_name
+from shared.domain.contract import KNOWN_WEIGHTS, Contract, FacePolicy, Precision, own_weights_name
 from shared.domain.errors import InvalidRequest
 
 # Chosen by accuracy on 1,000 pairs of LFW: docs/accuracy.md has the table.
@@ -25,6 +25,10 @@ Mirror = Annotated[
     bool, typer.Option("--mirror", help="Average each embedding with the embedding of the mirrored crop.")
 ]
 Weights = Annotated[str, typer.Option(help="`casia-webface`, `vggface2`, or a weights file (.pt) of your own.")]
+PrecisionOption = Annotated[
+    Precision,
+    typer.Option("--precision", help="The embedder's arithmetic. `bf16` is faster; it needs a CPU with AVX512_BF16."),
+]
 BatchSize = Annotated[
     int | None, typer.Option(min=1, max=1024, help="Images per batch.", show_default="FACEQUEUE_BATCH_SIZE")
 ]
@@ -56,7 +60,9 @@ def port_option(setting: str) -> Any:
     return typer.Option(min=1, max=65535, help="Port to listen on.", show_default=setting)
 
 
-def contract_of(faces: FacePolicy, exact: bool, margin: int, mirror: bool, weights: str) -> Contract:
+def contract_of(
+    faces: FacePolicy, exact: bool, margin: int, mirror: bool, weights: str, precision: Precision = "float32"
+) -> Contract:
     """The contract that these options ask for; InvalidRequest if there are no such weights."""
     name, sha256 = _identify(weights)
     return Contract(
@@ -66,6 +72,7 @@ def contract_of(faces: FacePolicy, exact: bool, margin: int, mirror: bool, weigh
         mirror=mirror,
         weights=name,
         weights_sha256=sha256,
+        precision=precision,
     )
 
 

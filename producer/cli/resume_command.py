@@ -30,6 +30,7 @@ def _options(job: Job) -> list[str]:
     words = ["--faces", contract.faces, "--margin", str(contract.margin_px), "--batch-size", str(options.batch_size)]
     words += ["--exact"] if contract.mode == "exact" else []
     words += ["--mirror"] if contract.mirror else []
+    words += ["--precision", contract.precision] if contract.precision != "float32" else []
     words += ["--distances", options.distances] if options.distances != "auto" else []
     words += ["--inline"] if options.inline else []
     words += [] if options.report else ["--no-report"]

@@ -81,6 +81,7 @@ def print_job(job: Job, now_ms: int, refusals: Mapping[str, str] = {}, *, stalle
         "faces": job.contract.faces,
         "weights": job.contract.weights,
         "margin": f"{job.contract.margin_px} px",
+        "precision": job.contract.precision,
         "problem": job.problem or ("stalled: it resumes when a worker serves it" if stalled else "none"),
     }
     for name, value in rows.items():

@@ -15,7 +15,7 @@ from shared.analysis.calibration import SAME_PERSON, same_person_threshold
 from shared.analysis.clustering import find_groups
 from shared.analysis.neighbors import nearest
 from shared.domain.errors import InvalidRequest
-from shared.report.captions import counted
+from shared.report.captions import counted, false_pairs_note
 from shared.results.reader import Results
 
 
@@ -50,7 +50,7 @@ def show_groups(folder: Path, threshold: float | None, *, as_csv: bool) -> None:
     if chosen is None:
         raise InvalidRequest(
             "No threshold is calibrated for this job's options. Give one with --threshold D: with the default options "
-            f"it is {SAME_PERSON}, and benchmarks/pairs.py measures it on pairs of your own."
+            f"it is {SAME_PERSON}, and benchmarks/all_pairs.py measures it on photos of your own."
         )
     groups = find_groups(results.distances, chosen)
     if as_csv:
@@ -69,10 +69,13 @@ def show_groups(folder: Path, threshold: float | None, *, as_csv: bool) -> None:
             print_table(shown)
         found, alone = counted(len(groups.people), "group"), counted(len(groups.alone), "face")
         print(f"{found} of two or more faces, {alone} alone, at a distance of {chosen:g}.")
-    notes = [] if calibrated is not None else ["The threshold is not calibrated for this job's options."]
+    if calibrated is None:
+        notes = ["The threshold is not calibrated for this job's options."]
+    else:
+        notes = [false_pairs_note(len(results.distances), chosen)]
     if len(results.distances) and groups.method != "average linkage":
         notes.append(f"Joined by {groups.method}.")
-    for note in notes:
+    for note in filter(None, notes):
         print(note, file=sys.stderr)
 
 

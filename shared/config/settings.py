@@ -85,7 +85,7 @@ class Settings(BaseSettings):
     ] = "auto"
     device: Annotated[str, Field(description="`cpu`, `cuda` or `cuda:1`. `cuda` needs the torch backend.")] = "cpu"
     cpu_isa: Annotated[
-        Literal["auto", "sse41", "avx", "avx2", "avx512_core"],
+        Literal["auto", "sse41", "avx", "avx2", "avx512_core", "avx512_core_bf16"],
         Field(
             # oneDNN's own variables take effect in any case, so they count as the setting.
             validation_alias=AliasChoices("FACEQUEUE_CPU_ISA", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"),

@@ -11,6 +11,7 @@ from shared.domain.errors import ContractError
 
 FacePolicy = Literal["largest", "center", "all"]
 Mode = Literal["fast", "exact"]
+Precision = Literal["float32", "bf16"]
 
 PIPELINE_VERSION = 1
 """Raised whenever the code changes an embedding, box or probability for the same options."""
@@ -62,6 +63,8 @@ class Contract:
     weights: Annotated[str, Field(pattern=WEIGHTS_NAME_PATTERN)]
     """Name of the embedder's weights: one of `KNOWN_WEIGHTS`, or `own_weights_name`."""
     weights_sha256: Annotated[str, Field(pattern=SHA256_PATTERN)]
+    precision: Precision = "float32"
+    """Number format of the embedder's arithmetic. The detector and the embeddings themselves are always float32."""
     detector: str = "mtcnn"
     min_face_px: int = MIN_FACE_PX
     thresholds: tuple[FiniteFloat, FiniteFloat, FiniteFloat] = THRESHOLDS

@@ -1,6 +1,7 @@
 """Sentences on the page that depend on the job's figures."""
 
-from shared.analysis.calibration import SAME_PERSON
+from shared.analysis.calibration import FALSE_PAIRS_MEASURED, SAME_PERSON, TRUE_ACCEPTS, false_accepts_at
+from shared.analysis.false_pairs import expect_false_pairs
 from shared.report.charts import Histogram, Timeline
 from shared.report.thumbnails import Thumbnails
 
@@ -22,8 +23,30 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def threshold_note(threshold: float | None, calibrated: bool, job: str) -> str:
-    """Where the threshold comes from, and what it does not guarantee."""
+def false_pairs_note(faces: int, threshold: float) -> str:
+    """How many pairs of different people to expect within the threshold among so many faces; empty for one face."""
+    found = expect_false_pairs(faces, threshold)
+    if not found.pairs:
+        return ""
+    if found.expected is not None:
+        number = f"about {_rounded(found.expected)}"
+        source = f"{_rounded(found.low)} to {_rounded(found.high)}, 95 % confidence"
+    elif found.low:
+        number, source = f"more than {_rounded(found.low)}", "the threshold is above all distances that were measured"
+    else:
+        number, source = f"at most {_rounded(found.high)}", "the threshold is below all distances that were measured"
+    return (
+        f"If all {faces:,} faces were of different people, {number} of their {counted(found.pairs, 'pair')} would be "
+        f"expected within {threshold:g} ({source})."
+    )
+
+
+def _rounded(number: float) -> str:
+    return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
+
+
+def threshold_note(threshold: float | None, calibrated: bool, job: str, faces: int) -> str:
+    """Where the threshold comes from, what it lets one expect among so many faces, and what it does not guarantee."""
     if threshold is None:
         return (
             "No threshold is calibrated for this job's contract, so faces are not grouped. "
@@ -32,12 +55,18 @@ def threshold_note(threshold: float | None, calibrated: bool, job: str) -> str:
     if not calibrated:
         return f"The threshold {threshold:g} was given by hand; it is not calibrated for this job's contract."
     if threshold != SAME_PERSON:
-        return f"The threshold {threshold:g} was given by hand; the calibrated one is {SAME_PERSON}."
-    return (
-        f"{SAME_PERSON} was calibrated on LFW View 1 for this contract: none of its 500 pairs of different people is "
-        "that near (so at most 0.6 % of such pairs are), and 94 % of its pairs of one person are. It guarantees "
-        "nothing for other photos: children, other ages, other cameras. A group is a suggestion, not proof."
+        by_hand = f"The threshold {threshold:g} was given by hand; the calibrated one is {SAME_PERSON}."
+        return f"{by_hand} {false_pairs_note(faces, threshold)}".strip()
+    source = (
+        f"{SAME_PERSON} was calibrated on LFW View 1 for this contract: {100 * false_accepts_at(SAME_PERSON).rate:.2g} "
+        f"% of its {FALSE_PAIRS_MEASURED / 1e6:.1f} million pairs of different people are that near, and "
+        f"{100 * TRUE_ACCEPTS:.0f} % of its pairs of one person."
     )
+    limits = (
+        "This guarantees nothing for other photos: children, relatives, other ages, other cameras. A group is a "
+        "suggestion, not proof."
+    )
+    return " ".join(part for part in (source, false_pairs_note(faces, threshold), limits) if part)
 
 
 def pictures_note(thumbnails: Thumbnails, job: str) -> str:

@@ -101,7 +101,7 @@ def page_values(
         faces_in_order=[faces[k] for k in leaf_order(tree, len(faces))],
         groups=None if threshold is None else _groups(cut(tree, len(faces), threshold), faces, square),
         threshold=threshold,
-        threshold_note=threshold_note(threshold, calibrated, results.job),
+        threshold_note=threshold_note(threshold, calibrated, results.job, len(faces)),
         pictures_note=pictures_note(thumbnails, results.job),
         matrix=matrix,
         histogram=chart,

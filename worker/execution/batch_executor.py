@@ -108,7 +108,7 @@ class BatchExecutor:
             check_runtime(job.runtime, mine)  # before loading, which may take minutes
         if not job.options.inline:
             check_job_folder(self._settings.data_root, job.options.folder)
-        networks = self._models.load(job.contract.weights, job.contract.weights_sha256)
+        networks = self._models.load(job.contract.weights, job.contract.weights_sha256, job.contract.precision)
         agreed = attempt.record.agree_on_runtime(job.uid, mine)
         if not agreed:
             raise BatchAbandoned("the job is gone")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from shared.config.settings import Settings
+from shared.domain.contract import Precision
 from shared.domain.errors import ContractError
 from worker.vision.pipeline import Networks
 
@@ -16,8 +17,11 @@ class Backend(Protocol):
     def export_networks(self, embedder: Any, folder: Path) -> None:
         """Writes what `load_networks` needs into `folder`; the embedder is a torch module."""
 
-    def load_networks(self, folder: Path, threads: int, device: str) -> Networks:
-        """The networks in this process. Call it after the fork: neither library's threads survive one."""
+    def load_networks(self, folder: Path, threads: int, device: str, precision: Precision) -> Networks:
+        """The networks in this process. Call it after the fork: neither library's threads survive one.
+
+        `precision` is the embedder's, and one that `worker.models.precision.check_precision` allows.
+        """
 
 
 def choose_backend(settings: Settings) -> str:

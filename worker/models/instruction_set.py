@@ -24,7 +24,9 @@ _SETS = {
     "avx512_core_amx": {"amx_tile", "amx_int8", "amx_bf16"},
     "avx512_core_amx_fp16": {"amx_fp16"},
 }
-_TORCH = {"sse41": "default", "avx": "default", "avx2": "avx2", "avx512_core": "avx512"}
+_TORCH = {"sse41": "default", "avx": "default", "avx2": "avx2"} | dict.fromkeys(
+    ("avx512_core", "avx512_core_bf16"), "avx512"
+)
 """ATEN_CPU_CAPABILITY, for the kernels that torch brings itself."""
 
 
@@ -56,6 +58,12 @@ def instruction_set(settings: Settings) -> str:
         return platform.machine().lower()
     names = list(_SETS)
     return have if settings.cpu_isa == "auto" else names[min(names.index(have), names.index(settings.cpu_isa))]
+
+
+def is_better(name: str, than: str) -> bool:
+    """Whether a set has all that another one has, and more; False for what is no set of an x86-64."""
+    names = list(_SETS)
+    return name in _SETS and names.index(name) > names.index(than)
 
 
 def best_set(flags: frozenset[str]) -> str | None:

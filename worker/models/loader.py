@@ -8,11 +8,12 @@ import numpy as np
 
 from shared.config.logs import get_logger
 from shared.config.settings import Settings
-from shared.domain.contract import CROP_PX, KNOWN_WEIGHTS, Runtime
+from shared.domain.contract import CROP_PX, KNOWN_WEIGHTS, Precision, Runtime
 from shared.domain.weights_files import prepared_folder
 from worker.models.backend import choose_backend, import_backend
 from worker.models.cpu_limits import usable_cores
 from worker.models.instruction_set import pin_instruction_set
+from worker.models.precision import check_precision
 from worker.models.preparation import prepare_in_subprocess
 from worker.models.runtime import find_runtime
 from worker.models.weights_store import FilesFound, check_prepared, files_as_found, is_prepared
@@ -75,34 +76,42 @@ class ModelLoader:
     def preload(self) -> None:
         """After the fork: loads the networks that most jobs use."""
         name = self._settings.preload_weights
-        self.load(name, KNOWN_WEIGHTS[name])
+        self.load(name, KNOWN_WEIGHTS[name], "float32")
 
-    def _load(self, weights: str, sha256: str) -> Networks:
-        """The networks with these weights, ready to run."""
-        return load_networks(weights, sha256, self._settings, self.threads, checked=self._checked)
+    def _load(self, weights: str, sha256: str, precision: Precision) -> Networks:
+        """The networks with these weights, ready to run. ContractError if this worker lacks the precision."""
+        return load_networks(weights, sha256, self._settings, self.threads, precision, checked=self._checked)
 
 
 def load_networks(
-    name: str, sha256: str, settings: Settings, threads: int, checked: FilesFound | None = None
+    name: str,
+    sha256: str,
+    settings: Settings,
+    threads: int,
+    precision: Precision = "float32",
+    *,
+    checked: FilesFound | None = None,
 ) -> Networks:
     """New networks with these weights in this process, converted first if need be, and warmed up.
 
     `checked` are files whose digests the main process has compared: each process need not do it again.
     """
     started = time.monotonic()
+    check_precision(precision, settings)
     pin_instruction_set(settings)
     backend = choose_backend(settings)
     folder = prepared_folder(settings.cache_dir, name, sha256, backend)
     if (checked is None or files_as_found(folder) != checked) and not is_prepared(folder):
         prepare_in_subprocess(name, sha256, settings)
         check_prepared(folder)
-    networks = import_backend(backend).load_networks(folder, threads, settings.device)
+    networks = import_backend(backend).load_networks(folder, threads, settings.device, precision)
     _warm_up(networks)
     _log.info(
-        "networks loaded in %.1f s: %s, %s, %d thread(s)",
+        "networks loaded in %.1f s: %s, %s, %s, %d thread(s)",
         time.monotonic() - started,
         name,
         backend,
+        precision,
         threads,
         extra={"action": "models_loaded"},
     )

@@ -12,6 +12,8 @@ from worker.models.instruction_set import check_instruction_set, instruction_set
 from worker.vision.decode import DECODER
 
 _ASK_TIMEOUT_S = 50.0  # seconds for importing torch, which is slow from a cold disk
+_CHOSEN = ("mirror", "precision")
+"""Fields of the contract that have a default, and that the producer chooses all the same."""
 _GPU_QUESTION = """
 import sys, torch
 count, index = torch.cuda.device_count(), int(sys.argv[1])
@@ -77,5 +79,5 @@ def check_contract(contract: Contract) -> None:
     for field in fields(contract):
         # A field that the producer chooses has no default, or any value can be served; this version fixes the others.
         theirs = getattr(contract, field.name)
-        if field.default is not MISSING and field.name != "mirror" and theirs != field.default:
+        if field.default is not MISSING and field.name not in _CHOSEN and theirs != field.default:
             raise ContractError(f"{field.name}: {theirs} there, {field.default} here")

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from shared.domain.arrays import Float32
-from shared.domain.contract import PIXEL_MEAN, PIXEL_SCALE
+from shared.domain.contract import PIXEL_MEAN, PIXEL_SCALE, Precision
 from worker.models.mtcnn_layers import NAMES, Conv, Dense, Layer, MaxPool, PReLU, load_layers
 
 # Eager torch's last bits move with the size of the batch, so every forward pass of the embedder has this many rows.
@@ -69,8 +69,8 @@ def _fill(module: nn.Conv2d | nn.Linear, weight: Float32, bias: Float32) -> nn.M
     return module
 
 
-def load_networks(folder: Path, threads: int, device: str) -> "TorchNetworks":
-    """The networks from `folder`, on the CPU or a GPU."""
+def load_networks(folder: Path, threads: int, device: str, precision: Precision) -> "TorchNetworks":
+    """The networks from `folder`, on the CPU or a GPU; the precision is always float32."""
     return TorchNetworks(folder, threads, device)
 
 

@@ -70,6 +70,8 @@ def test_watch_names_the_command_that_goes_on(stage: Stage, sample: Path) -> Non
         "--margin",
         "7",
         "--mirror",
+        "--precision",
+        "bf16",
         "--exact",
         "--distances",
         "none",

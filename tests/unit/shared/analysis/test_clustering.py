@@ -128,11 +128,13 @@ def test_the_threshold_belongs_to_one_contract() -> None:
     contract = CONTRACT.as_dict()
     assert same_person_threshold(contract | {"backend": "openvino 1"}) == SAME_PERSON
     assert same_person_threshold(contract | {"faces": "center", "mode": "exact"}) == SAME_PERSON
+    assert same_person_threshold(contract | {"precision": "bf16"}) == SAME_PERSON
     for change in (
         {"margin_px": 14},
         {"weights": "vggface2"},
         {"faces": "all"},
         {"mirror": True},
+        {"precision": "f16"},
         {"pipeline_version": 2},
     ):
         assert same_person_threshold(contract | change) is None, change
@@ -227,6 +229,18 @@ def test_groups_as_a_table(results: Path, monkeypatch: pytest.MonkeyPatch, capsy
     """With the threshold that they were made with."""
     assert _run(monkeypatch, "groups", "trip", "--threshold", "0.1", "--results", str(results)) == 0
     assert "0 groups of two or more faces, 12 faces alone, at a distance of 0.1." in capsys.readouterr().out
+
+
+def test_groups_say_how_many_false_pairs_to_expect(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """For the number of faces and the threshold at hand; on standard error, so that CSV stays CSV."""
+    assert _run(monkeypatch, "groups", "trip", "--csv", "--results", str(results)) == 0
+    said = capsys.readouterr()
+    assert "If all 12 faces were of different people, about 0.018 of their 66 pairs would be expected" in said.err
+    assert "expected" not in said.out
+    assert _run(monkeypatch, "groups", "trip", "--threshold", "1.1", "--results", str(results)) == 0
+    assert "about 0.51 of their 66 pairs would be expected within 1.1 (0.44 to 0.59" in capsys.readouterr().err
 
 
 def test_another_contract_has_no_threshold(

@@ -45,6 +45,8 @@ def test_a_contract_comes_back_from_json_as_it_was() -> None:
         ("margin_px", 14.0),
         ("margin_px", True),
         ("mirror", 1),
+        ("precision", "f16"),
+        ("precision", None),
         ("detector", 5),
         ("min_face_px", "20"),
         ("thresholds", [0.6, 0.7]),

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from shared.analysis.calibration import SAME_PERSON
 from shared.domain.errors import ResultsError
 from shared.report import page_values as model
 from shared.report import thumbnails
@@ -64,7 +65,7 @@ def test_a_job_without_faces(tmp_path: Path) -> None:
     skipped = {"image": 0, "path": "notes.txt", "outcome": "skipped", "error": "neither"}
     page = _report(make_results(tmp_path / "j", [], np.empty((0, 512), np.float32), more=[skipped], images_per_s=None))
     assert "No face was found" in page.text and "notes.txt" in page.text and "not measured" in page.text
-    assert page.data == {"names": [], "threshold": 1.03, "neighbors": None, "matrix": None}
+    assert page.data == {"names": [], "threshold": SAME_PERSON, "neighbors": None, "matrix": None}
 
 
 def test_one_face(tmp_path: Path) -> None:
@@ -84,12 +85,13 @@ def test_97_faces(tmp_path: Path) -> None:
     folder = make_results(tmp_path / "party", paths, embeddings, more=[bad, none])
     page = _report(folder)
     assert "24 groups of two faces and more, 1 face alone" in page.text
+    assert "If all 97 faces were of different people, about 1.3 of their 4,656 pairs would be expected" in page.text
     assert "bad.jpg" in page.text and "damaged: truncated" in page.text and "No face found: 1 file" in page.text
     assert len({e.attributes["id"] for e in page.all("figure", class_="face")}) == 97
     matrix = np.load(folder / "distances.npy")
     upper = matrix[np.triu_indices(97, 1)]
     assert f"4,656 pairs, {upper.min():.2f} to {upper.max():.2f}" in page.text
-    assert f"{(upper <= 1.03).sum():,} at or below 1.03" in page.text
+    assert f"{(upper <= SAME_PERSON).sum():,} at or below {SAME_PERSON}" in page.text
     data = page.data["matrix"]
     order = np.array(data["order"])
     cells = np.frombuffer(base64.b64decode(data["cells"]), "<u2") * data["unit"]
@@ -489,6 +491,7 @@ def test_another_contract_has_no_groups(tmp_path: Path) -> None:
     assert "No threshold is calibrated for this job's contract" in page.text and page.data["threshold"] is None
     page = _report(folder, threshold=0.9)
     assert "The threshold 0.9 was given by hand" in page.text and "1 group of two faces" in page.text
+    assert "would be expected" not in page.text
 
 
 @pytest.mark.parametrize(

@@ -214,8 +214,8 @@ def test_how_a_conversion_failed_is_said(
 def test_networks_are_loaded_once_a_process() -> None:
     """The same weights give the same networks, however many batches ask for them."""
     models = loader.ModelLoader(Settings(_env_file=None))
-    first = models.load(NAME, SHA256)
-    assert models.load(NAME, SHA256) is first
+    first = models.load(NAME, SHA256, "float32")
+    assert models.load(NAME, SHA256, "float32") is first
     models.preload()
     assert models.load.cache_info().misses == 1
 

@@ -1,0 +1,78 @@
+"""How many false pairs a threshold lets one expect."""
+
+import math
+
+import pytest
+
+from shared.analysis.calibration import FALSE_ACCEPTS, SAME_PERSON
+from shared.analysis.calibration import false_accepts_at as _row
+from shared.analysis.false_pairs import expect_false_pairs
+from shared.report.captions import false_pairs_note, threshold_note
+
+
+def test_the_rates_rise_with_the_distance_and_lie_in_their_intervals() -> None:
+    """The default threshold is one of the distances that were measured."""
+    assert [row.distance for row in FALSE_ACCEPTS] == sorted(row.distance for row in FALSE_ACCEPTS)
+    for name in ("rate", "low", "high"):
+        values = [getattr(row, name) for row in FALSE_ACCEPTS]
+        assert values == sorted(values)
+    assert all(row.low <= row.rate <= row.high for row in FALSE_ACCEPTS)
+    assert _row(SAME_PERSON).rate < 1e-3
+
+
+def test_expected_pairs_by_hand() -> None:
+    """388 faces have 388 * 387 / 2 pairs; at a measured distance the rate is the measured one."""
+    found = expect_false_pairs(388, 0.95)
+    assert found.pairs == 75_078
+    assert found.expected == pytest.approx(75_078 * 0.000277)
+    assert (found.low, found.high) == pytest.approx((75_078 * 0.000188, 75_078 * 0.000391))
+
+
+def test_between_two_distances_the_rate_is_their_geometric_mean_in_the_middle() -> None:
+    """And it is continuous at those that were measured, the one without a lower bound too."""
+    middle = expect_false_pairs(1_000, 0.975)
+    assert middle.expected == pytest.approx(499_500 * math.sqrt(_row(0.95).rate * _row(1.00).rate))
+    for row in FALSE_ACCEPTS[1:-1]:
+        below, above = (expect_false_pairs(1_000, row.distance + step) for step in (-1e-9, 1e-9))
+        assert (below.expected, below.low, below.high) == pytest.approx((above.expected, above.low, above.high))
+    first = expect_false_pairs(1_000, 0.80)
+    assert first.low == 0 < (first.expected or 0) < first.high
+
+
+def test_outside_what_was_measured_only_a_bound_is_known() -> None:
+    """Nothing is extrapolated."""
+    below, above = expect_false_pairs(1_000, 0.5), expect_false_pairs(1_000, 1.3)
+    assert (below.expected, below.low, below.high) == (None, 0, pytest.approx(499_500 * _row(0.80).high))
+    assert (above.expected, above.low, above.high) == (None, pytest.approx(499_500 * _row(1.20).low), math.inf)
+
+
+@pytest.mark.parametrize(
+    ("faces", "threshold", "words"),
+    [
+        (388, 0.95, "about 21 of their 75,078 pairs would be expected within 0.95 (14 to 29, 95 % confidence)"),
+        (40, 0.95, "about 0.22 of their 780 pairs would be expected within 0.95 (0.15 to 0.3, 95 % confidence)"),
+        (2, 0.95, "of their 1 pair would be"),
+        (388, 0.5, "at most 0.96 of their 75,078 pairs would be expected within 0.5 (the threshold is below all"),
+        (388, 1.3, "more than 3,063 of their 75,078 pairs would be expected within 1.3 (the threshold is above all"),
+    ],
+)
+def test_the_sentence_for_people(faces: int, threshold: float, words: str) -> None:
+    """It states the condition: that all faces are of different people."""
+    note = false_pairs_note(faces, threshold)
+    assert words in note
+    assert note.startswith(f"If all {faces} faces were of different people, ")
+
+
+def test_one_face_has_no_pairs() -> None:
+    """And none has none."""
+    assert false_pairs_note(1, 0.95) == false_pairs_note(0, 0.95) == ""
+
+
+def test_the_reports_note_has_the_sentence_only_for_calibrated_contracts() -> None:
+    """For a threshold of one's own too."""
+    note = threshold_note(SAME_PERSON, True, "j", 388)
+    assert "0.028 % of its 1.2 million pairs of different people are that near, and 88 % of its pairs of one" in note
+    assert "about 21 of their 75,078 pairs" in note
+    assert "about 71 of their 75,078 pairs" in threshold_note(1.0, True, "j", 388)
+    assert "pairs" not in threshold_note(1.0, False, "j", 388)
+    assert "pairs" not in threshold_note(None, False, "j", 388)

@@ -27,6 +27,7 @@ def main() -> None:
             "Processes, threads, batch sizes; the baseline",
             ["scaling.py", humans, "--copies", 4, "--batch-size", 8, 16, 32, "--loop"],
         ),
+        ("Waiting for `run`", ["latency.py", humans]),
         ("Memory over 3,000 images", ["scaling.py", humans, lfw / "images", "--copies", 2, "--runs", "1x1"]),
         ("Cost of a worker's resource samples", ["sampler.py", humans]),
         ("Capacity of one server", ["commits.py"]),

@@ -1,6 +1,8 @@
 """`python -m worker` starts a worker for both queues; `python -m worker fetch-weights NAME` fetches weights."""
 
+import logging
 import os
+import socket
 import sys
 import threading
 import time
@@ -54,27 +56,33 @@ def serve(
     if parent_pid:
         threading.Thread(target=_stop_with_parent, args=(parent_pid,), daemon=True).start()
 
+    models = None
     # An error here ends the command with one line. In the pool, Celery would restart the failed process forever.
     if EMBED in wanted:  # a worker that only aggregates needs no device
+        from worker.models.loader import ModelLoader
         from worker.models.runtime import check_device
 
         check_device(settings)
+        models = ModelLoader(settings)
+        models.begin_check()  # while the rest is imported
 
     from worker.app import make_worker
     from worker.models.cpu_limits import usable_cores
 
     processes = concurrency or settings.concurrency or usable_cores()
-    celery_options = {
-        "--pool": "prefork",
-        "--concurrency": str(processes),
-        "--hostname": f"worker-{os.getpid()}@%h",
-        "--queues": ",".join(names[queue] for queue in wanted),
-        "--loglevel": "INFO",
-    }
-    flags = ["--without-mingle", "--without-gossip", "-E"]
-    make_worker(settings).worker_main(
-        ["worker", *(part for option in celery_options.items() for part in option), *flags]
+    # Not by Celery's command line, which imports all of its commands, and those of Flower.
+    worker = make_worker(settings, models).Worker(
+        pool_cls="prefork",
+        concurrency=processes,
+        hostname=f"worker-{os.getpid()}@{socket.gethostname()}",
+        queues=[names[queue] for queue in wanted],
+        loglevel=logging.INFO,
+        without_mingle=True,
+        without_gossip=True,
+        task_events=True,
     )
+    worker.start()
+    raise typer.Exit(worker.exitcode or 0)
 
 
 def _stop_with_parent(parent_pid: int) -> None:
@@ -87,8 +95,6 @@ def _stop_with_parent(parent_pid: int) -> None:
 @cli.command(cls=Command)
 def alive(context: typer.Context) -> None:
     """Exit with 0 if a live worker on this host has its networks loaded (for health checks)."""
-    import socket
-
     from shared.store.redis_client import connect, explain_server_errors
     from shared.store.worker_registry import living_workers
 
@@ -149,6 +155,10 @@ def fetch_weights(
 
 def main() -> NoReturn:
     """Runs the command line. An error that a user can cause is printed as one line."""
+    if "--wait-for-order" in sys.argv:
+        from worker.order import wait_for_order
+
+        wait_for_order()
     try:
         cli(standalone_mode=True)
     except FaceQueueError as error:

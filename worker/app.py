@@ -26,10 +26,10 @@ from worker.supervision.readiness import LoadedProcesses
 from worker.tasks import AggregateTask, EmbedBatchTask
 
 
-def make_worker(settings: Settings) -> Celery:
+def make_worker(settings: Settings, models: ModelLoader | None = None) -> Celery:
     """The Celery application of a worker with these settings. Nothing is connected or loaded yet."""
     app = make_celery(settings)
-    models = ModelLoader(settings)
+    models = models or ModelLoader(settings)
     # Not shared: a child that forks while another thread uses a connection pool inherits the pool's locked lock.
     main = MainProcess(settings, Connections(settings), models)
     in_child = Connections(settings)

@@ -31,6 +31,8 @@ class ImageRecord:
     decode_ms: float = 0.0
     detect_ms: float = 0.0
     embed_ms: float = 0.0
+    thumbnails: list[bytes] = field(default_factory=list)
+    """A JPEG of each face for the report; empty if none were cut."""
     recalled: bool = False
     """Whether the result was cached, from an earlier file with the same bytes and under the same contract."""
 

@@ -15,6 +15,7 @@ from producer.cli.options import (
     Margin,
     Mirror,
     Name,
+    NoReport,
     PrecisionOption,
     Weights,
     contract_of,
@@ -43,6 +44,7 @@ def run(
     weights: Weights = DEFAULT_WEIGHTS,
     precision: PrecisionOption = "float32",
     distances: Distances = "auto",
+    no_report: NoReport = False,
     job: Name = None,
     device: Annotated[
         str | None,
@@ -60,7 +62,7 @@ def run(
     from producer.console.summary import print_summary
     from producer.local.precision_check import check_precision
     from producer.local.run import run as run_job
-    from producer.submission.jobs import Request
+    from producer.submission.requests import Request
 
     settings = load_settings(device=device)
     if weights not in KNOWN_WEIGHTS:
@@ -72,11 +74,11 @@ def run(
         contract=contract_of(faces, exact, margin, mirror, weights, precision),
         batch_size=batch_size or settings.batch_size,
         distances=distances,
+        report=not no_report,
         job=job,
         results_dir=results_dir,
     )
-    done = run_job(request, results_dir, settings, workers, say, retry=retry, profile=profile)
-    print_summary(results_dir / done.name)
+    done = run_job(request, results_dir, settings, workers, say, on_results=print_summary, retry=retry, profile=profile)
     exit_with(done)
 
 
@@ -91,6 +93,7 @@ def enqueue(
     weights: Weights = DEFAULT_WEIGHTS,
     precision: PrecisionOption = "float32",
     distances: Distances = "auto",
+    no_report: NoReport = False,
     job: Name = None,
     inline: Annotated[
         bool, typer.Option("--inline", help="Send the images through the server, for workers that cannot read them.")
@@ -101,7 +104,8 @@ def enqueue(
 ) -> None:
     """Put a folder into the queue of a running server, or resume its unfinished job."""
     from producer.submission.folders import check_folder
-    from producer.submission.jobs import Request, open_job
+    from producer.submission.jobs import open_job
+    from producer.submission.requests import Request
     from shared.store.redis_client import explain_server_errors
 
     contract, real_folder = contract_of(faces, exact, margin, mirror, weights, precision), check_folder(folder)
@@ -112,6 +116,7 @@ def enqueue(
         contract=contract,
         batch_size=batch_size or settings.batch_size,
         distances=distances,
+        report=not no_report,
         job=job,
         results_dir=None,
         inline=inline,

@@ -36,6 +36,7 @@ Distances = Annotated[
     WhenDistances,
     typer.Option(help="Whether to write the distance matrix. `auto` leaves it out if it is too large."),
 ]
+NoReport = Annotated[bool, typer.Option("--no-report", help="Do not write report.html, and cut no thumbnails for it.")]
 Name = Annotated[
     str | None, typer.Option("--job", help="Name of the job and of its results folder.", show_default="generated")
 ]

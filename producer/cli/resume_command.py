@@ -2,7 +2,7 @@
 
 import shlex
 
-from producer.submission.jobs import RUN_PREFIX
+from producer.submission.requests import RUN_PREFIX
 from shared.domain.contract import DEFAULT_WEIGHTS, KNOWN_WEIGHTS
 from shared.domain.job import Job
 from shared.domain.paths import printable
@@ -33,6 +33,7 @@ def _options(job: Job) -> list[str]:
     words += ["--precision", contract.precision] if contract.precision != "float32" else []
     words += ["--distances", options.distances] if options.distances != "auto" else []
     words += ["--inline"] if options.inline else []
+    words += [] if options.report else ["--no-report"]
     if contract.weights in KNOWN_WEIGHTS:
         return words + (["--weights", contract.weights] if contract.weights != DEFAULT_WEIGHTS else [])
     # Only its owner knows where the file is.

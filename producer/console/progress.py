@@ -87,7 +87,8 @@ class _LineView:
             print(line, file=sys.stderr, flush=True)
 
     def show(self, job: Job, speed: Speed) -> None:
-        if time.monotonic() >= self._next or job.state == JobState.FINISHED:
+        is_over = job.state == JobState.FINISHED or job.published_ms is not None
+        if is_over or time.monotonic() >= self._next:
             self._next = time.monotonic() + _LINE_EVERY_S
             print(f"{job.name}: {describe(job)}, {speed}", file=sys.stderr, flush=True)
 

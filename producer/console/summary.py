@@ -1,6 +1,7 @@
 """The summary of a results folder, at the end of `run`."""
 
 import csv
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +48,7 @@ def _print_summary(folder: Path) -> None:
         print(f"  {row['outcome']}: {row['path']} ({row['error']})")
     if more:
         print(f"  ... and {more} more, all in {IMAGES}")
+    sys.stdout.flush()
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:

@@ -1,47 +1,43 @@
-"""The folders that `run` writes to: its data folder (`FACEQUEUE_STATE_DIR`), one `run` at a time, and the results."""
+"""The folders that `run` writes to: its data folder (`FACEQUEUE_STATE_DIR`) and the results."""
 
 import tempfile
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from shared.domain.durable_files import replace_content
-from shared.domain.errors import InvalidRequest, NotFinished
+from shared.domain.errors import InvalidRequest
+
+RUNNING, SERVER = "running", "server"
+"""In the data folder: the locks of the `run`s, and the server's data."""
 
 
-@contextmanager
-def locked(data_folder: Path) -> Iterator[None]:
-    """Keeps a second `run` out of the data folder; the lock ends with this process, however it ends.
-
-    NotFinished if another `run` holds the lock.
-    """
-    lock = FileLock(data_folder / "lock", timeout=0)
+def prepare_data_folder(data_folder: Path) -> str:
+    """Makes the data folder, and returns its random name, which is kept in it. InvalidRequest if it cannot be used."""
     try:
-        data_folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        raise NotFinished(
-            f"Another `run` uses the data folder {data_folder}. Wait for it, or set FACEQUEUE_STATE_DIR to another "
-            "folder."
-        ) from None
+        for folder in (data_folder / RUNNING, data_folder / SERVER):
+            folder.mkdir(parents=True, exist_ok=True)
+        return installation_name(data_folder)
     except OSError as error:
         raise InvalidRequest(
             f"The data folder {data_folder} cannot be used: {error.strerror}. Set FACEQUEUE_STATE_DIR."
         ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def installation_name(data_folder: Path) -> str:
-    """A random name of this data folder, kept in it."""
+    """The random name of this data folder, which distinguishes it from those of other machines. Made at first use."""
     path = data_folder / "installation"
-    if not path.is_file() or not path.stat().st_size:  # empty: the disk was full, or the machine died
-        replace_content(path, uuid.uuid4().hex.encode())
+    with suppress(FileNotFoundError):
+        if name := path.read_text():
+            return name
+        path.unlink()  # empty: the disk was full, or the machine died
+    part = data_folder / f".installation-{uuid.uuid4().hex}"
+    try:
+        replace_content(part, uuid.uuid4().hex.encode())
+        with suppress(FileExistsError):  # another `run` was faster
+            path.hardlink_to(part)
+    finally:
+        part.unlink(missing_ok=True)
     return path.read_text()
 
 

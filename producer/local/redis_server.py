@@ -12,15 +12,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from shared.domain.durable_files import replace_content
 from shared.domain.errors import ServerError
 from shared.domain.file_locks import try_lock
+
+if TYPE_CHECKING:
+    import redis
 
 _START_TIMEOUT_S = 30.0
 _SHUTDOWN_TIMEOUT_S = 10.0
@@ -81,10 +82,20 @@ class EmbeddedServer:
                     launched = not self._take_over() and self._launch()
                 if time.monotonic() > deadline:
                     raise self._not_in_time()
-                time.sleep(0.05)
+                time.sleep(0.01)
         except KeyboardInterrupt:
             self.stop()
             raise
+
+    def begin(self) -> None:
+        """Takes over or launches a server without waiting for its answer, which `start` then does."""
+        if not self._lives() and not self._take_over():
+            self._launch()
+
+    def find_again(self) -> None:
+        """Takes over the server that another process has restarted, if its own has died."""
+        if not self._lives():
+            self._take_over()
 
     def ensure(self) -> bool:
         """Restarts the server at the same address if it has died; True if it had."""
@@ -98,6 +109,8 @@ class EmbeddedServer:
         if self._process is None:
             return
         if self._lives():
+            import redis
+
             with suppress(redis.RedisError, ServerError, OSError), self._client(_SHUTDOWN_TIMEOUT_S) as client:
                 client.shutdown(nosave=False)
             with suppress(psutil.NoSuchProcess):
@@ -201,6 +214,11 @@ class EmbeddedServer:
             self._socket.parent.rmdir()
 
     def _client(self, timeout_s: float) -> "redis.Redis":
+        # Imported here: the server starts meanwhile.
+        import redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+
         _check_private(self._socket.parent)
         return redis.Redis(
             unix_socket_path=str(self._socket),
@@ -210,6 +228,8 @@ class EmbeddedServer:
         )
 
     def _answers(self) -> bool:
+        import redis
+
         try:
             with self._client(_PING_TIMEOUT_S) as client:
                 return bool(client.ping())

@@ -3,13 +3,17 @@
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
 def signals_interrupt() -> Iterator[None]:
-    """Makes SIGTERM, and SIGHUP from a closed terminal, raise KeyboardInterrupt as Ctrl-C does."""
+    """Makes SIGTERM, and SIGHUP from a closed terminal, raise KeyboardInterrupt as Ctrl-C does.
+
+    After one, they are ignored to the end of the process.
+    """
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -20,9 +24,18 @@ def signals_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGHUP, interrupt)
     try:
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    except KeyboardInterrupt:
+        _ignore_endings()  # until the process ends, with the exit code of an interrupted command
+        raise
+    except BaseException:
+        _restore(before)
+        raise
+    _restore(before)
+
+
+def _restore(handlers: "dict[signal.Signals, Any]") -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def end_undisturbed(stack: ExitStack, stop: Callable[[], None]) -> None:

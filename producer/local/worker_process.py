@@ -2,20 +2,25 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import redis
-
+from producer.local.early_worker import order
 from shared.config.settings import Settings
 from shared.domain.errors import FaceQueueError
 
+if TYPE_CHECKING:
+    from shared.store.redis_client import Client
+
 _START_TIMEOUT_S = 600.0  # the first worker on a machine converts the networks and may download weights
 _STOP_TIMEOUT_S = 45.0
+_LAST_WORDS_S = 0.03
 _MOST_RESTARTS = 5
 _LONGEST_PAUSE_S = 5.0
 
@@ -27,17 +32,30 @@ class WorkerProcess:
         """`processes`: how many child processes compute; 0: one per usable core. `log`: where the output goes."""
         self.environment = os.environ | _environment(settings)
         self._log, self._processes, self._starts = log, processes, 0
+        self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
+        self._killed = False
         self._images_done, self._restarts = 0, 0
 
+    def serves(self, settings: Settings) -> bool:
+        """Whether it was started with these settings."""
+        return self.environment == os.environ | _environment(settings)
+
     def start(self) -> None:
-        """Starts the worker. It may take minutes to get ready."""
+        """Starts the worker, unless it has been started. It may take minutes to get ready."""
+        if self._starts == 0:
+            self._start()
+
+    def _start(self) -> None:
         self._starts += 1
         self._started_at = time.monotonic()
-        command = [sys.executable, "-m", "worker", "--concurrency", str(self._processes)]
-        command += ["--parent-pid", str(os.getpid())]
-        with self._log.open("ab" if self._starts > 1 else "wb") as log:
+        arguments = ["--concurrency", str(self._processes), "--parent-pid", str(os.getpid())]
+        self._process = order(arguments, _environment(self._settings), self._log)
+        if self._process is not None:
+            return
+        command = [sys.executable, "-m", "worker", *arguments]
+        with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=self.environment
             )
@@ -49,6 +67,8 @@ class WorkerProcess:
         """
         if self._process is None or self._process.poll() is None:
             return time.monotonic() - self._started_at < _START_TIMEOUT_S
+        import redis
+
         with suppress(redis.RedisError):  # the caller, who follows the job, reports this
             done = images_done()
             if done > self._images_done:
@@ -61,12 +81,12 @@ class WorkerProcess:
         say(f"The worker exited (code {self._process.returncode}) and is restarted; its log is {self._log}")
         # Not a retry within one call: the caller that follows the job calls this repeatedly.
         time.sleep(min(_LONGEST_PAUSE_S, 0.5 * 2**self._restarts))
-        self.start()
+        self._start()
         return True
 
     def stop(self) -> None:
         """Ends the worker: it returns its unfinished batches to the queue first, unless that takes too long."""
-        if self._process is None or self._process.poll() is not None:
+        if self._process is None or self._process.poll() is not None or self._killed:
             return
         self._process.terminate()
         try:
@@ -74,6 +94,24 @@ class WorkerProcess:
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+
+    def end_now(self, client: "Client") -> None:
+        """Ends the worker of a finished job, which has nothing to return to the queue."""
+        import redis
+
+        from shared.store.worker_registry import sign_off
+
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        process.terminate()  # it acknowledges its last message, and takes no other
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_LAST_WORDS_S)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        self._killed = True  # its memory, most of a gigabyte, is freed meanwhile
+        with suppress(redis.RedisError):  # its entries expire
+            sign_off(client, f"worker-{process.pid}@{socket.gethostname()}", self._settings.queue_prefix)
 
     def _last_lines(self) -> str:
         return "\n".join(self._log.read_text(errors="replace").strip().splitlines()[-3:])

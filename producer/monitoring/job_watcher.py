@@ -14,6 +14,7 @@ from shared.domain.errors import NotFinished, ResultsError, ServerError
 from shared.domain.job import Job, JobState
 from shared.domain.queues import AGGREGATE, EMBED
 from shared.store.jobs import JobRecord
+from shared.store.news import News
 from shared.store.redis_client import Client, explain_server_errors, server_time_ms
 from shared.store.worker_registry import Worker, living_workers
 
@@ -51,7 +52,13 @@ class ResultsNotWritten(ResultsError):
         self.job = job
 
 
-def follow(client: Client, name: str, settings: Settings, check: Callable[[], bool] = lambda: False) -> Job:
+def follow(
+    client: Client,
+    name: str,
+    settings: Settings,
+    check: Callable[[], bool] = lambda: False,
+    on_results: Callable[[], object] = lambda: None,
+) -> Job:
     """Returns the finished job.
 
     JobCancelled; NoWorkers, JobNotServed or ProducerGone if nobody works on it or enqueues it for too long;
@@ -59,9 +66,11 @@ def follow(client: Client, name: str, settings: Settings, check: Callable[[], bo
 
     `check` is called repeatedly, for callers that supervise the workers themselves. It may raise. It returns whether a
     worker is starting, so that a worker that takes long to get ready (the first on a machine converts the networks) is
-    not reported missing.
+    not reported missing. `on_results` is called once, when the results are in their place; the report may still be in
+    the making.
     """
-    return _Watcher(client, name, settings).follow(check)
+    with News(client, name) as news:
+        return _Watcher(client, name, settings, news).follow(check, on_results)
 
 
 @dataclass(frozen=True)
@@ -83,8 +92,8 @@ class _Look:
 class _Watcher:
     """What is remembered between two looks at a job."""
 
-    def __init__(self, client: Client, name: str, settings: Settings) -> None:
-        self._client, self._name, self._settings = client, name, settings
+    def __init__(self, client: Client, name: str, settings: Settings, news: News) -> None:
+        self._client, self._name, self._settings, self._news = client, name, settings, news
         self._record = JobRecord(client, name)
         self._first = self._load()
         self._view = progress_view(self._first)
@@ -93,20 +102,26 @@ class _Watcher:
         self._server_lost_at: float | None = None
         self._server_back_at = -math.inf
 
-    def follow(self, check: Callable[[], bool]) -> Job:
+    def follow(self, check: Callable[[], bool], on_results: Callable[[], object]) -> Job:
         with self._view:
-            while True:
-                worker_is_starting = check()
-                look = self._look()
-                if look is not None:
-                    self._show(look)
-                    if look.job.state == JobState.FINISHED:
-                        return look.job
-                    self._check_results(look)
-                    self._check_refusals(look)
-                    self._check_producer(look)
-                    self._check_workers(look, worker_is_starting)
-                time.sleep(_POLL_S)
+            job = self._wait(check, lambda job: job.published_ms is not None, self._show)
+        on_results()
+        return job if job.state == "finished" else self._wait(check, lambda job: False, self._check_cancelled)
+
+    def _wait(self, check: Callable[[], bool], enough: Callable[[Job], bool], note: Callable[[_Look], object]) -> Job:
+        """The job when it is finished, or far `enough`; `note` is told of every look at it."""
+        while True:
+            worker_is_starting = check()
+            look = self._look()
+            if look is not None:
+                note(look)
+                if look.job.state == "finished" or enough(look.job):
+                    return look.job
+                self._check_results(look)
+                self._check_refusals(look)
+                self._check_producer(look)
+                self._check_workers(look, worker_is_starting)
+            self._news.wait(_POLL_S)
 
     def _load(self) -> Job:
         with explain_server_errors(self._settings):
@@ -142,9 +157,12 @@ class _Watcher:
 
     def _show(self, look: _Look) -> None:
         """Shows the progress; JobCancelled if there is none to show."""
-        if look.job.uid != self._first.uid or look.job.state == JobState.CANCELLED:
-            raise JobCancelled(f"Job '{self._name}' was cancelled.")
+        self._check_cancelled(look)
         self._view.show(look.job, speed_since(self._first, look.job, look.time - self._started))
+
+    def _check_cancelled(self, look: _Look) -> None:
+        if look.job.uid != self._first.uid or look.job.state == "cancelled":
+            raise JobCancelled(f"Job '{self._name}' was cancelled.")
 
     def _check_results(self, look: _Look) -> None:
         if look.job.problem is not None:

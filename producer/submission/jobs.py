@@ -1,48 +1,24 @@
 """Opens jobs: a new one, an unfinished one to resume, or a finished one whose failed images are to be retried."""
 
-import hashlib
-import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain, count
 from pathlib import Path
 
 from producer.submission.folders import check_folder, folder_in_root, folder_to_send
 from producer.submission.kept_results import refuse_to_replace
+from producer.submission.requests import RUN_PREFIX, Request, origin_of
 from shared.config.settings import Settings
-from shared.domain.contract import Contract
 from shared.domain.errors import InvalidRequest, JobNotFound, JobNotRetryable
 from shared.domain.job import Job, JobState
 from shared.domain.job_names import check_job_name
-from shared.domain.options import Options, WhenDistances
+from shared.domain.options import Options
 from shared.domain.paths import DATA_ROOT, printable
 from shared.results.failed_list import failed_images
 from shared.store.jobs import JobRecord, job_names, list_jobs
 from shared.store.redis_client import Client, explain_server_errors
 from shared.store.registry import drop_idle_queues
-
-RUN_PREFIX = "run-"
-"""Prefix of the queue names of `run`. Only the worker that it starts serves these queues."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What is to be enqueued."""
-
-    folder: Path
-    """As given on the command line."""
-    contract: Contract
-    batch_size: int
-    distances: WhenDistances
-    job: str | None
-    results_dir: Path | None
-    """Part of the job's identity for `run`, which writes the results itself."""
-    inline: bool = False
-    """Whether the images are sent through the server."""
-    installation: str = ""
-    """Distinguishes the `run`s of different machines that share a server."""
 
 
 class JobExists(InvalidRequest):
@@ -51,20 +27,6 @@ class JobExists(InvalidRequest):
     def __init__(self, job: Job, problem: str, *, of_run: bool) -> None:
         super().__init__(f"Job '{job.name}' is there already{problem}.")
         self.job, self.of_run = job.name, of_run
-
-
-def origin_of(request: Request, folder: Path) -> str:
-    """Fingerprint of folder, settings and results folder."""
-    parts = [
-        request.installation,
-        str(folder),
-        request.contract.as_dict(),
-        request.batch_size,
-        request.distances,
-        str(request.results_dir),
-        *(["inline"] if request.inline else []),
-    ]
-    return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def open_job(client: Client, request: Request, settings: Settings, *, anew: bool = False) -> tuple[Job, bool]:
@@ -80,6 +42,8 @@ def open_job(client: Client, request: Request, settings: Settings, *, anew: bool
     elif not anew and (unfinished := _unfinished(client, origin)):
         return _resumed(client, unfinished), False
     job, is_new = _create(client, request, settings, folder, origin)
+    while job.origin != origin and not request.job:  # another producer has just made a job of this generated name
+        job, is_new = _create(client, request, settings, folder, origin)
     if job.origin != origin:
         problem = f", for {job.source} with other settings"
         raise JobExists(job, problem, of_run=request.results_dir is not None)
@@ -109,6 +73,7 @@ def _create(client: Client, request: Request, settings: Settings, folder: Path, 
         batch_size=request.batch_size,
         distances=request.distances,
         inline=request.inline,
+        report=request.report,
     )
     if request.job:
         refuse_to_replace(settings.results_dir, request.job, origin, source)

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from shared.analysis.average_linkage import Tree, average_linkage, clusters_within, leaves_in_order
 from shared.analysis.neighbors import nearest
 from shared.domain.arrays import Float32
-from shared.results.distances import Distances, Faces, condensed
+from shared.results.distances import Distances, Faces
 
 MAX_LINKED_FACES = 5_000
-"""Average linkage keeps every distance in memory: 100 MB for 5,000 faces (a second or two), 10 GB for 50,000."""
+"""Average linkage keeps every distance in memory: 200 MB for 5,000 faces (a second or two), 20 GB for 50,000."""
 _LINKS = 16  # nearest faces of each face that are considered in larger jobs
-Tree = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -49,33 +49,14 @@ def find_groups(distances: Distances, threshold: float) -> Groups:
     return _join_neighbors(distances, threshold)
 
 
-def average_linkage(square: Float32) -> Tree:
-    """SciPy's linkage of the distances [n, n]: float64 [n - 1, 4]; empty for fewer than two faces."""
-    if len(square) < 2:
-        return np.empty((0, 4))
-    from scipy.cluster.hierarchy import linkage
-
-    tree: Tree = linkage(condensed(square, np.float64), method="average")
-    return tree
-
-
 def cut(tree: Tree, faces: int, threshold: float) -> Groups:
     """The groups that the linkage `tree` of all `faces` has joined up to `threshold`."""
-    labels = np.arange(faces)
-    if len(tree):
-        from scipy.cluster.hierarchy import fcluster
-
-        labels = fcluster(tree, threshold, criterion="distance")
-    return _sorted(labels, threshold, "average linkage")
+    return _sorted(clusters_within(tree, faces, threshold), threshold, "average linkage")
 
 
 def leaf_order(tree: Tree, faces: int) -> Faces:
     """The faces in the order of the tree's leaves: similar ones side by side. intp [faces]."""
-    if not len(tree):
-        return np.arange(faces)
-    from scipy.cluster.hierarchy import leaves_list
-
-    return np.asarray(leaves_list(tree), np.intp)
+    return leaves_in_order(tree, faces) if len(tree) else np.arange(faces)
 
 
 def _sorted(labels: npt.NDArray[np.intp], threshold: float, method: str) -> Groups:

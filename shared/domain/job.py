@@ -76,6 +76,8 @@ class Job:
     """When the record last changed. An unfinished job without a change for too long is stalled."""
     committed_ms: int | None = None
     """When the last batch was committed."""
+    published_ms: int | None = None
+    """When the results were in their place; the report may still be in the making. None once the job is finished."""
     ended_ms: int | None = None
     refusal: Shown | None = None
     """Why a worker refuses this job. Cleared when a batch is committed."""

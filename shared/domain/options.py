@@ -27,6 +27,8 @@ class Options:
     distances: WhenDistances
     inline: Annotated[bool, Field(strict=True)] = False
     """Whether the images are inline, that is, travel through the server (`shared.store.image_payloads`)."""
+    report: Annotated[bool, Field(strict=True)] = True
+    """Whether the aggregator writes a report."""
 
     @staticmethod
     def from_dict(values: Any) -> "Options":

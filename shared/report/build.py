@@ -1,5 +1,6 @@
 """Builds the `report.html` of a results folder."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from jinja2 import TemplateError
@@ -23,20 +24,29 @@ def images_folder(folder: Path) -> Path | None:
 
 
 def build_report(
-    folder: Path, images: Path | None, *, threshold: float | None = None, thumbnail_seconds: float | None = None
+    folder: Path,
+    images: Path | None,
+    *,
+    threshold: float | None = None,
+    thumbnail_seconds: float | None = None,
+    ready: Mapping[int, bytes] | None = None,
 ) -> Path:
     """Writes `folder/report.html`, whole or not at all, and returns its path.
 
-    `images` is the folder that the paths in `faces.csv` are relative to; without it, the report has no thumbnails. A
-    file gives a thumbnail only if its digest is the one in `digests.csv`. `threshold` is the Euclidean distance up to
+    `ready` are the thumbnails at hand (by row of `faces.csv`). The others are cut from `images`, the folder that the
+    paths in `faces.csv` are relative to; without it, these faces have none. A file gives a thumbnail only if its digest
+    is the one in `digests.csv`. `threshold` is the Euclidean distance up to
     which faces are grouped; its default is the one calibrated for the job's contract, if there is one. ResultsError
     says why no report can be written.
     """
     results = Results(folder)
     calibrated = same_person_threshold(results.contract)
     shown = choose_faces(results)
-    digests = recorded_digests(folder, {face.path for face in shown.faces}) if images is not None else {}
-    thumbnails = cut_thumbnails(shown.faces, results.images, digests, images, seconds=thumbnail_seconds)
+    rows = shown.rows.tolist()
+    at_hand = {place: ready[row] for place, row in enumerate(rows) if row in ready} if ready else {}
+    others = {face.path for place, face in enumerate(shown.faces) if place not in at_hand}
+    digests = recorded_digests(folder, others) if images is not None and others else {}
+    thumbnails = cut_thumbnails(shown.faces, results.images, digests, images, ready=at_hand, seconds=thumbnail_seconds)
     chosen = calibrated if threshold is None else threshold
     try:
         page = render(page_values(results, shown, thumbnails, chosen, calibrated is not None)).encode()

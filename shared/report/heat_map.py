@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from shared.analysis.clustering import Groups, average_linkage, cut, leaf_order
+from shared.analysis.average_linkage import average_linkage
+from shared.analysis.clustering import Groups, cut, leaf_order
 from shared.analysis.neighbors import nearest
 from shared.domain.arrays import Float32
 from shared.report.charts import ticks

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from shared.analysis.average_linkage import average_linkage
 from shared.analysis.calibration import NEAR_DUPLICATE
-from shared.analysis.clustering import MAX_LINKED_FACES, Groups, average_linkage, cut, leaf_order
+from shared.analysis.clustering import MAX_LINKED_FACES, Groups, cut, leaf_order
 from shared.analysis.duplicates import find_duplicates
 from shared.domain.arrays import Float32
 from shared.domain.outcomes import FAILED, Outcome

@@ -1,8 +1,8 @@
-"""Thumbnails of faces, cut from the images when the report is written."""
+"""Thumbnails of faces: those that the workers have cut, and others, cut from the images when the report is written."""
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
@@ -15,15 +15,14 @@ from shared.domain.file_digests import image_digest
 from shared.domain.image_formats import openers
 from shared.domain.paths import ShownPath, path_of_shown, resolve_inside
 from shared.domain.pixels import to_rgb
+from shared.domain.thumbnail import AROUND, MAX_TOTAL_BYTES, SIDE_PX, Box
+from shared.domain.thumbnail import crop_square as _crop
+from shared.domain.thumbnail import small_jpeg as _jpeg
 from shared.results.files import open_regular
 from shared.results.tables import Face, ImageFile
 
-MAX_TOTAL_BYTES = 14 * 2**20
-"""Of all thumbnails of a page: in base64, 19 MiB."""
-_SIDE_PX, _SMALL_SIDE_PX = 96, 72
+_SMALL_SIDE_PX = 72
 _MANY_FACES = 1_500  # from here on the small side
-_AROUND = 0.3  # of the box's longer side, added on each side
-_QUALITY = 72
 _MAX_THREADS = 4  # decoders release the interpreter, and each holds an image in memory
 
 
@@ -46,24 +45,29 @@ def cut_thumbnails(
     digests: dict[ShownPath, str],
     root: Path | None,
     *,
+    ready: Mapping[int, bytes] | None = None,
     seconds: float | None = None,
 ) -> Thumbnails:
-    """Thumbnails of `faces`, cut from the images below `root`; none comes from outside it.
+    """Thumbnails of `faces`: those that are `ready` (by their place among `faces`), and the others cut from the images
+    below `root`; none comes from outside it.
 
     An image gives no picture if `digests` (by path, BLAKE2b-128) lacks it, or has another digest than its file has now.
     No further image is started after `seconds`.
     """
-    side_px = _SIDE_PX if len(faces) < _MANY_FACES else _SMALL_SIDE_PX
+    side_px = SIDE_PX if len(faces) < _MANY_FACES else _SMALL_SIDE_PX
+    jpegs: list[bytes | None] = [None] * len(faces)
+    for index, jpeg in (ready or {}).items():
+        jpegs[index] = jpeg if side_px == SIDE_PX else _smaller(jpeg, side_px)
     if root is None or not root.is_dir():
-        return Thumbnails([None] * len(faces), side_px, len(faces), 0)
+        return Thumbnails(jpegs, side_px, jpegs.count(None), _leave_out(jpegs))
     # The size is compared with the one that was embedded, before anything is decoded.
     Image.MAX_IMAGE_PIXELS = None
     faces_of: dict[ShownPath, list[int]] = {}
     for index, face in enumerate(faces):
-        faces_of.setdefault(face.path, []).append(index)
+        if jpegs[index] is None:
+            faces_of.setdefault(face.path, []).append(index)
     size_of = {image.path: (image.width, image.height) for image in images if image.path in faces_of}
     deadline = None if seconds is None else time.monotonic() + seconds
-    jpegs: list[bytes | None] = [None] * len(faces)
     late = 0
 
     def cut(path: ShownPath) -> list[bytes] | None:
@@ -92,7 +96,13 @@ def _leave_out(jpegs: list[bytes | None]) -> int:
     return left_out
 
 
-Box = tuple[float, float, float, float]
+def _smaller(jpeg: bytes, side_px: int) -> bytes | None:
+    """The thumbnail at another size; None if it is damaged."""
+    try:
+        with Image.open(BytesIO(jpeg), formats=["JPEG"]) as image:
+            return _jpeg(to_rgb(image), side_px)
+    except Exception:  # like any file from elsewhere
+        return None
 
 
 def _cut(
@@ -123,24 +133,7 @@ def _cut(
 
 
 def _reduce(image: Image.Image, boxes: list[Box], side_px: int) -> None:
-    """Sets a JPEG to be decoded at 1/2, 1/4 or 1/8 if the smallest face is still larger than its thumbnail."""
-    smallest = min(max(box[2] - box[0], box[3] - box[1]) for box in boxes) * (1 + 2 * _AROUND)
+    """Lets a JPEG be decoded at 1/2, 1/4 or 1/8 where the smallest face is still larger than its thumbnail."""
+    smallest = min(max(box[2] - box[0], box[3] - box[1]) for box in boxes) * (1 + 2 * AROUND)
     if image.format == "JPEG" and smallest > 2 * side_px:
         image.draft(None, (int(image.width * side_px / smallest), int(image.height * side_px / smallest)))
-
-
-def _crop(image: Image.Image, box: Box, scale: float) -> Image.Image:
-    """The square around the face, moved into the image if it extends beyond it."""
-    left, top, right, bottom = (edge * scale for edge in box)
-    side = min(max(right - left, bottom - top) * (1 + 2 * _AROUND), image.width, image.height)
-    x = min(max((left + right - side) / 2, 0), image.width - side)
-    y = min(max((top + bottom - side) / 2, 0), image.height - side)
-    return image.crop((int(x), int(y), int(x + side), int(y + side)))
-
-
-def _jpeg(crop: Image.Image, side_px: int) -> bytes:
-    small = crop.resize((side_px, side_px), Image.Resampling.LANCZOS, reducing_gap=3.0)
-    small.info = {}  # without the original's comment and location
-    out = BytesIO()
-    small.save(out, "JPEG", quality=_QUALITY, optimize=True)
-    return out.getvalue()

@@ -32,6 +32,10 @@ class AggregationLock(RecordPart):
         """
         self._run("disclaim", ["", "aggregation"], uid, holder, problem or "")
 
+    def note_published(self, uid: str, holder: str) -> bool:
+        """Says that the results are in their place, to those who follow the job; False where the claim was lost."""
+        return bool(self._run("note_published", ["", "aggregation"], uid, holder))
+
     def aggregation_claimed(self) -> bool:
         """Whether an aggregator holds the lease."""
         with self._client.pipeline() as pipe:

@@ -8,7 +8,7 @@ import redis
 from pydantic import TypeAdapter, ValidationError
 
 from shared.domain.paths import printable
-from shared.store.keys import WORKERS, worker_key, worker_key_of
+from shared.store.keys import WORKERS, reconciler_key, worker_key, worker_key_of
 from shared.store.redis_client import Client
 from shared.store.scripts import run_script
 
@@ -52,6 +52,12 @@ def withdraw(client: Client, name: str) -> None:
         pipe.delete(worker_key(name))
         pipe.srem(WORKERS, name)
         pipe.execute()
+
+
+def sign_off(client: Client, name: str, queue_prefix: str) -> None:
+    """Does what a worker that was killed cannot do any more: otherwise it would seem alive for another lease."""
+    withdraw(client, name)
+    run_script(client, "resign", [reconciler_key(queue_prefix)], [name])
 
 
 def living_workers(client: Client, queue: str | None = None) -> list[Worker]:

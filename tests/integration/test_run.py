@@ -1,10 +1,12 @@
 """`python -m producer run`: the main job, end to end, with its own server and workers."""
 
-import fcntl
+import base64
+import io
 import json
 import os
 import pstats
 import pty
+import re
 import shutil
 import signal
 import subprocess
@@ -16,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from PIL import Image
 
 from tests.support.commands import environment_of, run_in
 from tests.support.deep_folders import nest
@@ -109,8 +112,22 @@ def test_a_run_does_not_replace_another_folders_results(sample: Path, tmp_path: 
     other = run_in(tmp_path, sample / "collins", "--results", "out", "--job", "mine")
     assert other.returncode == 2, other.stderr
     assert str(sample / "hopper") in other.stderr and str(sample / "collins") in other.stderr
-    assert "another --job" in other.stderr and not (tmp_path / "state" / "worker.log").exists()
+    assert "another --job" in other.stderr and _text(tmp_path / "state" / "worker.log") == ""
     assert result_bytes(tmp_path / "out" / "mine") == before
+
+
+def test_a_run_that_is_refused_leaves_no_process(tmp_path: Path) -> None:
+    """The worker that began to import its code has nothing to do, and ends."""
+    done = run_in(tmp_path, tmp_path / "nowhere")
+    assert done.returncode == 2 and "There is no folder" in done.stderr
+    assert not [process for process in psutil.process_iter() if _works_in(process, tmp_path)]
+
+
+def _works_in(process: psutil.Process, folder: Path) -> bool:
+    try:
+        return process.cwd() == str(folder)
+    except psutil.Error:
+        return False
 
 
 def test_a_worker_that_takes_long_to_get_ready_is_waited_for(sample: Path, tmp_path: Path) -> None:
@@ -148,17 +165,6 @@ def test_an_interrupted_run_ends_what_it_started_and_goes_on_the_next_time(
     assert (again.returncode, "Resuming job" in again.stderr) == (3, True)
     (folder,) = (tmp_path / "out").iterdir()
     assert result_bytes(folder) == result_bytes(finished)
-
-
-def test_two_runs_do_not_share_a_data_folder(sample: Path, tmp_path: Path) -> None:
-    """The second run reports it and changes nothing."""
-    state = tmp_path / "state"
-    state.mkdir()
-    with (state / "lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        second = run_in(tmp_path, sample, "--results", "out")
-    assert (second.returncode, "Another `run`" in second.stderr) == (4, True)
-    assert [path.name for path in state.iterdir()] == ["lock"]
 
 
 def _text(path: Path) -> str:
@@ -210,6 +216,28 @@ def test_a_run_leaves_another_folders_unfinished_job_alone(sample: Path, finishe
     assert (again.returncode, "Resuming job" in again.stderr) == (3, True)
     (folder,) = (tmp_path / "out").iterdir()
     assert result_bytes(folder) == result_bytes(finished)
+
+
+def test_pictures_and_results_do_not_depend_on_who_cuts_the_pictures(sample: Path, tmp_path: Path) -> None:
+    """A worker cuts them, or where the result was recalled, the report does; without a report nobody does."""
+    folder = sample / "hopper"
+    for job, options in (("cut", []), ("recalled", []), ("none", ["--no-report"])):
+        done = run_in(tmp_path, folder, "--results", "out", "--job", job, "--workers", 1, *options)
+        assert done.returncode == 0, done.stderr
+    cut, recalled, none = (tmp_path / "out" / job for job in ("cut", "recalled", "none"))
+    assert result_bytes(cut) == result_bytes(recalled) == result_bytes(none)
+    assert json.loads((recalled / "summary.json").read_text())["recalled"] > 0
+    assert not (none / "report.html").exists()
+    pictures = [_pictures(results / "report.html") for results in (cut, recalled)]
+    assert len(pictures[0]) == len(pictures[1]) == len(rows_of(cut / "faces.csv")) > 0
+    for ours, theirs in zip(*pictures, strict=True):
+        assert ours.size == theirs.size == (96, 96)
+        assert np.abs(np.asarray(ours, float) - np.asarray(theirs, float)).mean() < 16
+
+
+def _pictures(report: Path) -> list[Image.Image]:
+    found = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', report.read_text())
+    return [Image.open(io.BytesIO(base64.b64decode(jpeg))) for jpeg in dict.fromkeys(found)]
 
 
 def test_no_faces_at_all(sample: Path, tmp_path: Path) -> None:

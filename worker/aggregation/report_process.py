@@ -1,7 +1,13 @@
-"""Writes the report of a finished job in a separate process, so that a crash there costs no results."""
+"""Writes the report of a job in a process of its own, so that a crash there costs no results.
 
-import subprocess
-import sys
+The process is forked: a new one would take longer to import what this one has than a report of some hundred faces
+takes.
+"""
+
+import os
+import select
+import signal
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,25 +20,61 @@ _log = get_logger("report")
 _THUMBNAILS_S, _LIMIT_S = 60, 180
 
 
-def write_report(job: Job, folder: Path, data_root: Path) -> None:
-    """Writes `folder/report.html`. An error is logged, never raised."""
+def write_report(job: Job, folder: Path, data_root: Path, thumbnails: Mapping[int, bytes] | None = None) -> None:
+    """Writes `folder/report.html`; `thumbnails` are those at hand, by row of `faces.csv`. An error is logged, never
+    raised.
+    """
     images = _images_folder(job, data_root)
-    command = [sys.executable, "-m", "shared.report", str(folder), "--thumbnail-seconds", str(_THUMBNAILS_S)]
-    if images is not None:
-        command += ["--images", str(images)]
     try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=_LIMIT_S
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        _log.warning("no report in %s: %s", folder, error, extra={"action": "report_failed"})
-        return
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        _log.warning("no report in %s: %s", folder, last, extra={"action": "report_failed"})
-    with suppress(OSError):  # the results are already complete
+        problem = _in_process(lambda: _build(folder, images, thumbnails or {}))
+    except OSError as error:
+        problem = str(error)
+    if problem:
+        _log.warning("no report in %s: %s", folder, problem, extra={"action": "report_failed"})
+    with suppress(OSError):  # the results are complete by now
         for leftover in folder.glob(".report.html.*"):
             leftover.unlink(missing_ok=True)
+
+
+def _build(folder: Path, images: Path | None, ready: Mapping[int, bytes]) -> None:
+    from shared.report.build import build_report
+
+    build_report(folder, images, thumbnail_seconds=_THUMBNAILS_S, ready=ready)
+
+
+def _in_process(work: Callable[[], object]) -> str:
+    """Does the work in a forked process; why it was not done, or an empty string."""
+    read_end, write_end = os.pipe()
+    process = os.fork()
+    if process == 0:
+        os._exit(_answer(work, write_end))
+    os.close(write_end)
+    ended = False
+    try:
+        with os.fdopen(read_end, "rb") as answers:
+            ended = bool(select.select([answers], [], [], _LIMIT_S)[0])
+            said = answers.read().decode(errors="replace") if ended else f"not done after {_LIMIT_S} s"
+    finally:
+        if not ended:
+            os.kill(process, signal.SIGKILL)
+        status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    return said or (f"its process ended with {status}" if status else "")
+
+
+def _answer(work: Callable[[], object], write_end: int) -> int:
+    """In the new process: does the work, and says what was the matter; its exit code."""
+    try:
+        # Above all the pool's pipes: the main process notices the death of its child by their end.
+        os.closerange(3, write_end)
+        os.closerange(write_end + 1, os.sysconf("SC_OPEN_MAX"))
+        for number in (signal.SIGTERM, signal.SIGALRM):
+            signal.signal(number, signal.SIG_DFL)
+        work()
+    except BaseException as error:
+        with suppress(OSError):
+            os.write(write_end, (printable(str(error)) or type(error).__name__).encode())
+        return 1
+    return 0
 
 
 def _images_folder(job: Job, data_root: Path) -> Path | None:

@@ -33,6 +33,8 @@ class Written:
     summary: dict[str, Any]
     failed: dict[int, RootPath]
     """The images that failed: path by index."""
+    thumbnails: dict[int, bytes]
+    """Of the faces whose workers have cut one."""
 
 
 def write_results(
@@ -75,7 +77,7 @@ def write_results(
             if not may_publish():
                 raise ResultsError(f"Another aggregator has taken over job '{job.name}'; this copy was discarded.")
             publish(job, scratch, target)
-    return Written(summary, statistics.failed)
+    return Written(summary, statistics.failed, statistics.thumbnails)
 
 
 @contextmanager

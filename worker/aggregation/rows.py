@@ -34,6 +34,8 @@ class Row:
     """The `BOX_COLUMNS` of faces.csv, for each face."""
     embeddings: Float32
     """[faces, 512]"""
+    thumbnails: list[bytes] = field(default_factory=list)
+    """Of each face; empty if none were cut."""
     recalled: bool = False
     spent_ms: dict[str, float] = field(default_factory=dict)
     """The milliseconds of each stage."""
@@ -57,6 +59,7 @@ def rows_of_blocks(blocks: Iterable[bytes], folder: RootPath) -> Iterator[Row]:
                 figures=_figures(image, block),
                 boxes=[[*(f"{edge:.4f}" for edge in box), f"{probability:.6f}"] for *box, probability in image.faces],
                 embeddings=block.embeddings[first:end],
+                thumbnails=image.thumbnails,
                 recalled=image.recalled,
                 spent_ms=image.spent_ms,
                 origin=origin,

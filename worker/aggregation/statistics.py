@@ -7,6 +7,7 @@ from typing import Any
 from shared.domain.outcomes import FAILED
 from shared.domain.paths import RootPath
 from shared.domain.stages import STAGES
+from shared.domain.thumbnail import MAX_TOTAL_BYTES
 from worker.aggregation.rows import Origin, Row
 
 
@@ -67,7 +68,17 @@ class JobStatistics:
     failed: dict[int, RootPath] = field(default_factory=dict)
     stage_s: dict[str, float] = field(default_factory=_no_seconds)
     workers: dict[str, WorkerStatistics] = field(default_factory=dict)
+    thumbnails: dict[int, bytes] = field(default_factory=dict)
+    """By face, as far as there is room."""
     _batch: Origin | None = None
+    _room_bytes: int = 2 * MAX_TOTAL_BYTES  # of a larger job, the report shows a part of the faces
+
+    def keep_thumbnails(self, row: Row) -> None:
+        """Keeps the thumbnails of the next faces."""
+        size = sum(map(len, row.thumbnails))
+        if len(row.thumbnails) == len(row.boxes) and size <= self._room_bytes:
+            self._room_bytes -= size
+            self.thumbnails.update(enumerate(row.thumbnails, start=self.faces))
 
     def add(self, row: Row) -> None:
         """Counts one image."""

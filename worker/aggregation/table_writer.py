@@ -40,6 +40,7 @@ def write_tables(job: Job, rows: Iterable[Row], folder: Path) -> JobStatistics:
             digests.writerow([statistics.images, row.digest])
             if statistics.faces + len(row.boxes) <= job.faces:
                 embeddings[statistics.faces : statistics.faces + len(row.boxes)] = row.embeddings
+            statistics.keep_thumbnails(row)
             for box in row.boxes:
                 faces.writerow([statistics.faces, statistics.images, row.shown, *box])
                 statistics.faces += 1

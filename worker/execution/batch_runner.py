@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 import numpy as np
 import redis
 
+from shared.analysis.clustering import MAX_LINKED_FACES
 from shared.config.settings import Settings
 from shared.domain.arrays import DIMENSIONS
 from shared.domain.job import Job
@@ -89,12 +90,21 @@ class BatchRunner:
                 self._limits,
                 read=self._fetch if self._job.options.inline else None,
                 recall=self._cache.recall,
+                thumbnails=self._wants_thumbnails(),
                 step=self._step,
             )
         except MemoryError:
             # The state of this process is unknown now. It ends as if the out-of-memory killer had ended it.
             os.kill(os.getpid(), signal.SIGKILL)
             raise
+
+    def _wants_thumbnails(self) -> bool:
+        """Whether the report may show these faces, and this machine has the images: a job that sends them may not want
+        them seen where its report is made.
+        """
+        options = self._job.options
+        before = self._batch.batch * options.batch_size
+        return options.report and not options.inline and before < MAX_LINKED_FACES
 
     def _fetch(self, path: RootPath) -> bytes:
         return read_inline(self._client, self._record.inline_key(self._batch.batch), path, self._limits)

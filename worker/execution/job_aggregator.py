@@ -85,10 +85,16 @@ class JobAggregator:
         return TaskAnswer(kind=AnswerKind.FINISHED, images=job.images, faces=job.faces)
 
     def _write(self, claim: _Claim) -> Finished:
-        """Writes results and report, and finishes the record unless the server refuses that."""
+        """Writes results and report, and finishes the record unless the server refuses that.
+
+        Whoever follows the job may show the results before the report is written. If this process dies meanwhile, the
+        job is not finished, and the next aggregator writes the same results again.
+        """
         settings, job = self._settings, claim.job
         written = self._write_results(claim)
-        write_report(job, settings.results_dir / job.name, settings.data_root)
+        retry_until_stored(lambda: claim.record.note_published(job.uid, claim.holder))
+        if job.options.report:
+            write_report(job, settings.results_dir / job.name, settings.data_root, written.thumbnails)
         finished = retry_until_stored(
             lambda: claim.record.finish(job, claim.holder, settings.job_ttl_s, written.failed)
         )

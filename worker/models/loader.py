@@ -1,5 +1,6 @@
 """The networks of a worker: converted before its processes fork, then loaded and warmed up once in each of them."""
 
+import threading
 import time
 from functools import cached_property, lru_cache
 
@@ -15,10 +16,7 @@ from worker.models.instruction_set import pin_instruction_set
 from worker.models.precision import check_precision
 from worker.models.preparation import prepare_in_subprocess
 from worker.models.runtime import find_runtime
-from worker.models.weights_store import check_prepared, is_prepared
-from worker.vision.canvas import CANVAS_PIXELS
-from worker.vision.integral_image import IntegralImage
-from worker.vision.mtcnn_cascade import detect_faces
+from worker.models.weights_store import FilesFound, check_prepared, files_as_found, is_prepared
 from worker.vision.pipeline import Networks
 
 _KEPT_NETWORKS = 2  # for two sets of weights: 0.4 GiB each
@@ -36,6 +34,8 @@ class ModelLoader:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._processes = 1
+        self._checked: FilesFound | None = None
+        self._check: threading.Thread | None = None
         self.load = lru_cache(maxsize=_KEPT_NETWORKS)(self._load)
 
     @cached_property
@@ -50,6 +50,19 @@ class ModelLoader:
         """The number of threads for each process."""
         return thread_count(self._settings, self._processes)
 
+    def begin_check(self) -> None:
+        """Begins to compare the digests of the preloaded weights in a thread, which `prepare` waits for."""
+        name = self._settings.preload_weights
+        folder = prepared_folder(self._settings.cache_dir, name, KNOWN_WEIGHTS[name], choose_backend(self._settings))
+
+        def check() -> None:
+            found = files_as_found(folder)
+            if is_prepared(folder):
+                self._checked = found
+
+        self._check = threading.Thread(target=check, daemon=True, name="check-weights")
+        self._check.start()
+
     def prepare(self, processes: int) -> None:
         """Before the fork: determines the runtime, converts the preloaded weights, and divides the cores among the
         processes.
@@ -57,8 +70,11 @@ class ModelLoader:
         self._processes = processes
         _ = self.runtime
         name = self._settings.preload_weights
-        folder = prepared_folder(self._settings.cache_dir, name, KNOWN_WEIGHTS[name], choose_backend(self._settings))
-        if not is_prepared(folder):
+        if self._check is None:
+            self.begin_check()
+        if self._check is not None:
+            self._check.join()  # no thread may run at the fork
+        if self._checked is None:
             prepare_in_subprocess(name, KNOWN_WEIGHTS[name], self._settings)
 
     def preload(self) -> None:
@@ -67,22 +83,29 @@ class ModelLoader:
         self.load(name, KNOWN_WEIGHTS[name], "float32")
 
     def _load(self, weights: str, sha256: str, precision: Precision) -> Networks:
-        """Loads the networks with these weights, ready to run. ContractError if this worker does not support the
-        precision.
-        """
-        return load_networks(weights, sha256, self._settings, self.threads, precision)
+        """The networks with these weights, ready to run. ContractError if this worker lacks the precision."""
+        return load_networks(weights, sha256, self._settings, self.threads, precision, checked=self._checked)
 
 
 def load_networks(
-    name: str, sha256: str, settings: Settings, threads: int, precision: Precision = "float32"
+    name: str,
+    sha256: str,
+    settings: Settings,
+    threads: int,
+    precision: Precision = "float32",
+    *,
+    checked: FilesFound | None = None,
 ) -> Networks:
-    """Loads networks with these weights in this process and warms them up. Converts the weights first if necessary."""
+    """Loads networks with these weights in this process and warms them up. Converts the weights first if necessary.
+
+    `checked` are files whose digests the main process has compared, so that each process need not do it again.
+    """
     started = time.monotonic()
     check_precision(precision, settings)
     pin_instruction_set(settings)
     backend = choose_backend(settings)
     folder = prepared_folder(settings.cache_dir, name, sha256, backend)
-    if not is_prepared(folder):
+    if (checked is None or files_as_found(folder) != checked) and not is_prepared(folder):
         prepare_in_subprocess(name, sha256, settings)
         check_prepared(folder)
     networks = import_backend(backend).load_networks(folder, threads, settings.device, precision)
@@ -100,14 +123,10 @@ def load_networks(
 
 
 def _warm_up(networks: Networks) -> None:
-    """Runs each network once with the largest common shape: OpenVINO keeps memory for the largest shape it has seen.
-
-    A process therefore has its full size from the start, and a machine with too little memory fails at once.
+    """Runs every network once, on little: networks that crash this machine do so before they can be held against an
+    image.
     """
-    noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3)).astype(np.uint8)
-    detect_faces(IntegralImage(noise), networks)
-    width = 1024
-    networks.pnet(np.zeros((1, 3, CANVAS_PIXELS // width, width), np.float32))
-    networks.rnet(np.zeros((128, 3, 24, 24), np.float32))
-    networks.onet(np.zeros((64, 3, 48, 48), np.float32))
-    networks.embed(np.zeros((16, 3, CROP_PX, CROP_PX), np.float32))
+    networks.pnet(np.zeros((1, 3, 48, 48), np.float32))
+    networks.rnet(np.zeros((16, 3, 24, 24), np.float32))
+    networks.onet(np.zeros((4, 3, 48, 48), np.float32))
+    networks.embed(np.zeros((1, 3, CROP_PX, CROP_PX), np.float32))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 VGGFACE2_URL = "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/20180402-114759-vggface2.pt"
 _log = get_logger("weights")
+FilesFound = dict[Path, tuple[int, int, int, int]]
 
 
 def find_weights(name: str, sha256: str, settings: Settings) -> Path:
@@ -92,6 +93,15 @@ def check_prepared(folder: Path) -> None:
 def is_prepared(folder: Path) -> bool:
     """Whether the networks' files exist, every one as it was written."""
     return _find_damaged(folder) is None
+
+
+def files_as_found(folder: Path) -> FilesFound:
+    """The files of a folder by path with what shows a change: inode, size, times. Empty if it cannot be read."""
+    try:
+        found = {path: path.stat() for path in folder.iterdir()}
+    except OSError:
+        return {}
+    return {path: (at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns) for path, at in found.items()}
 
 
 def _find_damaged(folder: Path) -> Path | None:

@@ -14,6 +14,7 @@ from shared.domain.contract import MIN_FACE_PX, Contract
 from shared.domain.errors import OutsideDataRoot
 from shared.domain.outcomes import Outcome
 from shared.domain.paths import RootPath, resolve_inside
+from shared.domain.thumbnail import crop_square, small_jpeg
 from worker.batch_result import DIMENSIONS, ImageRecord
 from worker.vision.best_face_search import detect_best
 from worker.vision.decode import ImageTrouble, Limits, decode, read_bytes
@@ -23,6 +24,8 @@ from worker.vision.mtcnn_cascade import Detector, Faces, detect_faces
 
 # The embedder's forward pass takes at most this many crops, so that a picture of a crowd does not need gigabytes.
 _CROPS_A_PASS = 32
+# A picture of a crowd would make a block large: the report cuts its thumbnails itself.
+_MOST_THUMBNAILS = 16
 UNLISTED_FOLDER = "a folder that cannot be listed; the files in it are not known"
 
 
@@ -51,13 +54,14 @@ def process_images(
     *,
     read: Callable[[RootPath], bytes] | None = None,
     recall: Callable[[str], Result | None] = lambda digest: None,
+    thumbnails: bool = False,
     step: Callable[[], None] = lambda: None,
 ) -> list[Result]:
     """One result an image, in the same order.
 
     `read` gives the bytes of a path's file where they are not below `root` on this disk. `recall` may know the result
-    of a file from its digest (under the same contract); `step` is called before each image and each pass of the
-    embedder, and may raise to give up.
+    of a file from its digest (under the same contract). With `thumbnails`, records hold those of their faces. `step` is
+    called before each image and each pass of the embedder, and may raise to give up.
     """
     results: list[Result] = []
     waiting: list[tuple[Result, list[Float32]]] = []
@@ -77,7 +81,8 @@ def process_images(
                 result.record = replace(known.record, path=path, digest=record.digest, recalled=True)
                 result.embeddings = known.embeddings
                 continue
-            waiting.append((result, _find_crops(data, record, networks, contract, limits, buffer, started)))
+            crops = _find_crops(data, record, networks, contract, limits, buffer, started, thumbnails=thumbnails)
+            waiting.append((result, crops))
         except ImageTrouble as trouble:
             record.outcome, record.error = trouble.outcome, str(trouble)
         except (OutsideDataRoot, OSError) as error:
@@ -106,6 +111,8 @@ def _find_crops(
     limits: Limits,
     buffer: SumsBuffer,
     started: float,
+    *,
+    thumbnails: bool,
 ) -> list[Float32]:
     image = decode(data, limits)
     record.width, record.height = image.size
@@ -120,6 +127,9 @@ def _find_crops(
             raise ImageTrouble(Outcome.NO_FACE, "")
         boxes = faces.boxes[chosen]
         crops = [crop_face(image, box, contract.margin_px, contract.crop_px) for box in boxes]
+        if thumbnails and len(boxes) <= _MOST_THUMBNAILS:
+            squares = (crop_square(image, (x1, y1, x2, y2)) for x1, y1, x2, y2 in boxes.tolist())
+            record.thumbnails = [small_jpeg(square) for square in squares]
     finally:
         record.detect_ms = (time.perf_counter() - decoded) * 1000
     record.faces = [

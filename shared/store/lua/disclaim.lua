@@ -6,5 +6,6 @@ redis.call('DEL', KEYS[2])  -- first: a server out of memory then accepts the ot
 if ARGV[3] ~= '' and redis.call('HGET', KEYS[1], 'uid') == ARGV[1] then
   local t = redis.call('TIME')
   redis.call('HSET', KEYS[1], 'problem', ARGV[3], 'updated_ms', t[1] * 1000 + math.floor(t[2] / 1000))
+  redis.pcall('PUBLISH', KEYS[1], 'problem')
 end
 return 1

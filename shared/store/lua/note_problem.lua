@@ -7,4 +7,5 @@ if job[4] or job[3] ~= 'enqueuing' and job[3] ~= 'sealed' then return 0 end
 local t = redis.call('TIME')
 redis.call('HDEL', KEYS[1], 'problem')  -- first: a server out of memory then accepts the other writes
 redis.call('HSET', KEYS[1], 'problem', ARGV[2], 'updated_ms', t[1] * 1000 + math.floor(t[2] / 1000))
+redis.pcall('PUBLISH', KEYS[1], 'problem')
 return 1

@@ -2,15 +2,60 @@
 the server.
 """
 
+import threading
+import time
 from dataclasses import replace
 
 import pytest
 
 from shared.store.jobs import JobRecord
+from shared.store.news import News
 from tests.integration.conftest import LONG_S, FreshJob
 
 OTHER = "0" * 32
 """A uid that no job has."""
+
+
+# note_published
+
+
+def test_only_who_holds_the_claim_notes_results(fresh: FreshJob) -> None:
+    """Of that job alone; what was noted goes when the job is finished, or asked for anew."""
+    fresh.complete()
+    assert fresh.record.claim_aggregation("w/8", LONG_S)
+    before = fresh.snapshot()
+    assert not fresh.record.note_published(fresh.uid, "w/9")
+    assert not fresh.record.note_published(OTHER, "w/8")
+    assert fresh.snapshot() == before
+    assert fresh.record.note_published(fresh.uid, "w/8")
+    assert fresh.load().published_ms is not None and fresh.load().state == "sealed"
+    fresh.record.go_on(fresh.uid)
+    assert fresh.load().published_ms is None
+    assert fresh.record.note_published(fresh.uid, "w/8")
+    assert fresh.record.finish(fresh.load(), "w/8", LONG_S, {}) == "finished"
+    assert fresh.load().published_ms is None
+
+
+def test_who_waits_for_results_is_woken(fresh: FreshJob) -> None:
+    """By their publication, the end of the job and a problem; without news, the wait ends by itself."""
+    fresh.complete()
+    assert fresh.record.claim_aggregation("w/9", LONG_S)
+    steps = [
+        lambda: fresh.record.note_published(fresh.uid, "w/9"),
+        lambda: fresh.record.note_problem(fresh.uid, "a problem"),
+        lambda: fresh.record.finish(fresh.load(), "w/9", LONG_S, {}),
+    ]
+    with News(fresh.record._client, fresh.record.name) as news:
+        for step in steps:
+            waiting = threading.Timer(0.1, step)
+            started = time.monotonic()
+            waiting.start()
+            news.wait(20)
+            assert time.monotonic() - started < 10
+            waiting.join()
+        started = time.monotonic()
+        news.wait(0.2)
+        assert 0.1 < time.monotonic() - started < 10
 
 
 # finish

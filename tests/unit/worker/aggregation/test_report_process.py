@@ -1,12 +1,18 @@
 """The aggregator's report: pictures come only from the job's own images inside the data root."""
 
+import base64
+import os
+import signal
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 
+from shared.domain.thumbnail import small_jpeg
 from tests.support.results_folders import SIZE, make_results, people, read_page
+from worker.aggregation import report_process
 from worker.aggregation.report_process import write_report
 
 
@@ -39,6 +45,32 @@ def test_pictures_come_from_inside_the_data_root(tmp_path: Path, folder: str, in
     page = read_page(results / "report.html")
     assert bool(page.all("img")) == shown
     assert ("No picture of 1 face" in page.text) == (not shown)
+
+
+def test_thumbnails_at_hand_need_no_image(tmp_path: Path) -> None:
+    """The worker's are shown as they are; what it has not cut comes from the file, if that is there."""
+    results = make_results(tmp_path / "j", ["gone.jpg", "other.jpg"], people(2, 1))
+    jpeg = small_jpeg(Image.new("RGB", SIZE, "red"))
+    job = SimpleNamespace(name="j", options=SimpleNamespace(folder=".", inline=False))
+    write_report(job, results, tmp_path, {0: jpeg})  # type: ignore[arg-type]
+    page = read_page(results / "report.html")
+    assert base64.b64encode(jpeg).decode() in (results / "report.html").read_text()
+    assert "No picture of 1 face" in page.text
+
+
+def test_a_report_that_kills_its_process_costs_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is killed, hangs, or raises: a line in the log."""
+    results = make_results(tmp_path / "j", ["a.jpg"], people(1, 1))
+    job = SimpleNamespace(name="j", options=SimpleNamespace(folder=".", inline=True))
+    monkeypatch.setattr(report_process, "_LIMIT_S", 0.5)
+    for fault in (lambda: os.kill(os.getpid(), signal.SIGKILL), lambda: time.sleep(60), lambda: 1 / 0):
+        monkeypatch.setattr(report_process, "_build", lambda *_, fault=fault: fault())
+        write_report(job, results, tmp_path)  # type: ignore[arg-type]
+    said = [record.getMessage() for record in caplog.records]
+    assert ["ended with -9" in said[0], "not done after" in said[1], "division by zero" in said[2]] == [True] * 3
+    assert not (results / "report.html").exists()
 
 
 def test_what_cannot_be_tidied_up_costs_no_job(tmp_path: Path) -> None:

@@ -1,0 +1,55 @@
+"""What `run` and `enqueue` ask for, and by what they know it again."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.domain.contract import Contract
+from shared.domain.options import WhenDistances
+
+RUN_PREFIX = "run-"
+"""Prefix of the queue names of `run`. Only the worker that it starts serves these queues."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is to be enqueued."""
+
+    folder: Path
+    """As given on the command line."""
+    contract: Contract
+    batch_size: int
+    distances: WhenDistances
+    report: bool = True
+    """Whether report.html is written."""
+    job: str | None
+    results_dir: Path | None
+    """Part of the job's identity for `run`, which writes the results itself."""
+    inline: bool = False
+    """Whether the images are sent through the server."""
+    installation: str = ""
+    """Distinguishes the `run`s of different machines that share a server."""
+
+
+def origin_of(request: Request, folder: Path) -> str:
+    """Fingerprint of folder, settings and results folder."""
+    parts = [
+        request.installation,
+        str(folder),
+        request.contract.as_dict(),
+        request.batch_size,
+        request.distances,
+        str(request.results_dir),
+        *(["inline"] if request.inline else []),
+        *([] if request.report else ["no report"]),
+    ]
+    return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def queue_prefix_of(request: Request, folder: Path) -> str:
+    """Prefix of the queues of a `run` of this folder on this machine: its workers take no batches of another job."""
+    origin = origin_of(request, folder)
+    if request.job is not None:
+        origin = hashlib.blake2b(f"{origin} {request.job}".encode(), digest_size=16).hexdigest()
+    return f"{RUN_PREFIX}{origin[:12]}-"

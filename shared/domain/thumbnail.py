@@ -1,0 +1,37 @@
+"""A face's thumbnail: the square around it, as a small JPEG. Workers and the report cut them alike."""
+
+from io import BytesIO
+
+from PIL import Image
+
+SIDE_PX = 96
+"""Side of a thumbnail."""
+AROUND = 0.3
+"""Of the box's longer side, added on each side."""
+MAX_TOTAL_BYTES = 14 * 2**20
+"""Of all thumbnails of a page: in base64, 19 MiB."""
+_QUALITY = 72
+
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom, in pixels of the upright image."""
+
+
+def crop_square(image: Image.Image, box: Box, scale: float = 1.0) -> Image.Image:
+    """The square around the face, moved into the image if it sticks out.
+
+    `scale` is the size of `image` divided by that of the image in whose pixels the box is.
+    """
+    left, top, right, bottom = (edge * scale for edge in box)
+    side = max(1.0, min(max(right - left, bottom - top) * (1 + 2 * AROUND), image.width, image.height))
+    x = min(max((left + right - side) / 2, 0), image.width - side)
+    y = min(max((top + bottom - side) / 2, 0), image.height - side)
+    return image.crop((int(x), int(y), int(x + side), int(y + side)))
+
+
+def small_jpeg(crop: Image.Image, side_px: int = SIDE_PX) -> bytes:
+    """The crop at this size, as a JPEG without the original's comment and location."""
+    small = crop.resize((side_px, side_px), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    small.info = {}
+    out = BytesIO()
+    small.save(out, "JPEG", quality=_QUALITY, optimize=True)
+    return out.getvalue()

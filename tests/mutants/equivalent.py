@@ -54,6 +54,11 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         _THAT_VERY_MS,
     ),
     Equivalent(
+        "shared/store/lua/spooled.lua",
+        "if left ~= -2 and (not job[4] or left < 2 * (tonumber(job[4]) or 0)) then return 0 end",
+        _THAT_VERY_MS,
+    ),
+    Equivalent(
         "shared/store/lua/elect.lua",
         "if holder and holder ~= ARGV[1] and redis.call('PTTL', KEYS[1]) < 2 * longest then return 0 end",
         _THAT_VERY_MS,

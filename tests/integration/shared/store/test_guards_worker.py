@@ -338,6 +338,20 @@ def test_a_stretch_of_a_queue_ends_in_time(fresh: FreshJob, most: int, most_byte
 # count_jobs, count_leases
 
 
+def test_what_is_no_job_is_not_counted_among_others(fresh: FreshJob) -> None:
+    """A key of another kind in the place of a record, or of the leases of one."""
+    fresh.add()
+    fresh.take()
+    for name in ("a", "b"):
+        record, job = make_job(fresh.stage, name)
+        record.add_batch(job.uid, record.attach_producer(job.uid), 0, ["a.jpg"])
+        record.take(job.uid, 0, 1, "w/1", LONG_S)
+    for key in (f"{PREFIX}job:a", f"{PREFIX}job:b:leases"):
+        fresh.client.delete(key)
+        fresh.client.set(key, "7")
+    assert count_jobs(fresh.client) == Census({"enqueuing": 2, "sealed": 0, "finished": 1}, 1, [""])
+
+
 def test_jobs_are_counted_by_state(fresh: FreshJob) -> None:
     """Batches of all jobs count while they are leased. A job that has not started has none."""
     fresh.client.config_resetstat()

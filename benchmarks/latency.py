@@ -1,10 +1,11 @@
-"""How long a user waits for `run`: to the first image at work, from the last commit to the prompt, and as a whole.
+"""Measures how long a user waits for `run`: until the first image is processed, from the last commit to the prompt, and
+in total.
 
-    python benchmarks/latency.py IMAGES [--copies 1 4] [--rounds 3] [--no-loop]
+python benchmarks/latency.py IMAGES [--copies 1 4] [--rounds 3] [--no-loop]
 
 The networks must have been converted before (any earlier `run` does that). Times are the median of the rounds, each in
-a data folder of its own and without the cache of results; `--copies` are the files under other names. The plain loop
-is the one of `scaling.py`: one process, models loaded once, facenet-pytorch's default threads.
+a data folder of its own and without the cache of results; `--copies` are the files under other names. The plain loop is
+the one of `scaling.py`: one process, models loaded once, facenet-pytorch's default threads.
 """
 
 import argparse
@@ -32,10 +33,10 @@ LEAST_SPEED_UP = {1: 8.0, 4: 10.0}
 
 @dataclass(frozen=True)
 class Waits:
-    """Of one `run`, in seconds."""
+    """The waiting times of one `run`, in seconds."""
 
     to_first_image: float
-    """From the command to the moment at which a worker process has taken the first batch."""
+    """From the command until a worker process has leased the first batch."""
     to_results: float
     """From the last commit to the line `Results: ...`."""
     to_prompt: float
@@ -44,7 +45,7 @@ class Waits:
 
 
 def measure(images: Path, folder: Path) -> Waits:
-    """One `run` of the folder `images`; `folder` is empty and takes data and results."""
+    """Runs the folder `images` once. `folder` is empty and takes data and results."""
     environment = os.environ | {"FACEQUEUE_STATE_DIR": str(folder / "state"), "FACEQUEUE_CACHE_TTL_S": "0"}
     environment.pop("REDIS_URL", None)
     command = [sys.executable, "-m", "producer", "run", str(images), "--results", str(folder / "out"), "--job", "job"]

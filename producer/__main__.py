@@ -4,7 +4,7 @@ import sys
 
 
 def main() -> None:
-    """The command line. A worker for `run` begins to import its code first."""
+    """Runs the command line. For `run`, a worker process starts to import its code first."""
     if sys.argv[1:2] == ["run"] and "--help" not in sys.argv:
         from producer.local.early_worker import launch
 

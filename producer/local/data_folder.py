@@ -9,11 +9,11 @@ from shared.domain.durable_files import replace_content
 from shared.domain.errors import InvalidRequest
 
 RUNNING, SERVER = "running", "server"
-"""In the data folder: the locks of the `run`s, and the server's data."""
+"""The subfolder with the locks of the `run`s and the server's data."""
 
 
 def prepare_data_folder(data_folder: Path) -> str:
-    """Makes the data folder, and returns its random name, which is kept in it. InvalidRequest if it cannot be used."""
+    """Creates the data folder; returns the random name that is stored in it. InvalidRequest if it cannot be used."""
     try:
         for folder in (data_folder / RUNNING, data_folder / SERVER):
             folder.mkdir(parents=True, exist_ok=True)

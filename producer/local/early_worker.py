@@ -1,4 +1,4 @@
-"""A worker process for `run` that imports its code while the command line is still being read.
+"""A worker process for `run` that imports its code while the command line is still being parsed.
 
 What it is to do, it hears later, by one line on its standard input; without one it ends. Nothing else is imported here.
 """
@@ -28,7 +28,7 @@ def launch() -> None:
 
 
 def order(arguments: list[str], environment: dict[str, str], log: Path) -> "subprocess.Popen[bytes] | None":
-    """The waiting process, told to go on as if it had just been started so; None if there is none."""
+    """The waiting process, continued as if it had just been started this way; None if there is none."""
     if not _waiting:
         return None
     process = _waiting.pop()

@@ -1,4 +1,4 @@
-"""Locks among the `run`s of one data folder. A lock ends with its process, however that ends."""
+"""Locks between the `run`s of one data folder. A lock ends with its process, however that ends."""
 
 import fcntl
 import os
@@ -10,7 +10,7 @@ _MOST_LOGS = 1000
 
 
 def try_lock(file: int, kind: int = fcntl.LOCK_EX) -> bool:
-    """Locks an open file, unless another process has; whether it did."""
+    """Locks an open file; False if another process holds the lock."""
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -20,7 +20,7 @@ def try_lock(file: int, kind: int = fcntl.LOCK_EX) -> bool:
 
 @contextmanager
 def held(path: Path) -> Iterator[bool]:
-    """Whether this process alone holds the lock `path`. The file is removed at the end, or by the next holder."""
+    """Whether this process holds the lock `path`. The file is removed at the end, or by the next holder."""
     while True:
         with path.open("a") as file:
             if not try_lock(file.fileno()):

@@ -1,4 +1,4 @@
-"""The job of one `run`: opened, given a worker, followed to its end."""
+"""The job of one `run`: opens it, gives it a worker, and follows it to its end."""
 
 import shutil
 from collections.abc import Callable
@@ -25,18 +25,18 @@ from shared.store.redis_client import Client, connect, explain_server_errors, wa
 
 @dataclass
 class LocalJob:
-    """What a `run` has started, and what it needs until its job is finished."""
+    """The processes and objects of a `run` until its job is finished."""
 
     settings: Settings
     say: Callable[[str], None]
     stack: ExitStack
-    """Ends what is started."""
+    """Ends everything that was started."""
     server: SharedServer | None
     worker: WorkerProcess | None
-    """Started before the job was known; None if there may be nothing for it to do."""
+    """A worker that was started before the job was known; None if there may be no work."""
     data_folder: Path
     log: Path
-    """Of the worker."""
+    """The path of the worker's log."""
 
     def process(
         self,
@@ -48,7 +48,7 @@ class LocalJob:
         retry: bool,
         profile: bool,
     ) -> Job:
-        """The job of the request, finished."""
+        """Processes the request; returns the finished job."""
         if self.server is not None:
             self.server.wait()
             self.settings = self.settings.model_copy(update={"redis_url": self.server.url})
@@ -86,7 +86,7 @@ class LocalJob:
         return job
 
     def _worker(self, job: Job, processes: int, *, profile: bool) -> WorkerProcess:
-        """A worker that serves this job."""
+        """Starts a worker that serves this job."""
         settings = self.settings
         if job.queue_prefix != settings.queue_prefix:  # resumed under a name that it had not been given
             whose = f"job {job.name}, or on another one of the same folder"
@@ -109,7 +109,7 @@ class LocalJob:
     def _follow(
         self, client: Client, job: Job, folder: Path, worker: WorkerProcess, on_results: Callable[[], object]
     ) -> Job:
-        """Enqueues the folder, and returns the job once it is finished."""
+        """Enqueues the folder; returns the job once it is finished."""
         # The lock on the job proves that no other `run` has it, so its producer's lease need not expire first.
         producer = BackgroundProducer(client, job, folder, self.settings, self.say, take_over=True)
         end_undisturbed(self.stack, producer.stop)

@@ -88,7 +88,7 @@ class EmbeddedServer:
             raise
 
     def begin(self) -> None:
-        """Takes over or launches a server without waiting for its answer, which `start` then does."""
+        """Takes over or launches a server without waiting for its answer; `start` then waits."""
         if not self._lives() and not self._take_over():
             self._launch()
 

@@ -36,7 +36,8 @@ def run(
     retry: bool = False,
     profile: bool = False,
 ) -> "Job":
-    """Processes a folder on this machine and returns the finished job. However it ends, it ends what it has started.
+    """Processes a folder on this machine and returns the finished job. However it ends, it ends everything that it has
+    started.
 
     `on_results` is called with the results folder as soon as it is in its place.
     """
@@ -73,7 +74,7 @@ def run(
 
 @contextmanager
 def only_run(data_folder: Path, name: str, whose: str) -> Iterator[None]:
-    """Keeps other `run`s from the same work; NotFinished if one is at it."""
+    """Prevents other `run`s of the same job; NotFinished if one is running."""
     with held(data_folder / RUNNING / re.sub(r"[^A-Za-z0-9._-]", "_", name)) as alone:
         if not alone:
             raise NotFinished(

@@ -1,4 +1,4 @@
-"""The embedded server of a data folder, for all the `run`s that use it at a time: the last of them stops it."""
+"""The embedded server of a data folder, for all `run`s that use it at the same time. The last one stops it."""
 
 import fcntl
 import time
@@ -9,14 +9,14 @@ from producer.local.redis_server import EmbeddedServer
 from shared.domain.errors import ServerError
 
 _PATIENCE_S = 30.0
-"""For a `run` that stops the server just now."""
+"""How long to wait for a `run` that is stopping the server."""
 
 
 class SharedServer:
     """Each `run` holds a shared lock on `users` while it uses the server."""
 
     def __init__(self, folder: Path) -> None:
-        """The folder exists."""
+        """The folder must exist."""
         self._folder = folder
         self._server = EmbeddedServer(folder)
         self._users = (folder / "users").open("a")
@@ -27,7 +27,7 @@ class SharedServer:
         return self._server.url
 
     def begin(self) -> None:
-        """Launches the server, or finds the one that is there, without waiting until it answers."""
+        """Launches the server, or finds a running one, without waiting until it answers."""
         deadline = time.monotonic() + _PATIENCE_S
         while not try_lock(self._users.fileno(), fcntl.LOCK_SH):
             if time.monotonic() > deadline:
@@ -39,7 +39,7 @@ class SharedServer:
         self._server.begin()
 
     def wait(self) -> None:
-        """Returns when the server answers."""
+        """Waits until the server answers."""
         self._server.start()
 
     def ensure(self) -> bool:

@@ -43,7 +43,7 @@ class WorkerProcess:
         return self.environment == os.environ | _environment(settings)
 
     def start(self) -> None:
-        """Starts the worker, unless it has been started. It may take minutes to get ready."""
+        """Starts the worker if it is not running yet. It may take minutes to get ready."""
         if self._starts == 0:
             self._start()
 
@@ -96,7 +96,7 @@ class WorkerProcess:
             self._process.wait()
 
     def end_now(self, client: "Client") -> None:
-        """Ends the worker of a finished job, which has nothing to return to the queue."""
+        """Ends the worker of a finished job, which has no batch to return to the queue."""
         import redis
 
         from shared.store.worker_registry import sign_off

@@ -109,7 +109,9 @@ class _Watcher:
         return job if job.state == "finished" else self._wait(check, lambda job: False, self._check_cancelled)
 
     def _wait(self, check: Callable[[], bool], enough: Callable[[Job], bool], note: Callable[[_Look], object]) -> Job:
-        """The job when it is finished, or far `enough`; `note` is told of every look at it."""
+        """Waits until the job is finished, or far `enough`, and returns it. `note` is called with every state that is
+        read.
+        """
         while True:
             worker_is_starting = check()
             look = self._look()

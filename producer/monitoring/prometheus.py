@@ -46,7 +46,7 @@ class QueueCollector(Collector):
         yield from found
 
     def _readable(self, part: Callable[[], Iterator[Metric]]) -> list[Metric]:
-        """The metrics of a part; none where a key of another kind has the place of what it reads."""
+        """The metrics of a part; none if its key has another type."""
         try:
             return list(part())
         except redis.ResponseError as error:

@@ -1,4 +1,4 @@
-"""What `run` and `enqueue` ask for, and by what they know it again."""
+"""Requests of `run` and `enqueue`, and their identity."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ RUN_PREFIX = "run-"
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is to be enqueued."""
+    """A request to enqueue a folder."""
 
     folder: Path
     """As given on the command line."""

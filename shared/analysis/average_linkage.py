@@ -1,4 +1,4 @@
-"""Average linkage by the nearest-neighbor chain, bit for bit what SciPy's `linkage(..., method="average")` gives.
+"""Average linkage by the nearest-neighbor chain, with exactly the bits of SciPy's `linkage(..., method="average")`.
 
 SciPy's module alone takes a quarter of a second to import, five times as long as a report of some hundred faces takes.
 """
@@ -35,7 +35,7 @@ def average_linkage(square: Float32) -> Tree:
 
 
 def _follow(distances: Tree, chain: list[int]) -> tuple[int, int, float]:
-    """Follows nearest neighbors until two are each other's, and takes these off the chain."""
+    """Follows nearest neighbors until two are each other's, and removes these from the chain."""
     while True:
         x = chain[-1]
         nearest = int(distances[x].argmin())
@@ -48,7 +48,7 @@ def _follow(distances: Tree, chain: list[int]) -> tuple[int, int, float]:
 
 
 def _merge(distances: Tree, sizes: list[int], x: int, y: int) -> None:
-    """Makes y the cluster of both; x is no more."""
+    """Makes y the cluster of both; x no longer exists."""
     both = (sizes[x] * distances[x] + sizes[y] * distances[y]) / (sizes[x] + sizes[y])
     both[[x, y]] = np.inf
     distances[y] = distances[:, y] = both
@@ -77,7 +77,7 @@ def _numbered(merges: Tree) -> Tree:
 
 
 def clusters_within(tree: Tree, faces: int, threshold: float) -> npt.NDArray[np.intp]:
-    """A label for each face: faces share it where joins up to the threshold connect them."""
+    """A label for each face: faces that joins up to the threshold connect share one."""
     labels = list(range(faces + len(tree)))
     for row in range(len(tree) - 1, -1, -1):  # from the last join down, a cluster hands its label to its parts
         left, right, distance = int(tree[row, 0]), int(tree[row, 1]), tree[row, 2]

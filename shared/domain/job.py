@@ -77,7 +77,7 @@ class Job:
     committed_ms: int | None = None
     """When the last batch was committed."""
     published_ms: int | None = None
-    """When the results were in their place; the report may still be in the making. None once the job is finished."""
+    """When the results were published, while the report may still be written. None once the job is finished."""
     ended_ms: int | None = None
     refusal: Shown | None = None
     """Why a worker refuses this job. Cleared when a batch is committed."""
@@ -94,7 +94,7 @@ class Job:
     producer_until_ms: int | None = None
     """When the producer's lease expires; None before a producer has attached."""
     producer_lease_ms: int | None = None
-    """How long that lease is."""
+    """The length of the producer's lease, in ms."""
     lost_aggregations: int = 0
     """How often its aggregation was lost and requeued since a user last asked for the job."""
     diverted: bool = False

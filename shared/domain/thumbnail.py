@@ -1,15 +1,15 @@
-"""A face's thumbnail: the square around it, as a small JPEG. Workers and the report cut them alike."""
+"""A face's thumbnail: the square around it, as a small JPEG. Workers and the report use the same code."""
 
 from io import BytesIO
 
 from PIL import Image
 
 SIDE_PX = 96
-"""Side of a thumbnail."""
+"""Side of a thumbnail, in pixels."""
 AROUND = 0.3
-"""Of the box's longer side, added on each side."""
+"""Margin on each side, as a share of the box's longer side."""
 MAX_TOTAL_BYTES = 14 * 2**20
-"""Of all thumbnails of a page: in base64, 19 MiB."""
+"""Maximum size of all thumbnails of a page: 19 MiB in base64."""
 _QUALITY = 72
 
 Box = tuple[float, float, float, float]

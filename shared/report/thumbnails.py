@@ -133,7 +133,7 @@ def _cut(
 
 
 def _reduce(image: Image.Image, boxes: list[Box], side_px: int) -> None:
-    """Lets a JPEG be decoded at 1/2, 1/4 or 1/8 where the smallest face is still larger than its thumbnail."""
+    """Sets a JPEG to be decoded at 1/2, 1/4 or 1/8 if the smallest face is still larger than its thumbnail."""
     smallest = min(max(box[2] - box[0], box[3] - box[1]) for box in boxes) * (1 + 2 * AROUND)
     if image.format == "JPEG" and smallest > 2 * side_px:
         image.draft(None, (int(image.width * side_px / smallest), int(image.height * side_px / smallest)))

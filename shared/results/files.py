@@ -22,7 +22,7 @@ def open_regular(path: Path) -> io.BufferedReader:
 
 
 def open_to_change(path: Path, *, create: bool = False) -> io.BufferedRandom:
-    """The file, open for reading and writing. OSError as `open_regular`."""
+    """Opens the file for reading and writing. OSError as `open_regular`."""
     return os.fdopen(_open_regular(path, os.O_RDWR | (os.O_CREAT if create else 0)), "r+b")
 
 

@@ -33,7 +33,7 @@ class AggregationLock(RecordPart):
         self._run("disclaim", ["", "aggregation"], uid, holder, problem or "")
 
     def note_published(self, uid: str, holder: str) -> bool:
-        """Says that the results are in their place, to those who follow the job; False where the claim was lost."""
+        """Records that the results are published, and wakes the commands that wait; False if the lease was lost."""
         return bool(self._run("note_published", ["", "aggregation"], uid, holder))
 
     def aggregation_claimed(self) -> bool:

@@ -12,7 +12,9 @@ from shared.store.redis_client import Client
 
 
 class News:
-    """Wakes whoever waits for a job's results. News may be missed while the server is unreachable: look as well."""
+    """Wakes a command that waits for a job's results. News may be missed while the server is unreachable, so poll as
+    well.
+    """
 
     def __init__(self, client: Client, job: str) -> None:
         self._subscription = client.pubsub(ignore_subscribe_messages=True)
@@ -29,7 +31,7 @@ class News:
             self._subscription.close()
 
     def wait(self, timeout_s: float) -> None:
-        """Returns on news, or after the timeout."""
+        """Returns at the next news, or after the timeout."""
         until = time.monotonic() + timeout_s
         try:
             if not self._subscribed:

@@ -23,7 +23,7 @@ def waiting_tasks(client: Client, queue: str) -> set[str]:
 
 
 def queue_length(client: Client, queue: str) -> int:
-    """How many messages wait in a queue; 0 for a key of that name that is no queue."""
+    """The number of messages in a queue; 0 if the key is not a queue."""
     try:
         return int(client.llen(queue))
     except redis.ResponseError:

@@ -13,7 +13,7 @@ from shared.store.record_part import RecordPart
 _SWEPT_AT_ONCE = 128
 """The maximum number of batches that one script removes: the server answers nobody meanwhile."""
 _SECONDS = re.compile(rb"\d{1,9}")
-"""What the server accepts as a time to live; anything else in a record is damage."""
+"""The maximum time to live that the server accepts; any other value in a record is damage."""
 
 
 class _Deletion(StrEnum):

@@ -55,7 +55,7 @@ def withdraw(client: Client, name: str) -> None:
 
 
 def sign_off(client: Client, name: str, queue_prefix: str) -> None:
-    """Does what a worker that was killed cannot do any more: otherwise it would seem alive for another lease."""
+    """Removes what a killed worker could not remove: otherwise it would seem alive for another lease."""
     withdraw(client, name)
     run_script(client, "resign", [reconciler_key(queue_prefix)], [name])
 

@@ -53,7 +53,7 @@ def _metrics(stage: Stage) -> dict[str, list[float]]:
 
 
 def test_keys_of_another_kind_cost_no_metric(stage: Stage) -> None:
-    """Of a job, of its leases, of a worker, of a queue: the others are counted."""
+    """Keys of a job, its leases, a worker or a queue are skipped, and the others are counted."""
     for name in ("a", "j", "k"):
         record, job = make_job(stage, name)
         record.add_batch(job.uid, record.attach_producer(job.uid), 0, [RootPath("a.jpg")])
@@ -74,7 +74,7 @@ def test_keys_of_another_kind_cost_no_metric(stage: Stage) -> None:
 
 @pytest.mark.parametrize("key", [METRICS, UNFINISHED, WORKERS])
 def test_the_place_of_an_index_costs_only_its_own_metrics(stage: Stage, key: str) -> None:
-    """The server answers, and the rest is served."""
+    """The server answers, so the other metrics are served."""
     stage.client.set(key, "7")
     found = _metrics(stage)
     assert found["facequeue_up"] == [1]
@@ -107,7 +107,7 @@ def test_a_figure_that_is_no_number_is_shown_as_none(stage: Stage) -> None:
 
 @pytest.mark.parametrize("field", ["contract", "cursor", "options", "runtime"])
 def test_a_record_is_unreadable_however_deep_it_is(stage: Stage, field: str) -> None:
-    """Too deep to be read, or only to be written as JSON again: whoever lists the jobs hears of it."""
+    """Too deep to be parsed, or only to be written again: listing the jobs reports it."""
     record, _ = make_job(stage)
     for depth in (100_000, *range(800, 1000, 7)):
         stage.client.hset(f"{PREFIX}job:j", field, "[" * depth + "]" * depth)
@@ -119,7 +119,7 @@ def test_a_record_is_unreadable_however_deep_it_is(stage: Stage, field: str) -> 
 
 
 def test_paths_of_a_batch_are_refused_however_deep_they_are() -> None:
-    """As whatever else is not a list of paths."""
+    """It is treated like any value that is not a list of paths."""
     with pytest.raises(ValueError, match="nested too deeply"):
         unpack_paths("[" * 100_000)
 

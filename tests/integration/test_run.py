@@ -117,7 +117,7 @@ def test_a_run_does_not_replace_another_folders_results(sample: Path, tmp_path: 
 
 
 def test_a_run_that_is_refused_leaves_no_process(tmp_path: Path) -> None:
-    """The worker that began to import its code has nothing to do, and ends."""
+    """The worker that started to import its code has nothing to do, and ends."""
     done = run_in(tmp_path, tmp_path / "nowhere")
     assert done.returncode == 2 and "There is no folder" in done.stderr
     assert not [process for process in psutil.process_iter() if _works_in(process, tmp_path)]
@@ -219,7 +219,7 @@ def test_a_run_leaves_another_folders_unfinished_job_alone(sample: Path, finishe
 
 
 def test_pictures_and_results_do_not_depend_on_who_cuts_the_pictures(sample: Path, tmp_path: Path) -> None:
-    """A worker cuts them, or where the result was recalled, the report does; without a report nobody does."""
+    """A worker makes them, or the report if the result was cached. Without a report nobody does."""
     folder = sample / "hopper"
     for job, options in (("cut", []), ("recalled", []), ("none", ["--no-report"])):
         done = run_in(tmp_path, folder, "--results", "out", "--job", job, "--workers", 1, *options)

@@ -1,4 +1,4 @@
-"""Several `run`s at once on one data folder, in processes of their own: each ends as if it were alone."""
+"""Several `run`s at once on one data folder, in separate processes: each ends as if it were alone."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from tests.support.stage import ROOT, wait_until
 
 
 class _Terminal:
-    """Starts `run`s with one data folder, and kills what is left of them."""
+    """Starts `run`s with one data folder, and kills those that are left."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.state = folder, folder / "state"
@@ -72,7 +72,7 @@ def terminal(tmp_path: Path) -> Iterator[_Terminal]:
 
 @pytest.fixture(scope="module")
 def photos(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sample folder four times: enough work for several seconds, as nothing is recalled here."""
+    """The sample folder four times: enough work for several seconds, because nothing is cached here."""
     folder = tmp_path_factory.mktemp("several") / "photos"
     for copy in ("a", "b", "c", "d"):
         shutil.copytree(sample, folder / copy)
@@ -81,7 +81,7 @@ def photos(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def alone(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The results of the photos, of a `run` that was alone."""
+    """The results of the photos from a `run` that was alone."""
     terminal = _Terminal(tmp_path_factory.mktemp("alone"))
     done = terminal.run(photos, "--job", "alone")
     _, said = done.communicate(timeout=120)
@@ -90,7 +90,7 @@ def alone(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_two_folders_at_once(photos: Path, alone: Path, terminal: _Terminal) -> None:
-    """Both begin at the same moment, with one server, a log each, one results folder; the last one ends the server."""
+    """Both start at once, with one server, separate logs and one results folder. The last one stops the server."""
     first, second = terminal.run(photos, "--job", "first"), terminal.run(photos / "a" / "hopper", "--job", "second")
     said = [process.communicate(timeout=120)[1] for process in (first, second)]
     assert (first.returncode, second.returncode) == (3, 0), said
@@ -101,7 +101,7 @@ def test_two_folders_at_once(photos: Path, alone: Path, terminal: _Terminal) -> 
 
 
 def test_the_same_folder_twice_at_once(photos: Path, alone: Path, terminal: _Terminal) -> None:
-    """Two names, two jobs; the same name, or the same command without one, is refused with what to do."""
+    """Two names give two jobs. The same name or command is refused, with what to do."""
     first = terminal.run(photos, "--job", "first", "--batch-size", 2)
     wait_until(lambda: "stored" in terminal.log(), 60, "a batch is done")
     again = terminal.run(photos, "--job", "first", "--batch-size", 2)
@@ -118,7 +118,7 @@ def test_the_same_folder_twice_at_once(photos: Path, alone: Path, terminal: _Ter
 
 
 def test_the_same_command_twice_at_once(photos: Path, alone: Path, terminal: _Terminal) -> None:
-    """Whichever comes first processes the folder; the other says so and changes nothing."""
+    """The first one processes the folder; the other one says so and changes nothing."""
     both = [terminal.run(photos), terminal.run(photos)]
     said = [process.communicate(timeout=120)[1] for process in both]
     assert sorted(process.returncode for process in both) == [3, 4], said
@@ -131,7 +131,9 @@ def test_the_same_command_twice_at_once(photos: Path, alone: Path, terminal: _Te
 def test_one_run_ends_while_another_goes_on(
     photos: Path, alone: Path, terminal: _Terminal, ending: signal.Signals
 ) -> None:
-    """The one that started the server is interrupted or killed: the other finishes, and its job is resumed by name."""
+    """The one that started the server is interrupted or killed. The other one finishes, and the first job resumes by
+    name.
+    """
     first = terminal.run(photos, "--job", "first", "--batch-size", 1)
     wait_until(lambda: "stored" in terminal.log(), 60, "a batch is done")
     second = terminal.run(photos, "--job", "second", "--batch-size", 1)
@@ -165,7 +167,7 @@ def test_the_server_is_killed_under_two_runs(photos: Path, alone: Path, terminal
 
 
 def test_a_job_without_a_name_is_resumed_by_its_name(photos: Path, alone: Path, terminal: _Terminal) -> None:
-    """Its queues are those of before; a name that was generated is one to give."""
+    """It keeps its queues. A generated name can be given again."""
     first = terminal.run(photos, "--batch-size", 1)
     wait_until(lambda: "stored" in terminal.log(), 60, "a batch is done")
     first.send_signal(signal.SIGINT)
@@ -178,7 +180,7 @@ def test_a_job_without_a_name_is_resumed_by_its_name(photos: Path, alone: Path, 
 
 
 def test_locks_of_a_killed_run_are_no_hindrance(sample: Path, terminal: _Terminal) -> None:
-    """Its files stay, and count for nothing."""
+    """Its files stay and have no effect."""
     (terminal.state / "running").mkdir(parents=True)
     (terminal.state / "running" / "job-mine").touch()
     (terminal.state / "lock").touch()

@@ -33,7 +33,7 @@ class Networks(Detector, Protocol):
     """The detector's networks and the embedder."""
 
     def embed(self, crops: Float32) -> Float32:
-        """[n, 3, 160, 160] in 0..255 -> [n, 512], L2-normalised; the bits of a row do not depend on its neighbours."""
+        """[n, 3, 160, 160] in 0..255 -> [n, 512], L2-normalized; the bits of a row do not depend on its neighbors."""
 
 
 @dataclass
@@ -146,7 +146,7 @@ def _detect(image: IntegralImage, networks: Networks, contract: Contract) -> Fac
 
 
 def embed_crops(crops: Float32, networks: Networks, *, mirror: bool) -> Float32:
-    """[n, 3, 160, 160] -> [n, 512], L2-normalised; with `mirror` each row is the mean of the crop's and its mirror
+    """[n, 3, 160, 160] -> [n, 512], L2-normalized; with `mirror` each row is the mean of the crop's and its mirror
     image's.
     """
     embeddings = networks.embed(crops)

@@ -9,5 +9,5 @@ if (tonumber(job[3]) or 0) > 0 then
 else
   redis.call('DEL', KEYS[1])
 end
-redis.call('ZREM', KEYS[2], ARGV[1])  -- last: where the server refuses that time, the removal is found again
+redis.call('ZREM', KEYS[2], ARGV[1])  -- last: if the server refuses that time, the removal is found again
 return 'deleted'

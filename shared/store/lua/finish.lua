@@ -13,7 +13,8 @@ if redis.call('EXISTS', KEYS[4]) == 1 then redis.call('RENAME', KEYS[4], KEYS[3]
 redis.call('PERSIST', KEYS[3])  -- like the record, which does not expire before its blocks are removed (`close`)
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-redis.call('HDEL', KEYS[1], 'problem', 'published_ms', 'lost_aggregations', 'block_bytes', 'spool_bytes', 'spool_host', 'inline_bytes')
+redis.call('HDEL', KEYS[1], 'problem', 'published_ms', 'lost_aggregations', 'block_bytes', 'spool_bytes', 'spool_host',
+           'inline_bytes')
 redis.call('HSET', KEYS[1], 'state', 'finished', 'failed_listed', ARGV[3], 'updated_ms', now, 'ended_ms', now)
-redis.pcall('PUBLISH', KEYS[1], 'finished')  -- pcall: a user may have no right to it, and who waits looks by itself too
+redis.pcall('PUBLISH', KEYS[1], 'finished')  -- pcall: the user may lack the permission; clients also poll
 return 'finished'

@@ -94,7 +94,7 @@ def test_a_short_job_has_every_sample_once(stage: Stage) -> None:
 
 
 def test_samples_are_found_though_the_servers_clock_was_set_back(stage: Stage) -> None:
-    """A stream of before goes on with the time that it had reached; a new one begins with the time of now."""
+    """An existing stream continues after its last time; a new one starts with the current time."""
     now_ms = server_time_ms(stage.client)
     for worker in ("old@host", WORKER):
         streams = SampleStreams(worker)

@@ -89,7 +89,7 @@ def test_a_list_that_is_not_here_is_said_before_anything_changes(stage: Stage, t
     "path", ["/etc/passwd", "../a.jpg", "a/../../b.jpg", "", "a\0.jpg", "\ud800.jpg", 7, None, ["a.jpg"]]
 )
 def test_a_path_that_leads_elsewhere_is_refused(stage: Stage, path: object) -> None:
-    """Somebody else has written it into the results folder: nothing is enqueued."""
+    """Someone else has written it into the results folder: nothing is enqueued."""
     _refuses(stage, json.dumps(path))
 
 

@@ -20,7 +20,7 @@ OTHER = "0" * 32
 
 
 def test_only_who_holds_the_claim_notes_results(fresh: FreshJob) -> None:
-    """Of that job alone; what was noted goes when the job is finished, or asked for anew."""
+    """The record is of that job alone, and is removed when the job finishes or someone asks for it again."""
     fresh.complete()
     assert fresh.record.claim_aggregation("w/8", LONG_S)
     before = fresh.snapshot()
@@ -37,7 +37,7 @@ def test_only_who_holds_the_claim_notes_results(fresh: FreshJob) -> None:
 
 
 def test_who_waits_for_results_is_woken(fresh: FreshJob) -> None:
-    """By their publication, the end of the job and a problem; without news, the wait ends by itself."""
+    """Publication, the end of the job and a problem wake it. Without news, the wait times out."""
     fresh.complete()
     assert fresh.record.claim_aggregation("w/9", LONG_S)
     steps = [
@@ -220,7 +220,7 @@ def test_blocks_stay_while_somebody_aggregates(fresh: FreshJob) -> None:
 
 @pytest.mark.parametrize("length", ["10000", "none", "long"])
 def test_blocks_are_moved_where_a_claim_ends_later_than_any(fresh: FreshJob, length: str) -> None:
-    """The server's clock was set back; a record that tells no length, or a claim without an end, is no sign of that."""
+    """The server's clock was set back. A record without lengths or a lease without end does not show that."""
     fresh.complete()
     assert fresh.record.claim_aggregation("w/9", 5)
     if length == "none":

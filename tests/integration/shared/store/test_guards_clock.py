@@ -64,7 +64,7 @@ def test_a_batch_is_sent_again_where_the_record_tells_no_lengths(leased: FreshJo
 
 @pytest.mark.parametrize("length", [None, "long"])
 def test_the_lease_asked_for_decides_where_the_record_tells_no_lengths(leased: FreshJob, length: str | None) -> None:
-    """Of a batch as of an aggregation."""
+    """This holds for batches and aggregations."""
     _tell(leased, "lease_ms", length)
     assert leased.take(holder="w/2", lease_s=LEASE_S) is NotLeased.LEASED
     _end_lease_in(leased, HOUR_MS)
@@ -90,7 +90,7 @@ def test_the_longest_lease_of_the_job_decides(leased: FreshJob) -> None:
 
 @pytest.mark.parametrize("by", ["attach", "heartbeat"])
 def test_a_producer_whose_lease_ends_later_than_any_is_gone(fresh: FreshJob, by: str) -> None:
-    """It was killed before the clock was set back. One that lives renews its lease and so sets it right."""
+    """It was killed before the clock change. A live worker corrects its lease when it renews it."""
     producer = fresh.record.attach_producer(fresh.uid, LEASE_S if by == "attach" else 1)
     if by == "heartbeat":
         fresh.record.heartbeat(fresh.uid, producer, LEASE_S)
@@ -105,7 +105,7 @@ def test_a_producer_whose_lease_ends_later_than_any_is_gone(fresh: FreshJob, by:
 
 
 def test_a_producer_that_has_just_left_keeps_no_old_job(fresh: FreshJob) -> None:
-    """Its lease ends in the very millisecond of the question."""
+    """Its lease ends in the very millisecond of the check."""
     fresh.client.hset(fresh.key(), mapping={"producer_until_ms": HOUR_MS, "producer_lease_ms": 0, "updated_ms": 1})
     assert fresh.load().is_stalled(HOUR_MS, 60)
     fresh.client.hset(fresh.key(), mapping={"producer_until_ms": HOUR_MS + 1, "producer_lease_ms": 1})

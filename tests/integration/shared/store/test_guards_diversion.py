@@ -109,7 +109,7 @@ def test_a_refusal_holds_for_its_time(leased: FreshJob) -> None:
 
 @pytest.mark.parametrize("length", ["known", "none", "no number"])
 def test_a_refusal_that_ends_later_than_any_is_over(leased: FreshJob, length: str) -> None:
-    """It was noted before the server's clock was set back by an hour."""
+    """It was recorded before the server's clock was set back by an hour."""
     assert _divert(leased, "v", again_s=60) == "diverted"
     if length == "none":
         leased.client.hdel(leased.key(), "refusal_ms")

@@ -179,7 +179,7 @@ def test_the_word_stays_for_as_long_as_was_asked(fresh: FreshJob, keep_s: str | 
 
 
 def test_a_removal_whose_time_the_server_refuses_is_found_again(fresh: FreshJob) -> None:
-    """It stays in the registry until whoever comes next completes it."""
+    """It stays in the registry until the next process completes it."""
     _state(fresh, "cancelled")
     fresh.client.hset(fresh.key(), "keep_s", "9" * 20)
     before = fresh.snapshot()

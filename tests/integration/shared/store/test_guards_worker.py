@@ -339,7 +339,7 @@ def test_a_stretch_of_a_queue_ends_in_time(fresh: FreshJob, most: int, most_byte
 
 
 def test_what_is_no_job_is_not_counted_among_others(fresh: FreshJob) -> None:
-    """A key of another kind in the place of a record, or of the leases of one."""
+    """A key of another type has the name of a record, or of its leases."""
     fresh.add()
     fresh.take()
     for name in ("a", "b"):

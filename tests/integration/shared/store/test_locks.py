@@ -130,7 +130,7 @@ def test_a_removal_does_not_spin_on_blocks_without_a_record(fresh: FreshJob) -> 
 def test_a_full_server_that_goes_away_for_a_moment_is_waited_for(
     fresh: FreshJob, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    """However long the producer has waited for room by then: that time is another trouble's."""
+    """The time that the producer has waited for memory does not count."""
     fresh.add()
     settings = fresh.stage.settings.model_copy(update={"worker_timeout_s": 1.0})
     gate = Backpressure(fresh.client, fresh.record, settings, lambda line: None, lambda: False)
@@ -156,7 +156,7 @@ def test_a_full_server_that_goes_away_for_a_moment_is_waited_for(
 
 @pytest.mark.parametrize("error", [redis.OutOfMemoryError("full"), redis.ConnectionError("away")])
 def test_trouble_that_lasts_ends_the_wait(fresh: FreshJob, error: redis.RedisError) -> None:
-    """Without open batches nobody makes room."""
+    """Without open batches nobody frees memory."""
     settings = fresh.stage.settings.model_copy(update={"worker_timeout_s": 0.5})
     gate = Backpressure(fresh.client, fresh.record, settings, lambda line: None, lambda: False)
 

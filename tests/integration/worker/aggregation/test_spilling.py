@@ -42,7 +42,7 @@ def test_an_old_spill_file_is_swept_unless_somebody_holds_it(stage: Stage) -> No
 
 
 def test_a_spill_file_held_elsewhere_is_said_once(fresh: FreshJob, caplog: pytest.LogCaptureFixture) -> None:
-    """Blocks stay on the server meanwhile, and are moved when it is free."""
+    """Blocks stay on the server meanwhile, and are moved later."""
     stage = fresh.stage
     fresh.complete()
     settings = stage.settings.model_copy(update={"blocks_in_server_mib": 0})
@@ -59,7 +59,7 @@ def test_a_spill_file_held_elsewhere_is_said_once(fresh: FreshJob, caplog: pytes
 
 
 def test_a_key_of_another_kind_does_not_stop_the_sweep(fresh: FreshJob, caplog: pytest.LogCaptureFixture) -> None:
-    """Neither in the place of a job, whose files stay, nor in that of the server's name, which is said."""
+    """Neither with a job's key, whose files stay, nor with the server name's key, which is reported."""
     stage, old = fresh.stage, time.time() - 2 * _OLD_S
     fresh.client.set(f"{PREFIX}job:a", "7")
     stage.results.mkdir(exist_ok=True)
@@ -69,11 +69,11 @@ def test_a_key_of_another_kind_does_not_stop_the_sweep(fresh: FreshJob, caplog: 
         copy = stage.results / f".{name}.01234567-0a.making"
         copy.mkdir()
         os.utime(copy, (old, old))
-        spool = SpillFile(stage.results / f".{name}.01234567.spool", Owner(server, "0" * 32))
-        with spool.held() as writer:
+        spill = SpillFile(stage.results / f".{name}.01234567.spool", Owner(server, "0" * 32))
+        with spill.held() as writer:
             assert writer is not None
             writer.append(0, [(0, b"block")])
-        os.utime(spool.path, (old, old))
+        os.utime(spill.path, (old, old))
     sweep_spill_files(stage.client, stage.results)
     left = {path.name for path in stage.results.iterdir() if path.name[1] in "ab"}
     assert left == {".a.01234567-0a.making", ".a.01234567.spool"}

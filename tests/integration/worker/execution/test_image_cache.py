@@ -61,7 +61,7 @@ def _packed(**changes: object) -> bytes:
     ],
 )
 def test_a_result_of_other_types_is_not_recalled(changes: dict[str, object]) -> None:
-    """Whoever can write to the server could stop the aggregation of each job that recalls it."""
+    """Otherwise anyone who can write to the server could stop the aggregation of each job that uses it."""
     assert _unpack(_packed()) is not None
     assert _unpack(_packed(**changes)) is None
 

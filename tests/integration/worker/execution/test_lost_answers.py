@@ -168,7 +168,7 @@ def test_an_aggregator_that_lost_the_server_releases_its_claim(
 def test_an_aggregator_whose_claim_ran_out_publishes_if_nobody_has_it(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, since: str
 ) -> None:
-    """As after an outage that is longer than its claim: else every long aggregation would be in vain."""
+    """This happens after an outage longer than its lease: a long aggregation would otherwise be wasted."""
     record, job = make_job(stage)
     assert record.seal(job.uid, record.attach_producer(job.uid))
     asked = JobRecord.holds_aggregation
@@ -189,7 +189,7 @@ def test_an_aggregator_whose_claim_ran_out_publishes_if_nobody_has_it(
 
 
 def test_an_aggregation_that_the_server_refuses_says_why(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A damaged record for example: it would be tried for ever."""
+    """For example a damaged record, which would be retried forever."""
 
     def fail() -> None:
         stage.client.lpush(f"{PREFIX}job:j", "7")

@@ -43,7 +43,7 @@ def test_an_aggregators_claim_is_renewed(fresh: FreshJob, monkeypatch: pytest.Mo
 
 
 def test_a_damaged_record_costs_other_leases_nothing(fresh: FreshJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither on renewal nor at the end."""
+    """This holds for the renewal and at the end."""
     fresh.take(0, fresh.add(), lease_s=1)
     before = fresh.client.zscore(fresh.key("leases"), "0")
     fresh.client.set(f"{PREFIX}job:damaged:holders", "7")
@@ -57,7 +57,7 @@ def test_a_damaged_record_costs_other_leases_nothing(fresh: FreshJob, monkeypatc
 def test_leases_are_renewed_though_the_worker_cannot_announce_itself(
     fresh: FreshJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A key of another kind has the place of the workers' names."""
+    """A key of another type has the name of the workers' set."""
     fresh.take(0, fresh.add(), lease_s=1)
     fresh.client.set(WORKERS, "7")
     _in_work(monkeypatch, ("j:0:1", EMBED_TASK))

@@ -104,7 +104,7 @@ def test_a_damaged_record_costs_the_others_nothing(
 
 
 def _damage(fresh: FreshJob, damage: str) -> None:
-    """Leaves the job as somebody else may, or as a server that lost a part of it."""
+    """Damages the record as another client may, or as a server that lost a part of it."""
     if damage.startswith("claim"):
         fresh.complete()
         assert fresh.record.claim_aggregation("w/9", LONG_S)
@@ -137,7 +137,7 @@ def _damage(fresh: FreshJob, damage: str) -> None:
     ["claim long", "claim 1.0", "lease", "paths", "options", "past its time", "uid", "time", "blocks"],
 )
 def test_whatever_is_damaged_the_next_job_has_its_turn(fresh: FreshJob, damage: str) -> None:
-    """No step fails of it, and rounds come to their end."""
+    """No step fails, and every pass ends."""
     _damage(fresh, damage)
     record, job = make_job(fresh.stage, "next")
     record.add_batch(job.uid, record.attach_producer(job.uid), 0, [RootPath("a.jpg")])
@@ -151,7 +151,7 @@ def test_whatever_is_damaged_the_next_job_has_its_turn(fresh: FreshJob, damage: 
 def test_a_damaged_record_of_a_job_that_has_ended_is_said_to_be_once(
     fresh: FreshJob, caplog: pytest.LogCaptureFixture, state: str
 ) -> None:
-    """Once it is mended, its end is completed."""
+    """Once the record is repaired, its end is completed."""
     fresh.client.hset(fresh.key(), "state", state)
     fresh.client.set(fresh.key("stored"), "7")
     reconciler = make_reconciler(fresh.stage)
@@ -164,7 +164,7 @@ def test_a_damaged_record_of_a_job_that_has_ended_is_said_to_be_once(
 
 
 def test_jobs_are_looked_at_whatever_the_registry_is(fresh: FreshJob) -> None:
-    """The index of unfinished jobs is enough to send what they lost."""
+    """The index of unfinished jobs suffices to requeue what they lost."""
     fresh.add()
     fresh.client.delete(REGISTRY)
     fresh.client.set(REGISTRY, "7")

@@ -8,14 +8,14 @@ from producer.local.data_folder import installation_name
 
 
 def test_an_empty_name_is_replaced(tmp_path: Path) -> None:
-    """A full disk has left it: else every such machine would have the same name."""
+    """A full disk left an empty file: otherwise every such machine would have the same name."""
     (tmp_path / "installation").touch()
     name = installation_name(tmp_path)
     assert len(name) == 32 and installation_name(tmp_path) == name
 
 
 def test_a_name_that_cannot_be_written_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whole or not at all."""
+    """The name is written as a whole or not at all."""
 
     def full(descriptor: int) -> None:
         raise OSError("no room")

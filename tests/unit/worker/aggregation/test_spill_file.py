@@ -95,8 +95,8 @@ def test_only_one_appends_at_a_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize("by", ["a writer", "a sweep"])
 def test_a_process_that_was_forked_meanwhile_does_not_keep_a_spill_file(tmp_path: Path, by: str) -> None:
     """A worker's child has the file open for as long as it lives, and would have the lock."""
-    spool = SpillFile(tmp_path / "s", OWNER)
-    counted = append(spool, 0, BLOCKS)
+    spill = SpillFile(tmp_path / "s", OWNER)
+    counted = append(spill, 0, BLOCKS)
     children: list[int] = []
 
     def fork() -> bool:
@@ -108,11 +108,11 @@ def test_a_process_that_was_forked_meanwhile_does_not_keep_a_spill_file(tmp_path
 
     try:
         if by == "a writer":
-            with spool.held():
+            with spill.held():
                 fork()
         else:
-            remove_if(spool.path, fork)
-        assert append(spool, counted, [(1, b"one")]) > counted
+            remove_if(spill.path, fork)
+        assert append(spill, counted, [(1, b"one")]) > counted
     finally:
         os.kill(children[0], signal.SIGKILL)
         os.waitpid(children[0], 0)
@@ -121,19 +121,19 @@ def test_a_process_that_was_forked_meanwhile_does_not_keep_a_spill_file(tmp_path
 @pytest.mark.parametrize("kind", ["a link", "a pipe", "a folder"])
 def test_only_a_regular_file_is_a_spill_file(tmp_path: Path, kind: str) -> None:
     """Whoever can write to the results folder must not have others write elsewhere, or wait."""
-    spool, victim = SpillFile(tmp_path / "s", OWNER), tmp_path / "victim"
+    spill, victim = SpillFile(tmp_path / "s", OWNER), tmp_path / "victim"
     victim.write_text("dear")
     if kind == "a link":
-        spool.path.symlink_to(victim)
+        spill.path.symlink_to(victim)
     elif kind == "a pipe":
-        os.mkfifo(spool.path)
+        os.mkfifo(spill.path)
     else:
-        spool.path.mkdir()
+        spill.path.mkdir()
     with pytest.raises(OSError):
-        append(spool, 0, BLOCKS)
+        append(spill, 0, BLOCKS)
     with pytest.raises(OSError):
-        remove_if(spool.path, lambda: True)
-    assert victim.read_text() == "dear" and os.path.lexists(spool.path)
+        remove_if(spill.path, lambda: True)
+    assert victim.read_text() == "dear" and os.path.lexists(spill.path)
 
 
 def test_a_spill_file_that_is_held_is_not_removed(tmp_path: Path) -> None:

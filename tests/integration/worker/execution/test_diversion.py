@@ -224,9 +224,10 @@ def test_processors_of_two_kinds_serve_a_job_under_one_pin(stage: Stage, sample:
     assert stage.producer("enqueue", str(sample), "--wait", "--job", "plain", **root).returncode == 3
     begun = json.loads(stage.client.hget(f"{PREFIX}job:plain", "runtime"))
     first.send_signal(signal.SIGSTOP)
-    second = stage.worker("--queues", "embed", "--concurrency", "1", **pinned)
     assert stage.producer("enqueue", str(sample), "--job", "two", "--batch-size", "1", **root).returncode == 0
     stage.client.hset(f"{PREFIX}job:two", "runtime", json.dumps(begun, sort_keys=True))
+    # Only now: otherwise it might begin the job with its own runtime.
+    second = stage.worker("--queues", "embed", "--concurrency", "1", **pinned)
     wait_until(JobRecord(stage.client, "two").refusals, 60, "the second refuses")
     first.send_signal(signal.SIGCONT)
     done = stage.producer("watch", "two")

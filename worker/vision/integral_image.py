@@ -8,7 +8,6 @@ look-ups, whatever the size of the window. All results are planar (channel first
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from shared.domain.arrays import Float32, Int, UInt8, UInt32
@@ -111,6 +110,8 @@ class IntegralImage:
             top = bottom - window + 1 if bottom < self.height else bottom
 
     def _sum(self, top: int, bottom: int) -> _Band:
+        import cv2  # here: the aggregator imports this module too, and its image does not contain OpenCV
+
         sums = self._buffer.take(bottom - top + 1, self.width + 1)
         # OpenCV adds in int32, which wraps to the same bits. (numpy's cumsum takes 8 to 13 ns a pixel.)
         for plane, target in zip(cv2.split(self._pixels[top:bottom]), sums.view(np.int32), strict=True):

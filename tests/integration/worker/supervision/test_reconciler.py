@@ -150,7 +150,7 @@ def test_whatever_is_damaged_the_next_job_has_its_turn(fresh: FreshJob, damage: 
 def test_a_job_that_is_half_removed_is_looked_at_no_more(fresh: FreshJob) -> None:
     """It was past its time, and the rest of its record is damaged."""
     _damage(fresh, "past its time")
-    reconciler = _reconciler(fresh.stage)
+    reconciler = make_reconciler(fresh.stage)
     reconciler.step()
     assert fresh.client.hget(fresh.key(), "state") == b"cancelled"
     assert reconciler._round.before == {}

@@ -147,6 +147,15 @@ def test_whatever_is_damaged_the_next_job_has_its_turn(fresh: FreshJob, damage: 
     assert reconciler._round.suspects == {}
 
 
+def test_a_job_that_is_half_removed_is_looked_at_no_more(fresh: FreshJob) -> None:
+    """It was past its time, and the rest of its record is damaged."""
+    _damage(fresh, "past its time")
+    reconciler = make_reconciler(fresh.stage)
+    reconciler.step()
+    assert fresh.client.hget(fresh.key(), "state") == b"cancelled"
+    assert reconciler._round.before == {}
+
+
 @pytest.mark.parametrize("state", ["cancelled", "finished"])
 def test_a_damaged_record_of_a_job_that_has_ended_is_said_to_be_once(
     fresh: FreshJob, caplog: pytest.LogCaptureFixture, state: str

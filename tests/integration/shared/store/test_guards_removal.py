@@ -7,7 +7,7 @@ import redis
 
 from shared.domain.paths import RootPath
 from shared.store.jobs import JobRecord
-from shared.store.keys import REGISTRY, UNFINISHED
+from shared.store.keys import PREFIX, REGISTRY, UNFINISHED
 from shared.store.redis_client import connect
 from shared.store.registry import forget_missing, tidy
 from shared.store.removal import _SWEPT_AT_ONCE as AT_ONCE
@@ -349,6 +349,13 @@ def test_names_without_a_record_are_forgotten_among_others(fresh: FreshJob) -> N
     assert tidy(fresh.client, ["gone", "j", "also-gone"]) == []
     assert fresh.client.zrange(REGISTRY, 0, -1) == [b"j"]
     assert fresh.client.zrange(UNFINISHED, 0, -1) == [b":j"]
+
+
+def test_a_key_of_another_type_is_no_interrupted_removal(fresh: FreshJob) -> None:
+    """Not even if the index lists its name."""
+    fresh.client.set(f"{PREFIX}job:odd", "7")
+    fresh.client.zadd(UNFINISHED, {":odd": 0})
+    assert tidy(fresh.client, ["odd"]) == []
 
 
 def test_a_name_with_a_record_is_not_forgotten(fresh: FreshJob) -> None:

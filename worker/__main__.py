@@ -72,7 +72,6 @@ def serve(
     processes = concurrency or settings.concurrency or usable_cores()
     # Not by Celery's command line, which imports all of its commands, and those of Flower.
     worker = make_worker(settings, models).Worker(
-        pool_cls="prefork",
         concurrency=processes,
         hostname=f"worker-{os.getpid()}@{socket.gethostname()}",
         queues=[names[queue] for queue in wanted],

@@ -4,9 +4,9 @@ import fcntl
 import time
 from pathlib import Path
 
-from producer.local.exclusive import try_lock
 from producer.local.redis_server import EmbeddedServer
 from shared.domain.errors import ServerError
+from shared.domain.file_locks import try_lock
 
 _PATIENCE_S = 30.0
 """How long to wait for a `run` that is stopping the server."""

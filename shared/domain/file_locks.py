@@ -6,13 +6,15 @@ removed.
 """
 
 import fcntl
+import os
+from pathlib import Path
 from typing import IO
 
 
-def try_lock(file: IO[bytes] | IO[str] | int) -> bool:
+def try_lock(file: IO[bytes] | IO[str] | int, kind: int = fcntl.LOCK_EX) -> bool:
     """Locks an open file, or its descriptor, until every copy is closed; False if another process holds the lock."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
@@ -21,3 +23,11 @@ def try_lock(file: IO[bytes] | IO[str] | int) -> bool:
 def unlock(file: IO[bytes] | int) -> None:
     """Ends the lock for all copies. Closing the file is not enough: a process that was forked meanwhile has a copy."""
     fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def is_at(path: Path, file: IO[bytes] | IO[str]) -> bool:
+    """Whether the path still refers to the open file."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from shared.domain.durable_files import sync_to_disk
 from shared.domain.errors import ResultsError
-from shared.domain.file_locks import try_lock, unlock
+from shared.domain.file_locks import is_at, try_lock, unlock
 from shared.domain.paths import printable
 from shared.results.files import open_regular, open_to_change
 
@@ -65,7 +65,7 @@ class SpillFile:
                 if not is_ours:
                     yield None
                     return
-                if not _is_at(self.path, file):  # removed before it was locked: writes would be lost
+                if not is_at(self.path, file):  # removed before it was locked: writes would be lost
                     continue
                 yield SpillWriter(self.path, self._owner, file)
                 return
@@ -85,7 +85,7 @@ def remove_if(path: Path, unwanted: Callable[[], bool]) -> None:
     """
     # Opened for writing, because network file systems grant an exclusive lock only then.
     with open_to_change(path) as file, _locked(file) as is_ours:
-        if is_ours and _is_at(path, file) and unwanted():
+        if is_ours and is_at(path, file) and unwanted():
             path.unlink()
 
 
@@ -99,14 +99,6 @@ def _locked(file: BinaryIO) -> Iterator[bool]:
         yield True
     finally:
         unlock(file)
-
-
-def _is_at(path: Path, file: BinaryIO) -> bool:
-    """Whether the path still refers to the open file."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 class SpillWriter:

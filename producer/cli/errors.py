@@ -44,6 +44,7 @@ def next_step(error: FaceQueueError) -> str:
     from producer.submission.folders import FolderOutsideDataRoot
     from producer.submission.heartbeat import AnotherProducer
     from producer.submission.jobs import JobExists
+    from producer.submission.list_source import PathsOutside
 
     match error:
         case JobNotFound():
@@ -79,6 +80,8 @@ def next_step(error: FaceQueueError) -> str:
             return f" Choose another --job{freed}."
         case FolderOutsideDataRoot():
             return " Or use `python -m producer run`."
+        case PathsOutside():
+            return " `run / --files LIST` takes paths from anywhere on this machine."
         case FolderChanged():
             return f" Give another --job for the folder as it is now, or {_compute_again(error.job, error.results)}."
     return ""

@@ -10,6 +10,7 @@ from producer.cli.options import (
     Distances,
     Exact,
     Faces,
+    Files,
     Folder,
     JobName,
     Margin,
@@ -27,11 +28,13 @@ from shared.domain.contract import DEFAULT_MARGIN_PX, DEFAULT_WEIGHTS, KNOWN_WEI
 from shared.domain.errors import InvalidRequest
 
 if TYPE_CHECKING:
+    from producer.submission.sources import Source
     from shared.domain.job import Job
 
 
 def run(
-    folder: Folder,
+    folder: Folder = None,
+    files: Files = None,
     results: Annotated[
         Path | None, typer.Option(help="The folder for the results.", show_default="FACEQUEUE_RESULTS_DIR")
     ] = None,
@@ -63,6 +66,7 @@ def run(
     from producer.local.precision_check import check_precision
     from producer.local.run import run as run_job
     from producer.submission.requests import Request
+    from producer.submission.sources import open_source
 
     settings = load_settings(device=device)
     if weights not in KNOWN_WEIGHTS:
@@ -70,7 +74,7 @@ def run(
     check_precision(precision, settings)
     results_dir = (results or settings.results_dir).resolve()
     request = Request(
-        folder=folder,
+        source=open_source(folder, files),
         contract=contract_of(faces, exact, margin, mirror, weights, precision),
         batch_size=batch_size or settings.batch_size,
         distances=distances,
@@ -83,7 +87,8 @@ def run(
 
 
 def enqueue(
-    folder: Folder,
+    folder: Folder = None,
+    files: Files = None,
     wait: Annotated[bool, typer.Option("--wait", help="Follow the job until it ends.")] = False,
     batch_size: BatchSize = None,
     faces: Faces = "largest",
@@ -103,16 +108,16 @@ def enqueue(
     ] = False,
 ) -> None:
     """Put a folder into the queue of a running server, or resume its unfinished job."""
-    from producer.submission.folders import check_folder
     from producer.submission.jobs import open_job
     from producer.submission.requests import Request
+    from producer.submission.sources import open_source
     from shared.store.redis_client import explain_server_errors
 
-    contract, real_folder = contract_of(faces, exact, margin, mirror, weights, precision), check_folder(folder)
+    contract, source = contract_of(faces, exact, margin, mirror, weights, precision), open_source(folder, files)
     session = open_session()
     settings = session.settings
     request = Request(
-        folder=folder,
+        source=source,
         contract=contract,
         batch_size=batch_size or settings.batch_size,
         distances=distances,
@@ -123,13 +128,13 @@ def enqueue(
     )
     with explain_server_errors(settings):
         opened, is_new = open_job(session.client, request, settings, anew=new)
-    say(_describe_opened(opened, is_new, real_folder, settings.results_dir.resolve()))
+    say(_describe_opened(opened, is_new, source, settings.results_dir.resolve()))
     if wait:
-        session.enqueue_and_follow(opened, real_folder)
-    _enqueue_rest(session, opened, real_folder)
+        session.enqueue_and_follow(opened, source)
+    _enqueue_rest(session, opened, source)
 
 
-def _enqueue_rest(session: Session, job: "Job", folder: Path) -> None:
+def _enqueue_rest(session: Session, job: "Job", source: "Source") -> None:
     """Enqueues the rest of a job and prints what the job holds then."""
     from producer.submission.batches import enqueue_images
     from shared.messaging.celery_app import make_celery
@@ -138,7 +143,7 @@ def _enqueue_rest(session: Session, job: "Job", folder: Path) -> None:
 
     client, settings = session.client, session.settings
     with explain_server_errors(settings):
-        enqueue_images(client, make_celery(settings), job, folder, settings, say)
+        enqueue_images(client, make_celery(settings), job, source, settings, say)
         found = JobRecord(client, job.name).load()
     print(
         f"{found.name}: {found.images} images in {found.batches} batches. "
@@ -146,13 +151,13 @@ def _enqueue_rest(session: Session, job: "Job", folder: Path) -> None:
     )
 
 
-def _describe_opened(job: "Job", is_new: bool, folder: Path, results_dir: Path) -> str:
+def _describe_opened(job: "Job", is_new: bool, source: "Source", results_dir: Path) -> str:
     """What `enqueue` has found or made; FolderChanged if the job is finished and its folder is not as it was."""
     from producer.submission.finished_jobs import refuse_visible_changes
     from shared.domain.job import JobState
 
     if job.state == JobState.FINISHED:
-        compared = refuse_visible_changes(job, folder, results_dir / job.name)
+        compared = refuse_visible_changes(job, source, results_dir / job.name)
         return (
             f"Job {job.name} was finished before; {compared}. To compute it again, run "
             f"`python -m producer cancel {job.name}` and repeat the command."
@@ -257,12 +262,12 @@ def cancel(job: JobName) -> None:
 
 def retry(job: JobName) -> None:
     """Retry the failed images of a finished job, into the same results folder."""
-    from producer.submission.folders import folder_to_send
+    from producer.submission.folder_source import source_to_send
     from producer.submission.jobs import retry_job
 
     session = open_session()
     reopened = retry_job(session.client, job, session.settings, say)
-    session.enqueue_and_follow(reopened, folder_to_send(reopened))
+    session.enqueue_and_follow(reopened, source_to_send(reopened))
 
 
 def aggregate(job: JobName) -> None:

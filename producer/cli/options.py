@@ -10,7 +10,20 @@ from shared.domain.errors import InvalidRequest
 from shared.domain.file_digests import file_sha256
 from shared.domain.options import MOST_IMAGES, WhenDistances
 
-Folder = Annotated[Path, typer.Argument(help="The folder with the images.", show_default=False)]
+Folder = Annotated[
+    Path | None,
+    typer.Argument(help="The folder with the images. With --files, the folder of the paths.", show_default=False),
+]
+Files = Annotated[
+    str | None,
+    typer.Option(
+        "--files",
+        metavar="LIST",
+        help="Take the images from a list: text (one path a line, or NUL-separated), .csv or .parquet with a column "
+        "`path`, or - for standard input.",
+        show_default=False,
+    ),
+]
 JobName = Annotated[str, typer.Argument(help="The name of the job.", show_default=False)]
 
 # The options of a job, for `run` and `enqueue`

@@ -33,6 +33,7 @@ def _options(job: Job) -> list[str]:
     words += ["--precision", contract.precision] if contract.precision != "float32" else []
     words += ["--distances", options.distances] if options.distances != "auto" else []
     words += ["--inline"] if options.inline else []
+    words += ["--files", options.files] if options.files else []
     words += [] if options.report else ["--no-report"]
     if contract.weights in KNOWN_WEIGHTS:
         return words + (["--weights", contract.weights] if contract.weights != DEFAULT_WEIGHTS else [])

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
@@ -12,6 +11,7 @@ from shared.config.exit_codes import ExitCode
 from shared.config.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from producer.submission.sources import Source
     from shared.domain.job import Job
     from shared.store.redis_client import Client
 
@@ -37,11 +37,11 @@ class Session:
         print(f"{done.name}: finished, {describe(done)}")
         exit_with(done)
 
-    def enqueue_and_follow(self, job: "Job", folder: Path | None) -> NoReturn:
+    def enqueue_and_follow(self, job: "Job", source: "Source | None") -> NoReturn:
         """Enqueues the rest of a job in the background while it is followed."""
         from producer.submission.background import BackgroundProducer
 
-        producer = BackgroundProducer(self.client, job, folder, self.settings, say)
+        producer = BackgroundProducer(self.client, job, source, self.settings, say)
         producer.start()
         try:
             self.follow(job.name, producer.check)

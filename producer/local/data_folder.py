@@ -41,11 +41,11 @@ def installation_name(data_folder: Path) -> str:
     return path.read_text()
 
 
-def check_results_folder(results_dir: Path, images: Path, data_folder: Path) -> None:
-    """InvalidRequest if results cannot be written there, or would mix with images or server data. All paths are
-    real.
+def check_results_folder(results_dir: Path, images: Path | None, data_folder: Path) -> None:
+    """InvalidRequest if results cannot be written there, or would mix with server data or with `images`, a
+    folder that is walked. All paths are real.
     """
-    if images == results_dir or images in results_dir.parents:
+    if images is not None and (images == results_dir or images in results_dir.parents):
         raise InvalidRequest(
             f"The results folder {results_dir} lies in the folder with the images, and the next run would read it as "
             "images. Give another --results."

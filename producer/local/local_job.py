@@ -14,9 +14,9 @@ from producer.local.worker_process import WorkerProcess
 from producer.monitoring.job_watcher import follow
 from producer.submission.background import BackgroundProducer
 from producer.submission.finished_jobs import refuse_changes
-from producer.submission.folders import check_folder
 from producer.submission.jobs import open_job, retry_job
 from producer.submission.requests import Request
+from producer.submission.sources import Source
 from shared.config.settings import Settings
 from shared.domain.job import Job
 from shared.store.jobs import JobRecord
@@ -41,7 +41,6 @@ class LocalJob:
     def process(
         self,
         request: Request,
-        folder: Path,
         processes: int,
         on_results: Callable[[Path], object],
         *,
@@ -59,7 +58,7 @@ class LocalJob:
         if job.state == "finished":
             show()
             return job
-        return self._follow(client, job, folder, self._worker(job, processes, profile=profile), show)
+        return self._follow(client, job, request.source, self._worker(job, processes, profile=profile), show)
 
     def _open(self, client: Client, request: Request, *, retry: bool) -> Job:
         """The job to process: new, resumed, reopened by `retry`, or finished with nothing to do."""
@@ -81,7 +80,7 @@ class LocalJob:
         results = self.settings.results_dir / job.name
         if retry and job.failed:
             return retry_job(client, job.name, self.settings, self.say)
-        refuse_changes(job, check_folder(request.folder), results)
+        refuse_changes(job, request.source, results)
         self.say(f"Job {job.name} was finished before")
         return job
 
@@ -107,11 +106,11 @@ class LocalJob:
         return worker
 
     def _follow(
-        self, client: Client, job: Job, folder: Path, worker: WorkerProcess, on_results: Callable[[], object]
+        self, client: Client, job: Job, source: Source, worker: WorkerProcess, on_results: Callable[[], object]
     ) -> Job:
-        """Enqueues the folder; returns the job once it is finished."""
+        """Enqueues the source; returns the job once it is finished."""
         # The lock on the job proves that no other `run` has it, so its producer's lease need not expire first.
-        producer = BackgroundProducer(client, job, folder, self.settings, self.say, take_over=True)
+        producer = BackgroundProducer(client, job, source, self.settings, self.say, take_over=True)
         end_undisturbed(self.stack, producer.stop)
         producer.start()
 

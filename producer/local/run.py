@@ -15,7 +15,6 @@ from producer.local.exclusive import held, log_of_its_own
 from producer.local.shared_server import SharedServer
 from producer.local.signals import end_undisturbed, signals_interrupt
 from producer.local.worker_process import WorkerProcess
-from producer.submission.folders import check_folder
 from producer.submission.requests import Request, queue_prefix_of
 from shared.config.settings import Settings
 from shared.domain.errors import InvalidRequest, NotFinished
@@ -36,8 +35,8 @@ def run(
     retry: bool = False,
     profile: bool = False,
 ) -> "Job":
-    """Processes a folder on this machine and returns the finished job. However it ends, it ends everything that it has
-    started.
+    """Processes the images of a source on this machine and returns the finished job. However it ends, it ends
+    everything that it has started.
 
     `on_results` is called with the results folder as soon as it is in its place.
     """
@@ -45,10 +44,10 @@ def run(
         check_job_name(request.job)
     elif retry:
         raise InvalidRequest("--retry needs --job, the name of the job whose failed images are to be retried.")
-    folder, data_folder = check_folder(request.folder), settings.state_dir.resolve()
-    check_results_folder(results_dir, folder, data_folder)
+    source, data_folder = request.source, settings.state_dir.resolve()
+    check_results_folder(results_dir, source.folder if source.listing is None else None, data_folder)
     request = replace(request, results_dir=results_dir, installation=prepare_data_folder(data_folder))
-    settings = _settings_of_run(request, folder, results_dir, settings)
+    settings = _settings_of_run(request, results_dir, settings)
     with ExitStack() as stack:
         stack.enter_context(signals_interrupt())
         stack.enter_context(only_run(data_folder, settings.queue_prefix, _whose(request)))
@@ -69,7 +68,7 @@ def run(
         from producer.local.local_job import LocalJob
 
         local = LocalJob(settings, say, stack, server, worker, data_folder, log)
-        return local.process(request, folder, workers, on_results, retry=retry, profile=profile)
+        return local.process(request, workers, on_results, retry=retry, profile=profile)
 
 
 @contextmanager
@@ -84,15 +83,15 @@ def only_run(data_folder: Path, name: str, whose: str) -> Iterator[None]:
 
 
 def _whose(request: Request) -> str:
-    return f"job {request.job}" if request.job else f"{request.folder} with the same options"
+    return f"job {request.job}" if request.job else f"{request.source.shown} with the same options"
 
 
-def _settings_of_run(request: Request, folder: Path, results_dir: Path, settings: Settings) -> Settings:
-    """The settings, for one job of this folder on this machine."""
+def _settings_of_run(request: Request, results_dir: Path, settings: Settings) -> Settings:
+    """The settings, for one job of this source on this machine."""
     changes: dict[str, Any] = {
-        "data_root": folder,
+        "data_root": request.source.folder,
         "results_dir": results_dir,
-        "queue_prefix": queue_prefix_of(request, folder),
+        "queue_prefix": queue_prefix_of(request),
         "batch_size": request.batch_size,
     }
     return settings.model_copy(update=changes)

@@ -2,9 +2,9 @@
 
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 from producer.submission.batches import enqueue_images
+from producer.submission.sources import Source
 from shared.config.settings import Settings
 from shared.domain.job import Job
 from shared.messaging.celery_app import make_celery
@@ -20,7 +20,7 @@ class BackgroundProducer:
         self,
         client: Client,
         job: Job,
-        folder: Path | None,
+        source: Source | None,
         settings: Settings,
         say: Callable[[str], None],
         *,
@@ -28,7 +28,7 @@ class BackgroundProducer:
     ) -> None:
         self._stop = threading.Event()
         self._error: BaseException | None = None
-        self._arguments = (client, make_celery(settings), job, folder, settings, say, self._stop.is_set)
+        self._arguments = (client, make_celery(settings), job, source, settings, say, self._stop.is_set)
         self._take_over = take_over
         self._thread = threading.Thread(target=self._work, daemon=True, name="producer")
         self._settings = settings

@@ -4,14 +4,13 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from itertools import islice
-from pathlib import Path
 
 import redis
 from celery import Celery
 
 from producer.submission.backpressure import Backpressure, Stopped
-from producer.submission.discovery import find_images
 from producer.submission.heartbeat import Heartbeat, attach
+from producer.submission.sources import Source
 from shared.config.settings import Settings
 from shared.domain.errors import ServerError
 from shared.domain.job import Job, JobState
@@ -19,7 +18,6 @@ from shared.domain.paths import RootPath, below_folder, below_root
 from shared.messaging.celery_app import BrokerError, send_aggregate, send_batch
 from shared.messaging.messages import Aggregate, EmbedBatch
 from shared.results.failed_list import failed_images
-from shared.store.image_payloads import pack_image
 from shared.store.jobs import JobRecord
 from shared.store.redis_client import Client, wait_for_disk
 
@@ -28,7 +26,7 @@ def enqueue_images(
     client: Client,
     app: Celery,
     job: Job,
-    folder: Path | None,
+    source: Source | None,
     settings: Settings,
     say: Callable[[str], None],
     should_stop: Callable[[], bool] = lambda: False,
@@ -38,7 +36,7 @@ def enqueue_images(
     """Adds the batches that the job record does not have yet, then seals the job.
 
     After an interruption, the record says what its batches hold, and the walk resumes after the last recorded path. A
-    reopened job has its failed images instead of a walk, and needs no folder. AnotherProducer if a live producer is
+    reopened job has its failed images instead of a walk, and needs no source. AnotherProducer if a live producer is
     already doing this, unless this one is to `take_over` from it.
     """
     if job.state != JobState.ENQUEUING:
@@ -51,7 +49,7 @@ def enqueue_images(
             job = backpressure.pass_through(record.load)  # the producer before may have added batches until now
             if job.state == JobState.SEALED:
                 return
-            _Submission(backpressure, record, app, job, producer, folder, settings).add_all()
+            _Submission(backpressure, record, app, job, producer, source, settings).add_all()
     except Stopped:
         return
     except BrokerError as error:
@@ -81,11 +79,11 @@ class _Submission:
         app: Celery,
         job: Job,
         producer: str,
-        folder: Path | None,
+        source: Source | None,
         settings: Settings,
     ) -> None:
         self._backpressure, self._record, self._app = backpressure, record, app
-        self._job, self._producer, self._folder, self._settings = job, producer, folder, settings
+        self._job, self._producer, self._source, self._settings = job, producer, source, settings
 
     def add_all(self) -> None:
         """Adds every batch and seals the job."""
@@ -102,20 +100,19 @@ class _Submission:
         if job.retries:
             failed = failed_images(self._record, job, self._settings.results_dir)
             yield from list(failed.values())[job.batches * job.options.batch_size :]
-        elif self._folder is not None:
+        elif self._source is not None:
             below = job.options.folder
             after = None if job.cursor is None else below_folder(below, job.cursor)
-            for path in find_images(self._folder, after):
-                yield below_root(below, path)
+            for found in self._source.find(after):
+                yield below_root(below, found.path)
 
     def _store_images(self, batch: int, images: list[RootPath]) -> None:
         """Stores the bytes of the images on the server, if the job sends them through it."""
-        if not self._job.options.inline or self._folder is None:
+        if not self._job.options.inline or self._source is None:
             return
+        most = self._settings.max_image_mib * 2**20
         for path in images:
-            packed = pack_image(
-                self._folder, below_folder(self._job.options.folder, path), self._settings.max_image_mib * 2**20
-            )
+            packed = self._source.pack(below_folder(self._job.options.folder, path), most)
             put = partial(self._record.put_image, self._job.uid, self._producer, batch, path, packed)
             self._backpressure.pass_through(put)
 

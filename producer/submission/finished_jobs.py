@@ -3,8 +3,8 @@
 from datetime import datetime
 from pathlib import Path
 
-from producer.submission.discovery import find_images
 from producer.submission.folder_changes import find_changes
+from producer.submission.sources import Source
 from shared.domain.errors import InvalidRequest
 from shared.domain.job import Job
 from shared.domain.paths import printable
@@ -23,22 +23,22 @@ class FolderChanged(InvalidRequest):
         self.job, self.results = job, results
 
 
-def refuse_changes(job: Job, folder: Path, results: Path) -> None:
+def refuse_changes(job: Job, source: Source, results: Path) -> None:
     """FolderChanged if the folder differs from what these results say about it."""
-    changes = find_changes(folder, results)
+    changes = find_changes(source, results)
     if changes.counts:
         raise FolderChanged(job, f"{changes} since it began", results)
 
 
-def refuse_visible_changes(job: Job, folder: Path, results: Path) -> str:
+def refuse_visible_changes(job: Job, source: Source, results: Path) -> str:
     """The same if the results may be on another machine: then only the number of files is compared.
 
     Returns what was compared if nothing has changed.
     """
     if _are_of(job, results):
-        refuse_changes(job, folder, results)
+        refuse_changes(job, source, results)
         return "the folder is as it was"
-    files = sum(1 for _ in find_images(folder))
+    files = sum(1 for _ in source.find())
     if files != job.images:
         raise FolderChanged(job, f"{files} files are there now, and the job has {job.images}", results)
     return (

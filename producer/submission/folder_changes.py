@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import zip_longest
 from pathlib import Path
 
-from producer.submission.discovery import find_images
+from producer.submission.sources import Source
 from shared.domain.errors import ResultsError
 from shared.domain.file_digests import image_digest
 from shared.domain.paths import FolderPath, ShownPath, printable, show_path
@@ -49,8 +49,8 @@ class _Row:
     """BLAKE2b-128 of the file's bytes; empty if the file was not read to its end."""
 
 
-def find_changes(folder: Path, results: Path) -> Changes:
-    """Compares a folder with the results of a finished job; ResultsError if they cannot be read.
+def find_changes(source: Source, results: Path) -> Changes:
+    """Compares a source with the results of a finished job; ResultsError if they cannot be read.
 
     A file that has not been touched since the job began counts as unchanged. Any other file is read, and its digest
     compared. If the results have no digest of a file (skipped, too large, unreadable), its time decides. A folder that
@@ -59,13 +59,13 @@ def find_changes(folder: Path, results: Path) -> Changes:
     changes = Changes()
     try:
         since_s, ended_s = _times(results)
-        for path, row in _pair(find_images(folder), _rows(results)):
+        for path, row in _pair((found.path for found in source.find()), _rows(results)):
             if path is None:
                 if row is not None:
                     changes.add("gone", row.path)
             elif row is None:
                 changes.add("new", show_path(path))
-            elif not path.endswith("/") and _has_changed(folder / path, row.digest, since_s, ended_s):
+            elif not path.endswith("/") and _has_changed(source.folder / path, row.digest, since_s, ended_s):
                 changes.add("changed", row.path)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, csv.Error) as error:
         raise ResultsError(

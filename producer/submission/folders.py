@@ -1,10 +1,11 @@
 """The folder that a job is made of, checked before anything is sent."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from producer.submission.discovery import find_images
 from shared.domain.errors import InvalidRequest
-from shared.domain.job import Job
 from shared.domain.paths import RootPath
 
 
@@ -20,17 +21,29 @@ class FolderOutsideDataRoot(InvalidRequest):
 
 def check_folder(folder: Path) -> Path:
     """The folder's real path; InvalidRequest if it is not a folder, cannot be read or has no file."""
-    try:
+    with _os_errors_explained():
+        real = check_folder_exists(folder)
+        if next(find_images(folder), None) is None:
+            raise InvalidRequest(f"The folder {folder} has no files (hidden files do not count).")
+    return real
+
+
+def check_folder_exists(folder: Path) -> Path:
+    """The folder's real path; InvalidRequest if it is not a folder."""
+    with _os_errors_explained():
         if not folder.exists():
             raise InvalidRequest(f"There is no folder {folder}.")
         if not folder.is_dir():
             raise InvalidRequest(f"{folder} is not a folder. Give the folder that the images are in.")
-        first = next(find_images(folder), None)
+        return folder.resolve()
+
+
+@contextmanager
+def _os_errors_explained() -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise InvalidRequest(f"The folder {error.filename} cannot be read: {error.strerror}.") from None
-    if first is None:
-        raise InvalidRequest(f"The folder {folder} has no files (hidden files do not count).")
-    return folder.resolve()
 
 
 def folder_in_root(folder: Path, root: Path) -> RootPath:
@@ -39,18 +52,3 @@ def folder_in_root(folder: Path, root: Path) -> RootPath:
     if folder != real_root and real_root not in folder.parents:
         raise FolderOutsideDataRoot(folder, real_root)
     return RootPath(folder.relative_to(real_root).as_posix())
-
-
-def folder_to_send(job: Job) -> Path | None:
-    """The folder whose images a job sends through the server, or None if it sends none; InvalidRequest if it is
-    missing.
-    """
-    if not job.options.inline:
-        return None
-    folder = Path(job.source)
-    if not folder.is_dir():
-        raise InvalidRequest(
-            f"Job '{job.name}' sends its images through the server, and their folder {folder} is not on this machine. "
-            "Repeat the command on the machine that has it."
-        )
-    return folder

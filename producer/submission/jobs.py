@@ -4,10 +4,10 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 from itertools import chain, count
-from pathlib import Path
 
-from producer.submission.folders import check_folder, folder_in_root, folder_to_send
+from producer.submission.folder_source import source_to_send
 from producer.submission.kept_results import refuse_to_replace
+from producer.submission.list_source import ListChanged
 from producer.submission.requests import RUN_PREFIX, Request, origin_of
 from shared.config.settings import Settings
 from shared.domain.errors import InvalidRequest, JobNotFound, JobNotRetryable
@@ -35,15 +35,14 @@ def open_job(client: Client, request: Request, settings: Settings, *, anew: bool
     A request with a name means the job of that name. Without one, it means the unfinished job of the same origin, or a
     new one. With `anew` the job is always new; JobExists if there is one of the name already.
     """
-    folder = check_folder(request.folder)
-    origin = origin_of(request, folder)
+    origin = origin_of(request)
     if request.job:
         check_job_name(request.job)
-    elif not anew and (unfinished := _unfinished(client, origin)):
+    elif not anew and (unfinished := _unfinished(client, request, origin)):
         return _resumed(client, unfinished), False
-    job, is_new = _create(client, request, settings, folder, origin)
+    job, is_new = _create(client, request, settings, origin)
     while job.origin != origin and not request.job:  # another producer has just made a job of this generated name
-        job, is_new = _create(client, request, settings, folder, origin)
+        job, is_new = _create(client, request, settings, origin)
     if job.origin != origin:
         problem = f", for {job.source} with other settings"
         raise JobExists(job, problem, of_run=request.results_dir is not None)
@@ -51,12 +50,21 @@ def open_job(client: Client, request: Request, settings: Settings, *, anew: bool
         return job, True
     if anew:
         raise JobExists(job, ", so --new cannot make it", of_run=request.results_dir is not None)
+    if job.unfinished and not _is_of_same_list(job, request):
+        raise ListChanged(job.name, job.options.files)
     return _resumed(client, job), False
 
 
-def _unfinished(client: Client, origin: str) -> Job | None:
+def _unfinished(client: Client, request: Request, origin: str) -> Job | None:
     """The latest unfinished job of this origin."""
-    return next((job for job in reversed(list_jobs(client)) if job.origin == origin and job.unfinished), None)
+    of_origin = (job for job in reversed(list_jobs(client)) if job.origin == origin and job.unfinished)
+    return next((job for job in of_origin if _is_of_same_list(job, request)), None)
+
+
+def _is_of_same_list(job: Job, request: Request) -> bool:
+    """Whether the rest of a job is the rest of the request's list. Folders may change meanwhile, lists may not."""
+    listing = request.source.listing
+    return job.options.files_digest == ("" if listing is None else listing.digest)
 
 
 def _resumed(client: Client, job: Job) -> Job:
@@ -64,27 +72,29 @@ def _resumed(client: Client, job: Job) -> Job:
     return job
 
 
-def _create(client: Client, request: Request, settings: Settings, folder: Path, origin: str) -> tuple[Job, bool]:
+def _create(client: Client, request: Request, settings: Settings, origin: str) -> tuple[Job, bool]:
     """The new job, or the one that has its name already, and whether it is new."""
-    source = printable(str(folder))
+    source, listing = printable(request.source.shown), request.source.listing
     options = Options(
         # Workers have no folder of the images that are sent to them.
-        folder=DATA_ROOT if request.inline else folder_in_root(folder, settings.data_root),
+        folder=DATA_ROOT if request.inline else request.source.folder_below(settings.data_root),
         batch_size=request.batch_size,
         distances=request.distances,
         inline=request.inline,
         report=request.report,
+        files="" if listing is None else printable(listing.name),
+        files_digest="" if listing is None else listing.digest,
     )
     if request.job:
         refuse_to_replace(settings.results_dir, request.job, origin, source)
-    return JobRecord(client, request.job or new_job_name(folder, client)).create(
+    return JobRecord(client, request.job or new_job_name(request.source.stem, client)).create(
         origin=origin, source=source, contract=request.contract, options=options, queue_prefix=settings.queue_prefix
     )
 
 
-def new_job_name(folder: Path, client: Client) -> str:
+def new_job_name(stem: str, client: Client) -> str:
     """A readable name that no job on this server has: `photos-20260131-142501`."""
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.name).strip("-._")[:60] or "images"
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:60] or "images"
     base = f"{stem}-{datetime.now():%Y%m%d-%H%M%S}"
     taken = set(job_names(client))
     numbered = (f"{base}-{k}" for k in count(2))
@@ -96,7 +106,7 @@ def retry_job(client: Client, name: str, settings: Settings, say: Callable[[str]
     with explain_server_errors(settings):
         record = JobRecord(client, name)
         job = record.load()
-        folder_to_send(job)  # refuses before anything is changed
+        source_to_send(job)  # refuses before anything is changed
         refuse_to_replace(settings.results_dir, name, job.origin, job.source)
         failed_images(record, job, settings.results_dir)
         if not (job.retries and job.state == JobState.ENQUEUING):

@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from producer.submission.sources import Source
 from shared.domain.contract import Contract
 from shared.domain.options import WhenDistances
 
@@ -14,10 +15,9 @@ RUN_PREFIX = "run-"
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A request to enqueue a folder."""
+    """A request to enqueue the images of a source."""
 
-    folder: Path
-    """As given on the command line."""
+    source: Source
     contract: Contract
     batch_size: int
     distances: WhenDistances
@@ -32,11 +32,11 @@ class Request:
     """Distinguishes the `run`s of different machines that share a server."""
 
 
-def origin_of(request: Request, folder: Path) -> str:
-    """Fingerprint of folder, settings and results folder."""
+def origin_of(request: Request) -> str:
+    """Fingerprint of source, settings and results folder."""
     parts = [
         request.installation,
-        str(folder),
+        request.source.identity,
         request.contract.as_dict(),
         request.batch_size,
         request.distances,
@@ -47,9 +47,10 @@ def origin_of(request: Request, folder: Path) -> str:
     return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
-def queue_prefix_of(request: Request, folder: Path) -> str:
-    """Prefix of the queues of a `run` of this folder on this machine: its workers take no batches of another job."""
-    origin = origin_of(request, folder)
-    if request.job is not None:
-        origin = hashlib.blake2b(f"{origin} {request.job}".encode(), digest_size=16).hexdigest()
+def queue_prefix_of(request: Request) -> str:
+    """Prefix of the queues of a `run` of this source on this machine: its workers take no batches of another job."""
+    origin, listing = origin_of(request), request.source.listing
+    more = [*([request.job] if request.job is not None else []), *([listing.digest] if listing is not None else [])]
+    if more:
+        origin = hashlib.blake2b(" ".join([origin, *more]).encode(), digest_size=16).hexdigest()
     return f"{RUN_PREFIX}{origin[:12]}-"

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, PlainValidator, TypeAdapter, ValidationError
 
-from shared.domain.paths import RootPath, check_relative
+from shared.domain.paths import RootPath, check_relative, printable
 from shared.domain.validation import explain
 
 MOST_IMAGES = 1024
@@ -29,6 +29,10 @@ class Options:
     """Whether the images are inline, that is, travel through the server (`shared.store.image_payloads`)."""
     report: Annotated[bool, Field(strict=True)] = True
     """Whether the aggregator writes a report."""
+    files: Annotated[str, AfterValidator(printable)] = ""
+    """The list of paths that the job was made of, as the producer was given it, for display; empty if it has none."""
+    files_digest: Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")] = ""
+    """BLAKE2b-128 of that list's paths."""
 
     @staticmethod
     def from_dict(values: Any) -> "Options":

@@ -135,6 +135,8 @@ class BatchExecutor:
         if job.options.inline or not any(result.record.outcome == Outcome.UNREADABLE for result in results):
             return None
         check_job_folder(root, job.options.folder)  # it may have disappeared while the batch ran
+        if job.options.files:  # a list may name folders that nobody has
+            return None
         folder = find_missing_folder(root, attempt.batch.images)
         return None if folder is None else folder_missing(root, folder)
 

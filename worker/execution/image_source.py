@@ -8,7 +8,7 @@ from shared.domain.paths import RootPath
 from shared.store.image_payloads import TooLarge, unpack_image
 from shared.store.redis_client import Client
 from worker.vision.decode import ImageTrouble, Limits, check_file
-from worker.vision.pipeline import UNLISTED_FOLDER
+from worker.vision.pipeline import NAMED_FOLDER, UNLISTED_FOLDER
 
 
 def read_inline(client: Client, key: str, path: RootPath, limits: Limits) -> bytes:
@@ -25,6 +25,6 @@ def read_inline(client: Client, key: str, path: RootPath, limits: Limits) -> byt
             Outcome.TOO_LARGE, f"file of {large.size / 2**20:.0f} MiB, more than its producer sends"
         ) from None
     except IsADirectoryError:
-        raise ImageTrouble(Outcome.UNREADABLE, UNLISTED_FOLDER) from None
+        raise ImageTrouble(Outcome.UNREADABLE, UNLISTED_FOLDER if path.endswith("/") else NAMED_FOLDER) from None
     check_file(path, data[:HEAD_BYTES], len(data), limits)
     return data

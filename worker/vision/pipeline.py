@@ -27,6 +27,8 @@ _CROPS_A_PASS = 32
 # A picture of a crowd would make a block large: the report cuts its thumbnails itself.
 _MOST_THUMBNAILS = 16
 UNLISTED_FOLDER = "a folder that cannot be listed; the files in it are not known"
+NAMED_FOLDER = "a folder, not a file"
+"""The reason for a folder in a list of files. A folder walk marks those that it cannot list with a `/` at the end."""
 
 
 class Networks(Detector, Protocol):
@@ -73,7 +75,7 @@ def process_images(
         results.append(result)
         try:
             started = time.perf_counter()
-            data = _read(resolve_inside(root, path), limits) if read is None else read(path)
+            data = _read(root, path, limits) if read is None else read(path)
             record.digest = hashlib.blake2b(data, digest_size=16).hexdigest()
             known = recall(record.digest)
             # Another worker's limit may have been higher.
@@ -97,9 +99,10 @@ def _reason(error: OutsideDataRoot | OSError) -> str:
     return str(error)
 
 
-def _read(path: Path, limits: Limits) -> bytes:
+def _read(root: Path, relative: RootPath, limits: Limits) -> bytes:
+    path = resolve_inside(root, relative)
     if path.is_dir():
-        raise ImageTrouble(Outcome.UNREADABLE, UNLISTED_FOLDER)
+        raise ImageTrouble(Outcome.UNREADABLE, UNLISTED_FOLDER if relative.endswith("/") else NAMED_FOLDER)
     return read_bytes(path, limits)
 
 

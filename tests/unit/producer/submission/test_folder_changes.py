@@ -16,6 +16,7 @@ from producer.console.summary import print_summary
 from producer.submission.discovery import find_images
 from producer.submission.finished_jobs import _are_of
 from producer.submission.folder_changes import find_changes
+from producer.submission.folder_source import FolderSource
 from shared.domain.errors import ResultsError
 from shared.domain.paths import printable
 
@@ -63,7 +64,7 @@ def test_nothing_has_changed(folder: Path, tmp_path: Path, ago_s: float) -> None
     if ago_s > 0:  # what has no digest has its time only
         for name in ("notes.txt", "nothing.jpg"):
             os.utime(folder / name, (0, 0), follow_symlinks=False)
-    assert find_changes(folder, results).counts == {}
+    assert find_changes(FolderSource(folder), results).counts == {}
 
 
 def test_every_kind_of_change_is_counted_and_named(folder: Path, tmp_path: Path) -> None:
@@ -79,7 +80,7 @@ def test_every_kind_of_change_is_counted_and_named(folder: Path, tmp_path: Path)
     os.utime(folder / "z.jpg", ns=(before.st_atime_ns, before.st_mtime_ns))
     os.utime(folder / "notes.txt", (time.time() + AN_HOUR_S,) * 2)
     os.utime(folder / "a.jpg", (time.time() + AN_HOUR_S,) * 2)  # touched, with the same bytes
-    changes = find_changes(folder, results)
+    changes = find_changes(FolderSource(folder), results)
     assert changes.counts == {"new": 3, "changed": 2, "gone": 2}
     assert sorted(changes.examples["new"]) == ["0.jpg", "\\xfe.jpg", "b/m.jpg"]
     assert sorted(changes.examples["changed"]) == ["notes.txt", "z.jpg"]
@@ -91,7 +92,7 @@ def test_a_file_that_can_no_longer_be_read_has_changed(folder: Path, tmp_path: P
     results = _finish(folder, tmp_path / "results", began_s=time.time())
     (folder / "a.jpg").unlink()
     (folder / "a.jpg").symlink_to("nowhere")
-    assert find_changes(folder, results).counts == {"changed": 1}
+    assert find_changes(FolderSource(folder), results).counts == {"changed": 1}
 
 
 def test_a_replaced_folder_is_all_new_and_all_gone(folder: Path, tmp_path: Path) -> None:
@@ -101,7 +102,7 @@ def test_a_replaced_folder_is_all_new_and_all_gone(folder: Path, tmp_path: Path)
     other.mkdir()
     for k in range(5):
         (other / f"n{k}.jpg").write_text("x")
-    changes = find_changes(other, results)
+    changes = find_changes(FolderSource(other), results)
     assert changes.counts == {"new": 5, "gone": 10}
     assert str(changes).startswith("5 new (n0.jpg, n1.jpg, n2.jpg, ...), 10 gone (")
 
@@ -113,10 +114,10 @@ def test_results_that_cannot_be_compared_are_named(folder: Path, tmp_path: Path,
     whole = (results / broken).read_bytes()
     (results / broken).write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ResultsError, match="cannot be compared"):
-        find_changes(folder, results)
+        find_changes(FolderSource(folder), results)
     (results / broken).unlink()
     with pytest.raises(ResultsError, match="cannot be compared"):
-        find_changes(folder, results)
+        find_changes(FolderSource(folder), results)
 
 
 def _pipe(path: Path) -> None:
@@ -131,7 +132,7 @@ def test_a_pipe_in_the_results_blocks_nobody(folder: Path, tmp_path: Path, name:
     results = _finish(folder, tmp_path / "results", began_s=time.time())
     _pipe(results / name)
     with pytest.raises(ResultsError, match="not a regular file"):
-        find_changes(folder, results)
+        find_changes(FolderSource(folder), results)
     if name == "images.csv":
         counts = {"outcomes": {}, "images": 0, "faces": 0, "images_per_s": 0, "distances": {"written": True}}
         (results / "summary.json").write_text(json.dumps(counts))
@@ -148,7 +149,7 @@ def test_a_summary_of_any_kind_is_an_error_of_one_line(folder: Path, tmp_path: P
     results = _finish(folder, tmp_path / "results", began_s=time.time())
     (results / "summary.json").write_text(summary)
     with pytest.raises(ResultsError):
-        find_changes(folder, results)
+        find_changes(FolderSource(folder), results)
     with pytest.raises(ResultsError, match="cannot be read"):
         print_summary(results)
     job: Any = SimpleNamespace(created_ms=1)

@@ -1,0 +1,81 @@
+"""What a job's images come from: the interface of all sources, and the choice of one for a command line."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from shared.domain.errors import InvalidRequest
+from shared.domain.paths import FolderPath, RootPath
+
+
+class Found(NamedTuple):
+    """One image that a source has found."""
+
+    path: FolderPath
+    size: int | None = None
+    """In bytes. Only with `status`, and None for a file whose status cannot be read."""
+    mtime_ns: int | None = None
+    """When the file last changed, in ns since 1970. Only with `status`, as the size."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The list of paths that a job is made of."""
+
+    name: str
+    """The list as it was given on the command line: a file, or `-` for standard input."""
+    digest: str
+    """BLAKE2b-128 of its paths, as hexadecimal digits."""
+
+
+class Source(Protocol):
+    """The images of a job, in an order that stays the same."""
+
+    @property
+    def shown(self) -> str:
+        """The source as the job record and the results name it."""
+
+    @property
+    def identity(self) -> str:
+        """What the job's origin contains: sources with the same identity can be the same job, at different times."""
+
+    @property
+    def stem(self) -> str:
+        """What a generated job name begins with."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder that the paths are relative to, with links resolved."""
+
+    @property
+    def listing(self) -> Listing | None:
+        """The list of the paths; None if the source finds them itself. An unfinished job resumes with the same list."""
+
+    def folder_below(self, data_root: Path) -> RootPath:
+        """The folder, relative to the data root; InvalidRequest if workers could not read there."""
+
+    def find(self, after: FolderPath | None = None, *, status: bool = False) -> Iterator[Found]:
+        """Yields every image; with `after`, only those that come after it. With `status`, also size and time.
+
+        Memory does not grow with the number of images.
+        """
+
+    def pack(self, path: FolderPath, max_bytes: int) -> bytes:
+        """The bytes of an image, packed for the server (`shared.store.image_payloads`)."""
+
+
+def open_source(folder: Path | None, files: str | None) -> Source:
+    """The source that the arguments of `run` and `enqueue` name; InvalidRequest if it has no images or cannot be read.
+
+    `folder` is as given on the command line, and `files` the value of `--files`. A list is read to its end here.
+    """
+    from producer.submission.folder_source import FolderSource
+
+    if files is not None:
+        from producer.submission.list_source import ListSource
+
+        return ListSource.open(folder or Path(), files)
+    if folder is None:
+        raise InvalidRequest("Give the folder with the images, or a list of paths with --files.")
+    return FolderSource.open(folder)

@@ -31,6 +31,8 @@ def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.getbasetemp()
     folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
     os.environ["FACEQUEUE_CACHE_DIR"] = str(folder / "cache")
+    # What one test computed must not answer for another one.
+    os.environ["FACEQUEUE_DISK_CACHE_MAX_MIB"] = "0"
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,7 @@ _COMMANDS = {
     "Operation": (
         operations.workers,
         operations.dead_letters,
+        operations.cache,
         operations.doctor,
         operations.flower,
         operations.metrics,

@@ -37,6 +37,20 @@ def dead_letters(
             say(f"Forgotten: {clear_dead_letters(session.client)}")
 
 
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Remove all results from it.")] = False,
+) -> None:
+    """Show the results of images that `run` keeps on this disk, by the options they were computed with."""
+    from producer.local.disk_cache import clear_disk_cache, describe_disk_cache
+
+    settings = load_settings()
+    if clear:
+        print(clear_disk_cache(settings, say))
+        return
+    for line in describe_disk_cache(settings, say):
+        print(line)
+
+
 def doctor() -> None:
     """Check the server, workers, weights, data root and results folder."""
     from producer.monitoring.doctor import examine

@@ -98,7 +98,7 @@ class LocalJob:
         if profile:
             profiles = self.data_folder / "profiles" / job.name
             shutil.rmtree(profiles, ignore_errors=True)
-            # Without the cache: otherwise the profile would show the lookup of known results.
+            # Without a cache: otherwise the profile would show the lookup of known results.
             settings = settings.model_copy(update={"profile_dir": profiles, "cache_ttl_s": 0})
         worker = WorkerProcess(settings, processes, self.log)
         end_undisturbed(self.stack, worker.stop)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from producer.local.data_folder import RUNNING, SERVER, check_results_folder, prepare_data_folder
+from producer.local.disk_cache import with_disk_cache
 from producer.local.exclusive import held, log_of_its_own
 from producer.local.shared_server import SharedServer
 from producer.local.signals import end_undisturbed, signals_interrupt
@@ -58,6 +59,7 @@ def run(
             end_undisturbed(stack, server.release)
             server.begin()
             settings = settings.model_copy(update={"redis_url": server.url})
+        settings = with_disk_cache(settings, say)
         worker = None
         # Where its results are already, there may be nothing to do.
         if not profile and not (request.job and (results_dir / request.job).exists()):

@@ -129,4 +129,6 @@ def _environment(settings: Settings) -> dict[str, str]:
         "FACEQUEUE_WEIGHTS_PATH": str(settings.weights_path or ""),
         "FACEQUEUE_PROFILE_DIR": str(settings.profile_dir or ""),
         "FACEQUEUE_CACHE_TTL_S": str(settings.cache_ttl_s),
+        "FACEQUEUE_DISK_CACHE_DIR": str(settings.disk_cache_dir or ""),
+        "FACEQUEUE_DISK_CACHE_MAX_MIB": str(settings.disk_cache_max_mib),
     }

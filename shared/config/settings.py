@@ -52,7 +52,9 @@ class Settings(BaseSettings):
     state_dir: Annotated[Path, Field(description="Data and logs of the server that `run` starts.")] = user_state_path(
         "facequeue"
     )
-    cache_dir: Annotated[Path, Field(description="Downloaded and converted weights.")] = user_cache_path("facequeue")
+    cache_dir: Annotated[
+        Path, Field(description="Downloaded and converted weights, and the cache on disk of `run`.")
+    ] = user_cache_path("facequeue")
 
     batch_size: Annotated[int, Field(ge=1, le=MOST_IMAGES, description="Images per batch.")] = 16
     window_batches: Annotated[
@@ -106,10 +108,27 @@ class Settings(BaseSettings):
     cache_ttl_s: Annotated[
         int,
         Field(
-            ge=0, description="How long the result of an image is cached for files with the same bytes. 0: no cache."
+            ge=0,
+            description="How long the server keeps the result of an image, for files with the same bytes. 0: no cache, "
+            "neither on the server nor on disk.",
         ),
     ] = 24 * 3600
     cache_max_mib: Annotated[int, Field(ge=0, description="Maximum Redis memory for cached image results.")] = 256
+    disk_cache_dir: Annotated[
+        Path | None,
+        Field(
+            description="Workers keep image results in a file in this folder instead of on the server. `run` uses "
+            "`FACEQUEUE_CACHE_DIR` if this is not set."
+        ),
+    ] = None
+    disk_cache_max_mib: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Size limit of the cache on disk; the results that were not used for longest make room. 0: no "
+            "cache on disk.",
+        ),
+    ] = 4096
 
     lease_s: Annotated[
         float,
@@ -229,6 +248,11 @@ class Settings(BaseSettings):
         if self.log_dir is None:
             return self.state_dir / "workers"
         return None if self.log_dir == Path("none") else self.log_dir
+
+    @property
+    def keeps_results_on_disk(self) -> bool:
+        """Whether a cache on disk is allowed."""
+        return self.cache_ttl_s > 0 and self.disk_cache_max_mib > 0
 
     @property
     def embed_queue(self) -> str:

@@ -13,7 +13,7 @@ TESTS = (
     "tests/integration/shared/store/test_locks.py",
     "tests/integration/shared/store/test_many_jobs.py",
     "tests/integration/shared/store/test_removal.py",
-    "tests/integration/worker/execution/test_image_cache.py",
+    "tests/integration/worker/execution/test_server_cache.py",
     "tests/integration/worker/supervision/test_reconciler.py",
     "tests/integration/worker/supervision/test_reconciler_lost_messages.py",
 )

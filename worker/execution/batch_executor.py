@@ -26,10 +26,12 @@ from worker.batch_result import Block
 from worker.execution.batch_runner import BatchAbandoned, BatchRunner
 from worker.execution.connections import Connections
 from worker.execution.data_root_check import check_job_folder, find_missing_folder, folder_missing
+from worker.execution.disk_cache import DiskCache
 from worker.execution.diversion import Diversion
-from worker.execution.image_cache import ImageCache
 from worker.execution.profiling import Profiler
+from worker.execution.result_cache import ContractCache, PackedResults
 from worker.execution.retrying import retry_until_stored
+from worker.execution.server_cache import ServerCache
 from worker.models.loader import ModelLoader
 from worker.models.runtime import check_contract, check_runtime
 from worker.vision.pipeline import Networks, Result
@@ -58,9 +60,14 @@ class BatchExecutor:
         self._last_commit_ms = 0.0
 
     @cached_property
-    def _cache(self) -> ImageCache:
+    def _results(self) -> PackedResults:
         settings = self._settings
-        return ImageCache(self._connections.quick, self._models.runtime, settings.cache_ttl_s, settings.cache_max_mib)
+        if settings.keeps_results_on_disk and settings.disk_cache_dir is not None:
+            return DiskCache(settings.disk_cache_dir, settings.disk_cache_max_mib * 2**20)
+        return ServerCache(self._connections.quick, settings.cache_ttl_s, settings.cache_max_mib)
+
+    def _cache(self, job: Job) -> ContractCache:
+        return ContractCache(self._results, job.contract, self._models.runtime)
 
     def execute(self, batch: EmbedBatch, worker: str) -> TaskAnswer:
         """Embeds a batch and commits its block. The outcome of an image is in its record and never raises an exception.
@@ -124,7 +131,7 @@ class BatchExecutor:
             batch,
             attempt.holder,
             networks,
-            self._cache.under(job.contract),
+            self._cache(job),
         )
         with self._profiler.measure():
             return runner.process(attempt.lease)
@@ -154,7 +161,7 @@ class BatchExecutor:
         if committed is Committed.LAST:
             last = Aggregate(version=1, job=batch.job, uid=batch.uid)
             retry_until_stored(lambda: send_aggregate(self._app, job.aggregate_queue, last))
-        self._cache.under(job.contract).keep(results)
+        self._cache(job).keep(results)
         _log.info("%s %s", batch.describe(), committed, extra={"action": "batch_committed"})
         if committed not in (Committed.STORED, Committed.LAST):
             return not_wanted(committed)

@@ -25,9 +25,9 @@ from shared.store.jobs import JobRecord
 from shared.store.leases import LOSSES_TOGETHER, Lease
 from shared.store.redis_client import Client
 from worker.batch_result import ImageRecord
-from worker.execution.image_cache import ContractCache
 from worker.execution.image_source import read_inline
 from worker.execution.memory import release_free_memory
+from worker.execution.result_cache import ContractCache
 from worker.vision.decode import Limits
 from worker.vision.pipeline import Networks, Result, process_images
 

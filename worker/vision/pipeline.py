@@ -25,7 +25,8 @@ from worker.vision.mtcnn_cascade import Detector, Faces, detect_faces
 # The embedder's forward pass takes at most this many crops, so that a picture of a crowd does not need gigabytes.
 _CROPS_A_PASS = 32
 # A picture of a crowd would make a block large: the report cuts its thumbnails itself.
-_MOST_THUMBNAILS = 16
+MOST_THUMBNAILS = 16
+"""An image with more faces has no thumbnails."""
 UNLISTED_FOLDER = "a folder that cannot be listed; the files in it are not known"
 NAMED_FOLDER = "a folder, not a file"
 """The reason for a folder in a list of files. A folder walk marks those that it cannot list with a `/` at the end."""
@@ -80,7 +81,8 @@ def process_images(
             known = recall(record.digest)
             # Another worker's limit may have been higher.
             if known is not None and known.record.width * known.record.height <= limits.max_pixels:
-                result.record = replace(known.record, path=path, digest=record.digest, recalled=True)
+                cut = known.record.thumbnails if thumbnails else []
+                result.record = replace(known.record, path=path, digest=record.digest, recalled=True, thumbnails=cut)
                 result.embeddings = known.embeddings
                 continue
             crops = _find_crops(data, record, networks, contract, limits, buffer, started, thumbnails=thumbnails)
@@ -130,7 +132,7 @@ def _find_crops(
             raise ImageTrouble(Outcome.NO_FACE, "")
         boxes = faces.boxes[chosen]
         crops = [crop_face(image, box, contract.margin_px, contract.crop_px) for box in boxes]
-        if thumbnails and len(boxes) <= _MOST_THUMBNAILS:
+        if thumbnails and len(boxes) <= MOST_THUMBNAILS:
             squares = (crop_square(image, (x1, y1, x2, y2)) for x1, y1, x2, y2 in boxes.tolist())
             record.thumbnails = [small_jpeg(square) for square in squares]
     finally:

@@ -5,7 +5,8 @@ import pytest
 
 from tests.support.stage import Stage
 from worker.batch_result import DIMENSIONS
-from worker.execution.image_cache import _script, _unpack
+from worker.execution.result_cache import unpack_result
+from worker.execution.server_cache import _script
 
 INDEX, BYTES = "facequeue:cache:index", "facequeue:cache:bytes"
 TTL_S = 600
@@ -58,12 +59,15 @@ def _packed(**changes: object) -> bytes:
         {"outcome": "crashed"},
         {"embeddings": "text"},
         {"embeddings": b"123"},
+        {"thumbnails": "text"},
+        {"thumbnails": [b"<script>"]},
+        {"thumbnails": [b"\xff\xd8\xff"] * 2},
     ],
 )
 def test_a_result_of_other_types_is_not_recalled(changes: dict[str, object]) -> None:
     """Otherwise anyone who can write to the server could stop the aggregation of each job that uses it."""
-    assert _unpack(_packed()) is not None
-    assert _unpack(_packed(**changes)) is None
+    assert unpack_result(_packed()) is not None
+    assert unpack_result(_packed(**changes)) is None
 
 
 def test_what_has_expired_makes_room_and_is_counted_once(server: Stage) -> None:

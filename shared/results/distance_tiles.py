@@ -4,24 +4,29 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+import numpy.typing as npt
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from shared.domain.arrays import Float32
 
 TILE_ROWS = 1024
-"""Rows of a tile. Fixed, as are the BLAS threads: both would change the last bits. Two tiles of 1,024 by 512 in
-float64, and one of 1,024 by 1,024, take 16 MiB."""
+"""Rows of a tile. Two tiles of 1,024 by 512 in float64, and one of 1,024 by 1,024, take 16 MiB."""
+_PADDING = 128
+"""BLAS gets multiples of this many rows. It has other kernels for small matrices and for edges, with other last bits.
+"""
+_VERSION = 1
+"""Raised whenever the code changes the last bits of a distance."""
 
 
 def euclidean_tile(a: Float32, b: Float32) -> Float32:
     """The Euclidean distance from each row of `a` [m, d] to each of `b` [n, d]: float32 [m, n].
 
-    Call it within `one_blas_thread`. |a - b|^2 = |a|^2 + |b|^2 - 2ab in float64: in float32 it loses near-duplicates
-    (an error of 1e-7 in the square is one of 3e-4 in a distance near 0). If `a` and `b` are one object, BLAS computes
-    half the products, and their last bits may differ from those of two equal arrays.
+    The bits of a distance depend on its two rows alone: neither on their order, nor on the other rows. Call it within
+    `one_blas_thread`. |a - b|^2 = |a|^2 + |b|^2 - 2ab in float64: in float32 it loses near-duplicates (an error of 1e-7
+    in the square is one of 3e-4 in a distance near 0).
     """
-    left = np.asarray(a, np.float64)
-    right = left if b is a else np.asarray(b, np.float64)
+    # Two arrays, also for the distances among `a`: BLAS would compute the product of an array with itself differently.
+    left, right = _padded(a), _padded(b)
     products = left @ right.T
     products *= 2.0
     squares = (left * left).sum(axis=1)[:, None] + (right * right).sum(axis=1)[None, :]
@@ -29,8 +34,26 @@ def euclidean_tile(a: Float32, b: Float32) -> Float32:
     del products
     np.maximum(squares, 0.0, out=squares)
     np.sqrt(squares, out=squares)
-    distances: Float32 = squares.astype(np.float32)
+    distances: Float32 = squares[: len(a), : len(b)].astype(np.float32)
     return distances
+
+
+def _padded(rows: Float32) -> npt.NDArray[np.float64]:
+    """A copy in float64, with rows of zeros at its end."""
+    count = max(1, -(-len(rows) // _PADDING)) * _PADDING
+    padded = np.zeros((count, rows.shape[1]))
+    padded[: len(rows)] = rows
+    return padded
+
+
+def arithmetic() -> str:
+    """What the last bits of a distance depend on, besides its two embeddings: the kernel's version, NumPy and BLAS."""
+    libraries = sorted(
+        f"{library.get('internal_api')} {library.get('version')} {library.get('architecture')}"
+        for library in threadpool_info()
+        if library.get("user_api") == "blas"
+    )
+    return ", ".join([f"kernel {_VERSION}", f"numpy {np.__version__}", *libraries])
 
 
 def one_blas_thread() -> AbstractContextManager[Any]:

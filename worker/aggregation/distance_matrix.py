@@ -1,44 +1,119 @@
 """Computes the Euclidean distance matrix in tiles: memory depends on the tile, not on the number of faces."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import combinations_with_replacement
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from shared.domain.arrays import Float32
 from shared.results.distance_tiles import TILE_ROWS, euclidean_tile, one_blas_thread
 
+Item = TypeVar("Item")
+Places = npt.NDArray[np.intp]
+_NEW = -1
+_COPIED_BYTES = 16 * 2**20
+"""Of the earlier matrix, in memory at once."""
+_MOST_RUNS = 64
+"""Above this many runs of columns, gathering single elements is faster than copying run by run."""
+_MOST_NEW = 0.25
+"""Above this share of new faces, computing everything is faster: it computes each pair once, not twice."""
 
-def write_distances(embeddings: Float32, out: Float32, threads: int) -> None:
+
+@dataclass(frozen=True)
+class KnownDistances:
+    """An earlier matrix, and where its faces are now."""
+
+    matrix: Float32
+    """[m, m], from the same arithmetic."""
+    rows: Places
+    """Of each face now: its row in that matrix, or -1."""
+
+
+def write_distances(embeddings: Float32, out: Float32, threads: int, known: KnownDistances | None = None) -> None:
     """Fills `out` [n, n] with the Euclidean distances between the rows of `embeddings` [n, d].
 
-    The matrix is exactly symmetric, and exactly 0 on the diagonal.
+    The matrix is exactly symmetric, and exactly 0 on the diagonal. Distances between two faces of an earlier matrix are
+    copied from it: they have the same bits.
     """
+    threads = max(1, threads)
     starts = range(0, len(embeddings), TILE_ROWS)
-    pairs = combinations_with_replacement(starts, 2)
-    with one_blas_thread(), ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
-        for _ in _bounded_map(pool, lambda pair: _fill_tile(embeddings, out, *pair), pairs, 2 * max(1, threads)):
-            pass
+    with one_blas_thread(), ThreadPoolExecutor(max_workers=threads) as pool:
+        if known is None or (known.rows == _NEW).sum() > _MOST_NEW * len(embeddings):
+            pairs = combinations_with_replacement(starts, 2)
+            _for_all(pool, lambda pair: _fill_tile(embeddings, out, *pair), pairs, 2 * threads)
+        else:
+            update = _Update(embeddings, out, known)
+            _for_all(pool, update.fill_rows, starts, threads)
 
 
 def _fill_tile(embeddings: Float32, out: Float32, row: int, col: int) -> None:
     a = embeddings[row : row + TILE_ROWS]
-    b = a if row == col else embeddings[col : col + TILE_ROWS]
+    b = embeddings[col : col + TILE_ROWS]
     tile = euclidean_tile(a, b)
     if row == col:
-        tile = np.triu(tile, 1)
-        tile += tile.T
+        np.fill_diagonal(tile, 0.0)
     out[row : row + len(a), col : col + len(b)] = tile
     out[col : col + len(b), row : row + len(a)] = tile.T
 
 
-def _bounded_map(pool, function, items, window: int) -> Iterator[None]:  # type: ignore[no-untyped-def]
-    """`pool.map` that submits at most `window` items ahead: a large matrix has millions of pairs."""
-    pending = []
+class _Update:
+    """Fills a matrix of which an earlier one has most distances."""
+
+    def __init__(self, embeddings: Float32, out: Float32, known: KnownDistances) -> None:
+        self._embeddings, self._out, self._known = embeddings, out, known
+        self._new = np.flatnonzero(known.rows == _NEW)
+        self._old = np.flatnonzero(known.rows != _NEW)
+        self._columns = known.rows[self._old]
+        self._runs = list(_runs(self._old, self._columns))
+
+    def fill_rows(self, start: int) -> None:
+        """Fills the rows of one tile, over all columns."""
+        rows = np.arange(start, min(start + TILE_ROWS, len(self._out)))
+        is_new = self._known.rows[rows] == _NEW
+        self._copy(rows[~is_new])
+        self._compute(rows[~is_new], self._new)
+        self._compute(rows[is_new], np.arange(len(self._out)))
+
+    def _copy(self, rows: Places) -> None:
+        portion = max(1, _COPIED_BYTES // (4 * max(1, len(self._known.matrix))))
+        for there, earlier, length in _runs(rows, self._known.rows[rows]):
+            for first in range(0, length, portion):
+                count = min(portion, length - first)
+                block = self._known.matrix[earlier + first : earlier + first + count]
+                target = self._out[there + first : there + first + count]
+                if len(self._runs) > _MOST_RUNS:
+                    target[:, self._old] = block[:, self._columns]
+                    continue
+                for begin, column, width in self._runs:
+                    target[:, begin : begin + width] = block[:, column : column + width]
+
+    def _compute(self, rows: Places, columns: Places) -> None:
+        for first in range(0, len(columns) if len(rows) else 0, TILE_ROWS):
+            some = columns[first : first + TILE_ROWS]
+            tile = euclidean_tile(self._embeddings[rows], self._embeddings[some])
+            tile[rows[:, None] == some[None, :]] = 0.0
+            self._out[np.ix_(rows, some)] = tile
+
+
+def _runs(here: Places, there: Places) -> Iterator[tuple[int, int, int]]:
+    """Where both sequences go up by one: their first values, and the length."""
+    if not len(here):
+        return
+    breaks = np.flatnonzero((np.diff(here) != 1) | (np.diff(there) != 1)) + 1
+    for begin, end in zip([0, *breaks], [*breaks, len(here)], strict=True):
+        yield int(here[begin]), int(there[begin]), int(end - begin)
+
+
+def _for_all(pool: ThreadPoolExecutor, work: Callable[[Item], None], items: Iterable[Item], window: int) -> None:
+    """Calls `work` with every item, at most `window` of them submitted at a time: a large matrix has millions."""
+    pending: list[Any] = []
     for item in items:
-        pending.append(pool.submit(function, item))
+        pending.append(pool.submit(work, item))
         if len(pending) >= window:
-            yield pending.pop(0).result()
+            pending.pop(0).result()
     for future in pending:
-        yield future.result()
+        future.result()

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from benchmarks.peak_memory import peak_memory
-from shared.results.distance_tiles import TILE_ROWS
+from shared.results.distance_tiles import TILE_ROWS, euclidean_tile, one_blas_thread
 from tests.support.stage import ROOT
-from worker.aggregation.distance_matrix import write_distances
+from worker.aggregation.distance_matrix import KnownDistances, write_distances
 
 
 def _unit_vectors(n: int) -> np.ndarray:
@@ -51,11 +53,62 @@ def test_threads_do_not_move_a_bit() -> None:
     assert np.array_equal(_matrix(vectors, 1), _matrix(vectors, 3))
 
 
+_MANY = _unit_vectors(2300)
+_WHOLE = _matrix(_MANY)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.data())
+def test_the_bits_of_a_distance_depend_on_its_two_rows_alone(data: st.DataObject) -> None:
+    """Not on the size of the tile, on their places in it, on their order, or on the other rows."""
+    sizes = st.sampled_from([1, 2, 3, 7, 63, 64, 65, 127, 128, 129, 200, 500, 1023, 1024])
+    random = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    rows = random.permutation(len(_MANY))[: data.draw(sizes)]
+    columns = random.permutation(len(_MANY))[: data.draw(sizes)]
+    with one_blas_thread():
+        tile = euclidean_tile(_MANY[rows], _MANY[columns])
+        turned = euclidean_tile(_MANY[columns], _MANY[rows])
+    tile[rows[:, None] == columns[None, :]] = 0
+    turned[columns[:, None] == rows[None, :]] = 0
+    assert np.array_equal(tile, _WHOLE[np.ix_(rows, columns)])
+    assert np.array_equal(turned.T, tile)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.data())
+def test_an_update_has_the_bits_of_a_matrix_from_nothing(data: st.DataObject) -> None:
+    """Faces may go, come and change places, one by one or in long runs. Only distances of new faces are computed."""
+    random = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    earlier = np.sort(random.permutation(len(_MANY))[: data.draw(st.sampled_from([1, 600, 1500, 2000]))])
+    gone = data.draw(st.sampled_from([0.0, 0.001, 0.3]))
+    kept = earlier[random.random(len(earlier)) >= gone]
+    others = np.setdiff1d(np.arange(len(_MANY)), earlier)
+    new = random.permutation(others)[: data.draw(st.sampled_from([0, 1, 30, 150]))]
+    now = np.concatenate([kept, new])
+    now = random.permutation(now) if data.draw(st.booleans()) else np.sort(now)
+    matrix = _WHOLE[np.ix_(earlier, earlier)]
+    places = {int(face): place for place, face in enumerate(earlier)}
+    known = KnownDistances(matrix, np.array([places.get(int(face), -1) for face in now], np.intp))
+    out = np.full((len(now), len(now)), np.nan, np.float32)
+    write_distances(_MANY[now], out, 2, known)
+    assert np.array_equal(out, _WHOLE[np.ix_(now, now)])
+
+
+def test_known_distances_are_not_computed_again() -> None:
+    """A mark in the earlier matrix is found in the new one."""
+    earlier = _WHOLE[:1500, :1500].copy()
+    earlier[3, 1400] = 7
+    out = np.empty((1510, 1510), np.float32)
+    write_distances(_MANY[:1510], out, 1, KnownDistances(earlier, np.r_[0:1500, [-1] * 10]))
+    assert out[3, 1400] == 7
+    assert np.array_equal(out[1500:], _WHOLE[1500:1510, :1510])
+
+
 _CHILD = """
 import sys
 from pathlib import Path
 import numpy as np
-from worker.aggregation.distance_matrix import write_distances
+from worker.aggregation.distance_matrix import KnownDistances, write_distances
 from worker.aggregation.reserved_array import new_array
 
 folder, faces = Path(sys.argv[1]), int(sys.argv[2])

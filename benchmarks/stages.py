@@ -8,11 +8,16 @@ the rounds. `--compare` lists the images of these folders whose box or embedding
 """
 
 import argparse
+import multiprocessing
 import os
 import statistics
 import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +47,7 @@ OURS: dict[str, tuple[FacePolicy, Mode]] = {
     "`--faces all`": ("all", "exact"),
     "`--faces largest --exact`": ("largest", "exact"),
 }
+Targets = list[tuple[str, str, str, bool]]
 SPEED_TARGETS = dict(zip(OURS, (10.5, 10.5, 3, 3), strict=True))
 
 
@@ -52,8 +58,15 @@ class Times:
     total: float = 0.0
     stages: dict[str, float] = field(default_factory=lambda: {"decode": 0.0, "detect": 0.0, "embed": 0.0})
 
+    def add(self, other: "Times") -> None:
+        self.total += other.total
+        for stage, spent in other.stages.items():
+            self.stages[stage] += spent
 
-def run_baseline(paths: list[Path], times: Times) -> None:
+
+def run_baseline(paths: list[Path]) -> Times:
+    torch.set_num_threads(1)
+    times = Times()
     started = time.perf_counter()
     for path in paths:
         t0 = time.perf_counter()
@@ -70,6 +83,7 @@ def run_baseline(paths: list[Path], times: Times) -> None:
         for stage, spent in (("decode", t1 - t0), ("detect", t2 - t1), ("embed", t3 - t2)):
             times.stages[stage] += spent
     times.total += time.perf_counter() - started
+    return times
 
 
 def run_ours(root: Path, paths: list[Path], faces: FacePolicy, mode: Mode, networks: Networks) -> list[Result]:
@@ -77,7 +91,15 @@ def run_ours(root: Path, paths: list[Path], faces: FacePolicy, mode: Mode, netwo
     return process_images(root, [str(path.relative_to(root)) for path in paths], networks, contract, LIMITS)
 
 
-def time_ours(root: Path, paths: list[Path], times: Times, faces: FacePolicy, mode: Mode, networks: Networks) -> None:
+@cache
+def own_networks() -> Networks:
+    """This process's networks."""
+    torch.set_num_threads(1)
+    return load_networks(WEIGHTS, KNOWN_WEIGHTS[WEIGHTS], load_settings(), 1)
+
+
+def time_ours(root: Path, paths: list[Path], faces: FacePolicy, mode: Mode) -> Times:
+    networks, times = own_networks(), Times()
     started = time.perf_counter()
     results = run_ours(root, paths, faces, mode, networks)
     times.total += time.perf_counter() - started
@@ -85,22 +107,30 @@ def time_ours(root: Path, paths: list[Path], times: Times, faces: FacePolicy, mo
         times.stages["decode"] += record.decode_ms / 1000
         times.stages["detect"] += record.detect_ms / 1000
         times.stages["embed"] += record.embed_ms / 1000
+    return times
 
 
-def print_speed(root: Path, rounds: int, networks: Networks) -> list[tuple[str, str, str, bool]]:
+def print_speed(root: Path, rounds: int) -> Targets:
     """The table of stages; the rows of targets."""
     paths = _images(root)
-    run_baseline(paths[:1], Times())
     measured: dict[str, list[Times]] = {name: [] for name in (BASELINE, *OURS)}
-    for _ in range(rounds):
-        these = {name: Times() for name in measured}
-        for first in range(0, len(paths), GROUP):
-            group = paths[first : first + GROUP]
-            run_baseline(group, these[BASELINE])
-            for name, (faces, mode) in OURS.items():
-                time_ours(root, group, these[name], faces, mode, networks)
-        for name, times in these.items():
-            measured[name].append(times)
+    with ExitStack() as stack:
+        # Each in a process of its own, as in use: they would share settings of memory and compiled shapes of networks.
+        process = {
+            name: stack.enter_context(ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))) for name in measured
+        }
+        runs: dict[str, Callable[[list[Path]], Times]] = {BASELINE: run_baseline} | {
+            name: partial(time_ours, root, faces=faces, mode=mode) for name, (faces, mode) in OURS.items()
+        }
+        for name, run in runs.items():
+            process[name].submit(run, paths[:GROUP]).result()
+        for _ in range(rounds):
+            these = {name: Times() for name in measured}
+            for first in range(0, len(paths), GROUP):
+                for name, run in runs.items():
+                    these[name].add(process[name].submit(run, paths[first : first + GROUP]).result())
+            for name, times in these.items():
+                measured[name].append(times)
     print(f"{len(paths)} images of {root.name}, {rounds} rounds, one thread. {describe_machine()}\n")
     print("| | decode, ms | detect, ms | embed, ms | images/s | speed-up |")
     print("| --- | --- | --- | --- | --- | --- |")
@@ -118,7 +148,7 @@ def print_speed(root: Path, rounds: int, networks: Networks) -> list[tuple[str, 
     ]
 
 
-def print_identity(folders: list[Path], networks: Networks) -> list[tuple[str, str, str, bool]]:
+def print_identity(folders: list[Path], networks: Networks) -> Targets:
     """The table of identical boxes; the rows of targets."""
     print("\nIdentical to `--exact`: the box to 0.01 px and the cosine of the embeddings at least 0.9999.\n")
     print("| folder | faces | images | identical | worst cosine | another face, or none | differing images |")
@@ -173,11 +203,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--compare", type=Path, nargs="*", default=[], metavar="FOLDER")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    networks = load_networks(WEIGHTS, KNOWN_WEIGHTS[WEIGHTS], load_settings(), 1)
-    targets = print_speed(arguments.images.resolve(), arguments.rounds, networks)
+    targets = print_speed(arguments.images.resolve(), arguments.rounds)
     if arguments.compare:
-        targets += print_identity([folder.resolve() for folder in arguments.compare], networks)
+        targets += print_identity([folder.resolve() for folder in arguments.compare], own_networks())
     print_targets(targets)
 
 

@@ -26,8 +26,8 @@ from shared.store.leases import LOSSES_TOGETHER, Lease
 from shared.store.redis_client import Client
 from worker.batch_result import ImageRecord
 from worker.execution.image_source import read_inline
-from worker.execution.memory import release_free_memory
 from worker.execution.result_cache import ContractCache
+from worker.models.allocator import release_free_memory
 from worker.vision.decode import Limits
 from worker.vision.pipeline import Networks, Result, process_images
 

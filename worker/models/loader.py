@@ -10,6 +10,7 @@ from shared.config.logs import get_logger
 from shared.config.settings import Settings
 from shared.domain.contract import CROP_PX, KNOWN_WEIGHTS, Precision, Runtime
 from shared.domain.weights_files import prepared_folder
+from worker.models.allocator import keep_freed_memory
 from worker.models.backend import choose_backend, import_backend
 from worker.models.cpu_limits import usable_cores
 from worker.models.instruction_set import pin_instruction_set
@@ -101,6 +102,7 @@ def load_networks(
     `checked` are files whose digests the main process has compared, so that each process need not do it again.
     """
     started = time.monotonic()
+    keep_freed_memory()
     check_precision(precision, settings)
     pin_instruction_set(settings)
     backend = choose_backend(settings)

@@ -8,7 +8,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pillow_heif
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL import __version__ as pillow_version
 
 from shared.domain.image_formats import HEAD_BYTES, has_image_signature, image_extensions, openers
@@ -106,6 +106,8 @@ def _in_words(error: Exception) -> str:
 def _upright(image: Image.Image) -> Image.Image:
     """The image as it was seen."""
     try:
+        if image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
+            return image  # Pillow's function would copy the pixels
         return ImageOps.exif_transpose(image)
     except MemoryError:
         raise

@@ -16,8 +16,10 @@ BAND_PIXELS = 4_000_000
 """The integral image is held for about this many pixels at a time (12 bytes each). Larger images are gone through band
 by band, once for each call.
 """
+_MARGIN_PIXELS = 100_000  # an integral image has one row and one column more
 _CHANNELS = 3
 _ROWS_AT_A_TIME = 16
+_CROP_ROWS_AT_A_TIME = 1536
 
 
 class SumsBuffer:
@@ -27,7 +29,8 @@ class SumsBuffer:
     """
 
     def __init__(self) -> None:
-        self._values = np.empty(0, np.int32)
+        # What is never written takes no memory, and a buffer that grows would be written anew.
+        self._values = np.empty(_CHANNELS * (BAND_PIXELS + _MARGIN_PIXELS), np.int32)
 
     def take(self, height: int, width: int) -> UInt32:
         """uint32 [3, height, width] of anything; what was taken before is overwritten."""
@@ -75,26 +78,24 @@ class IntegralImage:
 
         `boxes` is [n, 4]: x1, y1, x2, y2 in pixels, x2 and y2 exclusive, inside the image, not empty.
         """
-        x1, y1, x2, y2 = boxes.astype(np.int64).T[:, :, None]
-        first_col, last_col = _edges_within(x1, x2, size)
-        first_row, last_row = _edges_within(y1, y2, size)
+        if self._whole is None and len(boxes):
+            x, y = boxes[:, :2].min(axis=0)
+            around = self._pixels[y : boxes[:, 3].max(), x : boxes[:, 2].max()]
+            if around.size < self._pixels.size:
+                return IntegralImage(around, self._buffer).crop(boxes - [x, y, x, y], size)
         crops = np.empty((len(boxes), _CHANNELS, size, size), np.float32)
+        order = np.lexsort((boxes[:, 0], boxes[:, 1]))  # neighbors share rows of sums in the processor's cache
+        x1, y1, x2, y2 = boxes[order].astype(np.int64).T[:, :, None]
+        left, right = _edges_within(x1, x2, size)
+        top, bottom = _edges_within(y1, y2, size)
         missing = np.ones((len(boxes), size), bool)
-        for band in self._bands(int((last_row - first_row).max(initial=1))):
-            box, row = np.nonzero(missing & (first_row >= band.top) & (last_row <= band.bottom))
+        for band in self._bands(int((bottom - top).max(initial=1))):
+            box, row = np.nonzero(missing & (top >= band.top) & (bottom <= band.bottom))
             missing[box, row] = False
-            above, below = first_row[box, row, None] - band.top, last_row[box, row, None] - band.top
-            left, right = first_col[box], last_col[box]
-            shares = np.reciprocal((below - above).astype(np.float32)) * np.reciprocal(
-                (right - left).astype(np.float32)
-            )
-            row_stride = band.sums.shape[2]
-            flat = band.sums.reshape(_CHANNELS, -1)
-            totals = flat.take(below * row_stride + right, axis=1)
-            totals -= flat.take(above * row_stride + right, axis=1)
-            totals -= flat.take(below * row_stride + left, axis=1)
-            totals += flat.take(above * row_stride + left, axis=1)
-            crops[box, :, row] = np.multiply(totals, shares, casting="unsafe", dtype=np.float32).swapaxes(0, 1)
+            for first in range(0, len(box), _CROP_ROWS_AT_A_TIME):
+                these = box[first : first + _CROP_ROWS_AT_A_TIME], row[first : first + _CROP_ROWS_AT_A_TIME]
+                means = _row_means(band, top[these], bottom[these], left[these[0]], right[these[0]])
+                crops[order[these[0]], :, these[1]] = means
         return crops
 
     def _bands(self, window: int) -> Iterator[_Band]:
@@ -138,6 +139,27 @@ def _fill_rows(band: _Band, first_row: Int, last_row: Int, out: Float32) -> None
         totals -= sums.take(first_col, axis=2)
         heights = np.reciprocal((last_row[part] - first_row[part]).astype(np.float32))
         np.multiply(totals, shares * heights[:, None], out=out[:, part], casting="unsafe", dtype=np.float32)
+
+
+def _row_means(band: _Band, top: Int, bottom: Int, left: Int, right: Int) -> Float32:
+    """The means of rows of windows: float32 [rows, 3, size]. `top` and `bottom` are [rows], `left` and `right` [rows,
+    size].
+    """
+    shares = np.reciprocal((bottom - top).astype(np.float32))[:, None] * np.reciprocal(
+        (right - left).astype(np.float32)
+    )
+    row_stride = band.sums.shape[2]
+    above, below = ((edge - band.top)[:, None] * row_stride for edge in (top, bottom))
+    corners = below + right, above + right, below + left, above + left
+    means = np.empty((len(top), _CHANNELS, left.shape[1]), np.float32)
+    for channel in range(_CHANNELS):
+        sums = band.sums[channel].reshape(-1)
+        totals = sums.take(corners[0])
+        totals -= sums.take(corners[1])
+        totals -= sums.take(corners[2])
+        totals += sums.take(corners[3])
+        np.multiply(totals, shares, out=means[:, channel], casting="unsafe", dtype=np.float32)
+    return means
 
 
 def _edges_within(start: Int, end: Int, size: int) -> tuple[Int, Int]:

@@ -15,8 +15,7 @@ from shared.domain.arrays import Float32, Int
 from shared.domain.detector_parameters import MIN_FACE_PX, PYRAMID_FACTOR, THRESHOLDS
 from worker.vision.canvas import CELL_PX, STRIDE_PX, ProposalNetwork, find_cells
 from worker.vision.integral_image import IntegralImage
-
-_CHUNK = 64  # boxes that suppression looks at together
+from worker.vision.suppression import by_falling_score, suppress, suppress_by_smaller, suppress_level
 
 
 class Detector(ProposalNetwork, Protocol):
@@ -35,12 +34,16 @@ class Faces:
 
     boxes: Float32  # [n, 4] x1, y1, x2, y2 in pixels; may reach over the image's edge
     probabilities: Float32  # [n]
+    tied: npt.NDArray[np.bool_]
+    """[n]: whether another candidate had the same probability. Which of the two is kept depends on all candidates,
+    because facenet-pytorch sorts them by an algorithm that is not stable.
+    """
 
     def __len__(self) -> int:
         return len(self.boxes)
 
 
-NO_FACES = Faces(np.empty((0, 4), np.float32), np.empty(0, np.float32))
+NO_FACES = Faces(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, bool))
 
 
 def detect_faces(image: IntegralImage, networks: Detector) -> Faces:
@@ -74,16 +77,24 @@ def propose(image: IntegralImage, scales: list[float], networks: Detector) -> Fl
     threshold = math.log(THRESHOLDS[0] / (1 - THRESHOLDS[0]))
     proposals = []
     for scale, (cells, values) in zip(scales, find_cells(levels, networks, threshold), strict=True):
-        corner = cells[:, ::-1].astype(np.float32) * STRIDE_PX
-        boxes = np.floor(np.concatenate([corner + 1, corner + CELL_PX], axis=1) / np.float32(scale))
+        boxes = boxes_of_cells(cells, scale)
         candidates = np.concatenate([boxes, _sigmoid(values[:, :1]), values[:, 1:]], axis=1)
-        proposals.append(candidates[suppress(boxes, candidates[:, 4], 0.5)])
+        proposals.append(candidates[suppress_level(cells, boxes, candidates[:, 4])])
     return np.concatenate(proposals)
+
+
+def boxes_of_cells(cells: Int, scale: float) -> Float32:
+    """What P-net's cells [n, 2], row and column, see of the image: float32 [n, 4] in whole pixels."""
+    corner = cells[:, ::-1].astype(np.float32) * STRIDE_PX
+    boxes: Float32 = np.floor(np.concatenate([corner + 1, corner + CELL_PX], axis=1) / np.float32(scale))
+    return boxes
 
 
 def refine(image: IntegralImage, proposals: Float32, networks: Detector) -> Faces:
     """R- and O-net over P-net's proposals [n, 9] of all levels."""
-    kept = proposals[suppress(proposals[:, :4], proposals[:, 4], 0.7)]
+    # facenet-pytorch suppresses above 0.7 here, which leaves all: 0.5 was the limit within each level, and boxes of two
+    # levels share less than 0.58 of their union, because the next level's have at most that share of the area.
+    kept = proposals[by_falling_score(proposals[:, 4])]
     size = np.tile(kept[:, 2:4] - kept[:, :2], 2)
     boxes, inside = _clip_boxes(_square(kept[:, :4] + kept[:, 5:9] * size), image)
     if len(boxes) == 0:
@@ -102,46 +113,9 @@ def refine(image: IntegralImage, proposals: Float32, networks: Detector) -> Face
     probability = _sigmoid(output[:, 0])
     passed = probability > THRESHOLDS[2]
     boxes, probability = _regress(boxes[passed], output[passed, 1:5]), probability[passed]
-    picked = _suppress_by_smaller(boxes, probability, 0.7)
-    return Faces(boxes[picked], probability[picked])
-
-
-def suppress(boxes: Float32, scores: Float32, threshold: float) -> Int:
-    """Non-maximum suppression by intersection over union (torchvision's): kept indices in order of falling score."""
-    return _suppress(boxes, scores, np.argsort(-scores, kind="stable"), threshold, pixel=0, by_smaller=False)
-
-
-def _suppress_by_smaller(boxes: Float32, scores: Float32, threshold: float) -> Int:
-    # facenet-pytorch's numpy version: sides count one pixel more, ties go to the later box.
-    return _suppress(boxes, scores, np.argsort(scores)[::-1], threshold, pixel=1, by_smaller=True)
-
-
-def _suppress(boxes: Float32, scores: Float32, order: Int, threshold: float, *, pixel: int, by_smaller: bool) -> Int:
-    sides = np.ascontiguousarray(boxes[order].T)
-    areas = (sides[2] - sides[0] + pixel) * (sides[3] - sides[1] + pixel)
-
-    def overlaps(these: slice, those: Int | slice) -> npt.NDArray[np.bool_]:
-        ax1, ay1, ax2, ay2 = sides[:, these, None]
-        bx1, by1, bx2, by2 = sides[:, None, those]
-        width = np.minimum(ax2, bx2) - np.maximum(ax1, bx1) + pixel
-        height = np.minimum(ay2, by2) - np.maximum(ay1, by1) + pixel
-        shared = np.maximum(width, 0) * np.maximum(height, 0)
-        a, b = areas[these, None], areas[None, those]
-        total = np.minimum(a, b) if by_smaller else a + b - shared
-        clash: npt.NDArray[np.bool_] = np.greater(shared, threshold * total)
-        return clash
-
-    # Greedy, as one loop over all boxes would be, but in chunks: few large array operations instead of many small ones.
-    kept: list[int] = []
-    for first in range(0, len(order), _CHUNK):
-        chunk = slice(first, min(len(order), first + _CHUNK))
-        alive = np.logical_not(overlaps(chunk, np.array(kept, np.int64)).any(axis=1, keepdims=True))[:, 0]
-        among = overlaps(chunk, chunk)
-        for k in range(len(alive)):
-            if alive[k]:
-                kept.append(first + k)
-                alive[k + 1 :] &= ~among[k, k + 1 :]
-    return order[np.array(kept, np.int64)]
+    picked = suppress_by_smaller(boxes, probability, 0.7)
+    tied = (probability[:, None] == probability[picked]).sum(axis=0) > 1
+    return Faces(boxes[picked], probability[picked], tied)
 
 
 def _sigmoid(logit: Float32) -> Float32:

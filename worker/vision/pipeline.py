@@ -1,6 +1,7 @@
 """The way of a batch: read, decode, detect, crop, embed. Knows nothing of queues or servers."""
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -30,6 +31,16 @@ MOST_THUMBNAILS = 16
 UNLISTED_FOLDER = "a folder that cannot be listed; the files in it are not known"
 NAMED_FOLDER = "a folder, not a file"
 """The reason for a folder in a list of files. A folder walk marks those that it cannot list with a `/` at the end."""
+
+
+class _Memory(threading.local):
+    """What each thread uses for one image after another."""
+
+    def __init__(self) -> None:
+        self.buffer = SumsBuffer()
+
+
+_OWN = _Memory()
 
 
 class Networks(Detector, Protocol):
@@ -68,7 +79,6 @@ def process_images(
     """
     results: list[Result] = []
     waiting: list[tuple[Result, list[Float32]]] = []
-    buffer = SumsBuffer()
     for path in paths:
         step()
         record = ImageRecord(path=path, outcome=Outcome.OK)
@@ -85,7 +95,7 @@ def process_images(
                 result.record = replace(known.record, path=path, digest=record.digest, recalled=True, thumbnails=cut)
                 result.embeddings = known.embeddings
                 continue
-            crops = _find_crops(data, record, networks, contract, limits, buffer, started, thumbnails=thumbnails)
+            crops = _find_crops(data, record, networks, contract, limits, started, thumbnails=thumbnails)
             waiting.append((result, crops))
         except ImageTrouble as trouble:
             record.outcome, record.error = trouble.outcome, str(trouble)
@@ -114,7 +124,6 @@ def _find_crops(
     networks: Networks,
     contract: Contract,
     limits: Limits,
-    buffer: SumsBuffer,
     started: float,
     *,
     thumbnails: bool,
@@ -126,7 +135,7 @@ def _find_crops(
     try:
         if min(image.size) < MIN_FACE_PX:
             raise ImageTrouble(Outcome.NO_FACE, f"smaller than the smallest face ({MIN_FACE_PX} px)")
-        faces = _detect(IntegralImage(np.asarray(image), buffer), networks, contract)
+        faces = _detect(IntegralImage(np.asarray(image), _OWN.buffer), networks, contract)
         chosen = choose_faces(faces, contract.faces, image.width, image.height)
         if len(chosen) == 0:
             raise ImageTrouble(Outcome.NO_FACE, "")

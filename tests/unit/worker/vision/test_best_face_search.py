@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from shared.domain.arrays import Float32
 from shared.domain.contract import KNOWN_WEIGHTS, Contract
 from worker.vision import integral_image, pipeline
 from worker.vision.best_face_search import detect_best
@@ -70,6 +71,33 @@ def test_a_small_face_in_the_middle_wins_over_a_large_one_at_the_side(sample: Pa
         faces = detect_best(pixels, policy, networks)
         chosen[policy] = faces.boxes[choose_faces(faces, policy, *canvas.size)[0]]
     assert chosen["largest"][2] < 480 and 700 < chosen["center"][0] < 900
+
+
+class _EquallySure:
+    """Networks that give every face the same probability."""
+
+    def __init__(self, networks: Networks) -> None:
+        self.pnet, self.rnet, self._onet = networks.pnet, networks.rnet, networks.onet
+
+    def onet(self, crops: Float32) -> Float32:
+        output = self._onet(crops)
+        output[:, 0] = np.minimum(output[:, 0], 2)
+        return output
+
+
+def test_equal_probabilities_are_decided_among_all_candidates(sample: Path, networks: Networks) -> None:
+    """Which of two equal candidates is kept depends on all others, so the search goes on to the last level."""
+    equally_sure = _EquallySure(networks)
+    for size in ((300, 350), (640, 750), (900, 1050), (1300, 1500)):
+        pixels = IntegralImage(np.asarray(_person(sample, *size)))
+        exact = detect_faces(pixels, equally_sure)
+        assert exact.tied.any()
+        for policy in POLICIES:
+            fast = detect_best(pixels, policy, equally_sure)
+            np.testing.assert_array_equal(
+                fast.boxes[choose_faces(fast, policy, pixels.width, pixels.height)],
+                exact.boxes[choose_faces(exact, policy, pixels.width, pixels.height)],
+            )
 
 
 @pytest.mark.parametrize("corner", [(-420, 100), (700, 100), (200, -160), (200, 330)])

@@ -51,7 +51,9 @@ def test_damaged_exif_turns_nothing() -> None:
 @pytest.mark.parametrize("where", ["PIL.JpegImagePlugin.JpegImageFile.load", "PIL.ImageOps.exif_transpose"])
 def test_want_of_memory_is_no_fault_of_the_image(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error is passed on: other processes may use the memory, and the image may be fine the next time."""
-    data = _saved(Image.new("RGB", (40, 20)), "JPEG")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = _saved(Image.new("RGB", (40, 20)), "JPEG", exif=exif)
 
     def fail(*_: object, **__: object) -> None:
         raise MemoryError

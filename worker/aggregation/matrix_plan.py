@@ -15,6 +15,7 @@ from shared.domain.paths import printable
 from shared.results.files import map_array
 from shared.results.schema import DISTANCES, EMBEDDINGS
 from worker.aggregation.distance_matrix import write_distances
+from worker.aggregation.faces_parquet import bytes_a_face
 from worker.aggregation.reserved_array import NO_ROOM, new_array
 
 _SPARE_BYTES = 16 * 2**20  # for tables, summary and resource logs, in addition to the arrays
@@ -33,7 +34,7 @@ class Plan:
 
 def plan_matrix(job: Job, results_dir: Path, max_bytes: float) -> Plan:
     """What `--distances` means with this disk space. ResultsError if even the rest of the results has no room."""
-    rest = job.faces * DIMENSIONS * 4 + job.images * _BYTES_AN_IMAGE + _SPARE_BYTES
+    rest = job.faces * (DIMENSIONS * 4 + bytes_a_face()) + job.images * _BYTES_AN_IMAGE + _SPARE_BYTES
     matrix = job.faces**2 * 4
     free = shutil.disk_usage(results_dir).free
     wanted = job.options.distances

@@ -13,13 +13,16 @@ from shared.domain.errors import ResultsError
 from shared.domain.job import Job
 from shared.domain.paths import ShownPath
 from shared.results.schema import DIGEST_COLUMNS, DIGESTS, EMBEDDINGS, FACE_COLUMNS, FACES, IMAGE_COLUMNS, IMAGES
+from worker.aggregation.faces_parquet import faces_parquet
 from worker.aggregation.reserved_array import new_array
 from worker.aggregation.rows import Row
 from worker.aggregation.statistics import JobStatistics
 
 
 def write_tables(job: Job, rows: Iterable[Row], folder: Path) -> JobStatistics:
-    """Writes images.csv, faces.csv, digests.csv and embeddings.npy. Returns the sums over the rows.
+    """Writes images.csv, faces.csv, digests.csv, embeddings.npy and, with pyarrow, faces.parquet.
+
+    Returns the sums over the rows.
 
     ResultsError if the numbers of images and faces differ from those in the job record.
     """
@@ -30,6 +33,7 @@ def write_tables(job: Job, rows: Iterable[Row], folder: Path) -> JobStatistics:
         _table(folder / IMAGES, IMAGE_COLUMNS) as images,
         _table(folder / FACES, FACE_COLUMNS) as faces,
         _table(folder / DIGESTS, DIGEST_COLUMNS) as digests,
+        faces_parquet(folder, job) as parquet,
     ):
         for row in rows:
             first = first_of.setdefault(row.digest, row.shown) if row.digest else row.shown
@@ -40,6 +44,8 @@ def write_tables(job: Job, rows: Iterable[Row], folder: Path) -> JobStatistics:
             digests.writerow([statistics.images, row.digest])
             if statistics.faces + len(row.boxes) <= job.faces:
                 embeddings[statistics.faces : statistics.faces + len(row.boxes)] = row.embeddings
+            if parquet is not None:
+                parquet.add(statistics.images, row)
             statistics.keep_thumbnails(row)
             for box in row.boxes:
                 faces.writerow([statistics.faces, statistics.images, row.shown, *box])

@@ -141,5 +141,5 @@ def test_auto_leaves_the_matrix_out_where_the_disk_fills_up(tmp_path: Path) -> N
 @pytest.mark.parametrize("mended", [False, True])
 def test_a_retry_never_costs_the_matrix(tmp_path: Path, mended: bool) -> None:
     """Without space for a second one it is kept if no face changed; else the retry is refused and says what to do."""
-    done = _on_small_disk(tmp_path, 36, "a_retry_beside_a_matrix", mended)
+    done = _on_small_disk(tmp_path, 40, "a_retry_beside_a_matrix", mended)
     assert done.returncode == 0, f"{done.returncode}: {done.stderr[-2000:]}"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from producer.cli.options import (
+    Archives,
     BatchSize,
     Distances,
     Exact,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 def run(
     folder: Folder = None,
     files: Files = None,
+    archives: Archives = False,
     results: Annotated[
         Path | None, typer.Option(help="The folder for the results.", show_default="FACEQUEUE_RESULTS_DIR")
     ] = None,
@@ -74,7 +76,7 @@ def run(
     check_precision(precision, settings)
     results_dir = (results or settings.results_dir).resolve()
     request = Request(
-        source=open_source(folder, files),
+        source=open_source(folder, files, archives=archives),
         contract=contract_of(faces, exact, margin, mirror, weights, precision),
         batch_size=batch_size or settings.batch_size,
         distances=distances,
@@ -89,6 +91,7 @@ def run(
 def enqueue(
     folder: Folder = None,
     files: Files = None,
+    archives: Archives = False,
     wait: Annotated[bool, typer.Option("--wait", help="Follow the job until it ends.")] = False,
     batch_size: BatchSize = None,
     faces: Faces = "largest",
@@ -113,7 +116,10 @@ def enqueue(
     from producer.submission.sources import open_source
     from shared.store.redis_client import explain_server_errors
 
-    contract, source = contract_of(faces, exact, margin, mirror, weights, precision), open_source(folder, files)
+    contract = contract_of(faces, exact, margin, mirror, weights, precision)
+    source = open_source(folder, files, archives=archives)
+    if inline and source.archives:
+        raise InvalidRequest("Images in archives cannot be sent with --inline. Unpack them, or let workers read them.")
     session = open_session()
     settings = session.settings
     request = Request(

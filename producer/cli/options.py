@@ -12,7 +12,13 @@ from shared.domain.options import MOST_IMAGES, WhenDistances
 
 Folder = Annotated[
     Path | None,
-    typer.Argument(help="The folder with the images. With --files, the folder of the paths.", show_default=False),
+    typer.Argument(
+        help="The folder with the images, or an archive (tar, zip). With --files, the folder of the paths.",
+        show_default=False,
+    ),
+]
+Archives = Annotated[
+    bool, typer.Option("--archives", help="Take the images in the archives (tar, zip) that are found, as in folders.")
 ]
 Files = Annotated[
     str | None,

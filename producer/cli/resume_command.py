@@ -3,6 +3,7 @@
 import shlex
 
 from producer.submission.requests import RUN_PREFIX
+from shared.archives.opening import is_archive
 from shared.domain.contract import DEFAULT_WEIGHTS, KNOWN_WEIGHTS
 from shared.domain.job import Job
 from shared.domain.paths import printable
@@ -34,6 +35,7 @@ def _options(job: Job) -> list[str]:
     words += ["--distances", options.distances] if options.distances != "auto" else []
     words += ["--inline"] if options.inline else []
     words += ["--files", options.files] if options.files else []
+    words += ["--archives"] if options.archives and not is_archive(job.source) else []
     words += [] if options.report else ["--no-report"]
     if contract.weights in KNOWN_WEIGHTS:
         return words + (["--weights", contract.weights] if contract.weights != DEFAULT_WEIGHTS else [])

@@ -16,6 +16,7 @@ from producer.local.exclusive import held, log_of_its_own
 from producer.local.shared_server import SharedServer
 from producer.local.signals import end_undisturbed, signals_interrupt
 from producer.local.worker_process import WorkerProcess
+from producer.submission.folder_source import FolderSource
 from producer.submission.requests import Request, queue_prefix_of
 from shared.config.settings import Settings
 from shared.domain.errors import InvalidRequest, NotFinished
@@ -46,7 +47,7 @@ def run(
     elif retry:
         raise InvalidRequest("--retry needs --job, the name of the job whose failed images are to be retried.")
     source, data_folder = request.source, settings.state_dir.resolve()
-    check_results_folder(results_dir, source.folder if source.listing is None else None, data_folder)
+    check_results_folder(results_dir, source.folder if isinstance(source, FolderSource) else None, data_folder)
     request = replace(request, results_dir=results_dir, installation=prepare_data_folder(data_folder))
     settings = _settings_of_run(request, results_dir, settings)
     with ExitStack() as stack:

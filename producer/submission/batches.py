@@ -3,23 +3,27 @@
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
-from itertools import islice
+from itertools import groupby, islice
+from typing import TypeVar
 
 import redis
 from celery import Celery
 
 from producer.submission.backpressure import Backpressure, Stopped
 from producer.submission.heartbeat import Heartbeat, attach
-from producer.submission.sources import Source
+from producer.submission.sources import Found, Source
 from shared.config.settings import Settings
 from shared.domain.errors import ServerError
 from shared.domain.job import Job, JobState
 from shared.domain.paths import RootPath, below_folder, below_root
+from shared.domain.stretch import Images, Stretch
 from shared.messaging.celery_app import BrokerError, send_aggregate, send_batch
 from shared.messaging.messages import Aggregate, EmbedBatch
 from shared.results.failed_list import failed_images
 from shared.store.jobs import JobRecord
 from shared.store.redis_client import Client, wait_for_disk
+
+T = TypeVar("T")
 
 
 def enqueue_images(
@@ -87,24 +91,24 @@ class _Submission:
 
     def add_all(self) -> None:
         """Adds every batch and seals the job."""
-        batches = _in_batches(self._still_to_enqueue(), self._job.options.batch_size)
-        for batch, images in enumerate(batches, start=self._job.batches):
+        for batch, images in enumerate(self._still_to_enqueue(), start=self._job.batches):
             self._backpressure.wait()
-            self._store_images(batch, images)
+            self._store_images(batch, images.paths)
             self._add(batch, images)
         self._seal()
 
-    def _still_to_enqueue(self) -> Iterator[RootPath]:
-        """The paths that no batch holds yet."""
+    def _still_to_enqueue(self) -> Iterator[Images]:
+        """The images that no batch holds yet, batch by batch."""
         job = self._job
+        folder, size = job.options.folder, job.options.batch_size
         if job.retries:
             failed = failed_images(self._record, job, self._settings.results_dir)
-            yield from list(failed.values())[job.batches * job.options.batch_size :]
+            yield from map(Images, _in_batches(iter(list(failed.values())[job.batches * size :]), size))
         elif self._source is not None:
-            below = job.options.folder
-            after = None if job.cursor is None else below_folder(below, job.cursor)
-            for found in self._source.find(after):
-                yield below_root(below, found.path)
+            after = None if job.cursor is None else below_folder(folder, job.cursor)
+            # A worker reads a batch from one archive, or from files.
+            for _, found in groupby(self._source.find(after), key=lambda image: image.member and image.member[:-1]):
+                yield from (_images(folder, some) for some in _in_batches(found, size))
 
     def _store_images(self, batch: int, images: list[RootPath]) -> None:
         """Stores the bytes of the images on the server, if the job sends them through it."""
@@ -116,11 +120,14 @@ class _Submission:
             put = partial(self._record.put_image, self._job.uid, self._producer, batch, path, packed)
             self._backpressure.pass_through(put)
 
-    def _add(self, batch: int, images: list[RootPath]) -> None:
+    def _add(self, batch: int, images: Images) -> None:
         """Records a batch, then sends its message: a recorded batch whose message is lost is requeued."""
         job, backpressure = self._job, self._backpressure
-        send = backpressure.pass_through(partial(self._record.add_batch, job.uid, self._producer, batch, images))
-        message = EmbedBatch(version=1, job=job.name, uid=job.uid, batch=batch, send=send, images=images)
+        send = backpressure.pass_through(partial(self._record.add_batch, job.uid, self._producer, batch, *images))
+        paths, stretch = images
+        message = EmbedBatch(
+            version=1, job=job.name, uid=job.uid, batch=batch, send=send, images=paths, stretch=stretch
+        )
         queue = backpressure.pass_through(self._record.embed_queue)  # the job may have been diverted meanwhile
         backpressure.pass_through(partial(send_batch, self._app, self._settings, queue, message))
 
@@ -133,6 +140,16 @@ class _Submission:
                 self._backpressure.pass_through(partial(send_aggregate, self._app, job.aggregate_queue, last))
 
 
-def _in_batches(paths: Iterator[RootPath], size: int) -> Iterator[list[RootPath]]:
-    while batch := list(islice(paths, size)):
+def _in_batches(images: Iterator[T], size: int) -> Iterator[list[T]]:
+    while batch := list(islice(images, size)):
         yield batch
+
+
+def _images(folder: RootPath, found: list[Found]) -> Images:
+    """The images of a batch, all of them files or all of them in one archive."""
+    paths, members = [below_root(folder, image.path) for image in found], [image.member for image in found]
+    if members[0] is None:
+        return Images(paths)
+    archive, size, mtime_ns, _ = members[0]
+    places = [member.place for member in members if member is not None]
+    return Images(paths, Stretch(archive=below_root(folder, archive), size=size, mtime_ns=mtime_ns, places=places))

@@ -8,10 +8,10 @@ from datetime import datetime
 from itertools import zip_longest
 from pathlib import Path
 
-from producer.submission.sources import Source
+from producer.submission.sources import Found, Source
 from shared.domain.errors import ResultsError
 from shared.domain.file_digests import image_digest
-from shared.domain.paths import FolderPath, ShownPath, printable, show_path
+from shared.domain.paths import ShownPath, printable, show_path
 from shared.results.files import open_table, read_json
 from shared.results.schema import DIGESTS, IMAGES, SUMMARY
 
@@ -59,13 +59,13 @@ def find_changes(source: Source, results: Path) -> Changes:
     changes = Changes()
     try:
         since_s, ended_s = _times(results)
-        for path, row in _pair((found.path for found in source.find()), _rows(results)):
-            if path is None:
+        for found, row in _pair(source.find(), _rows(results)):
+            if found is None:
                 if row is not None:
                     changes.add("gone", row.path)
             elif row is None:
-                changes.add("new", show_path(path))
-            elif not path.endswith("/") and _has_changed(source.folder / path, row.digest, since_s, ended_s):
+                changes.add("new", show_path(found.path))
+            elif _has_changed(source.folder, found, row.digest, since_s, ended_s):
                 changes.add("changed", row.path)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, csv.Error) as error:
         raise ResultsError(
@@ -92,33 +92,38 @@ def _rows(results: Path) -> Iterator[_Row]:
             yield _Row(ShownPath(image["path"]), digest["blake2b"])
 
 
-def _pair(paths: Iterable[FolderPath], rows: Iterable[_Row]) -> Iterator[tuple[FolderPath | None, _Row | None]]:
-    """Pairs the paths of a walk with their rows; None for what one side lacks.
+def _pair(images: Iterable[Found], rows: Iterable[_Row]) -> Iterator[tuple[Found | None, _Row | None]]:
+    """Pairs the images of a source with their rows; None for what one side lacks.
 
     Both come in the same order, so memory grows only with the number of differences.
     """
-    here: dict[ShownPath, FolderPath] = {}
+    here: dict[ShownPath, Found] = {}
     there: dict[ShownPath, _Row] = {}
-    for path, row in zip_longest(paths, rows):
-        shown = None if path is None else show_path(path)
-        if path is not None and row is not None and shown == row.path:
-            yield path, row
+    for found, row in zip_longest(images, rows):
+        shown = None if found is None else show_path(found.path)
+        if found is not None and row is not None and shown == row.path:
+            yield found, row
             continue
-        if path is not None and shown is not None:
+        if found is not None and shown is not None:
             if shown in there:
-                yield path, there.pop(shown)
+                yield found, there.pop(shown)
             else:
-                here[shown] = path
+                here[shown] = found
         if row is not None:
             if row.path in here:
                 yield here.pop(row.path), row
             else:
                 there[row.path] = row
-    yield from ((path, None) for path in here.values())
+    yield from ((found, None) for found in here.values())
     yield from ((None, row) for row in there.values())
 
 
-def _has_changed(file: Path, digest: str, since_s: float, ended_s: float) -> bool:
+def _has_changed(folder: Path, found: Found, digest: str, since_s: float, ended_s: float) -> bool:
+    if found.member is not None:  # the archive's time decides
+        return found.member.mtime_ns / 1e9 > ended_s
+    if found.path.endswith("/"):
+        return False
+    file = folder / found.path
     try:
         if not digest:
             return os.lstat(file).st_mtime > ended_s

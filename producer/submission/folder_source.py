@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from producer.submission.archive_members import find_members
 from producer.submission.discovery import find_images
 from producer.submission.folders import check_folder, folder_in_root
 from producer.submission.sources import Found, Listing
+from shared.archives.opening import archive_of, is_archive
 from shared.domain.errors import InvalidRequest
 from shared.domain.job import Job
 from shared.domain.paths import FolderPath, RootPath
@@ -21,11 +23,12 @@ class FolderSource:
     folder: Path
     """With links resolved."""
     listing: Listing | None = None
+    archives: bool = False
 
     @classmethod
-    def open(cls, folder: Path) -> "FolderSource":
+    def open(cls, folder: Path, *, archives: bool = False) -> "FolderSource":
         """The source of a folder; InvalidRequest if it is not a folder, cannot be read or has no file."""
-        return cls(check_folder(folder))
+        return cls(check_folder(folder), archives=archives)
 
     @property
     def shown(self) -> str:
@@ -34,8 +37,8 @@ class FolderSource:
 
     @property
     def identity(self) -> str:
-        """The folder."""
-        return str(self.folder)
+        """The folder, and whether archives are read."""
+        return f"{self.folder}\0archives" if self.archives else str(self.folder)
 
     @property
     def stem(self) -> str:
@@ -47,13 +50,22 @@ class FolderSource:
         return folder_in_root(self.folder, data_root)
 
     def find(self, after: FolderPath | None = None, *, status: bool = False) -> Iterator[Found]:
-        """Every file of the folder (`find_images`)."""
-        for path in find_images(self.folder, after):
-            yield with_status(self.folder, path) if status else Found(path)
+        """Every file of the folder (`find_images`), or the members of those that are archives."""
+        archive = archive_of(self.folder, after) if self.archives and after is not None else None
+        if archive is not None:
+            yield from find_members(self.folder, archive, after)
+        for path in find_images(self.folder, after if archive is None else archive):
+            yield from self._images_of(path, status=status)
 
     def pack(self, path: FolderPath, max_bytes: int) -> bytes:
         """The bytes of a file, packed for the server."""
         return pack_image(self.folder, path, max_bytes)
+
+    def _images_of(self, path: FolderPath, *, status: bool) -> Iterator[Found]:
+        if self.archives and is_archive(path):
+            yield from find_members(self.folder, path)
+        else:
+            yield with_status(self.folder, path) if status else Found(path)
 
 
 def with_status(folder: Path, path: FolderPath) -> Found:

@@ -82,6 +82,7 @@ def _create(client: Client, request: Request, settings: Settings, origin: str) -
         distances=request.distances,
         inline=request.inline,
         report=request.report,
+        archives=request.source.archives,
         files="" if listing is None else printable(listing.name),
         files_digest="" if listing is None else listing.digest,
     )

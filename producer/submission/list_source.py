@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from producer.submission.archive_members import find_members
 from producer.submission.folder_source import with_status
 from producer.submission.folders import check_folder_exists, folder_in_root
 from producer.submission.path_lists import STANDARD_INPUT, read_paths
 from producer.submission.sources import Found, Listing
+from shared.archives.opening import archive_of, is_archive
 from shared.domain.errors import InvalidRequest
 from shared.domain.paths import FolderPath, RootPath, printable
 from shared.store.image_payloads import pack_image
@@ -56,9 +58,10 @@ class ListSource:
     """A temporary file with the paths, relative to the folder, with NUL after each."""
     repeated: frozenset[bytes]
     """The keys of the paths that may occur more than once."""
+    archives: bool = False
 
     @classmethod
-    def open(cls, folder: Path, name: str) -> "ListSource":
+    def open(cls, folder: Path, name: str, *, archives: bool = False) -> "ListSource":
         """Reads a list. InvalidRequest if it cannot be read, is empty, or has a path that leads out of the folder."""
         real, given = check_folder_exists(folder), Path(os.path.abspath(folder))  # noqa: PTH100 - keeps links
         paths, digest, keys = tempfile.TemporaryFile(), hashlib.blake2b(digest_size=16), array("Q")  # noqa: SIM115
@@ -77,7 +80,7 @@ class ListSource:
         if not keys:
             raise InvalidRequest(f"--files {name} has no paths.")
         paths.flush()
-        return cls(real, Listing(name, digest.hexdigest()), paths, _repeated(keys))
+        return cls(real, Listing(name, digest.hexdigest()), paths, _repeated(keys), archives)
 
     @property
     def shown(self) -> str:
@@ -88,7 +91,8 @@ class ListSource:
     def identity(self) -> str:
         """The folder and the list's place, not its contents: a list that has grown can update the same job."""
         name = self.listing.name
-        return f"{self.folder}\0{name if name == STANDARD_INPUT else Path(name).resolve()}"
+        parts = [str(self.folder), name if name == STANDARD_INPUT else str(Path(name).resolve())]
+        return "\0".join([*parts, *(["archives"] if self.archives else [])])
 
     @property
     def stem(self) -> str:
@@ -100,18 +104,28 @@ class ListSource:
         return folder_in_root(self.folder, data_root)
 
     def find(self, after: FolderPath | None = None, *, status: bool = False) -> Iterator[Found]:
-        """The paths of the list, whether or not there is such a file."""
+        """The paths of the list, whether or not there is such a file, and the members of archives in their places."""
+        last = archive_of(self.folder, after) if self.archives and after is not None else None
         wanted = after is None
         for path in self._distinct():
             if wanted:
-                yield with_status(self.folder, path) if status else Found(path)
-            wanted = wanted or path == after
+                yield from self._images_of(path, status=status)
+            elif path == (last or after):
+                wanted = True
+                if last is not None:
+                    yield from find_members(self.folder, last, after)
         if not wanted:
             raise InvalidRequest(f"--files {self.listing.name} does not contain {printable(str(after))}.")
 
     def pack(self, path: FolderPath, max_bytes: int) -> bytes:
         """The bytes of a file, packed for the server."""
         return pack_image(self.folder, path, max_bytes)
+
+    def _images_of(self, path: FolderPath, *, status: bool) -> Iterator[Found]:
+        if self.archives and is_archive(path) and os.path.isfile(os.path.join(self.folder, path)):  # noqa: PTH113, PTH118
+            yield from find_members(self.folder, path)
+        else:
+            yield with_status(self.folder, path) if status else Found(path)
 
     def _distinct(self) -> Iterator[FolderPath]:
         seen: set[bytes] = set()

@@ -1,5 +1,6 @@
 """What a job's images come from: the interface of all sources, and the choice of one for a command line."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,18 @@ from typing import NamedTuple, Protocol
 
 from shared.domain.errors import InvalidRequest
 from shared.domain.paths import FolderPath, RootPath
+
+
+class MemberPlace(NamedTuple):
+    """Where an image is in an archive."""
+
+    archive: FolderPath
+    size: int
+    """Of the archive, in bytes."""
+    mtime_ns: int
+    """When the archive last changed, in ns since 1970."""
+    place: int
+    """Where the member begins (`shared.archives.members.Member`)."""
 
 
 class Found(NamedTuple):
@@ -17,6 +30,8 @@ class Found(NamedTuple):
     """In bytes. Only with `status`, and None for a file whose status cannot be read."""
     mtime_ns: int | None = None
     """When the file last changed, in ns since 1970. Only with `status`, as the size."""
+    member: MemberPlace | None = None
+    """Where it is in an archive; None if it is a file of its own."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +64,10 @@ class Source(Protocol):
         """The folder that the paths are relative to, with links resolved."""
 
     @property
+    def archives(self) -> bool:
+        """Whether members of archives are images of the job."""
+
+    @property
     def listing(self) -> Listing | None:
         """The list of the paths; None if the source finds them itself. An unfinished job resumes with the same list."""
 
@@ -65,17 +84,22 @@ class Source(Protocol):
         """The bytes of an image, packed for the server (`shared.store.image_payloads`)."""
 
 
-def open_source(folder: Path | None, files: str | None) -> Source:
+def open_source(folder: Path | None, files: str | None, *, archives: bool = False) -> Source:
     """The source that the arguments of `run` and `enqueue` name; InvalidRequest if it has no images or cannot be read.
 
-    `folder` is as given on the command line, and `files` the value of `--files`. A list is read to its end here.
+    `folder` is as given on the command line, and may be an archive; `files` is the value of `--files`. A list is read
+    to its end here. With `archives`, the archives that are found are read as folders.
     """
     from producer.submission.folder_source import FolderSource
 
     if files is not None:
         from producer.submission.list_source import ListSource
 
-        return ListSource.open(folder or Path(), files)
+        return ListSource.open(folder or Path(), files, archives=archives)
     if folder is None:
         raise InvalidRequest("Give the folder with the images, or a list of paths with --files.")
-    return FolderSource.open(folder)
+    if os.path.isfile(folder):  # noqa: PTH113 - False where it cannot be looked at
+        from producer.submission.archive_source import ArchiveSource
+
+        return ArchiveSource.open(folder)
+    return FolderSource.open(folder, archives=archives)

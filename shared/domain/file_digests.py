@@ -1,11 +1,11 @@
 """Digests of files: of images, to tell whether a file has changed, and of weights, which are identified by theirs."""
 
 import hashlib
-from io import BufferedReader
+from io import BufferedReader, BytesIO
 from pathlib import Path
 
 
-def image_digest(file: BufferedReader) -> str:
+def image_digest(file: BufferedReader | BytesIO) -> str:
     """BLAKE2b-128 of an open file's content, in hexadecimal, as `digests.csv` has it."""
     return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 

@@ -33,6 +33,8 @@ class Options:
     """The list of paths that the job was made of, as the producer was given it, for display; empty if it has none."""
     files_digest: Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")] = ""
     """BLAKE2b-128 of that list's paths."""
+    archives: Annotated[bool, Field(strict=True)] = False
+    """Whether the images of archives (tar, zip) belong to the job, not the archives."""
 
     @staticmethod
     def from_dict(values: Any) -> "Options":

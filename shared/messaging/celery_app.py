@@ -99,7 +99,7 @@ def send_batch(app: Celery, settings: Settings, queue: str, message: EmbedBatch,
     """
     app.send_task(
         EMBED_TASK,
-        kwargs={"message": message.model_dump()},
+        kwargs={"message": message.model_dump(exclude_none=True)},
         task_id=message.task_id,
         queue=Queue(queue),  # type: ignore[no-untyped-call]  # may not be a queue that this process serves
         headers={AGAIN: True} if again else None,

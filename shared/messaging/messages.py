@@ -1,13 +1,14 @@
 """The messages in the queues: small JSON objects, validated field by field."""
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
 
 from shared.domain.errors import BadMessage
 from shared.domain.job_names import JOB_NAME_PATTERN, UID_PATTERN
 from shared.domain.options import MOST_IMAGES
 from shared.domain.paths import RootPath, check_relative
+from shared.domain.stretch import Stretch
 from shared.domain.task_ids import embed_task_id
 from shared.domain.validation import explain
 
@@ -37,6 +38,14 @@ class EmbedBatch(_Message):
     """The send number. It grows with every message of the job."""
     images: Annotated[list[ImagePath], Field(min_length=1, max_length=MOST_IMAGES)]
     """Paths relative to the data root, with `/`."""
+    stretch: Stretch | None = None
+    """Where the images are in an archive; None if they are files of their own."""
+
+    @model_validator(mode="after")
+    def _check_stretch(self) -> Self:
+        if self.stretch is not None:
+            self.stretch.check(self.images)
+        return self
 
     @property
     def task_id(self) -> str:

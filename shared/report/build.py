@@ -6,6 +6,7 @@ from pathlib import Path
 from jinja2 import TemplateError
 
 from shared.analysis.calibration import same_person_threshold
+from shared.archives.opening import is_archive
 from shared.domain.durable_files import replace_content
 from shared.domain.errors import ResultsError
 from shared.domain.paths import printable
@@ -20,7 +21,8 @@ from shared.results.schema import REPORT
 def images_folder(folder: Path) -> Path | None:
     """The folder of the job's images, if it exists on this machine."""
     source = str(Results(folder).summary.get("source") or "")
-    return Path(source) if source and Path(source).is_dir() else None
+    path = Path(source).parent if is_archive(source) and Path(source).is_file() else Path(source)
+    return path if source and path.is_dir() else None
 
 
 def build_report(

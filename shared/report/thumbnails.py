@@ -1,5 +1,6 @@
 """Thumbnails of faces: those that the workers have cut, and others, cut from the images when the report is written."""
 
+import math
 import os
 import time
 from collections.abc import Iterable, Mapping
@@ -10,15 +11,14 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from shared.domain.errors import OutsideDataRoot
 from shared.domain.file_digests import image_digest
 from shared.domain.image_formats import openers
-from shared.domain.paths import ShownPath, path_of_shown, resolve_inside
+from shared.domain.paths import ShownPath
 from shared.domain.pixels import to_rgb
 from shared.domain.thumbnail import AROUND, MAX_TOTAL_BYTES, SIDE_PX, Box
 from shared.domain.thumbnail import crop_square as _crop
 from shared.domain.thumbnail import small_jpeg as _jpeg
-from shared.results.files import open_regular
+from shared.report.image_files import OpenImage, Source, image_sources, open_images
 from shared.results.tables import Face, ImageFile
 
 _SMALL_SIDE_PX = 72
@@ -67,20 +67,31 @@ def cut_thumbnails(
         if jpegs[index] is None:
             faces_of.setdefault(face.path, []).append(index)
     size_of = {image.path: (image.width, image.height) for image in images if image.path in faces_of}
-    deadline = None if seconds is None else time.monotonic() + seconds
+    deadline = math.inf if seconds is None else time.monotonic() + seconds
     late = 0
 
-    def cut(path: ShownPath) -> list[bytes] | None:
-        if deadline is not None and time.monotonic() > deadline:
-            return None
+    def cut(path: ShownPath, file: OpenImage) -> list[bytes]:
         boxes = [faces[index].box for index in faces_of[path]]
-        return _cut(root, path, digests.get(path), size_of.get(path, (0, 0)), boxes, side_px)
+        return _cut(file, digests.get(path), size_of.get(path, (0, 0)), boxes, side_px)
+
+    def cut_from(source: Source) -> dict[ShownPath, list[bytes] | None]:
+        """The cuts of each image; None for one that was not reached in time."""
+        cuts: dict[ShownPath, list[bytes] | None] = dict.fromkeys(source.paths)
+        if time.monotonic() > deadline:
+            return cuts
+        for path, file in open_images(root, source):
+            if file is not None:
+                cuts[path] = cut(path, file)
+            if time.monotonic() > deadline:
+                return cuts
+        return {path: cuts[path] or [] for path in cuts}
 
     with ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
-        for path, cuts in zip(faces_of, pool.map(cut, faces_of), strict=True):
-            late += len(faces_of[path]) if cuts is None else 0
-            for index, jpeg in zip(faces_of[path], cuts or [], strict=False):
-                jpegs[index] = jpeg
+        for cuts in pool.map(cut_from, image_sources(root, faces_of)):
+            for path, found in cuts.items():
+                late += len(faces_of[path]) if found is None else 0
+                for index, jpeg in zip(faces_of[path], found or [], strict=False):
+                    jpegs[index] = jpeg
     missing = jpegs.count(None) - late
     return Thumbnails(jpegs, side_px, missing, late + _leave_out(jpegs))
 
@@ -105,28 +116,20 @@ def _smaller(jpeg: bytes, side_px: int) -> bytes | None:
         return None
 
 
-def _cut(
-    root: Path, path: ShownPath, digest: str | None, size: tuple[int, int], boxes: list[Box], side_px: int
-) -> list[bytes]:
+def _cut(file: OpenImage, digest: str | None, size: tuple[int, int], boxes: list[Box], side_px: int) -> list[bytes]:
     """A JPEG for each box; an empty list if the file does not have that digest and (upright) size."""
     try:
-        real = resolve_inside(root, path_of_shown(path))
-        if digest is None:
+        # One open file for both: the decoded bytes are the compared ones, even if the path is replaced meanwhile.
+        if digest is None or image_digest(file) != digest:
             return []
-        with open_regular(real) as file:
-            # One open file for both: the decoded bytes are the compared ones, even if the path is replaced meanwhile.
-            if image_digest(file) != digest:
+        file.seek(0)
+        with Image.open(file, formats=openers()) as image:
+            # Width times height: some of Pillow's readers turn the image already when they open it, some never do.
+            if image.width * image.height != size[0] * size[1]:
                 return []
-            file.seek(0)
-            with Image.open(file, formats=openers()) as image:
-                # Width times height: some of Pillow's readers turn the image already when they open it, some never do.
-                if image.width * image.height != size[0] * size[1]:
-                    return []
-                _reduce(image, boxes, side_px)
-                upright = to_rgb(ImageOps.exif_transpose(image))
-                return [_jpeg(_crop(upright, box, upright.width / size[0]), side_px) for box in boxes]
-    except OutsideDataRoot:
-        return []
+            _reduce(image, boxes, side_px)
+            upright = to_rgb(ImageOps.exif_transpose(image))
+            return [_jpeg(_crop(upright, box, upright.width / size[0]), side_px) for box in boxes]
     # Pillow's readers raise nearly anything on damaged files; a report goes without the picture.
     except Exception:
         return []

@@ -8,7 +8,8 @@ from enum import StrEnum
 
 from shared.domain.errors import JobGone, NotFinished, ProducerReplaced
 from shared.domain.job import JobState
-from shared.domain.paths import RootPath, pack_paths
+from shared.domain.paths import RootPath
+from shared.domain.stretch import Images, Stretch, pack_images
 from shared.store.record_part import RecordPart
 
 _FENCED = "fenced"
@@ -58,9 +59,11 @@ class Enqueuing(RecordPart):
         """Restarts the job's stall timer, and allows a failed aggregation to be retried."""
         self._run("go_on", [""], uid)
 
-    def add_batch(self, uid: str, producer: str, batch: int, paths: list[RootPath]) -> int:
+    def add_batch(
+        self, uid: str, producer: str, batch: int, paths: list[RootPath], stretch: Stretch | None = None
+    ) -> int:
         """Records a batch and returns its send number."""
-        args = (uid, producer, batch, pack_paths(paths), len(paths), json.dumps(paths[-1]))
+        args = (uid, producer, batch, pack_images(Images(paths, stretch)), len(paths), json.dumps(paths[-1]))
         answer = self._run("add_batch", ["", "batches", "open"], *args)
         if isinstance(answer, int):
             return answer

@@ -12,7 +12,8 @@ from typing import Any
 from shared.domain.contract import Runtime
 from shared.domain.job import JobState
 from shared.domain.outcomes import Verdict
-from shared.domain.paths import RootPath, unpack_paths
+from shared.domain.paths import RootPath
+from shared.domain.stretch import Stretch, unpack_images
 from shared.domain.text import parse_json
 from shared.store.keys import METRICS
 from shared.store.record_part import RecordPart
@@ -41,6 +42,7 @@ class Requeued:
     send: int
     """Its new send number."""
     images: list[RootPath]
+    stretch: Stretch | None = None
 
 
 class NotLeased(StrEnum):
@@ -105,11 +107,11 @@ class Leases(RecordPart):
         """Counts a crash with this batch whose worker survived, and gives the batch a new send number.
 
         An image that has crashed `DEATHS_ALONE` processes in isolation gets the verdict: its outcome and the reason.
-        Returns the send number and the batch's paths; None if the holder no longer had the lease.
+        Returns the send number and the batch's images; None if the holder no longer had the lease.
         """
         parts = ["", "open", "leases", "holders", "batches", "losses", "alone", "deaths", "verdicts"]
         answer = self._run("lose", parts, uid, batch, holder, verdict.pack(), DEATHS_ALONE)
-        return Requeued(int(answer[0]), unpack_paths(answer[1])) if answer else None
+        return Requeued(int(answer[0]), *unpack_images(answer[1])) if answer else None
 
     def verdicts(self, batch: int, images: int) -> dict[int, Verdict]:
         """The recorded outcomes of images that were given up, by their index in the batch."""
@@ -166,4 +168,4 @@ class Leases(RecordPart):
     def resend(self, uid: str, batch: int, send: str) -> Requeued | None:
         """Gives a lost batch a new send number; None if it is no longer lost."""
         answer = self._run("resend", ["", "open", "leases", "holders", "batches"], uid, batch, send)
-        return Requeued(int(answer[0]), unpack_paths(answer[1])) if answer else None
+        return Requeued(int(answer[0]), *unpack_images(answer[1])) if answer else None

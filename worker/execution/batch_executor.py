@@ -7,15 +7,18 @@ import os
 import time
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from celery import Celery
 
+from shared.archives.opening import archive_of
 from shared.config.logs import get_logger
 from shared.config.settings import Settings
 from shared.domain.errors import ContractError, FolderMissing, JobNotFound, RecordUnreadable, WeightsError
 from shared.domain.job import Job
 from shared.domain.outcomes import Outcome
+from shared.domain.paths import RootPath
 from shared.messaging.celery_app import send_aggregate
 from shared.messaging.messages import Aggregate, EmbedBatch
 from shared.store.jobs import JobRecord
@@ -28,6 +31,7 @@ from worker.execution.connections import Connections
 from worker.execution.data_root_check import check_job_folder, find_missing_folder, folder_missing
 from worker.execution.disk_cache import DiskCache
 from worker.execution.diversion import Diversion
+from worker.execution.member_reader import MemberReader
 from worker.execution.profiling import Profiler
 from worker.execution.result_cache import ContractCache, PackedResults
 from worker.execution.retrying import retry_until_stored
@@ -57,6 +61,7 @@ class BatchExecutor:
     def __init__(self, settings: Settings, app: Celery, connections: Connections, models: ModelLoader) -> None:
         self._settings, self._app, self._connections, self._models = settings, app, connections, models
         self._profiler = Profiler(settings.profile_dir)
+        self._members = MemberReader()
         self._last_commit_ms = 0.0
 
     @cached_property
@@ -132,19 +137,20 @@ class BatchExecutor:
             attempt.holder,
             networks,
             self._cache(job),
+            self._members,
         )
         with self._profiler.measure():
             return runner.process(attempt.lease)
 
     def _missing_folder(self, attempt: _Attempt, results: list[Result]) -> FolderMissing | None:
         """The subfolder of unreadable images that the data root lacks; FolderMissing if it lacks the job's folder."""
-        job, root = attempt.job, self._settings.data_root
+        job, batch, root = attempt.job, attempt.batch, self._settings.data_root
         if job.options.inline or not any(result.record.outcome == Outcome.UNREADABLE for result in results):
             return None
         check_job_folder(root, job.options.folder)  # it may have disappeared while the batch ran
         if job.options.files:  # a list may name folders that nobody has
             return None
-        folder = find_missing_folder(root, attempt.batch.images)
+        folder = find_missing_folder(root, _files_of(batch, root) if job.options.archives else batch.images)
         return None if folder is None else folder_missing(root, folder)
 
     def _commit(self, attempt: _Attempt, results: list[Result]) -> TaskAnswer:
@@ -178,3 +184,10 @@ class BatchExecutor:
             images=[result.record for result in results],
             embeddings=np.concatenate([result.embeddings for result in results]),
         )
+
+
+def _files_of(batch: EmbedBatch, root: Path) -> list[RootPath]:
+    """The files that a batch's images are or, as members of archives, are in."""
+    if batch.stretch is not None:
+        return [batch.stretch.archive]
+    return [archive_of(root, image) or image for image in batch.images]

@@ -8,7 +8,7 @@ isolation. Each is recorded in the job record before it runs, so that the main p
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import numpy as np
@@ -26,6 +26,7 @@ from shared.store.leases import LOSSES_TOGETHER, Lease
 from shared.store.redis_client import Client
 from worker.batch_result import ImageRecord
 from worker.execution.image_source import read_inline
+from worker.execution.member_reader import MemberReader
 from worker.execution.result_cache import ContractCache
 from worker.models.allocator import release_free_memory
 from worker.vision.decode import Limits
@@ -50,11 +51,12 @@ class BatchRunner:
         holder: str,
         networks: Networks,
         cache: ContractCache,
+        members: MemberReader,
     ) -> None:
         self._client, self._settings = client, settings
         self._job, self._batch, self._holder = job, batch, holder
         self._record = JobRecord(client, job.name)
-        self._networks, self._cache = networks, cache
+        self._networks, self._cache, self._members = networks, cache, members
         self._limits = Limits(settings.max_image_mib * 2**20, settings.max_image_megapixels * 10**6)
         self._asked = time.monotonic()
 
@@ -88,7 +90,7 @@ class BatchRunner:
                 self._networks,
                 self._job.contract,
                 self._limits,
-                read=self._fetch if self._job.options.inline else None,
+                read=self._reader(),
                 recall=self._cache.recall,
                 thumbnails=self._wants_thumbnails(),
                 step=self._step,
@@ -106,8 +108,17 @@ class BatchRunner:
         before = self._batch.batch * options.batch_size
         return options.report and not options.inline and before < MAX_LINKED_FACES
 
-    def _fetch(self, path: RootPath) -> bytes:
-        return read_inline(self._client, self._record.inline_key(self._batch.batch), path, self._limits)
+    def _reader(self) -> Callable[[RootPath], bytes] | None:
+        """What reads the batch's images; None if they are files in the data root."""
+        root, limits, options, stretch = self._settings.data_root, self._limits, self._job.options, self._batch.stretch
+        if options.inline:
+            return lambda path: read_inline(self._client, self._record.inline_key(self._batch.batch), path, limits)
+        if stretch is not None:
+            places = dict(zip(self._batch.images, stretch.places, strict=True))
+            return lambda path: self._members.read(root, path, stretch, places[path], limits, self._arm)
+        if options.archives:
+            return lambda path: self._members.find(root, path, limits, self._arm)
+        return None
 
     def _step(self) -> None:
         _disarm()  # a request to the server does not count as the image's time
@@ -116,6 +127,10 @@ class BatchRunner:
             with suppress(redis.RedisError):  # results are kept until the server is back
                 if not self._record.is_wanted(self._job.uid, self._batch.batch, self._holder):
                     raise BatchAbandoned("cancelled, or returned to the queue")
+        self._arm()
+
+    def _arm(self) -> None:
+        """Gives the image its whole time from now on."""
         signal.setitimer(signal.ITIMER_REAL, self._settings.image_timeout_s)
 
 

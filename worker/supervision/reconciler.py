@@ -205,7 +205,13 @@ class Reconciler:
             if again is None:
                 continue
             message = EmbedBatch(
-                version=1, job=job.name, uid=job.uid, batch=batch, send=again.send, images=again.images
+                version=1,
+                job=job.name,
+                uid=job.uid,
+                batch=batch,
+                send=again.send,
+                images=again.images,
+                stretch=again.stretch,
             )
             send_batch(self._app, self._settings, record.embed_queue(), message, again=True)
             _log.warning("%s was lost and is requeued", message.describe(), extra={"action": "batch_resent"})

@@ -86,7 +86,7 @@ def process_images(
         results.append(result)
         try:
             started = time.perf_counter()
-            data = _read(root, path, limits) if read is None else read(path)
+            data = read_file(root, path, limits) if read is None else read(path)
             record.digest = hashlib.blake2b(data, digest_size=16).hexdigest()
             known = recall(record.digest)
             # Another worker's limit may have been higher.
@@ -111,7 +111,8 @@ def _reason(error: OutsideDataRoot | OSError) -> str:
     return str(error)
 
 
-def _read(root: Path, relative: RootPath, limits: Limits) -> bytes:
+def read_file(root: Path, relative: RootPath, limits: Limits) -> bytes:
+    """The bytes of a file below `root`. ImageTrouble, OSError or OutsideDataRoot says why there are none."""
     path = resolve_inside(root, relative)
     if path.is_dir():
         raise ImageTrouble(Outcome.UNREADABLE, UNLISTED_FOLDER if relative.endswith("/") else NAMED_FOLDER)

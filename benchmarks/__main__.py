@@ -33,6 +33,7 @@ def main() -> None:
         ("Capacity of one server", ["commits.py"]),
         ("Many jobs, many batches, long queues", ["record_scale.py"]),
         ("Memory that results take", ["results_memory.py"]),
+        ("Memory that archives take", ["archives.py"]),
         ("False and true accepts over all pairs", ["all_pairs.py", lfw / "images", "--faces", "largest", "center"]),
         ("Accuracy on pairs", ["pairs.py", lfw / "images", pairs, "--margin", 32, "--mirror"]),
     ]

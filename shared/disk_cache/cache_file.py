@@ -194,6 +194,8 @@ def _create(path: Path) -> None:
             connection.execute(f"PRAGMA application_id={_APPLICATION}")
             connection.execute(f"PRAGMA user_version={_VERSION}")
             connection.execute("COMMIT")
+            # Closing would do that too, but would not say so if the disk is full.
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         with suppress(FileExistsError):
             path.hardlink_to(scratch)
     finally:

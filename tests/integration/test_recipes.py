@@ -1,5 +1,6 @@
 """The examples of docs/recipes.md do what they say, with the results of a real job."""
 
+import pickle
 import re
 import subprocess
 import sys
@@ -54,8 +55,6 @@ def left(folder: Path) -> dict[str, dict[str, Any]]:
         "        if not key.startswith('__') and type(value).__name__ not in ('module', 'type', 'function')}\n"
         "with open('left', 'wb') as file: pickle.dump(left, file)\n"
     )
-    import pickle
-
     run = {name: example for name, example in EXAMPLES.items() if NOT_RUN not in example}
     done = subprocess.run(
         [sys.executable, "-c", code], input=pickle.dumps(run), cwd=folder, capture_output=True, timeout=150

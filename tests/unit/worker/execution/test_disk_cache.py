@@ -316,6 +316,38 @@ def test_a_full_disk_stops_nothing(tmp_path: Path) -> None:
     assert known[:100] == list(range(100)) and len(known) < 2000
 
 
+_TINY = """
+import logging, sys
+from pathlib import Path
+from tests.unit.worker.execution.test_disk_cache import FILE_NAME, _cache, _check_whole, _fill, _known
+folder = Path(sys.argv[1]) / "cache"
+cache = _cache(folder)
+for start in range(0, 2000, 100):
+    cache._off_until = cache._no_writes_until = 0.0
+    _fill(cache, range(start, start + 100))
+known = _known(cache, range(2000))
+cache.close()
+assert len(cache._said) == 1 and "full" in min(cache._said), cache._said
+again = _cache(folder)
+assert len(known) < 2000 and _known(again, range(2000)) == known
+again.close()
+left = sorted(path.name for path in folder.iterdir() if not path.name.endswith(("-wal", "-shm", ".lock")))
+assert left == ([FILE_NAME] if known else []), left
+"""
+
+
+@pytest.mark.parametrize("size", ["60k", "100k", "400k", "2m"])
+def test_a_disk_that_is_full_from_the_start(tmp_path: Path, size: str) -> None:
+    """Also if the file cannot even be created: no part of it is taken for a damaged one."""
+    namespace = ["unshare", "--mount"] + ([] if os.geteuid() == 0 else ["--user", "--map-root-user"])
+    mount = [*namespace, "sh", "-c", f'mount -t tmpfs -o size={size} none "$0" && exec "$@"', str(tmp_path)]
+    if shutil.which("unshare") is None or subprocess.run([*mount, "true"], capture_output=True).returncode != 0:
+        pytest.skip("no mount namespace here: root, or unprivileged user namespaces, are needed for a disk of its own")
+    command = [*mount, sys.executable, "-c", _TINY, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_process_does_not_wait_for_one_that_writes_for_long(tmp_path: Path) -> None:
     """It recalls meanwhile, gives up on keeping a batch, and keeps the next ones."""
     cache = _cache(tmp_path)

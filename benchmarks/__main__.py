@@ -32,6 +32,7 @@ def main() -> None:
         ("Cost of a worker's resource samples", ["sampler.py", humans]),
         ("Capacity of one server", ["commits.py"]),
         ("Many jobs, many batches, long queues", ["record_scale.py"]),
+        ("The cache on disk", ["disk_cache.py"]),
         ("Memory that results take", ["results_memory.py"]),
         ("Memory that archives take", ["archives.py"]),
         ("False and true accepts over all pairs", ["all_pairs.py", lfw / "images", "--faces", "largest", "center"]),

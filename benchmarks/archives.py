@@ -125,7 +125,18 @@ def run_job(folder: Path, members: int) -> tuple[float, float, float]:
             info = tarfile.TarInfo(f"{k:08}.jpg")
             info.size = len(images[k % len(images)])
             tar.addfile(info, io.BytesIO(images[k % len(images)]))
-    command = [sys.executable, "-m", "producer", "run", str(shard), "--job", "j", "--workers", "1", "--no-report"]
+    command = [
+        sys.executable,
+        "-m",
+        "producer",
+        "run",
+        str(shard),
+        "--job",
+        f"j{members}",
+        "--workers",
+        "1",
+        "--no-report",
+    ]
     started = time.perf_counter()
     peak = peak_memory(
         [*command, "--distances", "none", "--results", str(folder / f"out-{members}")],
@@ -134,7 +145,7 @@ def run_job(folder: Path, members: int) -> tuple[float, float, float]:
         FACEQUEUE_CACHE_DIR=str(folder / "cache"),
     )
     spent_s = time.perf_counter() - started
-    results = folder / f"out-{members}" / "j"
+    results = folder / f"out-{members}" / f"j{members}"
     assert json.loads((results / "summary.json").read_text())["images"] == members
     (samples,) = (results / "resources").glob("*.csv")
     with samples.open() as file:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shared.store.jobs import JobRecord
 from tests.support.archives import archive_bytes, tar_bytes, zip_bytes
 from tests.support.commands import environment_of, run_in
+from tests.support.faulty_worker import MARKS
 from tests.support.results import result_bytes, rows_of
 from tests.support.results_folders import read_page
 from tests.support.stage import Stage, wait_until
@@ -223,3 +226,37 @@ def test_an_archive_that_changes_before_it_is_read(stage: Stage, members: dict[s
         "a.tar has changed since the job was made"
     }
     assert [row["outcome"] for row in rows if not row["path"].startswith("a.tar")] == ["ok"]
+
+
+def test_a_member_that_crashes_its_process_costs_no_neighbor(
+    stage: Stage, members: dict[str, bytes], tmp_path: Path
+) -> None:
+    """Nor does a worker that is killed inside a compressed archive: the batch is sent again with its places."""
+    images = tmp_path / "images"
+    images.mkdir()
+    data = members["hopper/smaller.jpg"]
+    few = {f"{k}.jpg": data + (MARKS["segv"] if k == 5 else MARKS["slow"] if k == 9 else b"%d" % k) for k in range(12)}
+    (images / "a.tar.gz").write_bytes(archive_bytes(".tar.gz", few))
+    root = {"FACEQUEUE_DATA_ROOT": str(tmp_path)}
+
+    def start() -> int:
+        ready = stage.log("worker.log").count(" ready.")
+        faulty = ("tests.support.faulty_worker", "--concurrency", "1")
+        process = stage.spawn(*faulty, log="worker.log", **root)
+        wait_until(lambda: stage.log("worker.log").count(" ready.") > ready, 60, "worker ready")
+        return process.pid
+
+    done = stage.producer("enqueue", str(images), "--archives", "--job", "j", "--batch-size", "4", **root)
+    assert done.returncode == 0, done.stderr
+    worker = start()
+    record = JobRecord(stage.client, "j")
+    wait_until(lambda: record.load().images_done >= 4, 60, "the first batch is done")
+    os.killpg(worker, signal.SIGKILL)
+    start()
+    done = stage.producer("watch", "j")
+    assert done.returncode == 3, done.stderr
+    rows = rows_of(stage.results / "j" / "images.csv")
+    assert [row["path"] for row in rows] == [f"a.tar.gz/{name}" for name in few]
+    assert {k: row["outcome"] for k, row in enumerate(rows) if row["outcome"] != "ok"} == {5: "crashed"}
+    embeddings = np.load(stage.results / "j" / "embeddings.npy")
+    assert len({row.tobytes() for row in embeddings}) == 1

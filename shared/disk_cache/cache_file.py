@@ -7,6 +7,7 @@ SQLite would otherwise mix up the write-ahead logs of the old file and of the ne
 import os
 import secrets
 import sqlite3
+import stat
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -149,6 +150,8 @@ class _Outdated(Exception):
 
 def _open_checked(path: Path) -> sqlite3.Connection:
     """Opens a file that another program may have written, or an older or newer version of this one."""
+    if not stat.S_ISREG(path.lstat().st_mode):  # a pipe would block, and a link would have its logs elsewhere
+        raise CacheUnusable(f"{printable(str(path))} is not a regular file; move it away")
     connection = _connect(path)
     try:
         (application,) = connection.execute("PRAGMA application_id").fetchone()

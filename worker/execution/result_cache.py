@@ -6,6 +6,7 @@ Copies of a file are computed once, across jobs. Where the results are kept is a
 
 import json
 from collections.abc import Iterable, Mapping
+from math import isfinite
 from typing import Any, Protocol
 
 import msgpack
@@ -90,6 +91,10 @@ def unpack_result(packed: bytes) -> Result | None:
         thumbnails = values.pop("thumbnails", [])
         record = _RECORD.validate_python({**values, "path": ""})
         if record.outcome not in _KEPT or any(len(face) != _FACE_FIGURES for face in record.faces):
+            return None
+        if min(record.width, record.height) < 0 or not np.isfinite(embeddings).all():
+            return None
+        if not all(isfinite(figure) for face in record.faces for figure in face):
             return None
         if len(record.faces) != len(embeddings) or not _are_thumbnails(thumbnails, record):
             return None

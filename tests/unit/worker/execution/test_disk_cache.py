@@ -244,6 +244,34 @@ def test_another_programs_file_is_left_alone(tmp_path: Path) -> None:
     assert not (newer / DAMAGED).exists()
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("elsewhere")])
+def test_what_is_no_file_is_left_alone(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """A pipe does not block, and a link is not followed."""
+    make(tmp_path / FILE_NAME)
+    with pytest.raises(CacheUnusable, match="not a regular file"):
+        open_cache(tmp_path, print)
+    assert not (tmp_path / "elsewhere").exists() and not (tmp_path / DAMAGED).exists()
+
+
+def test_damage_that_is_found_while_others_work_is_repaired_later(tmp_path: Path) -> None:
+    """Who finds it goes on without the cache, and leaves a mark; who opens the file alone sets it aside."""
+    other, finder = _cache(tmp_path), _cache(tmp_path)
+    _fill(other, range(500))
+    _fill(finder, range(500, 516))
+    other.close()
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    bystander = open_cache(tmp_path, print)
+    _overwrite(4096, None)(tmp_path)
+    assert _known(finder, range(500)) == [] and finder._file is None
+    with pytest.raises(CacheUnusable, match="still have it open"):
+        open_cache(tmp_path, print)
+    bystander.close()
+    warnings: list[str] = []
+    open_cache(tmp_path, warnings.append).close()
+    assert len(warnings) == 1 and (tmp_path / DAMAGED).exists()
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -156,7 +156,8 @@ def _repeated(keys: "array[int]") -> frozenset[bytes]:
     """The keys that occur more than once: 8 bytes a path decide which paths must be compared."""
     import numpy as np
 
-    ordered = np.sort(np.frombuffer(keys, np.uint64))
+    ordered = np.frombuffer(keys, np.uint64)
+    ordered.sort()  # in place
     return frozenset(key.tobytes() for key in ordered[1:][ordered[1:] == ordered[:-1]])
 
 

@@ -21,7 +21,7 @@ _ABSENT = 0xFFFFFFFF
 """The value of a field whose real value is in the zip64 field."""
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)
 """Not LZMA, whose decompressor asks for as much memory as a file tells it to."""
-_ENCRYPTED, _UTF8 = 1 | 1 << 6 | 1 << 13, 1 << 11
+_ENCRYPTED, _SIZE_LATER, _UTF8 = 1 | 1 << 6 | 1 << 13, 1 << 3, 1 << 11
 _ZIP64_FIELD = 1
 
 
@@ -29,20 +29,28 @@ class ZipReader:
     """A zip archive. Its members can be read in any order."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        """ArchiveError if the directory at the file's end is missing or damaged."""
         self._file, self.place = file, 0
         self._size = os.fstat(file.fileno()).st_size
-        self._first, self._end, self._before = self._find_directory()
-        self._last: zipfile.ZipInfo | None = None
+        self._entry, self._trouble = self._directory_entry, ""
+        try:
+            self._first, self._end, self._before = self._find_directory()
+        except ArchiveError as error:  # cut short: the members' own headers have to do
+            self._entry, self._trouble = self._local_entry, str(error)
+            self._first, self._end, self._before = 0, self._size, 0
 
     def members(self, start: int = 0) -> Iterator[Member]:
-        """Yields the regular files from a place on, in the directory's order. ArchiveError where it is damaged."""
+        """Yields the regular files from a place on, in the directory's order; without one, in the file's.
+
+        ArchiveError where the directory is damaged, or at the end of a zip without one.
+        """
         self.place = max(start, self._first)
         while self.place < self._end:
             info, after = self._entry(self.place)
             if not info.is_dir() and _is_regular(info):
                 yield Member(info.filename, self.place, info.file_size)
             self.place = after
+        if self._trouble:
+            raise ArchiveError(self._trouble)
 
     def member_at(self, place: int) -> Member:
         """The member with this entry; ArchiveError if there is none."""
@@ -51,7 +59,7 @@ class ZipReader:
         return Member(info.filename, place, info.file_size)
 
     def check(self, member: Member) -> None:
-        """Nothing: an archive that is cut short has no directory."""
+        """Nothing: `members` yields no member that is not whole."""
 
     def open(self, member: Member) -> IO[bytes]:
         """The bytes of a member. ArchiveError if it is encrypted, or compressed in a way that is not supported."""
@@ -73,7 +81,7 @@ class ZipReader:
         tail = self._file.read()
         found = tail.rfind(b"PK\5\6", 0, len(tail) - _END.size + 4)
         if found < 0:
-            raise ArchiveError("cut short or damaged: the directory at a zip's end is missing")
+            raise ArchiveError("cut short: the directory at a zip's end is missing, and members may be")
         end = tail_place + found
         _, disk, _, _, _, size, offset, _ = _END.unpack_from(tail, found)
         if _ABSENT in (size, offset) or disk == 0xFFFF:
@@ -93,7 +101,25 @@ class ZipReader:
             raise ArchiveError("damaged: the directory at a zip's end is not whole")
         return end - size, end, before
 
-    def _entry(self, place: int) -> tuple[zipfile.ZipInfo, int]:
+    def _local_entry(self, place: int) -> tuple[zipfile.ZipInfo, int]:
+        """The member whose own header is at this place, and the place after its data."""
+        try:
+            mark, _, flags, method, _, _, crc, stored, size, name_bytes, more_bytes = self._unpack(_LOCAL, place)
+        except ArchiveError:
+            raise ArchiveError(self._trouble) from None
+        rest = self._file.read(name_bytes + more_bytes)
+        info = zipfile.ZipInfo("member")
+        info.filename = _name(rest[:name_bytes], flags)
+        info.flag_bits, info.compress_type, info.CRC = flags, method, crc
+        info.compress_size, info.file_size, info.header_offset = stored, size, place
+        _add_zip64(info, rest[name_bytes:])
+        after = place + _LOCAL.size + name_bytes + more_bytes + info.compress_size
+        # Some programs write a member's size only after it and into the directory.
+        if mark != b"PK\3\4" or after > self._size or (flags & _SIZE_LATER and not stored):
+            raise ArchiveError(self._trouble)
+        return info, after
+
+    def _directory_entry(self, place: int) -> tuple[zipfile.ZipInfo, int]:
         """The directory's entry at this place, and the place of the next one."""
         if not self._first <= place < self._end:
             raise ArchiveError("no member begins there: the archive has changed")

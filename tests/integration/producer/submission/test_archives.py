@@ -39,6 +39,7 @@ def finished(members: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory
     few = {name: data for name, data in members.items() if name.startswith("hopper/")}
     whole = tar_bytes(few)
     (images / "cut.tar").write_bytes(whole[: len(whole) // 2])
+    (images / "cut.zip").write_bytes(zip_bytes(few)[:-500])
     (images / "no.zip").write_text("no zip")
     (images / "gone.tar").symlink_to("nowhere.tar")
     (images / "outside.tar").symlink_to(folder / "outside.tar")
@@ -81,13 +82,15 @@ def test_members_give_the_same_as_their_files(finished: Path, members: dict[str,
 
 
 def test_each_damage_is_a_row_and_costs_no_neighbor(finished: Path) -> None:
-    """A tar cut short gives its members up to there, and one row for itself."""
+    """An archive cut short gives its members up to there, and one row for itself."""
     rows = {row["path"]: row for row in rows_of(finished / "images.csv")}
-    cut = [row["outcome"] for path, row in rows.items() if path.startswith("cut.tar/")]
-    assert len(cut) > 2 and set(cut) == {"ok"}
+    for name in ("cut.tar", "cut.zip"):
+        cut = [row["outcome"] for path, row in rows.items() if path.startswith(f"{name}/")]
+        assert len(cut) > 2 and set(cut) == {"ok"}
     errors = {path: row["error"] for path, row in rows.items() if "/" not in path and row["outcome"] == "unreadable"}
-    assert errors.keys() == {"cut.tar", "no.zip", "gone.tar", "outside.tar"}
+    assert errors.keys() == {"cut.tar", "cut.zip", "no.zip", "gone.tar", "outside.tar"}
     assert errors["cut.tar"].startswith("cut short in the middle of hopper/")
+    assert errors["cut.zip"].startswith("cut short: the directory at a zip's end is missing")
     assert errors["no.zip"] == "not a tar or zip"
     assert "No such file" in errors["gone.tar"]
     assert errors["outside.tar"] == "leads out of the data root"

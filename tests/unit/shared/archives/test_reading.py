@@ -260,6 +260,32 @@ def test_a_zip_that_lies_about_a_member_costs_only_that_one(
     assert (found["b.jpg"], trouble) == (members["b.jpg"], None)
 
 
+def test_a_zip_that_is_cut_short_gives_its_members_up_to_there(tmp_path: Path) -> None:
+    """From their own headers. Those that a program has written without going back have no sizes there."""
+    whole = zip_bytes(MEMBERS)
+    seen = set()
+    for cut in [*range(200, len(whole), 5_000), len(whole) - 100, len(whole) - 1]:
+        found, trouble = read_archive(_write(tmp_path / "a.zip", whole[:cut]))
+        assert trouble == "cut short: the directory at a zip's end is missing, and members may be"
+        assert found == dict(list(MEMBERS.items())[: len(found)])
+        seen.add(len(found))
+    assert len(seen) > 5 and max(seen) == len(MEMBERS)
+
+    class Pipe(io.BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+        def tell(self) -> int:
+            raise OSError
+
+    target = Pipe()
+    with zipfile.ZipFile(target, "w") as archive:
+        archive.writestr("a.jpg", b"1" * 1000)
+    assert read_archive(_write(tmp_path / "a.zip", target.getvalue())) == ({"a.jpg": b"1" * 1000}, None)
+    found, trouble = read_archive(_write(tmp_path / "a.zip", target.getvalue()[:-30]))
+    assert found == {} and trouble is not None and "cut short" in trouble
+
+
 def test_zips_with_passwords_and_foreign_methods_have_reasons(tmp_path: Path) -> None:
     """Each member has its own."""
     members = {"a.jpg": b"a" * 100, "b.jpg": b"b" * 100}
@@ -282,7 +308,10 @@ def test_a_zip_with_64_bit_fields_and_one_in_parts(tmp_path: Path) -> None:
     assert read_archive(_write(tmp_path / "a.zip", target.getvalue()[: entry + 10]))[1] is not None
     parts = bytearray(target.getvalue())
     struct.pack_into("<H", parts, parts.rindex(b"PK\5\6") + 4, 3)
-    assert read_archive(_write(tmp_path / "a.zip", bytes(parts))) == ({}, "a part of a zip in several files")
+    assert read_archive(_write(tmp_path / "a.zip", bytes(parts))) == (
+        {"a.jpg": b"64 bits"},
+        "a part of a zip in several files",
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,7 +1,8 @@
 """Writes `faces.parquet`: the faces with their embeddings, for DuckDB, pandas and others. It needs pyarrow."""
 
 import json
-from collections.abc import Iterator
+from array import array
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,12 +28,49 @@ def bytes_a_face() -> int:
     return _BYTES_A_FACE if find_spec("pyarrow") else 0
 
 
+class _Texts:
+    """A column of strings, as Arrow stores them."""
+
+    def __init__(self) -> None:
+        self._text, self._ends = bytearray(), array("i", [0])
+
+    def append(self, text: Any) -> None:
+        self._text += text.encode()
+        self._ends.append(len(self._text))
+
+    def buffers(self) -> list[Any]:
+        return [self._ends, self._text]
+
+
+class _Numbers:
+    """A column of numbers."""
+
+    def __init__(self, kind: str) -> None:
+        self._values = array(kind)
+
+    def append(self, value: Any) -> None:
+        self._values.append(value)
+
+    def buffers(self) -> list[Any]:
+        return [self._values]
+
+
+_COLUMNS: dict[str, tuple[str, Callable[[], _Texts | _Numbers]]] = {
+    **dict.fromkeys(("face", "image"), ("int64", lambda: _Numbers("q"))),
+    "path": ("string", _Texts),
+    **dict.fromkeys(BOX_COLUMNS, ("float64", lambda: _Numbers("d"))),
+    "outcome": ("string", _Texts),
+    **dict.fromkeys(("width", "height"), ("int32", lambda: _Numbers("i"))),
+}
+"""All but the embedding: their type, and an empty column."""
+
+
 class FacesParquet:
     """The file while it is written. One row group is in memory."""
 
     def __init__(self, writer: "pyarrow.parquet.ParquetWriter") -> None:
         self._writer = writer
-        self._columns: dict[str, list[Any]] = {name: [] for name in writer.schema.names if name != "embedding"}
+        self._columns = {name: empty() for name, (_, empty) in _COLUMNS.items()}
         self._embeddings: Float32 = np.empty((_FACES_A_GROUP, DIMENSIONS), np.float32)
         self._faces, self._written = 0, 0
 
@@ -58,16 +96,23 @@ class FacesParquet:
 
         if not self._faces:
             return
-        flat = pyarrow.array(self._embeddings[: self._faces].reshape(-1))
-        embeddings = pyarrow.FixedSizeListArray.from_arrays(flat, type=self._writer.schema.field("embedding").type)
-        self._writer.write_table(
-            pyarrow.table([*self._columns.values(), embeddings], schema=self._writer.schema),
-            row_group_size=_FACES_A_GROUP,
-        )
+        # From buffers: `pyarrow.array` would import pandas where it is installed, which takes half a second.
+        schema = self._writer.schema
+        arrays = [
+            _array(schema.field(name).type, self._faces, *column.buffers()) for name, column in self._columns.items()
+        ]
+        flat = _array(pyarrow.float32(), self._faces * DIMENSIONS, self._embeddings[: self._faces].reshape(-1))
+        arrays.append(pyarrow.FixedSizeListArray.from_arrays(flat, type=schema.field("embedding").type))
+        self._writer.write_table(pyarrow.Table.from_arrays(arrays, schema=schema), row_group_size=_FACES_A_GROUP)
         self._written += self._faces
         self._faces = 0
-        for column in self._columns.values():
-            column.clear()
+        self._columns = {name: empty() for name, (_, empty) in _COLUMNS.items()}
+
+
+def _array(kind: "pyarrow.DataType", length: int, *buffers: Any) -> "pyarrow.Array":
+    import pyarrow
+
+    return pyarrow.Array.from_buffers(kind, length, [None, *map(pyarrow.py_buffer, buffers)])
 
 
 @contextmanager
@@ -96,16 +141,9 @@ def faces_parquet(folder: Path, job: Job) -> Iterator[FacesParquet | None]:
 def _schema(job: Job) -> "pyarrow.Schema":
     import pyarrow
 
-    whole, size = pyarrow.int64(), pyarrow.int32()
     contract = job.contract.as_dict() | (job.runtime or {})
+    embedding = pyarrow.list_(pyarrow.field("element", pyarrow.float32(), nullable=False), DIMENSIONS)
     return pyarrow.schema(
-        [
-            *(("face", whole), ("image", whole), ("path", pyarrow.string())),
-            *((column, pyarrow.float64()) for column in BOX_COLUMNS),
-            *(("outcome", pyarrow.string()), ("width", size), ("height", size)),
-            pyarrow.field(
-                "embedding", pyarrow.list_(pyarrow.field("element", pyarrow.float32(), nullable=False), DIMENSIONS)
-            ),
-        ],
+        [*((name, getattr(pyarrow, kind)()) for name, (kind, _) in _COLUMNS.items()), ("embedding", embedding)],
         metadata={PARQUET_CONTRACT: json.dumps(contract, sort_keys=True)},
     )

@@ -121,6 +121,9 @@ def remove_cache(folder: Path) -> bool:
             return False
         for name in (FILE_NAME, *_LOG_NAMES, _MARK):
             (folder / name).unlink(missing_ok=True)
+        for scratch in folder.glob(f".{FILE_NAME}.*"):  # of a process that was killed while it created the file
+            if scratch.name != _LOCK:
+                scratch.unlink(missing_ok=True)
         return True
     finally:
         os.close(lock)

@@ -78,12 +78,14 @@ def test_the_command_clears_the_cache(tmp_path: Path, in_use: bool) -> None:
     """Also while a `run` uses it, which goes on. Nothing of a face stays on the disk."""
     user = _fill(tmp_path)
     (tmp_path / f"{FILE_NAME}.damaged").write_bytes(b"face")
+    (tmp_path / f".{FILE_NAME}.0123456789abcdef").touch()
     if not in_use:
         user.close()
     assert _command(tmp_path, "--clear") == (0, "5 results removed\n")
     left = b"".join(path.read_bytes() for path in tmp_path.iterdir() if not path.name.endswith("-shm"))
     assert b"face" not in left and b"an embedding" not in left
     assert (tmp_path / FILE_NAME).exists() == in_use
+    assert in_use or [path.name for path in tmp_path.iterdir()] == [f".{FILE_NAME}.lock"]
     user.put(LABEL, {f"{9:032x}": b"later"})
     assert user.get(LABEL, f"{9:032x}") == b"later"
     user.close()

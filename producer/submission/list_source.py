@@ -110,10 +110,10 @@ class ListSource:
         for path in self._distinct():
             if wanted:
                 yield from self._images_of(path, status=status)
-            elif path == (last or after):
+            elif path in (after, last):
                 wanted = True
-                if last is not None:
-                    yield from find_members(self.folder, last, after)
+                if path != after:
+                    yield from find_members(self.folder, path, after)
         if not wanted:
             raise InvalidRequest(f"--files {self.listing.name} does not contain {printable(str(after))}.")
 

@@ -165,11 +165,14 @@ def test_an_archive_is_given_as_a_folder(sample: Path, members: dict[str, bytes]
     assert [row["path"] for row in rows_of(tmp_path / "out" / "zip" / "images.csv")] == [f"shard.zip/{n}" for n in few]
     again = run_in(tmp_path, "data/shard.zip", "--results", "out", "--job", "zip", "--workers", 1)
     assert (again.returncode, "finished before" in again.stderr) == (0, True), again.stderr
-    (tmp_path / "list").write_text("b.jpg\nshard.zip\ngone.zip\n")
+    (tmp_path / "data" / "other.tar.gz").write_bytes(archive_bytes(".tar.gz", few))
+    chosen = ["other.tar.gz/collins/as-is.jpg", "other.tar.gz/gone.jpg", "other.tar.gz/collins/gray.jpg"]
+    (tmp_path / "list").write_text("\n".join(["b.jpg", "shard.zip", "gone.zip", *chosen]))
     listed = run_in(tmp_path, "data", "--files", "list", "--archives", "--results", "out", "--job", "list")
     assert listed.returncode == 3, listed.stderr
-    paths = [row["path"] for row in rows_of(tmp_path / "out" / "list" / "images.csv")]
-    assert paths == ["b.jpg", *(f"shard.zip/{name}" for name in few), "gone.zip"]
+    rows = rows_of(tmp_path / "out" / "list" / "images.csv")
+    assert [row["path"] for row in rows] == ["b.jpg", *(f"shard.zip/{name}" for name in few), "gone.zip", *chosen]
+    assert [row["outcome"] for row in rows[-4:]] == ["unreadable", "ok", "unreadable", "ok"]
     (tmp_path / "empty.tar").write_bytes(tar_bytes({}))
     for name, reason in (
         ("data/notes.txt", "neither a folder nor an archive"),

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from producer.submission.discovery import find_images, order_key
+from producer.submission.folder_source import FolderSource
 from shared.domain.errors import LinkedFolder, OutsideDataRoot
 from shared.domain.paths import printable, resolve_inside
+from tests.support.archives import archive_bytes
 from tests.support.deep_folders import nest
 
 
@@ -139,3 +141,25 @@ def test_nothing_outside_the_data_root_is_opened(tmp_path: Path, path: str) -> N
     assert resolve_inside(root, "in.jpg") == (root / "in.jpg").resolve()
     with pytest.raises(OutsideDataRoot):
         resolve_inside(root, path if path != "folder/up.jpg" else "folder/outside.jpg")
+
+
+def test_the_walk_goes_on_inside_archives(tmp_path: Path) -> None:
+    """After any image: a member, an archive that cannot be read to its end, or a file of its own."""
+    members = {"2.jpg": b"x" * 600, "1.jpg": b"x", "d/0.jpg": b"x"}
+    (tmp_path / "below" / "folder.tar").mkdir(parents=True)
+    (tmp_path / "below" / "folder.tar" / "c.tgz").write_bytes(archive_bytes(".tar.gz", members))
+    (tmp_path / "a.tar").write_bytes(archive_bytes(".tar", members)[:2600])
+    (tmp_path / "b.jpg").touch()
+    (tmp_path / "below" / "empty.zip").write_bytes(archive_bytes(".zip", {}))
+    (tmp_path / "below" / "none.zip").write_text("none")
+    source = FolderSource(tmp_path, archives=True)
+    whole = [found.path for found in source.find()]
+    c = "below/folder.tar/c.tgz"
+    assert whole == [
+        *("a.tar/2.jpg", "a.tar/1.jpg", "a.tar", "b.jpg", "below/none.zip"),
+        *(f"{c}/2.jpg", f"{c}/1.jpg", f"{c}/d/0.jpg"),
+    ]
+    for k, path in enumerate(whole):
+        assert [found.path for found in source.find(path)] == whole[k + 1 :], path
+    plain = [found.path for found in FolderSource(tmp_path).find()]
+    assert plain == ["a.tar", "b.jpg", "below/empty.zip", "below/none.zip", c]

@@ -10,6 +10,7 @@ from producer.submission.list_source import ListSource, PathsOutside
 from producer.submission.sources import open_source
 from shared.domain.errors import InvalidRequest
 from shared.domain.paths import FolderPath
+from tests.support.archives import archive_bytes
 
 
 @pytest.fixture
@@ -87,6 +88,21 @@ def test_the_list_goes_on_after_any_path(folder: Path) -> None:
         assert _found(source, path) == whole[k + 1 :]
     with pytest.raises(InvalidRequest, match=r"does not contain other\.jpg"):
         _found(source, "other.jpg")
+
+
+def test_the_list_goes_on_inside_archives_and_among_their_members(folder: Path) -> None:
+    """After any image, whether the list names an archive or members of one. A missing archive is an image itself."""
+    members = {f"{k}.jpg": b"x" for k in range(3)}
+    (folder / "a.zip").write_bytes(archive_bytes(".zip", members))
+    (folder / "b.tar").write_bytes(archive_bytes(".tar", members)[:1200])
+    lines = ["z.jpg", "a.zip", "gone.tar", "b.tar", "c.tar/2.jpg", "c.tar/1.jpg", "y.jpg"]
+    (folder.parent / "list.txt").write_text("\n".join(lines))
+    source = open_source(folder, str(folder.parent / "list.txt"), archives=True)
+    whole = [found.path for found in source.find()]
+    a, b = [f"a.zip/{name}" for name in members], ["b.tar/0.jpg", "b.tar"]
+    assert whole == ["z.jpg", *a, "gone.tar", *b, "c.tar/2.jpg", "c.tar/1.jpg", "y.jpg"]
+    for k, path in enumerate(whole):
+        assert [found.path for found in source.find(path)] == whole[k + 1 :], path
 
 
 def test_the_list_is_kept_as_it_was(folder: Path) -> None:

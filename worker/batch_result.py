@@ -26,6 +26,10 @@ class ImageRecord:
     """x1, y1, x2, y2, probability of each embedded face, in pixels of the upright image."""
     digest: str = ""
     """BLAKE2b of the file's bytes; empty if the file was not read."""
+    size: int = 0
+    """Of the file, in bytes; 0 if it is not known."""
+    mtime_ns: int = 0
+    """When the file last changed (`shared.domain.file_status`)."""
     width: int = 0
     height: int = 0
     decode_ms: float = 0.0

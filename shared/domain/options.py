@@ -36,6 +36,11 @@ class Options:
     archives: Annotated[bool, Field(strict=True)] = False
     """Whether the images of archives (tar, zip) belong to the job, not the archives."""
 
+    replaces: Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")] = ""
+    """The uid of earlier results that the job may replace, whatever their origin."""
+    update: Annotated[bool, Field(strict=True)] = False
+    """Whether known images are taken from those results."""
+
     @staticmethod
     def from_dict(values: Any) -> "Options":
         """The inverse of `vars`; ValueError if `values` are not options. Nothing about `values` is trusted."""

@@ -10,6 +10,8 @@ AROUND = 0.3
 """Margin on each side, as a share of the box's longer side."""
 MAX_TOTAL_BYTES = 14 * 2**20
 """Maximum size of all thumbnails of a page: 19 MiB in base64."""
+MOST_PICTURED = 5_000
+"""Workers cut thumbnails only in batches that begin before this image."""
 _QUALITY = 72
 
 Box = tuple[float, float, float, float]

@@ -7,10 +7,20 @@ from shared.results.files import read_json
 from shared.results.schema import EMBEDDINGS, IMAGES, SUMMARY
 
 
-def why_not_replaced(folder: Path, origin: str, source: str) -> str | None:
+def results_uid(folder: Path) -> str | None:
+    """The uid of the job whose results a folder holds: it tells them from earlier and later ones. None if not known."""
+    try:
+        uid = read_json(folder / SUMMARY)["uid"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return uid if isinstance(uid, str) else None
+
+
+def why_not_replaced(folder: Path, origin: str, source: str, replaces: str = "") -> str | None:
     """Why a job of this origin and source must not write its results to `folder`; None if it may.
 
-    Older summaries have no origin: their source is compared. OSError if the folder cannot be read.
+    It may replace results with the uid `replaces` under any origin. Older summaries have no origin: their source is
+    compared. OSError if the folder cannot be read.
     """
     if not folder.exists():
         return None
@@ -25,6 +35,8 @@ def why_not_replaced(folder: Path, origin: str, source: str) -> str | None:
         return None
     except (ValueError, AttributeError):
         return f"{shown} is there already, and its summary.json, which says whose results these are, is damaged"
+    if replaces and summary.get("uid") == replaces:
+        return None
     if found_origin == origin or (found_origin is None and found_source == source):
         return None
     if found_source == source:

@@ -14,6 +14,7 @@ IMAGES = "images.csv"
 DIGESTS = "digests.csv"
 FAILED_LIST = "failed.csv"
 SUMMARY = "summary.json"
+THUMBNAILS = "thumbnails.bin"
 REPORT = "report.html"
 RESOURCES = "resources"
 """The folder with one table of samples for each worker."""
@@ -26,7 +27,8 @@ FIGURE_COLUMNS = ("width", "height", *(f"{stage}_ms" for stage in STAGES), "work
 IMAGE_COLUMNS = ("image", "path", "outcome", "error", "faces", "same_as", *FIGURE_COLUMNS)
 FILE_COLUMNS = ("path", "outcome", "error", "same_as", "width", "height")
 """Of images.csv: what a reader of results needs."""
-DIGEST_COLUMNS = ("image", "blake2b")
+DIGEST_COLUMNS = ("image", "blake2b", "size", "mtime_ns", "exact_path")
+"""`exact_path` is the path as JSON if `images.csv` does not show its exact bytes, otherwise it is empty."""
 FAILED_COLUMNS = ("retries", "image", "path")
 SAMPLE_COLUMNS = (
     *("time", "pid", "role", "cpu_percent", "rss_mib", "uss_mib", "threads", "read_mib", "written_mib", "images_done"),

@@ -3,6 +3,7 @@
 import filecmp
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from shared.domain.arrays import DIMENSIONS
 from shared.domain.errors import ResultsError
 from shared.domain.job import Job
 from shared.domain.paths import printable
-from shared.results.files import map_array
-from shared.results.schema import DISTANCES, EMBEDDINGS
-from worker.aggregation.distance_matrix import write_distances
+from shared.results.distance_tiles import arithmetic
+from shared.results.files import map_array, read_json
+from shared.results.schema import DISTANCES, EMBEDDINGS, SUMMARY
+from worker.aggregation.distance_matrix import KnownDistances, write_distances
 from worker.aggregation.faces_parquet import bytes_a_face
 from worker.aggregation.reserved_array import NO_ROOM, new_array
 
@@ -54,9 +56,12 @@ def plan_matrix(job: Job, results_dir: Path, max_bytes: float) -> Plan:
     return plan
 
 
-def write_matrix(plan: Plan, job: Job, scratch: Path, results_dir: Path, threads: int) -> str | None:
+def write_matrix(
+    plan: Plan, job: Job, scratch: Path, results_dir: Path, threads: int, earlier_faces: Sequence[int] = ()
+) -> str | None:
     """Writes `scratch/distances.npy`, or keeps the earlier one. Returns why there is no matrix; None if there is one.
 
+    `earlier_faces` has the row of each face in the earlier results, or -1: distances between those are copied.
     ResultsError if an earlier matrix would be lost; OSError as from the disk.
     """
     if plan.absent is None and not plan.keeps:
@@ -70,12 +75,27 @@ def write_matrix(plan: Plan, job: Job, scratch: Path, results_dir: Path, threads
             plan = _without_room(job, results_dir, shutil.disk_usage(results_dir).free)
         else:
             if job.faces:
-                write_distances(map_array(scratch / EMBEDDINGS), out, threads)
+                known = _known_distances(results_dir / job.name, earlier_faces)
+                write_distances(map_array(scratch / EMBEDDINGS), out, threads, known)
             if isinstance(out, np.memmap):
                 out.flush()
     if plan.keeps:
         _take_over(job, scratch, results_dir / job.name)
     return plan.absent
+
+
+def _known_distances(earlier: Path, rows: Sequence[int]) -> KnownDistances | None:
+    """The earlier matrix, if its distances have the bits that they would have now."""
+    places = np.array(rows, np.intp)
+    if not (places >= 0).any():
+        return None
+    try:
+        same = read_json(earlier / SUMMARY)["distances"]["arithmetic"] == arithmetic()
+        matrix = map_array(earlier / DISTANCES) if same else np.empty((0, 0), np.float32)
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    whole = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1] > places.max() and matrix.dtype == np.float32
+    return KnownDistances(matrix, places) if whole else None
 
 
 def _without_room(job: Job, results_dir: Path, free: int) -> Plan:

@@ -30,7 +30,7 @@ def clean_up(job: Job, results_dir: Path) -> None:
 
 def check_replaceable(job: Job, target: Path) -> None:
     """ResultsError if this job must not replace `target`."""
-    reason = why_not_replaced(target, job.origin, job.source)
+    reason = why_not_replaced(target, job.origin, job.source, job.options.replaces)
     if reason is not None:
         raise ResultsError(
             f"{reason}; it was left alone, and nothing of job '{job.name}' is lost. Move that folder away, or cancel "

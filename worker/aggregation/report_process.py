@@ -7,7 +7,7 @@ takes.
 import os
 import select
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,18 +15,18 @@ from shared.config.logs import get_logger
 from shared.domain.errors import OutsideDataRoot
 from shared.domain.job import Job
 from shared.domain.paths import printable, resolve_inside
+from shared.results.schema import THUMBNAILS
+from shared.results.thumbnail_file import thumbnails_in
 
 _log = get_logger("report")
 _THUMBNAILS_S, _LIMIT_S = 60, 180
 
 
-def write_report(job: Job, folder: Path, data_root: Path, thumbnails: Mapping[int, bytes] | None = None) -> None:
-    """Writes `folder/report.html`; `thumbnails` are those at hand, by row of `faces.csv`. An error is logged, never
-    raised.
-    """
+def write_report(job: Job, folder: Path, data_root: Path) -> None:
+    """Writes `folder/report.html`, with the thumbnails in that folder. An error is logged, never raised."""
     images = _images_folder(job, data_root)
     try:
-        problem = _in_process(lambda: _build(folder, images, thumbnails or {}))
+        problem = _in_process(lambda: _build(folder, images))
     except OSError as error:
         problem = str(error)
     if problem:
@@ -36,9 +36,10 @@ def write_report(job: Job, folder: Path, data_root: Path, thumbnails: Mapping[in
             leftover.unlink(missing_ok=True)
 
 
-def _build(folder: Path, images: Path | None, ready: Mapping[int, bytes]) -> None:
+def _build(folder: Path, images: Path | None) -> None:
     from shared.report.build import build_report
 
+    ready = thumbnails_in(folder / THUMBNAILS)
     build_report(folder, images, thumbnail_seconds=_THUMBNAILS_S, ready=ready)
 
 

@@ -24,6 +24,7 @@ from worker.aggregation.rows import Row, rows_of_blocks
 from worker.aggregation.sample_files import Samples, earlier_samples, write_samples
 from worker.aggregation.summary import summarize
 from worker.aggregation.table_writer import write_tables
+from worker.aggregation.update_merge import updated_rows
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,6 @@ class Written:
     summary: dict[str, Any]
     failed: dict[int, RootPath]
     """The images that failed: path by index."""
-    thumbnails: dict[int, bytes]
-    """Of the faces whose workers have cut one."""
 
 
 def write_results(
@@ -52,8 +51,8 @@ def write_results(
     """Writes `results_dir/<job>/`.
 
     If failed images were retried, the blocks hold only the images `retried` (path by index). All others are taken from
-    the earlier results. `may_publish` is called last, just before the rename. ResultsError says what went wrong;
-    nothing is left behind then.
+    the earlier results, as are the known images of an update. `may_publish` is called last, just before the rename.
+    ResultsError says what went wrong; nothing is left behind then.
     """
     target = results_dir / job.name
     earlier = target if retried else None
@@ -65,7 +64,7 @@ def write_results(
             statistics = write_tables(job, _rows(job, blocks, retried, target), scratch)
             write_failed_list(scratch, job, statistics.failed, target)
             phases = {"distances_started": _now()}
-            matrix_absent = write_matrix(plan, job, scratch, results_dir, threads)
+            matrix_absent = write_matrix(plan, job, scratch, results_dir, threads, statistics.earlier_faces)
             phases["distances_ended"] = _now()
             write_samples(resources(), scratch, {} if earlier is None else earlier_samples(earlier))
             copy_profiles(profiles, scratch, earlier)
@@ -77,7 +76,7 @@ def write_results(
             if not may_publish():
                 raise ResultsError(f"Another aggregator has taken over job '{job.name}'; this copy was discarded.")
             publish(job, scratch, target)
-    return Written(summary, statistics.failed, statistics.thumbnails)
+    return Written(summary, statistics.failed)
 
 
 @contextmanager
@@ -107,8 +106,10 @@ def _now() -> str:
 
 
 def _rows(job: Job, blocks: Iterable[bytes], retried: dict[int, RootPath], target: Path) -> Iterator[Row]:
+    if job.options.update and not job.retries:
+        return updated_rows(blocks, job, target)
     fresh = rows_of_blocks(blocks, job.options.folder)
-    return merged_rows(target, retried, fresh) if retried else fresh
+    return merged_rows(target, job.options.folder, retried, fresh) if retried else fresh
 
 
 def _sync_tree(folder: Path) -> None:

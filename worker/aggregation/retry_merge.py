@@ -1,53 +1,30 @@
 """Merges the retried images of a job into its earlier results, whose other images stay unchanged."""
 
-import csv
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from shared.domain.arrays import DIMENSIONS
 from shared.domain.errors import ResultsError
-from shared.domain.paths import RootPath, ShownPath, printable
-from shared.results.files import map_array, open_table, read_json
-from shared.results.schema import BOX_COLUMNS, DIGESTS, EMBEDDINGS, FACES, FIGURE_COLUMNS, IMAGES, SUMMARY
+from shared.domain.paths import RootPath, printable
+from shared.results.files import read_json
+from shared.results.schema import SUMMARY
+from worker.aggregation.earlier_results import UNREADABLE, earlier_results
 from worker.aggregation.rows import Row
 
-_FIRST_ATTEMPT = ("images_per_s", "seconds", "workers", "started", "ended", "recalled", "phases")
+_FIRST_ATTEMPT = ("images_per_s", "seconds", "workers", "started", "ended", "recalled", "known", "phases")
 _RETRY = ("started", "ended", "seconds", "workers", "phases")
 
 
-def merged_rows(folder: Path, retried: dict[int, RootPath], fresh: Iterator[Row]) -> Iterator[Row]:
-    """The images of a results folder in order, with the `retried` ones (path by index) replaced by `fresh` ones."""
+def merged_rows(folder: Path, below: RootPath, retried: dict[int, RootPath], fresh: Iterator[Row]) -> Iterator[Row]:
+    """The images of a results folder in order, with the `retried` ones (path by index) replaced by `fresh` ones.
+
+    `below` is the folder of the job's images, below the data root.
+    """
     try:
-        embeddings = map_array(folder / EMBEDDINGS)
-        if embeddings.shape != (_count_rows(folder / FACES), DIMENSIONS):
-            raise ValueError(f"{EMBEDDINGS} does not fit {FACES}")
-        with (
-            open_table(folder / IMAGES) as images_file,
-            open_table(folder / FACES) as faces_file,
-            open_table(folder / DIGESTS) as digests_file,
-        ):
-            faces, face = csv.DictReader(faces_file), 0
-            for image, digest in zip(csv.DictReader(images_file), csv.DictReader(digests_file), strict=True):
-                end = face + int(image["faces"])
-                boxes = [[row[column] for column in BOX_COLUMNS] for row in islice(faces, end - face)]
-                index = int(image["image"])
-                if index in retried:
-                    yield _retried_row(folder, retried[index], fresh)
-                else:
-                    yield Row(
-                        path=None,
-                        shown=ShownPath(image["path"]),
-                        outcome=image["outcome"],
-                        error=image["error"],
-                        digest=digest["blake2b"],
-                        figures=[image[column] for column in FIGURE_COLUMNS],
-                        boxes=boxes,
-                        embeddings=embeddings[face:end],
-                    )
-                face = end
-    except (OSError, KeyError, ValueError, csv.Error) as error:
+        with earlier_results(folder, below) as earlier:
+            for index in range(len(earlier)):
+                yield _retried_row(folder, retried[index], fresh) if index in retried else earlier.row(index)
+    except UNREADABLE as error:
         raise ResultsError(
             f"The earlier results in {printable(str(folder))} cannot be read ({printable(str(error))}), so the retried "
             "images cannot be added to them. Cancel the job and run it again."
@@ -77,8 +54,3 @@ def _retried_row(folder: Path, path: RootPath, fresh: Iterator[Row]) -> Row:
             "again."
         )
     return row
-
-
-def _count_rows(path: Path) -> int:
-    with open_table(path) as file:
-        return sum(1 for _ in csv.reader(file)) - 1

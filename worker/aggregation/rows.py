@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from shared.domain.arrays import Float32
+from shared.domain.file_status import FileStatus
 from shared.domain.paths import RootPath, ShownPath, below_folder, show_path
 from worker.batch_result import Block, ImageRecord
 
@@ -22,12 +23,12 @@ class Origin:
 class Row:
     """One image as the tables show it, without the values that depend on its position: numbers and `same_as`."""
 
-    path: RootPath | None
-    """None for an image of an earlier attempt: the table has only its shown path."""
+    path: RootPath
     shown: ShownPath
     outcome: str
     error: str
     digest: str
+    status: FileStatus
     figures: list[str]
     """The `FIGURE_COLUMNS` of images.csv."""
     boxes: list[list[str]]
@@ -40,31 +41,40 @@ class Row:
     spent_ms: dict[str, float] = field(default_factory=dict)
     """The milliseconds of each stage."""
     origin: Origin | None = None
+    """None for an image of earlier results."""
+    earlier_face: int | None = None
+    """The row of its first face in earlier results; None if it was computed now."""
 
 
 def rows_of_blocks(blocks: Iterable[bytes], folder: RootPath) -> Iterator[Row]:
     """The images of a job's batches. `folder` is the enqueued folder."""
     for packed in blocks:
-        block = Block.unpack(packed)
-        origin = Origin(block.worker, block.started_ms, block.ended_ms, block.commit_ms)
-        first = 0
-        for image in block.images:
-            end = first + len(image.faces)
-            yield Row(
-                path=image.path,
-                shown=show_path(below_folder(folder, image.path)),
-                outcome=image.outcome,
-                error=image.error,
-                digest=image.digest,
-                figures=_figures(image, block),
-                boxes=[[*(f"{edge:.4f}" for edge in box), f"{probability:.6f}"] for *box, probability in image.faces],
-                embeddings=block.embeddings[first:end],
-                thumbnails=image.thumbnails,
-                recalled=image.recalled,
-                spent_ms=image.spent_ms,
-                origin=origin,
-            )
-            first = end
+        yield from rows_of_block(packed, folder)
+
+
+def rows_of_block(packed: bytes, folder: RootPath) -> Iterator[Row]:
+    """The images of one batch."""
+    block = Block.unpack(packed)
+    origin = Origin(block.worker, block.started_ms, block.ended_ms, block.commit_ms)
+    first = 0
+    for image in block.images:
+        end = first + len(image.faces)
+        yield Row(
+            path=image.path,
+            shown=show_path(below_folder(folder, image.path)),
+            outcome=image.outcome,
+            error=image.error,
+            digest=image.digest,
+            status=FileStatus(image.size, image.mtime_ns),
+            figures=_figures(image, block),
+            boxes=[[*(f"{edge:.4f}" for edge in box), f"{probability:.6f}"] for *box, probability in image.faces],
+            embeddings=block.embeddings[first:end],
+            thumbnails=image.thumbnails,
+            recalled=image.recalled,
+            spent_ms=image.spent_ms,
+            origin=origin,
+        )
+        first = end
 
 
 def _figures(image: ImageRecord, block: Block) -> list[str]:

@@ -1,5 +1,6 @@
 """The sums that are computed while a job's results are written."""
 
+from array import array
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -7,7 +8,6 @@ from typing import Any
 from shared.domain.outcomes import FAILED
 from shared.domain.paths import RootPath
 from shared.domain.stages import STAGES
-from shared.domain.thumbnail import MAX_TOTAL_BYTES
 from worker.aggregation.rows import Origin, Row
 
 
@@ -68,26 +68,23 @@ class JobStatistics:
     failed: dict[int, RootPath] = field(default_factory=dict)
     stage_s: dict[str, float] = field(default_factory=_no_seconds)
     workers: dict[str, WorkerStatistics] = field(default_factory=dict)
-    thumbnails: dict[int, bytes] = field(default_factory=dict)
-    """By face, as far as there is room."""
+    known: int = 0
+    """The number of images that were taken from earlier results."""
+    earlier_faces: "array[int]" = field(default_factory=lambda: array("q"))
+    """Of each face: its row in the earlier results, or -1 if it was computed now."""
     _batch: Origin | None = None
-    _room_bytes: int = 2 * MAX_TOTAL_BYTES  # of a larger job, the report shows a part of the faces
-
-    def keep_thumbnails(self, row: Row) -> None:
-        """Keeps the thumbnails of the next faces."""
-        size = sum(map(len, row.thumbnails))
-        if len(row.thumbnails) == len(row.boxes) and size <= self._room_bytes:
-            self._room_bytes -= size
-            self.thumbnails.update(enumerate(row.thumbnails, start=self.faces))
 
     def add(self, row: Row) -> None:
         """Counts one image."""
         self.outcomes[row.outcome] = self.outcomes.get(row.outcome, 0) + 1
-        if row.outcome in FAILED and row.path is not None:
+        if row.outcome in FAILED:
             self.failed[self.images] = row.path
+        first = row.earlier_face
+        self.earlier_faces.extend(-1 if first is None else first + k for k in range(len(row.boxes)))
+        self.known += first is not None
         self.images += 1
         self.recalled += row.recalled
-        if row.origin is None:  # from an earlier attempt, whose summary has the worker's values
+        if row.origin is None:  # from earlier results, whose summary has the worker's values
             return
         worker = self.workers.setdefault(row.origin.worker, WorkerStatistics(row.origin.started_ms))
         if row.origin is not self._batch:

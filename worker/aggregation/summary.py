@@ -5,6 +5,7 @@ from typing import Any
 
 from shared.domain.job import Job
 from shared.domain.paths import printable
+from shared.results.distance_tiles import arithmetic
 from worker.aggregation.statistics import JobStatistics, utc
 
 
@@ -17,16 +18,19 @@ def summarize(job: Job, statistics: JobStatistics, matrix_absent: str | None, ph
     elapsed_s = (ended_ms - (job.started_ms or job.created_ms)) / 1000
     return {
         "job": job.name,
+        "uid": job.uid,
         "source": printable(job.source),
         "origin": job.origin,
         "images": statistics.images,
         "faces": statistics.faces,
         "outcomes": statistics.outcomes,
         "recalled": statistics.recalled,
+        "known": statistics.known,
         "images_per_s": round(statistics.images / elapsed_s, 2) if elapsed_s > 0 else None,
         "seconds": {stage: round(spent, 3) for stage, spent in statistics.stage_s.items()},
         "workers": {worker: figures.as_dict() for worker, figures in statistics.workers.items()},
-        "distances": {"written": matrix_absent is None, "reason": matrix_absent},
+        "distances": {"written": matrix_absent is None, "reason": matrix_absent, "arithmetic": arithmetic()},
+        "options": {name: getattr(job.options, name) for name in ("batch_size", "distances", "inline", "report")},
         "contract": job.contract.as_dict() | (job.runtime or {}),
         "versions": {package: _version(package) for package in ("facequeue", "celery", "numpy", "facenet-pytorch")},
         "created": utc(job.created_ms),

@@ -1,6 +1,7 @@
 """Writes the tables and the embeddings of a results folder in one pass over the job's images."""
 
 import csv
+import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +12,19 @@ import numpy as np
 from shared.domain.arrays import DIMENSIONS
 from shared.domain.errors import ResultsError
 from shared.domain.job import Job
-from shared.domain.paths import ShownPath
-from shared.results.schema import DIGEST_COLUMNS, DIGESTS, EMBEDDINGS, FACE_COLUMNS, FACES, IMAGE_COLUMNS, IMAGES
+from shared.domain.paths import ShownPath, below_folder, show_path
+from shared.domain.thumbnail import MAX_TOTAL_BYTES, MOST_PICTURED
+from shared.results.schema import (
+    DIGEST_COLUMNS,
+    DIGESTS,
+    EMBEDDINGS,
+    FACE_COLUMNS,
+    FACES,
+    IMAGE_COLUMNS,
+    IMAGES,
+    THUMBNAILS,
+)
+from shared.results.thumbnail_file import ThumbnailWriter
 from worker.aggregation.faces_parquet import faces_parquet
 from worker.aggregation.reserved_array import new_array
 from worker.aggregation.rows import Row
@@ -20,7 +32,7 @@ from worker.aggregation.statistics import JobStatistics
 
 
 def write_tables(job: Job, rows: Iterable[Row], folder: Path) -> JobStatistics:
-    """Writes images.csv, faces.csv, digests.csv, embeddings.npy and, with pyarrow, faces.parquet.
+    """Writes images.csv, faces.csv, digests.csv, embeddings.npy, the thumbnails and, with pyarrow, faces.parquet.
 
     Returns the sums over the rows.
 
@@ -34,19 +46,21 @@ def write_tables(job: Job, rows: Iterable[Row], folder: Path) -> JobStatistics:
         _table(folder / FACES, FACE_COLUMNS) as faces,
         _table(folder / DIGESTS, DIGEST_COLUMNS) as digests,
         faces_parquet(folder, job) as parquet,
+        ThumbnailWriter(folder / THUMBNAILS, job.faces) as jpegs,
     ):
+        pictures = _Thumbnails(job, jpegs)
         for row in rows:
             first = first_of.setdefault(row.digest, row.shown) if row.digest else row.shown
             same_as = "" if first == row.shown else first
             images.writerow(
                 [statistics.images, row.shown, row.outcome, row.error, len(row.boxes), same_as, *row.figures]
             )
-            digests.writerow([statistics.images, row.digest])
+            digests.writerow([statistics.images, row.digest, *row.status, _exact_path(job, row)])
             if statistics.faces + len(row.boxes) <= job.faces:
                 embeddings[statistics.faces : statistics.faces + len(row.boxes)] = row.embeddings
             if parquet is not None:
                 parquet.add(statistics.images, row)
-            statistics.keep_thumbnails(row)
+            pictures.add(statistics.images, statistics.faces, row)
             for box in row.boxes:
                 faces.writerow([statistics.faces, statistics.images, row.shown, *box])
                 statistics.faces += 1
@@ -59,6 +73,32 @@ def write_tables(job: Job, rows: Iterable[Row], folder: Path) -> JobStatistics:
     if isinstance(embeddings, np.memmap):
         embeddings.flush()
     return statistics
+
+
+class _Thumbnails:
+    """Writes the thumbnails that the report may show. Those of an update are the same as those of a job from nothing,
+    although its batches are others.
+    """
+
+    def __init__(self, job: Job, jpegs: ThumbnailWriter) -> None:
+        self._job, self._jpegs = job, jpegs
+        self._room_bytes = 2 * MAX_TOTAL_BYTES  # of a larger job, the report shows a part of the faces
+
+    def add(self, image: int, face: int, row: Row) -> None:
+        """Adds those of an image, whose first face is number `face`."""
+        size, count = sum(map(len, row.thumbnails)), len(row.boxes)
+        of_batch = image - image % self._job.options.batch_size  # workers cut none in later batches
+        if not self._job.options.report or of_batch >= MOST_PICTURED or face + count > self._job.faces:
+            return
+        if len(row.thumbnails) == count and size <= self._room_bytes:
+            self._room_bytes -= size
+            for place, jpeg in enumerate(row.thumbnails):
+                self._jpegs.add(face + place, jpeg)
+
+
+def _exact_path(job: Job, row: Row) -> str:
+    path = below_folder(job.options.folder, row.path)
+    return json.dumps(path) if show_path(path) != str(path) else ""
 
 
 @contextmanager

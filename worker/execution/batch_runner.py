@@ -14,18 +14,19 @@ from contextlib import contextmanager, suppress
 import numpy as np
 import redis
 
-from shared.analysis.clustering import MAX_LINKED_FACES
 from shared.config.settings import Settings
 from shared.domain.arrays import DIMENSIONS
+from shared.domain.file_status import FileStatus, settled
 from shared.domain.job import Job
 from shared.domain.outcomes import Verdict
 from shared.domain.paths import RootPath
+from shared.domain.thumbnail import MOST_PICTURED
 from shared.messaging.messages import EmbedBatch
 from shared.store.jobs import JobRecord
 from shared.store.leases import LOSSES_TOGETHER, Lease
 from shared.store.redis_client import Client
 from worker.batch_result import ImageRecord
-from worker.execution.image_source import read_inline
+from worker.execution.image_source import read_inline, read_status
 from worker.execution.member_reader import MemberReader
 from worker.execution.result_cache import ContractCache
 from worker.models.allocator import release_free_memory
@@ -72,7 +73,7 @@ class BatchRunner:
         results = []
         for index, path in enumerate(self._batch.images):
             if index in verdicts:
-                results.append(_failed(path, verdicts[index]))
+                results.append(_failed(path, self._status(path), verdicts[index]))
                 continue
             self._record.note_alone(self._batch.batch, self._holder, index)
             results += self._embed([path])
@@ -91,6 +92,7 @@ class BatchRunner:
                 self._job.contract,
                 self._limits,
                 read=self._reader(),
+                status=self._status,
                 recall=self._cache.recall,
                 thumbnails=self._wants_thumbnails(),
                 step=self._step,
@@ -105,8 +107,9 @@ class BatchRunner:
         them seen where its report is made.
         """
         options = self._job.options
-        before = self._batch.batch * options.batch_size
-        return options.report and not options.inline and before < MAX_LINKED_FACES
+        # The blocks of an update have different numbers of images, at least one.
+        before = self._batch.batch * (1 if options.update else options.batch_size)
+        return options.report and not options.inline and before < MOST_PICTURED
 
     def _reader(self) -> Callable[[RootPath], bytes] | None:
         """What reads the batch's images; None if they are files in the data root."""
@@ -119,6 +122,14 @@ class BatchRunner:
         if options.archives:
             return lambda path: self._members.find(root, path, limits, self._arm)
         return None
+
+    def _status(self, path: RootPath) -> FileStatus:
+        """The status that is recorded of an image; of a member of an archive, the archive's time."""
+        if self._batch.stretch is not None:
+            return settled(FileStatus(mtime_ns=self._batch.stretch.mtime_ns), time.time_ns())
+        if self._job.options.inline or self._job.options.archives:
+            return FileStatus()
+        return read_status(self._settings.data_root, path)
 
     def _step(self) -> None:
         _disarm()  # a request to the server does not count as the image's time
@@ -148,6 +159,8 @@ def _disarm() -> None:
     signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _failed(path: RootPath, verdict: Verdict) -> Result:
-    record = ImageRecord(path=path, outcome=verdict.outcome, error=verdict.reason)
+def _failed(path: RootPath, status: FileStatus, verdict: Verdict) -> Result:
+    record = ImageRecord(
+        path=path, outcome=verdict.outcome, error=verdict.reason, size=status.size, mtime_ns=status.mtime_ns
+    )
     return Result(record, np.empty((0, DIMENSIONS), np.float32))

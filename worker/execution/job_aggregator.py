@@ -94,7 +94,7 @@ class JobAggregator:
         written = self._write_results(claim)
         retry_until_stored(lambda: claim.record.note_published(job.uid, claim.holder))
         if job.options.report:
-            write_report(job, settings.results_dir / job.name, settings.data_root, written.thumbnails)
+            write_report(job, settings.results_dir / job.name, settings.data_root)
         finished = retry_until_stored(
             lambda: claim.record.finish(job, claim.holder, settings.job_ttl_s, written.failed)
         )

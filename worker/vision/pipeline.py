@@ -13,6 +13,7 @@ import numpy as np
 from shared.domain.arrays import Float32
 from shared.domain.contract import MIN_FACE_PX, Contract
 from shared.domain.errors import OutsideDataRoot
+from shared.domain.file_status import FileStatus
 from shared.domain.outcomes import Outcome
 from shared.domain.paths import RootPath, resolve_inside
 from shared.domain.thumbnail import crop_square, small_jpeg
@@ -67,13 +68,15 @@ def process_images(
     limits: Limits,
     *,
     read: Callable[[RootPath], bytes] | None = None,
+    status: Callable[[RootPath], FileStatus] = lambda path: FileStatus(),
     recall: Callable[[str], Result | None] = lambda digest: None,
     thumbnails: bool = False,
     step: Callable[[], None] = lambda: None,
 ) -> list[Result]:
     """One result an image, in the same order.
 
-    `read` gives the bytes of a path's file where they are not below `root` on this disk. `recall` may know the result
+    `read` gives the bytes of a path's file where they are not below `root` on this disk, and `status` its size and
+    time. `recall` may know the result
     of a file from its digest (under the same contract). With `thumbnails`, records hold those of their faces. `step` is
     called before each image and each pass of the embedder, and may raise to give up.
     """
@@ -86,13 +89,24 @@ def process_images(
         results.append(result)
         try:
             started = time.perf_counter()
+            # Before the bytes are read: a file that changes meanwhile is then noticed later.
+            record.size, record.mtime_ns = status(path)
             data = read_file(root, path, limits) if read is None else read(path)
+            record.size = len(data)
             record.digest = hashlib.blake2b(data, digest_size=16).hexdigest()
             known = recall(record.digest)
             # Another worker's limit may have been higher.
             if known is not None and known.record.width * known.record.height <= limits.max_pixels:
                 cut = known.record.thumbnails if thumbnails else []
-                result.record = replace(known.record, path=path, digest=record.digest, recalled=True, thumbnails=cut)
+                result.record = replace(
+                    known.record,
+                    path=path,
+                    digest=record.digest,
+                    size=record.size,
+                    mtime_ns=record.mtime_ns,
+                    recalled=True,
+                    thumbnails=cut,
+                )
                 result.embeddings = known.embeddings
                 continue
             crops = _find_crops(data, record, networks, contract, limits, started, thumbnails=thumbnails)

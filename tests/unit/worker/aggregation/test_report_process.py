@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from shared.domain.thumbnail import small_jpeg
+from shared.results.thumbnail_file import ThumbnailWriter
 from tests.support.results_folders import SIZE, make_results, people, read_page
 from worker.aggregation import report_process
 from worker.aggregation.report_process import write_report
@@ -52,7 +53,9 @@ def test_thumbnails_at_hand_need_no_image(tmp_path: Path) -> None:
     results = make_results(tmp_path / "j", ["gone.jpg", "other.jpg"], people(2, 1))
     jpeg = small_jpeg(Image.new("RGB", SIZE, "red"))
     job = SimpleNamespace(name="j", options=SimpleNamespace(folder=".", inline=False))
-    write_report(job, results, tmp_path, {0: jpeg})  # type: ignore[arg-type]
+    with ThumbnailWriter(results / "thumbnails.bin", 2) as thumbnails:
+        thumbnails.add(0, jpeg)
+    write_report(job, results, tmp_path)  # type: ignore[arg-type]
     page = read_page(results / "report.html")
     assert base64.b64encode(jpeg).decode() in (results / "report.html").read_text()
     assert "No picture of 1 face" in page.text

@@ -2,7 +2,6 @@
 
 import errno
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from producer.cli.terminal import say
@@ -16,10 +15,9 @@ from shared.domain.errors import (
     ServerError,
     ServerUnreachable,
 )
-from shared.domain.paths import printable
 
 if TYPE_CHECKING:
-    from shared.domain.job import Job
+    pass
 
 _INTERRUPTED = 130  # typer's exit code after a KeyboardInterrupt
 _PATH_SHOWN = 100
@@ -40,7 +38,6 @@ def next_step(error: FaceQueueError) -> str:
     from producer.cli.resume_command import command_to_resume, is_of_run
     from producer.monitoring.job_watcher import JobNotServed, NoWorkers, ResultsNotWritten
     from producer.submission.abandoned_jobs import ProducerGone
-    from producer.submission.finished_jobs import FolderChanged
     from producer.submission.folders import FolderOutsideDataRoot
     from producer.submission.heartbeat import AnotherProducer
     from producer.submission.jobs import JobExists
@@ -82,21 +79,7 @@ def next_step(error: FaceQueueError) -> str:
             return " Or use `python -m producer run`."
         case PathsOutside():
             return " `run / --files LIST` takes paths from anywhere on this machine."
-        case FolderChanged():
-            return f" Give another --job for the folder as it is now, or {_compute_again(error.job, error.results)}."
     return ""
-
-
-def _compute_again(job: "Job", results: Path) -> str:
-    """How to compute a finished job again, or only its failed images."""
-    from producer.cli.resume_command import is_of_run
-
-    if is_of_run(job):
-        again, retry = f"move {printable(str(results))} away and repeat the command", "--retry"
-    else:
-        again = f"`python -m producer cancel {job.name}` and repeat the command, which replaces its results"
-        retry = f"python -m producer retry {job.name}"
-    return f"{again} (`{retry}` retries only the {job.failed} that failed)" if job.failed else again
 
 
 def exit_code_after(command: Callable[[], int | None]) -> int:

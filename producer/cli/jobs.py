@@ -8,11 +8,13 @@ import typer
 from producer.cli.options import (
     Archives,
     BatchSize,
+    Checksum,
     Distances,
     Exact,
     Faces,
     Files,
     Folder,
+    Fresh,
     JobName,
     Margin,
     Mirror,
@@ -30,6 +32,7 @@ from shared.domain.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from producer.submission.sources import Source
+    from producer.submission.update_plan import UpdatePlan
     from shared.domain.job import Job
 
 
@@ -51,6 +54,8 @@ def run(
     distances: Distances = "auto",
     no_report: NoReport = False,
     job: Name = None,
+    fresh: Fresh = False,
+    checksum: Checksum = False,
     device: Annotated[
         str | None,
         typer.Option(help="cpu, cuda or cuda:1. cuda needs the torch backend.", show_default="FACEQUEUE_DEVICE"),
@@ -83,9 +88,13 @@ def run(
         report=not no_report,
         job=job,
         results_dir=results_dir,
+        fresh=fresh,
+        checksum=checksum,
     )
-    done = run_job(request, results_dir, settings, workers, say, on_results=print_summary, retry=retry, profile=profile)
-    exit_with(done)
+    failed = run_job(
+        request, results_dir, settings, workers, say, on_results=print_summary, retry=retry, profile=profile
+    )
+    exit_with(failed)
 
 
 def enqueue(
@@ -103,6 +112,8 @@ def enqueue(
     distances: Distances = "auto",
     no_report: NoReport = False,
     job: Name = None,
+    fresh: Fresh = False,
+    checksum: Checksum = False,
     inline: Annotated[
         bool, typer.Option("--inline", help="Send the images through the server, for workers that cannot read them.")
     ] = False,
@@ -131,16 +142,22 @@ def enqueue(
         job=job,
         results_dir=None,
         inline=inline,
+        fresh=fresh,
+        checksum=checksum,
     )
     with explain_server_errors(settings):
-        opened, is_new = open_job(session.client, request, settings, anew=new)
-    say(_describe_opened(opened, is_new, source, settings.results_dir.resolve()))
+        opened = open_job(session.client, request, settings, say, anew=new)
+    if opened.job is None:
+        from shared.results.outcome_counts import count_failed
+
+        exit_with(count_failed(settings.results_dir / str(job)))
+    say(_describe_opened(opened.job, opened.is_new, source, settings.results_dir.resolve()))
     if wait:
-        session.enqueue_and_follow(opened, source)
-    _enqueue_rest(session, opened, source)
+        session.enqueue_and_follow(opened.job, source, opened.plan)
+    _enqueue_rest(session, opened.job, source, opened.plan)
 
 
-def _enqueue_rest(session: Session, job: "Job", source: "Source") -> None:
+def _enqueue_rest(session: Session, job: "Job", source: "Source", plan: "UpdatePlan | None") -> None:
     """Enqueues the rest of a job and prints what the job holds then."""
     from producer.submission.batches import enqueue_images
     from shared.messaging.celery_app import make_celery
@@ -149,7 +166,7 @@ def _enqueue_rest(session: Session, job: "Job", source: "Source") -> None:
 
     client, settings = session.client, session.settings
     with explain_server_errors(settings):
-        enqueue_images(client, make_celery(settings), job, source, settings, say)
+        enqueue_images(client, make_celery(settings), job, source, settings, say, plan=plan)
         found = JobRecord(client, job.name).load()
     print(
         f"{found.name}: {found.images} images in {found.batches} batches. "
@@ -158,16 +175,13 @@ def _enqueue_rest(session: Session, job: "Job", source: "Source") -> None:
 
 
 def _describe_opened(job: "Job", is_new: bool, source: "Source", results_dir: Path) -> str:
-    """What `enqueue` has found or made; FolderChanged if the job is finished and its folder is not as it was."""
-    from producer.submission.finished_jobs import refuse_visible_changes
+    """What `enqueue` has found or made; UnseenResults if the job is finished, and was to be updated elsewhere."""
+    from producer.submission.finished_jobs import compare_unseen
     from shared.domain.job import JobState
 
     if job.state == JobState.FINISHED:
-        compared = refuse_visible_changes(job, source, results_dir / job.name)
-        return (
-            f"Job {job.name} was finished before; {compared}. To compute it again, run "
-            f"`python -m producer cancel {job.name}` and repeat the command."
-        )
+        compared = compare_unseen(job, source, results_dir)
+        return f"Job {job.name} was finished before; {compared}. --fresh computes it again."
     if job.state == JobState.SEALED:
         return (
             f"Job {job.name} of this folder is unfinished: its {job.images} images are in the queue already. Images "

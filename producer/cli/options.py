@@ -59,6 +59,12 @@ NoReport = Annotated[bool, typer.Option("--no-report", help="Do not write report
 Name = Annotated[
     str | None, typer.Option("--job", help="Name of the job and of its results folder.", show_default="generated")
 ]
+Fresh = Annotated[
+    bool, typer.Option("--fresh", help="Compute everything, also if the job that --job names has results to update.")
+]
+Checksum = Annotated[
+    bool, typer.Option("--checksum", help="In an update, compare the bytes of all files, not only size and time.")
+]
 
 # For commands that read results
 Results = Annotated[

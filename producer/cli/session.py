@@ -12,13 +12,14 @@ from shared.config.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from producer.submission.sources import Source
+    from producer.submission.update_plan import UpdatePlan
     from shared.domain.job import Job
     from shared.store.redis_client import Client
 
 
-def exit_with(finished: "Job") -> NoReturn:
-    """Ends the command with the exit code of a finished job."""
-    raise typer.Exit(ExitCode.SOME_FAILED if finished.failed else ExitCode.FINISHED)
+def exit_with(failed: int) -> NoReturn:
+    """Ends the command with the exit code of a finished job with this number of failed images."""
+    raise typer.Exit(ExitCode.SOME_FAILED if failed else ExitCode.FINISHED)
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,13 @@ class Session:
 
         done = follow(self.client, job, self.settings, check)
         print(f"{done.name}: finished, {describe(done)}")
-        exit_with(done)
+        exit_with(done.failed)
 
-    def enqueue_and_follow(self, job: "Job", source: "Source | None") -> NoReturn:
+    def enqueue_and_follow(self, job: "Job", source: "Source | None", plan: "UpdatePlan | None" = None) -> NoReturn:
         """Enqueues the rest of a job in the background while it is followed."""
         from producer.submission.background import BackgroundProducer
 
-        producer = BackgroundProducer(self.client, job, source, self.settings, say)
+        producer = BackgroundProducer(self.client, job, source, self.settings, say, plan=plan)
         producer.start()
         try:
             self.follow(job.name, producer.check)

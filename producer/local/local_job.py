@@ -13,12 +13,15 @@ from producer.local.signals import end_undisturbed
 from producer.local.worker_process import WorkerProcess
 from producer.monitoring.job_watcher import follow
 from producer.submission.background import BackgroundProducer
-from producer.submission.finished_jobs import refuse_changes
 from producer.submission.jobs import open_job, retry_job
-from producer.submission.requests import Request
+from producer.submission.requests import Request, origin_of
 from producer.submission.sources import Source
+from producer.submission.update_plan import UpdatePlan
+from producer.submission.updates import Opened, present_job
 from shared.config.settings import Settings
 from shared.domain.job import Job
+from shared.results.outcome_counts import count_failed
+from shared.results.schema import SUMMARY
 from shared.store.jobs import JobRecord
 from shared.store.redis_client import Client, connect, explain_server_errors, wait_for_server
 
@@ -46,43 +49,52 @@ class LocalJob:
         *,
         retry: bool,
         profile: bool,
-    ) -> Job:
-        """Processes the request; returns the finished job."""
+    ) -> int:
+        """Processes the request; returns the number of failed images of the finished job."""
         if self.server is not None:
             self.server.wait()
             self.settings = self.settings.model_copy(update={"redis_url": self.server.url})
         client = connect(self.settings)
         wait_for_server(self.settings, client, self.say)
-        job = self._open(client, request, retry=retry)
+        opened = self._open(client, request, retry=retry)
+        job = opened.job
+        if job is None:
+            results = self.settings.results_dir / str(request.job)
+            on_results(results)
+            return count_failed(results)
         show = partial(on_results, self.settings.results_dir / job.name)
-        if job.state == "finished":
-            show()
-            return job
-        return self._follow(client, job, request.source, self._worker(job, processes, profile=profile), show)
+        worker = self._worker(job, processes, profile=profile)
+        return self._follow(client, job, request.source, worker, show, opened.plan).failed
 
-    def _open(self, client: Client, request: Request, *, retry: bool) -> Job:
-        """The job to process: new, resumed, reopened by `retry`, or finished with nothing to do."""
+    def _open(self, client: Client, request: Request, *, retry: bool) -> Opened:
+        """The job to process: new, resumed, updated, or reopened by `retry`. None if there is nothing to do."""
         with explain_server_errors(self.settings):
-            job, is_new = open_job(client, request, self.settings)
+            if retry and (reopened := self._reopened(client, request)):
+                return Opened(reopened, is_new=False)
+            opened = open_job(client, request, self.settings, self.say, retry_failed=retry)
+            if opened.job is None:
+                return opened
             # Also against a `run` that gave the name that was generated for this one.
-            self.stack.enter_context(only_run(self.data_folder, f"job-{job.name}", f"job {job.name}"))
-            job = JobRecord(client, job.name).load()
-            if job.state == "finished":
-                if (self.settings.results_dir / job.name / "summary.json").is_file():
-                    return self._finished(client, job, request, retry=retry)
+            name = opened.job.name
+            self.stack.enter_context(only_run(self.data_folder, f"job-{name}", f"job {name}"))
+            job = JobRecord(client, name).load()
+            if job.state == "finished":  # it would be updated if it had results
                 self.say(f"The results of job {job.name} are gone; it is computed again")
                 JobRecord(client, job.name).delete(job)
-                job, is_new = open_job(client, request, self.settings)
-        self.say(f"{'Job' if is_new else 'Resuming job'} {job.name}: {job.source}")
-        return job
+                opened = open_job(client, request, self.settings, self.say)
+        self.say(f"{'Job' if opened.is_new else 'Resuming job'} {job.name}: {job.source}")
+        return opened
 
-    def _finished(self, client: Client, job: Job, request: Request, *, retry: bool) -> Job:
-        results = self.settings.results_dir / job.name
-        if retry and job.failed:
-            return retry_job(client, job.name, self.settings, self.say)
-        refuse_changes(job, request.source, results)
-        self.say(f"Job {job.name} was finished before")
-        return job
+    def _reopened(self, client: Client, request: Request) -> Job | None:
+        """The finished job of this name, reopened for its failed images; None if the server has none."""
+        name = str(request.job)
+        job = present_job(JobRecord(client, name))
+        if job is None or job.unfinished or not job.failed or job.origin != origin_of(request):
+            return None
+        if not (self.settings.results_dir / name / SUMMARY).is_file():
+            return None
+        self.stack.enter_context(only_run(self.data_folder, f"job-{name}", f"job {name}"))
+        return retry_job(client, name, self.settings, self.say)
 
     def _worker(self, job: Job, processes: int, *, profile: bool) -> WorkerProcess:
         """Starts a worker that serves this job."""
@@ -106,11 +118,17 @@ class LocalJob:
         return worker
 
     def _follow(
-        self, client: Client, job: Job, source: Source, worker: WorkerProcess, on_results: Callable[[], object]
+        self,
+        client: Client,
+        job: Job,
+        source: Source,
+        worker: WorkerProcess,
+        on_results: Callable[[], object],
+        plan: UpdatePlan | None,
     ) -> Job:
         """Enqueues the source; returns the job once it is finished."""
         # The lock on the job proves that no other `run` has it, so its producer's lease need not expire first.
-        producer = BackgroundProducer(client, job, source, self.settings, self.say, take_over=True)
+        producer = BackgroundProducer(client, job, source, self.settings, self.say, take_over=True, plan=plan)
         end_undisturbed(self.stack, producer.stop)
         producer.start()
 

@@ -23,7 +23,7 @@ from shared.domain.errors import InvalidRequest, NotFinished
 from shared.domain.job_names import check_job_name
 
 if TYPE_CHECKING:
-    from shared.domain.job import Job
+    pass
 
 
 def run(
@@ -36,9 +36,9 @@ def run(
     on_results: Callable[[Path], object] = lambda folder: None,
     retry: bool = False,
     profile: bool = False,
-) -> "Job":
-    """Processes the images of a source on this machine and returns the finished job. However it ends, it ends
-    everything that it has started.
+) -> int:
+    """Processes the images of a source on this machine; returns how many failed. However it ends, it ends everything
+    that it has started.
 
     `on_results` is called with the results folder as soon as it is in its place.
     """
@@ -60,6 +60,8 @@ def run(
             end_undisturbed(stack, server.release)
             server.begin()
             settings = settings.model_copy(update={"redis_url": server.url})
+        if request.fresh:
+            settings = settings.model_copy(update={"cache_ttl_s": 0})  # no cache: everything is computed
         settings = with_disk_cache(settings, say)
         worker = None
         # Where its results are already, there may be nothing to do.

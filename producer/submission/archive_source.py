@@ -53,6 +53,10 @@ class ArchiveSource:
         """Every member of the archive, always with its size and the archive's time."""
         return find_members(self.folder, FolderPath(self.path.name), after)
 
+    def digest(self, path: FolderPath) -> str | None:
+        """Members are not read here: size and time decide."""
+        return None
+
     def pack(self, path: FolderPath, max_bytes: int) -> bytes:
         """Members cannot be sent."""
         raise InvalidRequest("Members of archives cannot be sent with --inline.")

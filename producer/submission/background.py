@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from producer.submission.batches import enqueue_images
 from producer.submission.sources import Source
+from producer.submission.update_plan import UpdatePlan
 from shared.config.settings import Settings
 from shared.domain.job import Job
 from shared.messaging.celery_app import make_celery
@@ -25,11 +26,12 @@ class BackgroundProducer:
         say: Callable[[str], None],
         *,
         take_over: bool = False,
+        plan: UpdatePlan | None = None,
     ) -> None:
         self._stop = threading.Event()
         self._error: BaseException | None = None
         self._arguments = (client, make_celery(settings), job, source, settings, say, self._stop.is_set)
-        self._take_over = take_over
+        self._take_over, self._plan = take_over, plan
         self._thread = threading.Thread(target=self._work, daemon=True, name="producer")
         self._settings = settings
 
@@ -51,6 +53,6 @@ class BackgroundProducer:
     def _work(self) -> None:
         try:
             with explain_server_errors(self._settings):
-                enqueue_images(*self._arguments, take_over=self._take_over)
+                enqueue_images(*self._arguments, take_over=self._take_over, plan=self._plan)
         except BaseException as error:  # `check` raises it in the main thread
             self._error = error

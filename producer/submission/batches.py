@@ -1,10 +1,11 @@
 """Puts a job's images into the queue, batch by batch, while workers are already processing the first."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from itertools import groupby, islice
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import redis
 from celery import Celery
@@ -12,6 +13,8 @@ from celery import Celery
 from producer.submission.backpressure import Backpressure, Stopped
 from producer.submission.heartbeat import Heartbeat, attach
 from producer.submission.sources import Found, Source
+from producer.submission.update_plan import KnownImage, UpdatePlan
+from producer.submission.updates import results_of
 from shared.config.settings import Settings
 from shared.domain.errors import ServerError
 from shared.domain.job import Job, JobState
@@ -20,10 +23,12 @@ from shared.domain.stretch import Images, Stretch
 from shared.messaging.celery_app import BrokerError, send_aggregate, send_batch
 from shared.messaging.messages import Aggregate, EmbedBatch
 from shared.results.failed_list import failed_images
+from shared.results.kept_rows import MOST_KEPT, KeptRow, pack_kept
 from shared.store.jobs import JobRecord
 from shared.store.redis_client import Client, wait_for_disk
 
 T = TypeVar("T")
+_KNOWN = "known"
 
 
 def enqueue_images(
@@ -36,12 +41,14 @@ def enqueue_images(
     should_stop: Callable[[], bool] = lambda: False,
     *,
     take_over: bool = False,
+    plan: UpdatePlan | None = None,
 ) -> None:
     """Adds the batches that the job record does not have yet, then seals the job.
 
     After an interruption, the record says what its batches hold, and the walk resumes after the last recorded path. A
     reopened job has its failed images instead of a walk, and needs no source. AnotherProducer if a live producer is
-    already doing this, unless this one is to `take_over` from it.
+    already doing this, unless this one is to `take_over` from it. `plan` says what an update takes from the earlier
+    results; without it, they are compared again.
     """
     if job.state != JobState.ENQUEUING:
         return
@@ -53,7 +60,9 @@ def enqueue_images(
             job = backpressure.pass_through(record.load)  # the producer before may have added batches until now
             if job.state == JobState.SEALED:
                 return
-            _Submission(backpressure, record, app, job, producer, source, settings).add_all()
+            if job.options.update and not job.retries and plan is None and source is not None:
+                plan = UpdatePlan(source, results_of(job, settings))
+            _Submission(backpressure, record, app, job, producer, source, settings, plan).add_all()
     except Stopped:
         return
     except BrokerError as error:
@@ -73,6 +82,18 @@ def _not_on_disk(job: Job) -> str:
     )
 
 
+class _Known(NamedTuple):
+    """A batch of images that the earlier results have."""
+
+    images: list[tuple[RootPath, KnownImage]]
+
+
+def _kind(pair: tuple[Found, KnownImage | None]) -> object:
+    """What images of one batch have in common: a worker reads a batch from one archive, or from files."""
+    image, known = pair
+    return _KNOWN if known is not None else image.member and image.member[:-1]
+
+
 class _Submission:
     """The batches of one job that are still to be recorded and sent."""
 
@@ -85,19 +106,23 @@ class _Submission:
         producer: str,
         source: Source | None,
         settings: Settings,
+        plan: UpdatePlan | None,
     ) -> None:
-        self._backpressure, self._record, self._app = backpressure, record, app
+        self._backpressure, self._record, self._app, self._plan = backpressure, record, app, plan
         self._job, self._producer, self._source, self._settings = job, producer, source, settings
 
     def add_all(self) -> None:
         """Adds every batch and seals the job."""
         for batch, images in enumerate(self._still_to_enqueue(), start=self._job.batches):
             self._backpressure.wait()
+            if isinstance(images, _Known):
+                self._add_known(batch, images)
+                continue
             self._store_images(batch, images.paths)
             self._add(batch, images)
         self._seal()
 
-    def _still_to_enqueue(self) -> Iterator[Images]:
+    def _still_to_enqueue(self) -> "Iterator[Images | _Known]":
         """The images that no batch holds yet, batch by batch."""
         job = self._job
         folder, size = job.options.folder, job.options.batch_size
@@ -106,9 +131,14 @@ class _Submission:
             yield from map(Images, _in_batches(iter(list(failed.values())[job.batches * size :]), size))
         elif self._source is not None:
             after = None if job.cursor is None else below_folder(folder, job.cursor)
-            # A worker reads a batch from one archive, or from files.
-            for _, found in groupby(self._source.find(after), key=lambda image: image.member and image.member[:-1]):
-                yield from (_images(folder, some) for some in _in_batches(found, size))
+            plan, found = self._plan, self._source.find(after)
+            pairs = ((image, None if plan is None else plan.find(image.path)) for image in found)
+            for kind, some in groupby(pairs, key=_kind):
+                if kind == _KNOWN:
+                    known = ((below_root(folder, image.path), entry) for image, entry in some if entry is not None)
+                    yield from map(_Known, _in_batches(known, MOST_KEPT))
+                else:
+                    yield from (_images(folder, new) for new in _in_batches((image for image, _ in some), size))
 
     def _store_images(self, batch: int, images: list[RootPath]) -> None:
         """Stores the bytes of the images on the server, if the job sends them through it."""
@@ -130,6 +160,16 @@ class _Submission:
         )
         queue = backpressure.pass_through(self._record.embed_queue)  # the job may have been diverted meanwhile
         backpressure.pass_through(partial(send_batch, self._app, self._settings, queue, message))
+
+    def _add_known(self, batch: int, known: "_Known") -> None:
+        """Records a batch of known images, which is done at once."""
+        block = pack_kept([KeptRow(path, entry.row, *entry.status) for path, entry in known.images])
+        outcomes = Counter(entry.outcome.value for _, entry in known.images)
+        faces, cursor = sum(entry.faces for _, entry in known.images), known.images[-1][0]
+        uid, producer = self._job.uid, self._producer
+        self._backpressure.pass_through(
+            partial(self._record.add_kept, uid, producer, batch, block, cursor, outcomes, faces)
+        )
 
     def _seal(self) -> None:
         """Seals the job, and sends its aggregation if every batch is already done."""

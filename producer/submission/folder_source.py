@@ -1,6 +1,7 @@
 """A folder as the source of a job: every file that the walk finds."""
 
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from producer.submission.folders import check_folder, folder_in_root
 from producer.submission.sources import Found, Listing
 from shared.archives.opening import archive_of, is_archive
 from shared.domain.errors import InvalidRequest
+from shared.domain.file_digests import image_digest
 from shared.domain.job import Job
 from shared.domain.paths import FolderPath, RootPath
 from shared.store.image_payloads import pack_image
@@ -57,6 +59,10 @@ class FolderSource:
         for path in find_images(self.folder, after if archive is None else archive):
             yield from self._images_of(path, status=status)
 
+    def digest(self, path: FolderPath) -> str | None:
+        """The digest of a file."""
+        return file_digest(self.folder, path)
+
     def pack(self, path: FolderPath, max_bytes: int) -> bytes:
         """The bytes of a file, packed for the server."""
         return pack_image(self.folder, path, max_bytes)
@@ -75,6 +81,16 @@ def with_status(folder: Path, path: FolderPath) -> Found:
     except OSError:
         return Found(path)
     return Found(path, found.st_size, found.st_mtime_ns)
+
+
+def file_digest(folder: Path, path: FolderPath) -> str | None:
+    """BLAKE2b-128 of a file; None if it is no regular file that can be read."""
+    try:
+        descriptor = os.open(folder / path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe would block
+        with os.fdopen(descriptor, "rb") as file:
+            return image_digest(file) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+    except OSError:
+        return None
 
 
 def source_to_send(job: Job) -> FolderSource | None:

@@ -9,6 +9,8 @@ from producer.submission.folder_source import source_to_send
 from producer.submission.kept_results import refuse_to_replace
 from producer.submission.list_source import ListChanged
 from producer.submission.requests import RUN_PREFIX, Request, origin_of
+from producer.submission.update_plan import UpdatePlan
+from producer.submission.updates import Earlier, Opened, find_earlier, present_job
 from shared.config.settings import Settings
 from shared.domain.errors import InvalidRequest, JobNotFound, JobNotRetryable
 from shared.domain.job import Job, JobState
@@ -29,17 +31,30 @@ class JobExists(InvalidRequest):
         self.job, self.of_run = job.name, of_run
 
 
-def open_job(client: Client, request: Request, settings: Settings, *, anew: bool = False) -> tuple[Job, bool]:
-    """The job to enqueue into, and whether it is new.
+def open_job(
+    client: Client,
+    request: Request,
+    settings: Settings,
+    say: Callable[[str], None],
+    *,
+    anew: bool = False,
+    retry_failed: bool = False,
+) -> Opened:
+    """The job to enqueue into: new, an update, or one to resume.
 
-    A request with a name means the job of that name. Without one, it means the unfinished job of the same origin, or a
-    new one. With `anew` the job is always new; JobExists if there is one of the name already.
+    A request with a name means the job of that name; if it is finished and its results are here, they are updated, and
+    with `retry_failed` their failed images are computed again. Without a name, it means the unfinished job of the same
+    origin, or a new one. With `anew` the job is always new; JobExists if there is one of the name already.
     """
     origin = origin_of(request)
     if request.job:
         check_job_name(request.job)
     elif not anew and (unfinished := _unfinished(client, request, origin)):
-        return _resumed(client, unfinished), False
+        return Opened(_resumed(client, unfinished), is_new=False)
+    if request.job and not anew:
+        update = _open_update(client, request, settings, origin, say, retry_failed=retry_failed)
+        if update is not None:
+            return update
     job, is_new = _create(client, request, settings, origin)
     while job.origin != origin and not request.job:  # another producer has just made a job of this generated name
         job, is_new = _create(client, request, settings, origin)
@@ -47,12 +62,50 @@ def open_job(client: Client, request: Request, settings: Settings, *, anew: bool
         problem = f", for {job.source} with other settings"
         raise JobExists(job, problem, of_run=request.results_dir is not None)
     if is_new:
-        return job, True
+        return Opened(job, is_new=True)
     if anew:
         raise JobExists(job, ", so --new cannot make it", of_run=request.results_dir is not None)
     if job.unfinished and not _is_of_same_list(job, request):
         raise ListChanged(job.name, job.options.files)
-    return _resumed(client, job), False
+    return Opened(_resumed(client, job), is_new=False)
+
+
+def _open_update(
+    client: Client,
+    request: Request,
+    settings: Settings,
+    origin: str,
+    say: Callable[[str], None],
+    *,
+    retry_failed: bool,
+) -> Opened | None:
+    """The update of a named job whose results are here; None if there is nothing to update, or it is unfinished."""
+    name = str(request.job)
+    record = JobRecord(client, name)
+    present = present_job(record)
+    if present is not None and present.unfinished:
+        if not (request.fresh and present.options.update and present.origin == origin):
+            return None
+        say(f"The unfinished update of job {name} is given up")
+        cancel_job(client, name, settings, only=present, mark_s=0)
+        present = None
+    if present is not None and present.source != printable(request.source.shown):
+        return None
+    earlier = find_earlier(request, origin, settings)
+    if earlier is None and not request.fresh:
+        return None
+    plan = None
+    if earlier is not None and not earlier.uid and not request.fresh:
+        say(f"The results of job {name} are of an earlier version, so everything is computed")
+    elif earlier is not None and not request.fresh:
+        results = settings.results_dir / name
+        plan = UpdatePlan(request.source, results, checksum=request.checksum, retry_failed=retry_failed)
+        if plan.counts.unchanged:
+            say(f"Job {name} was finished before, and nothing has changed: {plan.counts.describe(name)}")
+            return Opened(None, is_new=False)
+        say(plan.counts.describe(name))
+    job, is_new = _create(client, request, settings, origin, present, earlier, update=plan is not None)
+    return Opened(job, is_new, plan) if is_new else None
 
 
 def _unfinished(client: Client, request: Request, origin: str) -> Job | None:
@@ -72,8 +125,20 @@ def _resumed(client: Client, job: Job) -> Job:
     return job
 
 
-def _create(client: Client, request: Request, settings: Settings, origin: str) -> tuple[Job, bool]:
-    """The new job, or the one that has its name already, and whether it is new."""
+def _create(
+    client: Client,
+    request: Request,
+    settings: Settings,
+    origin: str,
+    present: Job | None = None,
+    earlier: Earlier | None = None,
+    *,
+    update: bool = False,
+) -> tuple[Job, bool]:
+    """The new job, or the one that has its name already, and whether it is new.
+
+    It takes the place of the finished job `present`, and its results may take that of the `earlier` ones.
+    """
     source, listing = printable(request.source.shown), request.source.listing
     options = Options(
         # Workers have no folder of the images that are sent to them.
@@ -83,13 +148,22 @@ def _create(client: Client, request: Request, settings: Settings, origin: str) -
         inline=request.inline,
         report=request.report,
         archives=request.source.archives,
+        replaces="" if earlier is None else earlier.uid,
+        update=update,
         files="" if listing is None else printable(listing.name),
         files_digest="" if listing is None else listing.digest,
     )
     if request.job:
-        refuse_to_replace(settings.results_dir, request.job, origin, source)
+        refuse_to_replace(settings.results_dir, request.job, origin, source, request)
     return JobRecord(client, request.job or new_job_name(request.source.stem, client)).create(
-        origin=origin, source=source, contract=request.contract, options=options, queue_prefix=settings.queue_prefix
+        origin=origin,
+        source=source,
+        contract=request.contract,
+        options=options,
+        queue_prefix=settings.queue_prefix,
+        # The embeddings of an update are comparable only if all workers have the runtime of the earlier ones.
+        runtime=earlier.runtime if earlier is not None and update else None,
+        instead_of="" if present is None else present.uid,
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from producer.submission.archive_members import find_members
-from producer.submission.folder_source import with_status
+from producer.submission.folder_source import file_digest, with_status
 from producer.submission.folders import check_folder_exists, folder_in_root
 from producer.submission.path_lists import STANDARD_INPUT, read_paths
 from producer.submission.sources import Found, Listing
@@ -116,6 +116,10 @@ class ListSource:
                     yield from find_members(self.folder, path, after)
         if not wanted:
             raise InvalidRequest(f"--files {self.listing.name} does not contain {printable(str(after))}.")
+
+    def digest(self, path: FolderPath) -> str | None:
+        """The digest of a file."""
+        return file_digest(self.folder, path)
 
     def pack(self, path: FolderPath, max_bytes: int) -> bytes:
         """The bytes of a file, packed for the server."""

@@ -28,6 +28,10 @@ class Request:
     """Part of the job's identity for `run`, which writes the results itself."""
     inline: bool = False
     """Whether the images are sent through the server."""
+    fresh: bool = False
+    """Whether everything is computed, even if there are results."""
+    checksum: bool = False
+    """Whether an update compares the bytes of all files."""
     installation: str = ""
     """Distinguishes the `run`s of different machines that share a server."""
 

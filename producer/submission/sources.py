@@ -80,6 +80,9 @@ class Source(Protocol):
         Memory does not grow with the number of images.
         """
 
+    def digest(self, path: FolderPath) -> str | None:
+        """BLAKE2b-128 of an image's bytes; None if they cannot be read, or not here."""
+
     def pack(self, path: FolderPath, max_bytes: int) -> bytes:
         """The bytes of an image, packed for the server (`shared.store.image_payloads`)."""
 

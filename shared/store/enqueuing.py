@@ -3,8 +3,10 @@
 import json
 import os
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from shared.domain.errors import JobGone, NotFinished, ProducerReplaced
 from shared.domain.job import JobState
@@ -68,6 +70,26 @@ class Enqueuing(RecordPart):
         if isinstance(answer, int):
             return answer
         raise self._refusal(answer)
+
+    def add_kept(
+        self,
+        uid: str,
+        producer: str,
+        batch: int,
+        block: bytes,
+        cursor: RootPath,
+        outcomes: Mapping[str, int],
+        faces: int,
+    ) -> None:
+        """Records a batch of known images, which is done at once. `block` names them; `cursor` is the last path."""
+        images = sum(outcomes.values())
+        counters: list[Any] = ["images", images, "images_done", images, "faces", faces]
+        for outcome, amount in outcomes.items():
+            counters += [f"outcome:{outcome}", amount]
+        parts = ["", f"block:{batch}", "stored"]
+        answer = self._run("add_kept", parts, uid, producer, batch, block, json.dumps(cursor), *counters)
+        if answer != "stored":
+            raise self._refusal(answer)
 
     def put_image(self, uid: str, producer: str, batch: int, path: RootPath, packed: bytes) -> None:
         """Stores the packed image at this path, for workers that cannot read it from disk."""

@@ -6,7 +6,7 @@ Every change that must be atomic is one Lua script (`lua/`), so a process may di
 import json
 import os
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import redis
 
@@ -26,6 +26,8 @@ from shared.store.scripts import run_script
 
 _REMOVING = "removing"
 """`create`'s answer while a job of this name is being removed."""
+_NOT_SWEPT = "not swept"
+"""`create`'s answer if the finished job that it replaces still has blocks."""
 _LOOKED_AT_ONCE = 1000
 """The maximum number of records read in one round trip."""
 
@@ -34,9 +36,21 @@ class JobRecord(Enqueuing, Leases, Refusals, Blocks, AggregationLock, Finishing)
     """The record of one job. Each base class is one part of it, in a module of its own."""
 
     def create(
-        self, *, origin: str, source: str, contract: Contract, options: Options, queue_prefix: str
+        self,
+        *,
+        origin: str,
+        source: str,
+        contract: Contract,
+        options: Options,
+        queue_prefix: str,
+        runtime: Mapping[str, str] | None = None,
+        instead_of: str = "",
     ) -> tuple[Job, bool]:
-        """Creates the job, or loads the existing one of this name. The second value says whether it is new."""
+        """Creates the job, or loads the existing one of this name. The second value says whether it is new.
+
+        `runtime` is the worker's part of the contract, if it is known already. A finished job with the uid `instead_of`
+        is replaced in one step.
+        """
         uid = uuid.uuid4().hex
         fields = {
             "version": RECORD_VERSION,
@@ -50,18 +64,25 @@ class JobRecord(Enqueuing, Leases, Refusals, Blocks, AggregationLock, Finishing)
             "images": 0,
             "cursor": json.dumps(None),
             "sends": 0,
-        }
+        } | ({} if runtime is None else {"runtime": json.dumps(dict(runtime))})
         pairs = [item for pair in fields.items() for item in pair]
-        parts = ["", f"={REGISTRY}", f"={UNFINISHED}", *PARTS, *SWEPT]
+        parts = ["", f"={REGISTRY}", f"={UNFINISHED}", *SWEPT, *PARTS]
         while True:
-            present = self._run("create", parts, self.name, uid, f"{queue_prefix}:{self.name}", *pairs)
-            if present != _REMOVING:
+            present = self._run("create", parts, self.name, uid, f"{queue_prefix}:{self.name}", instead_of, *pairs)
+            if present == _NOT_SWEPT:
+                self._sweep(instead_of)
+            elif present == _REMOVING:
+                self.complete_removal()
+            else:
                 return self.load(), present == uid
-            self.complete_removal()
 
     def exists(self) -> bool:
         """Whether a record of this name exists, of any version."""
         return bool(self._client.exists(self._key))
+
+    def is_cancelled(self) -> bool:
+        """Whether only the mark of a cancelled job is left, or less."""
+        return bool(self._client.hget(self._key, "state") == JobState.CANCELLED.encode())
 
     def queue_prefix(self) -> str:
         """The prefix of the job's queues; also readable from records of another version."""

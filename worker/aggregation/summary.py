@@ -26,7 +26,7 @@ def summarize(job: Job, statistics: JobStatistics, matrix_absent: str | None, ph
         "outcomes": statistics.outcomes,
         "recalled": statistics.recalled,
         "known": statistics.known,
-        "images_per_s": round(statistics.images / elapsed_s, 2) if elapsed_s > 0 else None,
+        "images_per_s": round((statistics.images - statistics.known) / elapsed_s, 2) if elapsed_s > 0 else None,
         "seconds": {stage: round(spent, 3) for stage, spent in statistics.stage_s.items()},
         "workers": {worker: figures.as_dict() for worker, figures in statistics.workers.items()},
         "distances": {"written": matrix_absent is None, "reason": matrix_absent, "arithmetic": arithmetic()},

@@ -1,0 +1,100 @@
+"""The same job again is an update: `run` and `enqueue`, with real workers."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.support.commands import run_in
+from tests.support.results import result_bytes, rows_of
+from tests.support.stage import Stage
+
+_AGAIN = ("images", "--results", "out", "--job", "archive", "--workers", 1)
+
+
+@pytest.fixture(scope="module")
+def archive(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which `run` has finished the job `archive` of the folder `images`."""
+    folder = tmp_path_factory.mktemp("archive")
+    (folder / "images" / "b").mkdir(parents=True)
+    for name, source in (("a.jpg", "as-is.jpg"), ("b/c.jpg", "smaller.jpg"), ("b/d.jpg", "mirrored.jpg")):
+        shutil.copyfile(sample / "hopper" / source, folder / "images" / name)
+        os.utime(folder / "images" / name, (1_600_000_000, 1_600_000_000))
+    (folder / "images" / "notes.txt").write_text("neither")
+    os.utime(folder / "images" / "notes.txt", (1_600_000_000, 1_600_000_000))
+    done = run_in(folder, *_AGAIN)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def _paths(folder: Path) -> list[str]:
+    return [row["path"] for row in rows_of(folder / "images.csv")]
+
+
+def test_run_updates_its_results_and_they_are_those_of_a_job_from_nothing(archive: Path, sample: Path) -> None:
+    """One line counts what is known. Only new images are computed, also when the server has forgotten the job."""
+    results = archive / "out" / "archive"
+    before = results.stat().st_ino
+    calm = run_in(archive, *_AGAIN)
+    assert (calm.returncode, "nothing has changed" in calm.stderr) == (0, True), calm.stderr
+    assert results.stat().st_ino == before
+    shutil.copyfile(sample / "collins" / "as-is.jpg", archive / "images" / "b" / "new.jpg")
+    (archive / "images" / "b" / "d.jpg").rename(archive / "images" / "moved.jpg")
+    (archive / "images" / "notes.txt").unlink()
+    shutil.rmtree(archive / "state" / "server")
+    done = run_in(archive, *_AGAIN)
+    assert done.returncode == 0, done.stderr
+    assert "archive: 4 images, 3 known (1 moved), 1 new, 1 gone" in done.stderr
+    assert json.loads((results / "summary.json").read_text())["known"] == 3
+    other = run_in(archive, "images", "--results", "out", "--job", "nothing", "--workers", 1, FACEQUEUE_CACHE_TTL_S="0")
+    assert other.returncode == 0, other.stderr
+    assert result_bytes(results) == result_bytes(archive / "out" / "nothing")
+    for name in ("thumbnails.bin", "faces.parquet"):
+        assert (results / name).read_bytes() == (archive / "out" / "nothing" / name).read_bytes()
+
+
+def test_other_options_are_named_and_fresh_replaces_the_results(archive: Path) -> None:
+    """Another contract never updates. The message says which option differs; --fresh computes everything."""
+    refused = run_in(archive, *_AGAIN, "--margin", 0)
+    assert refused.returncode == 2, refused.stderr
+    assert "--margin was 32, now 0" in refused.stderr and "--fresh" in refused.stderr
+    done = run_in(archive, *_AGAIN, "--margin", 0, "--fresh")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((archive / "out" / "archive" / "summary.json").read_text())
+    assert (summary["contract"]["margin_px"], summary["known"], summary["recalled"]) == (0, 0, 0)
+
+
+def test_run_computes_again_where_the_results_were_moved_away(archive: Path) -> None:
+    """The server still knows the job."""
+    done = run_in(archive, "images", "--results", "out", "--job", "away", "--workers", 1)
+    assert done.returncode == 0, done.stderr
+    (archive / "out" / "away").rename(archive / "out" / "away-old")
+    done = run_in(archive, "images", "--results", "out", "--job", "away", "--workers", 1)
+    assert (done.returncode, "computed again" in done.stderr) == (0, True)
+    assert _paths(archive / "out" / "away") == _paths(archive / "out" / "away-old")
+
+
+def test_enqueue_updates_where_it_sees_the_results(stage: Stage, sample: Path, tmp_path: Path) -> None:
+    """Elsewhere it compares the number of files, and says where the update is possible."""
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        shutil.copyfile(sample / "hopper" / "smaller.jpg", images / name)
+    root = {"FACEQUEUE_DATA_ROOT": str(tmp_path)}
+    elsewhere = root | {"FACEQUEUE_RESULTS_DIR": str(tmp_path / "elsewhere")}
+    again = ("enqueue", str(images), "--wait", "--job", "archive")
+    stage.worker("--concurrency", "1", **root)
+    assert stage.producer(*again, **root).returncode == 0
+    calm = stage.producer(*again, "--checksum", **root)
+    assert (calm.returncode, "nothing has changed" in calm.stderr) == (0, True), calm.stderr
+    unseen = stage.producer(*again, **elsewhere)
+    assert (unseen.returncode, "only the number of files (2)" in unseen.stderr) == (0, True), unseen.stderr
+    shutil.copyfile(sample / "hopper" / "as-is.jpg", images / "c.jpg")
+    unseen = stage.producer(*again, **elsewhere)
+    assert (unseen.returncode, "with 2 images" in unseen.stderr) == (2, True), unseen.stderr
+    assert "FACEQUEUE_RESULTS_DIR" in unseen.stderr and "Traceback" not in unseen.stderr
+    done = stage.producer(*again, **root)
+    assert (done.returncode, "3 images, 2 known, 1 new, 0 gone" in done.stderr) == (0, True), done.stderr
+    assert _paths(stage.results / "archive") == ["a.jpg", "b.jpg", "c.jpg"]

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from producer.local.data_folder import RUNNING, SERVER, check_results_folder, prepare_data_folder
-from producer.local.disk_cache import with_disk_cache
 from producer.local.exclusive import held, log_of_its_own
 from producer.local.shared_server import SharedServer
 from producer.local.signals import end_undisturbed, signals_interrupt
@@ -62,6 +61,9 @@ def run(
             settings = settings.model_copy(update={"redis_url": server.url})
         if request.fresh:
             settings = settings.model_copy(update={"cache_ttl_s": 0})  # no cache: everything is computed
+
+        from producer.local.disk_cache import with_disk_cache
+
         settings = with_disk_cache(settings, say)
         worker = None
         # Where its results are already, there may be nothing to do.

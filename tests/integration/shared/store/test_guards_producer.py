@@ -7,6 +7,7 @@ import pytest
 from shared.domain.errors import InvalidRequest, NotFinished
 from shared.domain.options import Options
 from shared.store.enqueuing import LivingProducer
+from shared.store.keys import UNFINISHED
 from shared.store.redis_client import server_time_ms
 from tests.integration.conftest import FreshJob
 from tests.support.jobs import CONTRACT, make_job
@@ -27,9 +28,11 @@ def _refused(fresh: FreshJob, batch: int = 0, *, uid: str = "", producer: str = 
 # create
 
 
-def _create(fresh: FreshJob) -> tuple[str, bool]:
+def _create(fresh: FreshJob, instead_of: str = "") -> tuple[str, bool]:
     options = Options(folder=".", batch_size=2, distances="auto")
-    job, new = fresh.record.create(origin="p", source="s", contract=CONTRACT, options=options, queue_prefix="")
+    job, new = fresh.record.create(
+        origin="p", source="s", contract=CONTRACT, options=options, queue_prefix="", instead_of=instead_of
+    )
     return job.uid, new
 
 
@@ -48,6 +51,109 @@ def test_a_cancelled_job_gives_its_name_to_a_new_one(fresh: FreshJob) -> None:
     uid, new = _create(fresh)
     assert (uid != fresh.uid, new) == (True, True)
     assert (fresh.load().state, fresh.load().batches, fresh.record.open_batches()) == ("enqueuing", 0, 0)
+
+
+def test_a_job_takes_the_place_of_the_finished_one_that_it_names(fresh: FreshJob) -> None:
+    """In one step: nothing of the old record remains, and the new one does not expire."""
+    fresh.complete()
+    assert fresh.finish({0: "0.jpg"}) == "finished"
+    assert fresh.client.ttl(fresh.key()) > 0
+    uid, new = _create(fresh, fresh.uid)
+    job = fresh.load()
+    assert (uid != fresh.uid, new) == (True, True)
+    assert (job.state, job.images, job.faces, job.ended_ms, job.failed_listed) == ("enqueuing", 0, 0, None, 0)
+    assert fresh.client.ttl(fresh.key()) == -1
+    assert fresh.client.exists(fresh.key("failed")) == 0
+    assert fresh.client.zrange(UNFINISHED, 0, -1) == [b":j"]
+
+
+def test_an_unfinished_or_another_job_is_not_replaced(fresh: FreshJob) -> None:
+    """It went on, or was made, after it was looked at."""
+    fresh.add()
+    before = fresh.snapshot()
+    assert _create(fresh, fresh.uid) == (fresh.uid, False)
+    assert fresh.snapshot() == before
+    assert fresh.take() and fresh.commit() == "stored" and fresh.seal()
+    assert fresh.finish() == "finished"
+    before = fresh.snapshot()
+    assert _create(fresh, OTHER) == (fresh.uid, False)
+    assert fresh.snapshot() == before
+
+
+@pytest.mark.parametrize("part", ["stored", "inline"])
+def test_blocks_of_the_finished_job_do_not_become_those_of_the_new_one(fresh: FreshJob, part: str) -> None:
+    """Its aggregator died before it had removed them all."""
+    fresh.complete()
+    assert fresh.finish() == "finished"
+    if part == "stored":
+        fresh.client.zadd(fresh.key("stored"), {"0": 0})
+        fresh.client.set(fresh.key("block:0"), b"old")
+    else:
+        fresh.client.hset(fresh.key("inline"), "0", "3")
+        fresh.client.hset(fresh.key("bytes:0"), "a", b"old")
+    uid, new = _create(fresh, fresh.uid)
+    assert (uid != fresh.uid, new) == (True, True)
+    assert fresh.client.exists(fresh.key("block:0"), fresh.key("bytes:0"), fresh.key(part)) == 0
+
+
+# add_kept
+
+
+def _add_kept(fresh: FreshJob, batch: int = 0, *, uid: str = "", producer: str = "", path: str = "k.jpg") -> None:
+    outcomes = {"ok": 2, "no_face": 1}
+    fresh.record.add_kept(uid or fresh.uid, producer or fresh.producer, batch, b"kept", path, outcomes, 2)
+
+
+def test_known_images_are_a_batch_that_is_done(fresh: FreshJob) -> None:
+    """They count as images and as done ones, and their block is stored. Nothing is sent."""
+    _add_kept(fresh)
+    job = fresh.load()
+    assert (job.batches, job.images, job.images_done, job.faces, job.cursor) == (1, 3, 3, 2, "k.jpg")
+    assert (job.outcomes, job.block_bytes, fresh.record.open_batches()) == ({"ok": 2, "no_face": 1}, 4, 0)
+    assert (fresh.record.stored(9), fresh.record.blocks([0])) == ([0], [b"kept"])
+    assert job.committed_ms is not None and job.updated_ms == job.committed_ms
+    assert fresh.add(1) == 1
+    assert fresh.load().images == 4
+
+
+def test_known_images_that_are_added_again_are_counted_once(fresh: FreshJob) -> None:
+    """The first answer was lost; the block may be in the spill file by now."""
+    _add_kept(fresh)
+    before = fresh.snapshot()
+    _add_kept(fresh)
+    assert fresh.snapshot() == before
+    fresh.client.delete(fresh.key("block:0"), fresh.key("stored"))
+    before = fresh.snapshot()
+    _add_kept(fresh)
+    assert fresh.snapshot() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"uid": OTHER}, "unknown"),
+        ({"producer": OTHER}, "taken over"),
+        ({"batch": 0, "path": "other.jpg"}, "taken over"),
+        ({"batch": 2}, "taken over"),
+    ],
+)
+def test_known_images_are_refused_as_other_batches_are(fresh: FreshJob, arguments: dict[str, str], said: str) -> None:
+    """Of another job, by a replaced producer, or in another order."""
+    _add_kept(fresh)
+    before = fresh.snapshot()
+    with pytest.raises(NotFinished, match=said):
+        _add_kept(fresh, **({"batch": 1} | arguments))
+    assert fresh.snapshot() == before
+
+
+def test_a_sealed_job_takes_no_known_images(fresh: FreshJob) -> None:
+    """Nor does a cancelled one."""
+    fresh.seal()
+    with pytest.raises(NotFinished, match="sealed"):
+        _add_kept(fresh)
+    fresh.half_cancelled()
+    with pytest.raises(NotFinished, match="cancelled"):
+        _add_kept(fresh)
 
 
 # add_batch

@@ -171,7 +171,7 @@ def test_a_new_job_waits_for_the_removal_of_the_old_one(stage: Stage) -> None:
     make_job(stage)
     stage.client.hset(KEY, "state", "cancelled")
     keys = [KEY, REGISTRY, UNFINISHED, f"{KEY}:open"]
-    assert run_script(stage.client, "create", keys, ["j", "new", ":j", "state", "enqueuing"]) == b"removing"
+    assert run_script(stage.client, "create", keys, ["j", "new", ":j", "", "state", "enqueuing"]) == b"removing"
     assert stage.client.hget(KEY, "state") == b"cancelled"
 
 

@@ -34,6 +34,7 @@ def main() -> None:
         ("Many jobs, many batches, long queues", ["record_scale.py"]),
         ("The cache on disk", ["disk_cache.py"]),
         ("Memory that results take", ["results_memory.py"]),
+        ("An update beside a job from nothing", ["update.py", humans]),
         ("Memory that archives take", ["archives.py"]),
         ("False and true accepts over all pairs", ["all_pairs.py", lfw / "images", "--faces", "largest", "center"]),
         ("Accuracy on pairs", ["pairs.py", lfw / "images", pairs, "--margin", 32, "--mirror"]),

@@ -17,8 +17,8 @@ Places = npt.NDArray[np.intp]
 _NEW = -1
 _COPIED_BYTES = 16 * 2**20
 """Of the earlier matrix, in memory at once."""
-_MOST_RUNS = 64
-"""Above this many runs of columns, gathering single elements is faster than copying run by run."""
+_SHORTEST_RUN = 16
+"""If runs of columns are shorter than this on average, gathering single elements is faster than copying run by run."""
 _MOST_NEW = 0.25
 """Above this share of new faces, computing everything is faster: it computes each pair once, not twice."""
 
@@ -47,7 +47,8 @@ def write_distances(embeddings: Float32, out: Float32, threads: int, known: Know
             _for_all(pool, lambda pair: _fill_tile(embeddings, out, *pair), pairs, 2 * threads)
         else:
             update = _Update(embeddings, out, known)
-            _for_all(pool, update.fill_rows, starts, threads)
+            _for_all(pool, update.fill_known_rows, starts, threads)
+            update.fill_new_rows()
 
 
 def _fill_tile(embeddings: Float32, out: Float32, row: int, col: int) -> None:
@@ -70,13 +71,16 @@ class _Update:
         self._columns = known.rows[self._old]
         self._runs = list(_runs(self._old, self._columns))
 
-    def fill_rows(self, start: int) -> None:
-        """Fills the rows of one tile, over all columns."""
+    def fill_known_rows(self, start: int) -> None:
+        """Fills the rows of known faces in one tile, over all columns."""
         rows = np.arange(start, min(start + TILE_ROWS, len(self._out)))
-        is_new = self._known.rows[rows] == _NEW
-        self._copy(rows[~is_new])
-        self._compute(rows[~is_new], self._new)
-        self._compute(rows[is_new], np.arange(len(self._out)))
+        rows = rows[self._known.rows[rows] != _NEW]
+        self._copy(rows)
+        self._compute(rows, self._new)
+
+    def fill_new_rows(self) -> None:
+        """Fills the rows of new faces: together, because the kernel pads their number."""
+        self._compute(self._new, np.arange(len(self._out)))
 
     def _copy(self, rows: Places) -> None:
         portion = max(1, _COPIED_BYTES // (4 * max(1, len(self._known.matrix))))
@@ -85,18 +89,19 @@ class _Update:
                 count = min(portion, length - first)
                 block = self._known.matrix[earlier + first : earlier + first + count]
                 target = self._out[there + first : there + first + count]
-                if len(self._runs) > _MOST_RUNS:
+                if len(self._old) < _SHORTEST_RUN * len(self._runs):
                     target[:, self._old] = block[:, self._columns]
                     continue
                 for begin, column, width in self._runs:
                     target[:, begin : begin + width] = block[:, column : column + width]
 
     def _compute(self, rows: Places, columns: Places) -> None:
-        for first in range(0, len(columns) if len(rows) else 0, TILE_ROWS):
-            some = columns[first : first + TILE_ROWS]
-            tile = euclidean_tile(self._embeddings[rows], self._embeddings[some])
-            tile[rows[:, None] == some[None, :]] = 0.0
-            self._out[np.ix_(rows, some)] = tile
+        for top in range(0, len(rows), TILE_ROWS):
+            for left in range(0, len(columns), TILE_ROWS):
+                here, there = rows[top : top + TILE_ROWS], columns[left : left + TILE_ROWS]
+                tile = euclidean_tile(self._embeddings[here], self._embeddings[there])
+                tile[here[:, None] == there[None, :]] = 0.0
+                self._out[np.ix_(here, there)] = tile
 
 
 def _runs(here: Places, there: Places) -> Iterator[tuple[int, int, int]]:

@@ -1,0 +1,194 @@
+"""Measures an update beside a job from nothing.
+
+    python benchmarks/update.py DATA/humans [--images 5000] [--new 50] [--faces 50000] [--new-faces 100]
+
+First, `run` with copies of the given photos whose bytes differ, so that each is computed; then some more are added, and
+`run` is repeated. Then the steps of an update with made-up embeddings: that measures everything except the pipeline.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import cycle, islice
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import numpy as np
+
+from benchmarks.machine import describe_machine
+from producer.local.redis_server import EmbeddedServer
+from producer.submission.batches import enqueue_images
+from producer.submission.folder_source import FolderSource
+from producer.submission.jobs import open_job
+from producer.submission.requests import Request
+from shared.config.settings import Settings
+from shared.domain.arrays import DIMENSIONS
+from shared.domain.contract import KNOWN_WEIGHTS, Contract, Runtime
+from shared.domain.options import WhenDistances
+from shared.domain.outcomes import Outcome
+from shared.messaging.celery_app import make_celery
+from shared.store.jobs import JobRecord
+from shared.store.redis_client import connect
+from worker.aggregation.results_writer import write_results
+from worker.aggregation.spilling import read_blocks
+from worker.batch_result import Block, ImageRecord
+
+ROOT = Path(__file__).parent.parent
+WEIGHTS = "casia-webface"
+CONTRACT = Contract(faces="largest", mode="fast", margin_px=32, weights=WEIGHTS, weights_sha256=KNOWN_WEIGHTS[WEIGHTS])
+RUNTIME = Runtime(backend="made up", device="cpu", instruction_set="none", decoder="none")
+OLD_S = 1_600_000_000
+
+
+def main() -> None:
+    """Prints both tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("--images", type=int, default=5000)
+    parser.add_argument("--new", type=int, default=50)
+    parser.add_argument("--faces", type=int, default=50_000)
+    parser.add_argument("--new-faces", type=int, default=100)
+    arguments = parser.parse_args()
+    print(describe_machine() + "\n")
+    with tempfile.TemporaryDirectory(prefix="update-") as folder:
+        measure_run(Path(folder), arguments.photos, arguments.images, arguments.new)
+        measure_steps(Path(folder), arguments.faces, arguments.new_faces)
+
+
+def measure_run(folder: Path, photos: Path, images: int, new: int) -> None:
+    """`run` from nothing, with more photos, and again without changes: seconds by the clock."""
+    sources = sorted(path for path in photos.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
+    numbered = enumerate(islice(cycle(sources), images + new))
+    (folder / "photos").mkdir()
+    add = islice(numbered, images)
+    print("| run | images | computed | s |\n| --- | ---: | ---: | ---: |")
+    for label, count in (("from nothing", images), ("update", new), ("nothing changed", 0)):
+        for number, source in add:
+            path = folder / "photos" / f"{number:06d}.jpg"
+            path.write_bytes(source.read_bytes() + number.to_bytes(4, "big"))  # decoders ignore what follows the end
+            os.utime(path, (OLD_S, OLD_S))
+        total = sum(1 for _ in (folder / "photos").iterdir())
+        print(f"| {label} | {total:,} | {count:,} | {_run(folder):.1f} |", flush=True)
+        add = numbered if label == "from nothing" else iter(())
+
+
+def _run(folder: Path) -> float:
+    command = [sys.executable, "-m", "producer", "run", "photos", "--results", "out", "--job", "archive"]
+    own = {"FACEQUEUE_STATE_DIR": str(folder / "state"), "FACEQUEUE_CACHE_TTL_S": "0", "PYTHONPATH": str(ROOT)}
+    started = time.perf_counter()
+    subprocess.run(command, cwd=folder, env=os.environ | own, check=True, capture_output=True)
+    return time.perf_counter() - started
+
+
+def measure_steps(folder: Path, faces: int, new: int) -> None:
+    """The steps of an update without the pipeline: comparing, recording, and writing results."""
+    images, results = folder / "made-up", folder / "results"
+    images.mkdir()
+    for number in range(faces):
+        _make(images / f"{number:06d}.jpg")
+    server = EmbeddedServer(folder / "server")
+    server.start()
+    try:
+        print(f"\n| step, {faces:,} faces and {new:,} new ones | from nothing, s | update, s |\n| --- | ---: | ---: |")
+        settings = Settings(_env_file=None, redis_url=server.url, data_root=images, results_dir=results, lease_s=60)
+        columns: list[dict[str, float]] = []
+        for distances in ("none", "full"):
+            for added in (0, new):
+                for number in range(added):
+                    _make(images / f"{number * faces // new:06d}-{distances}.jpg")
+                columns.append(_steps(settings, images, f"with-{distances}", distances))
+        nothing, update, with_matrix, update_matrix = columns
+        for step in nothing:
+            print(f"| {step} | {nothing[step]:.2f} | {update[step]:.2f} |")
+        writing = "writing results"
+        print(f"| {writing} with distances | {with_matrix[writing]:.2f} | {update_matrix[writing]:.2f} |")
+        started = time.perf_counter()
+        shutil.copyfile(results / "with-full" / "distances.npy", folder / "copy.npy")
+        print(f"\nCopying the matrix alone takes {time.perf_counter() - started:.2f} s.")
+    finally:
+        server.stop()
+
+
+def _make(path: Path) -> None:
+    path.write_text(path.name)
+    os.utime(path, (OLD_S, OLD_S))
+
+
+def _steps(settings: Settings, images: Path, name: str, distances: WhenDistances) -> dict[str, float]:
+    client, source = connect(settings), FolderSource.open(images)
+    request = Request(
+        source=source, contract=CONTRACT, batch_size=1024, distances=distances, report=False, job=name, results_dir=None
+    )
+    times = [time.perf_counter()]
+    opened = open_job(client, request, settings, lambda line: None)
+    times.append(time.perf_counter())
+    assert opened.job is not None
+    enqueue_images(client, make_celery(settings), opened.job, source, settings, print, plan=opened.plan)
+    times.append(time.perf_counter())
+    record = JobRecord(client, name)
+    _compute(record, images)
+    job = record.load()
+    begun = time.perf_counter()
+    written = write_results(
+        job,
+        read_blocks(client, job, settings.results_dir),
+        {},
+        settings.results_dir,
+        resources=dict,
+        threads=os.cpu_count() or 1,
+        distances_max_bytes=float("inf"),
+        may_publish=lambda: True,
+    )
+    wrote = time.perf_counter() - begun
+    assert record.claim_aggregation("a", 600)
+    record.finish(job, "a", 600, written.failed)
+    return {"comparing": times[1] - times[0], "recording": times[2] - times[1], "writing results": wrote}
+
+
+def _compute(record: JobRecord, images: Path) -> None:
+    """Commits made-up blocks for every open batch."""
+    job = record.load()
+    record.agree_on_runtime(job.uid, RUNTIME)
+    for batch, send in record.find_unleased().items():
+        found = record.resend(job.uid, batch, send)
+        assert found is not None
+        record.take(job.uid, batch, found.send, "h", 600)
+        block = Block(
+            batch=batch,
+            attempt=1,
+            worker="w",
+            started_ms=1,
+            ended_ms=2,
+            commit_ms=0,
+            images=list(_records(images, found.images)),
+            embeddings=_embeddings(found.images),
+        )
+        record.commit(job.uid, batch, block.pack(), block.count_outcomes(), len(found.images))
+
+
+def _records(images: Path, paths: list[str]) -> Iterator[ImageRecord]:
+    for path in paths:
+        status = (images / path).stat()
+        yield ImageRecord(
+            path=path,  # type: ignore[arg-type]
+            outcome=Outcome.OK,
+            faces=[[1.0, 2.0, 3.0, 4.0, 0.9]],
+            digest=path.encode().hex()[-32:],
+            size=status.st_size,
+            mtime_ns=status.st_mtime_ns,
+        )
+
+
+def _embeddings(paths: list[str]) -> np.ndarray:
+    vectors = np.random.default_rng(abs(hash(paths[0]))).standard_normal((len(paths), DIMENSIONS), np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -37,6 +37,7 @@ def main() -> None:
         ("An update beside a job from nothing", ["update.py", humans]),
         ("Memory that archives take", ["archives.py"]),
         ("False and true accepts over all pairs", ["all_pairs.py", lfw / "images", "--faces", "largest", "center"]),
+        ("Methods of grouping, and large jobs", ["groups.py", lfw / "images"]),
         ("Accuracy on pairs", ["pairs.py", lfw / "images", pairs, "--margin", 32, "--mirror"]),
     ]
     parts = [

@@ -25,7 +25,6 @@ from shared.analysis.clustering import find_groups
 from shared.config.settings import load_settings
 from shared.domain.arrays import Float32
 from shared.domain.contract import KNOWN_WEIGHTS, FacePolicy, Precision
-from shared.results.distances import Distances
 from worker.models.cpu_limits import usable_cores
 from worker.models.loader import load_networks
 from worker.vision.decode import Limits, decode, read_bytes
@@ -177,7 +176,7 @@ def _percent(share: Share) -> str:
 
 def _grouping(embeddings: Float32, people: NDArray[np.intp], distance: float) -> str:
     """Groups of two faces and more, how many of them hold several people, and BCubed F (Bagga, Baldwin 1998)."""
-    members = find_groups(Distances(embeddings), distance).members
+    members = find_groups(embeddings, distance).members
     images = np.bincount(people)
     precision = recall = 0.0
     several = [len(set(people[group].tolist())) > 1 for group in members]

@@ -52,7 +52,7 @@ def show_groups(folder: Path, threshold: float | None, *, as_csv: bool) -> None:
             "No threshold is calibrated for this job's options. Give one with --threshold D: with the default options "
             f"it is {SAME_PERSON}, and benchmarks/all_pairs.py measures it on photos of your own."
         )
-    groups = find_groups(results.distances, chosen)
+    groups = find_groups(results.distances.embeddings, chosen)
     if as_csv:
         lines = (
             (number, len(faces), face, results.faces.paths[face])
@@ -73,8 +73,6 @@ def show_groups(folder: Path, threshold: float | None, *, as_csv: bool) -> None:
         notes = ["The threshold is not calibrated for this job's options."]
     else:
         notes = [false_pairs_note(len(results.distances), chosen)]
-    if len(results.distances) and groups.method != "average linkage":
-        notes.append(f"Joined by {groups.method}.")
     for note in filter(None, notes):
         print(note, file=sys.stderr)
 

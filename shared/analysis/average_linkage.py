@@ -76,16 +76,6 @@ def _numbered(merges: Tree) -> Tree:
     return merges
 
 
-def clusters_within(tree: Tree, faces: int, threshold: float) -> npt.NDArray[np.intp]:
-    """A label for each face: faces that joins up to the threshold connect share one."""
-    labels = list(range(faces + len(tree)))
-    for row in range(len(tree) - 1, -1, -1):  # from the last join down, a cluster hands its label to its parts
-        left, right, distance = int(tree[row, 0]), int(tree[row, 1]), tree[row, 2]
-        if distance <= threshold:
-            labels[left] = labels[right] = labels[faces + row]
-    return np.array(labels[:faces], np.intp)
-
-
 def leaves_in_order(tree: Tree, faces: int) -> npt.NDArray[np.intp]:
     """The faces from left to right below the tree's last join."""
     order: list[int] = []

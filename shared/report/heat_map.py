@@ -9,7 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from shared.analysis.average_linkage import average_linkage
-from shared.analysis.clustering import Groups, cut, leaf_order
+from shared.analysis.clustering import Groups, leaf_order
 from shared.analysis.neighbors import nearest
 from shared.domain.arrays import Float32
 from shared.report.charts import ticks
@@ -26,18 +26,17 @@ _SHADES = 256
 
 
 def matrix_views(
-    square: Float32, tree: npt.NDArray[np.float64], threshold: float | None
+    square: Float32, tree: npt.NDArray[np.float64], groups: Groups | None
 ) -> tuple[MatrixView, MatrixData]:
-    """The heat map of the distances [n, n] for the template and for the script.
-
-    `tree` is their linkage; `threshold` is the distance up to which faces are grouped.
-    """
+    """The heat map of the distances [n, n] for the template and for the script. `tree` is their linkage."""
     count = len(square)
     some = evenly_spaced(count, MAX_MATRIX_FACES)
     if len(some) < count:
         square = square[np.ix_(some, some)]
         tree = average_linkage(square)
-    order = leaf_order(tree, len(square))
+    people = [] if groups is None else _places_of(groups, some, count)
+    order = _side_by_side(leaf_order(tree, len(square)), people)
+    threshold = None if groups is None else groups.threshold
     square = square[np.ix_(order, order)]
     upper = condensed(square, np.float32)
     top = max(0.1, float(np.ceil(upper.max() * 10 - 1e-4)) / 10)
@@ -59,7 +58,7 @@ def matrix_views(
         cells=cells,
         unit=unit,
         first=first,
-        squares=[] if threshold is None else _squares(cut(tree, len(square), threshold), order),
+        squares=_squares(people, order),
     )
     return view, data
 
@@ -81,11 +80,27 @@ def _palette() -> npt.NDArray[np.uint8]:
     return np.stack([np.interp(at, places, anchors[:, k]) for k in range(3)], axis=1).round().astype(np.uint8)
 
 
-def _squares(groups: Groups, order: Faces) -> list[tuple[int, int]]:
-    """The beginning and end of each group in the order of the leaves, where its faces are side by side."""
-    place = np.empty(len(order), np.intp)
-    place[order] = np.arange(len(order))
-    return [(int(place[faces].min()), int(place[faces].max()) + 1) for faces in groups.people]
+def _places_of(groups: Groups, some: Faces, count: int) -> list[list[int]]:
+    """The faces of each group of two and more among `some` of all faces, by their place there."""
+    place = np.full(count, -1)
+    place[some] = np.arange(len(some))
+    chosen = ([int(place[face]) for face in faces if place[face] >= 0] for faces in groups.people)
+    return [faces for faces in chosen if len(faces) > 1]
+
+
+def _side_by_side(order: Faces, people: list[list[int]]) -> Faces:
+    """The same order, but all faces of a group where its first one is."""
+    place = np.argsort(order)
+    at = place.copy()
+    for faces in people:
+        at[faces] = place[faces].min()
+    return np.lexsort((place, at))
+
+
+def _squares(people: list[list[int]], order: Faces) -> list[tuple[int, int]]:
+    """The beginning and end of each group in the order, where its faces are side by side."""
+    place = np.argsort(order)
+    return [(int(place[faces].min()), int(place[faces].max()) + 1) for faces in people]
 
 
 def neighbor_data(distances: Distances) -> NeighborData:

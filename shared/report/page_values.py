@@ -10,7 +10,7 @@ import numpy as np
 
 from shared.analysis.average_linkage import average_linkage
 from shared.analysis.calibration import NEAR_DUPLICATE
-from shared.analysis.clustering import MAX_LINKED_FACES, Groups, cut, leaf_order
+from shared.analysis.clustering import MAX_ORDERED_FACES, Groups, find_groups, leaf_order
 from shared.analysis.duplicates import find_duplicates
 from shared.domain.arrays import Float32
 from shared.domain.outcomes import FAILED, Outcome
@@ -38,7 +38,7 @@ from shared.results.reader import Results
 from shared.results.schema import PROFILES, RESOURCES
 from shared.results.tables import Face, Images
 
-MAX_FACES = MAX_LINKED_FACES
+MAX_FACES = MAX_ORDERED_FACES
 """The most faces on one page; of a larger job as many, evenly spread over it."""
 _MAX_ROWS = 500  # of a table of files
 _MAX_WORKERS = 40  # in the table of workers
@@ -87,8 +87,9 @@ def page_values(
     tree = average_linkage(square)
     faces = _face_views(results, shown, thumbnails)
     chart = histogram(square, threshold)
+    groups = None if threshold is None else find_groups(shown.distances.embeddings, threshold)
     several = len(faces) > 1
-    matrix, matrix_data = matrix_views(square, tree, threshold) if several else (None, None)
+    matrix, matrix_data = matrix_views(square, tree, groups) if several else (None, None)
     neighbors = neighbor_data(shown.distances) if several else None
     return PageView(
         job=results.job,
@@ -99,7 +100,7 @@ def page_values(
         sampled=len(faces) < len(results.faces),
         faces=faces,
         faces_in_order=[faces[k] for k in leaf_order(tree, len(faces))],
-        groups=None if threshold is None else _groups(cut(tree, len(faces), threshold), faces, square),
+        groups=None if groups is None else _groups(groups, faces, square),
         threshold=threshold,
         threshold_note=threshold_note(threshold, calibrated, results.job, len(faces)),
         pictures_note=pictures_note(thumbnails, results.job),
@@ -169,7 +170,7 @@ def _groups(groups: Groups, faces: list[FaceView], square: Float32) -> GroupsVie
     for members in groups.people:
         inside = condensed(square[np.ix_(members, members)], np.float32)
         people.append(GroupView([faces[k] for k in members], float(inside.min()), float(inside.max())))
-    return GroupsView(people, [faces[k] for k in groups.alone], groups.threshold, groups.method)
+    return GroupsView(people, [faces[k] for k in groups.alone], groups.threshold)
 
 
 def _duplicates(results: Results, shown: Shown, faces: list[FaceView]) -> DuplicatesView:

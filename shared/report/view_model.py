@@ -70,7 +70,6 @@ class GroupsView:
     people: list[GroupView]
     alone: list[FaceView]
     threshold: float
-    method: str
 
 
 @dataclass(frozen=True)

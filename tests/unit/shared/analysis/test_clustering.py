@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from producer.cli.app import main
-from shared.analysis import clustering as grouping
 from shared.analysis.calibration import SAME_PERSON, same_person_threshold
 from shared.analysis.clustering import find_groups
 from shared.analysis.neighbors import nearest
@@ -80,7 +79,7 @@ def test_distances_among_some_are_exactly_symmetric_and_0_to_oneself() -> None:
 def test_people_are_found_largest_group_first() -> None:
     """Groups of five, three and one face, ordered by their first face if sizes are equal."""
     embeddings = np.concatenate([people(1, 3, 1), people(1, 5, 2), people(1, 1, 3), people(1, 3, 4)])
-    found = find_groups(Distances(embeddings), SAME_PERSON)
+    found = find_groups(embeddings, SAME_PERSON)
     assert found.members == [[3, 4, 5, 6, 7], [0, 1, 2], [9, 10, 11], [8]]
     assert found.alone == [8]
 
@@ -90,26 +89,22 @@ def test_a_chain_of_faces_is_no_person() -> None:
     angles = np.deg2rad(np.arange(0, 150, 25))
     chain = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
     steps = np.linalg.norm(np.diff(chain, axis=0), axis=1)
-    found = find_groups(Distances(chain), 0.6)
+    found = find_groups(chain, 0.6)
     assert steps.max() < 0.6 and len(found.members) > 1
 
 
-def test_many_faces_are_grouped_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Above the limit, only near neighbors are linked. This is reported, and distinct people are still found."""
-    distances = Distances(people(60, 9, spread=0.4))
-    expected = find_groups(distances, SAME_PERSON)
-    monkeypatch.setattr(grouping, "MAX_LINKED_FACES", 100)
-    found = find_groups(distances, SAME_PERSON)
-    assert found.members == expected.members and len(found.people) == 60
-    assert "nearest" in found.method and "nearest" not in expected.method
+def test_copies_take_no_places_among_the_nearest() -> None:
+    """Forty copies of each face would fill all of them, and nobody's two photographs would meet."""
+    embeddings = people(30, 4, spread=0.4)
+    once, copied = find_groups(embeddings, SAME_PERSON), find_groups(np.tile(embeddings, (40, 1)), SAME_PERSON)
+    assert len(once.people) == 30
+    assert copied.members == [sorted(face + 120 * k for face in faces for k in range(40)) for faces in once.members]
 
 
-@pytest.mark.parametrize("limit", [10_000, 10])
-def test_groups_are_the_same_every_time(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_groups_are_the_same_every_time() -> None:
     """This includes random and equal faces."""
-    monkeypatch.setattr(grouping, "MAX_LINKED_FACES", limit)
     embeddings = np.concatenate([people(300, 1, 5), np.tile(people(1, 1, 6), (20, 1))])
-    found = [find_groups(Distances(embeddings), 1.3).members for _ in range(3)]
+    found = [find_groups(embeddings, 1.3).members for _ in range(3)]
     assert found[0] == found[1] == found[2]
     assert sorted(face for group in found[0] for face in group) == list(range(320))
 

@@ -11,6 +11,7 @@ from shared.archives.streams import Stream
 
 _MOST_HEADER_BYTES = 1 << 20
 """Of a header with its long names, attributes and map of a sparse file."""
+_MOST_BYTES = 1 << 62
 _COPIED_AT_ONCE = 1 << 20
 
 
@@ -78,8 +79,8 @@ class TarReader:
         )
         try:
             info = tarfile.TarInfo.fromtarfile(headers)
-            if info.size < 0 or headers.offset < self._stream.tell():
-                raise ValueError("backward")
+            if not (0 <= info.size <= _MOST_BYTES and self._stream.tell() <= headers.offset <= _MOST_BYTES):
+                raise ValueError("a size that no file has")
             _check_map(info)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
             return None, 0

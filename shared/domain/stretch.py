@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 from shared.domain.paths import RootPath, check_relative
 from shared.domain.text import parse_json
 
-Place = Annotated[int, Field(ge=0)]
+_MOST_BYTES = 1 << 62
+"""Beyond that, no file has a byte."""
+Place = Annotated[int, Field(ge=0, le=_MOST_BYTES)]
 
 
 class Stretch(BaseModel):
@@ -22,7 +24,7 @@ class Stretch(BaseModel):
     """The path of the archive. The images' paths are below it; one with this path stands for the rest of the archive,
     which could not be read when the job was made.
     """
-    size: Annotated[int, Field(ge=0)]
+    size: Annotated[int, Field(ge=0, le=_MOST_BYTES)]
     """In bytes."""
     mtime_ns: int
     places: list[Place]

@@ -191,7 +191,7 @@ def test_a_sparse_file_is_read_with_its_holes(tmp_path: Path) -> None:
 
 
 def test_headers_that_ask_for_much_memory_are_refused(tmp_path: Path) -> None:
-    """A long name of 5 GiB in a sparse file, and a size below zero."""
+    """A long name of 5 GiB in a sparse file, a size below zero, and one that no file has."""
     name = tarfile.TarInfo("././@LongLink")
     name.type, name.size = tarfile.GNUTYPE_LONGNAME, 5 << 30
     path = _write(tmp_path / "a.tar", name.tobuf(tarfile.GNU_FORMAT))
@@ -202,11 +202,12 @@ def test_headers_that_ask_for_much_memory_are_refused(tmp_path: Path) -> None:
         assert tracemalloc.get_traced_memory()[1] < 16 << 20  # 8 MiB of them to tell names apart
     finally:
         tracemalloc.stop()
-    negative = bytearray(tar_bytes({"a.jpg": b""}))
-    negative[124:136] = b"\xff" * 11 + b"\0"  # -256 in base 256
-    negative[148:156] = b" " * 8
-    negative[148:156] = b"%06o\0 " % sum(negative[:512])
-    assert read_archive(_write(tmp_path / "b.tar", bytes(negative))) == ({}, "not a tar or zip")
+    for size in (b"\xff" * 11 + b"\0", b"\x80" + b"\xff" * 11):  # -256 and 2 ** 88 - 1 in base 256
+        wrong = bytearray(tar_bytes({"a.jpg": b""}))
+        wrong[124:136] = size
+        wrong[148:156] = b" " * 8
+        wrong[148:156] = b"%06o\0 " % sum(wrong[:512])
+        assert read_archive(_write(tmp_path / "b.tar", bytes(wrong))) == ({}, "not a tar or zip")
     name.size = 1
     chain = (name.tobuf(tarfile.GNU_FORMAT) + b"a".ljust(512, b"\0")) * 5000  # each describes the next
     assert read_archive(_write(tmp_path / "c.tar", chain)) == ({}, "not a tar or zip")

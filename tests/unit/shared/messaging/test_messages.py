@@ -88,6 +88,7 @@ def test_a_stretch_of_an_archive_survives() -> None:
         {"places": []},
         {"places": [1, 2]},
         {"places": [-1]},
+        {"places": [1 << 63]},
         {"places": ["1"]},
         {"places": None},
         {"more": 1},

@@ -30,7 +30,9 @@ def _print_summary(folder: Path) -> None:
     summary = read_json(folder / SUMMARY)
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in summary["outcomes"].items())
     print(f"Results: {printable(str(folder))}")
-    print(f"  {summary['images']} images ({outcomes}), {summary['faces']} faces, {summary['images_per_s']} images/s")
+    # An update in which nothing was computed has no rate.
+    rate = f", {summary['images_per_s']} images/s" if summary["images_per_s"] else ""
+    print(f"  {summary['images']} images ({outcomes}), {summary['faces']} faces{rate}")
     distances = summary["distances"]
     matrix = (
         f"{DISTANCES} [{summary['faces']}, {summary['faces']}]"

@@ -25,7 +25,7 @@ from shared.analysis.clustering import find_groups
 from shared.config.settings import load_settings
 from shared.domain.arrays import Float32
 from shared.domain.contract import KNOWN_WEIGHTS, FacePolicy, Precision
-from worker.models.cpu_limits import usable_cores
+from shared.domain.cpu_limits import usable_cores
 from worker.models.loader import load_networks
 from worker.vision.decode import Limits, decode, read_bytes
 from worker.vision.face_selection import choose_faces, crop_face

@@ -32,8 +32,8 @@ from shared.analysis.neighbor_linkage import link_neighbors
 from shared.config.settings import load_settings
 from shared.domain.arrays import Float32
 from shared.domain.contract import KNOWN_WEIGHTS
+from shared.domain.cpu_limits import usable_cores
 from shared.results.distances import Distances, condensed
-from worker.models.cpu_limits import usable_cores
 from worker.models.loader import load_networks
 
 WEIGHTS = "casia-webface"

@@ -25,7 +25,7 @@ from benchmarks.pair_protocols import evaluate, read_pairs
 from shared.config.settings import load_settings
 from shared.domain.arrays import Float32
 from shared.domain.contract import KNOWN_WEIGHTS
-from worker.models.cpu_limits import usable_cores
+from shared.domain.cpu_limits import usable_cores
 from worker.models.loader import load_networks
 from worker.vision.best_face_search import detect_best
 from worker.vision.decode import Limits, decode, read_bytes

@@ -66,8 +66,8 @@ def serve(
         models = ModelLoader(settings)
         models.begin_check()  # while the rest is imported
 
+    from shared.domain.cpu_limits import usable_cores
     from worker.app import make_worker
-    from worker.models.cpu_limits import usable_cores
 
     processes = concurrency or settings.concurrency or usable_cores()
     # Not by Celery's command line, which imports all of its commands, and those of Flower.

@@ -12,6 +12,7 @@ from celery.signals import setup_logging, worker_init, worker_process_init
 
 from shared.config.logs import log_to_stderr
 from shared.config.settings import Settings, load_settings
+from shared.domain.cpu_limits import usable_cores
 from shared.messaging.celery_app import make_celery
 from worker.answers import show_line_in_log
 from worker.broker.transport import use_guarded_transport
@@ -19,7 +20,6 @@ from worker.execution.batch_executor import BatchExecutor
 from worker.execution.connections import Connections
 from worker.execution.crash_attribution import BatchMonitor
 from worker.execution.job_aggregator import JobAggregator
-from worker.models.cpu_limits import usable_cores
 from worker.models.loader import ModelLoader
 from worker.supervision.background_threads import BackgroundThreads, MainProcess
 from worker.supervision.readiness import LoadedProcesses

@@ -5,7 +5,6 @@ the nearest of one of their two faces, by a bound that covers the error of float
 float64, with the bits of `distances.npy`.
 """
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.domain.arrays import Float32
+from shared.domain.cpu_limits import usable_cores
 from shared.results.distance_tiles import euclidean_tile, one_blas_thread
 
 BLOCK_ROWS = 1024
@@ -56,7 +56,7 @@ def near_neighbors(embeddings: Float32, count: int, threads: int | None = None) 
     faces, kept = len(embeddings), min(count, len(embeddings) - 1)
     if kept <= 0:
         return Neighbors(np.zeros(faces + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
-    one, other = _candidates(embeddings, kept, threads or len(os.sched_getaffinity(0)))
+    one, other = _candidates(embeddings, kept, threads or usable_cores())
     return _nearest_of(faces, kept, one, other, exact_distances(embeddings, one, other))
 
 

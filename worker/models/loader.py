@@ -9,10 +9,10 @@ import numpy as np
 from shared.config.logs import get_logger
 from shared.config.settings import Settings
 from shared.domain.contract import CROP_PX, KNOWN_WEIGHTS, Precision, Runtime
+from shared.domain.cpu_limits import usable_cores
 from shared.domain.weights_files import prepared_folder
 from worker.models.allocator import keep_freed_memory
 from worker.models.backend import choose_backend, import_backend
-from worker.models.cpu_limits import usable_cores
 from worker.models.instruction_set import pin_instruction_set
 from worker.models.precision import check_precision
 from worker.models.preparation import prepare_in_subprocess

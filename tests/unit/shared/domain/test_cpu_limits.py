@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.models import cpu_limits as cores
+from shared.domain import cpu_limits as cores
 
 
 @pytest.mark.parametrize(

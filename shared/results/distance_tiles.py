@@ -48,10 +48,11 @@ def _padded(rows: Float32) -> npt.NDArray[np.float64]:
 
 def arithmetic() -> str:
     """What the last bits of a distance depend on, besides its two embeddings: the kernel's version, NumPy and BLAS."""
+    found = [library for library in threadpool_info() if library.get("user_api") == "blas"]
+    # Other packages of the process may bring a BLAS of their own.
+    numpys = [library for library in found if "numpy" in str(library.get("filepath"))] or found
     libraries = sorted(
-        f"{library.get('internal_api')} {library.get('version')} {library.get('architecture')}"
-        for library in threadpool_info()
-        if library.get("user_api") == "blas"
+        f"{library.get('internal_api')} {library.get('version')} {library.get('architecture')}" for library in numpys
     )
     return ", ".join([f"kernel {_VERSION}", f"numpy {np.__version__}", *libraries])
 

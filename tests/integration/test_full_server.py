@@ -20,6 +20,7 @@ import redis
 
 from producer.submission.backpressure import Backpressure, Stopped
 from producer.submission.batches import enqueue_images
+from producer.submission.folder_source import FolderSource
 from producer.submission.jobs import cancel_job
 from shared.domain.arrays import Float32
 from shared.domain.errors import NotFinished, ResultsError
@@ -307,7 +308,7 @@ def test_a_job_of_three_times_the_servers_memory_passes(stage: Stage, tmp_path: 
     workers = [MadeUpWorker(stage) for _ in range(2)]
     said: list[str] = []
     with repeated(reconciler.step):
-        enqueue_images(stage.client, make_celery(settings), job, folder, settings, said.append)
+        enqueue_images(stage.client, make_celery(settings), job, FolderSource(folder), settings, said.append)
         wait_until(lambda: record.load().complete, 120, "every batch done")
         for worker in workers:
             worker.stop()

@@ -55,7 +55,8 @@ def test_a_recalled_image_is_as_it_was_computed(tmp_path: Path, networks: Networ
     )
     assert np.array_equal(result.embeddings, computed.embeddings)
     cut = JPEGS if keeps and wants else []
-    assert result.record == replace(computed.record, path="copy.jpg", recalled=True, thumbnails=cut, decode_ms=0.0)
+    of_this_file = {"path": "copy.jpg", "size": len(DATA), "mtime_ns": result.record.mtime_ns}
+    assert result.record == replace(computed.record, **of_this_file, recalled=True, thumbnails=cut, decode_ms=0.0)
 
 
 def test_other_contracts_and_runtimes_know_nothing() -> None:

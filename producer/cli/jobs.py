@@ -131,6 +131,8 @@ def enqueue(
     source = open_source(folder, files, archives=archives)
     if inline and source.archives:
         raise InvalidRequest("Images in archives cannot be sent with --inline. Unpack them, or let workers read them.")
+    if inline and source.location:
+        raise InvalidRequest("Workers read objects themselves, so --inline cannot send them. Leave it out.")
     session = open_session()
     settings = session.settings
     request = Request(

@@ -11,9 +11,10 @@ from shared.domain.file_digests import file_sha256
 from shared.domain.options import MOST_IMAGES, WhenDistances
 
 Folder = Annotated[
-    Path | None,
+    str | None,
     typer.Argument(
-        help="The folder with the images, or an archive (tar, zip). With --files, the folder of the paths.",
+        help="The folder with the images, an archive (tar, zip) or a URL (s3://bucket/folder). With --files, where the "
+        "paths begin.",
         show_default=False,
     ),
 ]

@@ -3,6 +3,7 @@
 Server and worker are started first. What follows the job is imported while they start.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -97,6 +98,7 @@ def _settings_of_run(request: Request, results_dir: Path, settings: Settings) ->
     """The settings, for one job of this source on this machine."""
     changes: dict[str, Any] = {
         "data_root": request.source.folder,
+        "allowed_urls": json.dumps([request.source.location]) if request.source.location else None,
         "results_dir": results_dir,
         "queue_prefix": queue_prefix_of(request),
         "batch_size": request.batch_size,

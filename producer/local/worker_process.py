@@ -124,6 +124,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         "FACEQUEUE_DATA_ROOT": str(settings.data_root),
         "FACEQUEUE_RESULTS_DIR": str(settings.results_dir),
         "FACEQUEUE_QUEUE_PREFIX": settings.queue_prefix,
+        "FACEQUEUE_ALLOWED_URLS": settings.allowed_urls or "",
         "FACEQUEUE_BATCH_SIZE": str(settings.batch_size),
         "FACEQUEUE_DEVICE": settings.device,
         "FACEQUEUE_WEIGHTS_PATH": str(settings.weights_path or ""),

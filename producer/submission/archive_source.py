@@ -26,6 +26,11 @@ class ArchiveSource:
         return cls(check_archive(path))
 
     @property
+    def location(self) -> str:
+        """None."""
+        return ""
+
+    @property
     def shown(self) -> str:
         """The archive."""
         return str(self.path)

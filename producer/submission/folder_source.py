@@ -33,6 +33,11 @@ class FolderSource:
         return cls(check_folder(folder), archives=archives)
 
     @property
+    def location(self) -> str:
+        """None."""
+        return ""
+
+    @property
     def shown(self) -> str:
         """The folder."""
         return str(self.folder)

@@ -147,6 +147,7 @@ def _create(
         distances=request.distances,
         inline=request.inline,
         report=request.report,
+        location=request.source.location,
         archives=request.source.archives,
         replaces="" if earlier is None else earlier.uid,
         update=update,

@@ -83,6 +83,11 @@ class ListSource:
         return cls(real, Listing(name, digest.hexdigest()), paths, _repeated(keys), archives)
 
     @property
+    def location(self) -> str:
+        """None."""
+        return ""
+
+    @property
     def shown(self) -> str:
         """The folder, as a job of a folder: reports look for its images there."""
         return str(self.folder)

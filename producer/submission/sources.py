@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from shared.domain.errors import InvalidRequest
+from shared.domain.locations import is_url
 from shared.domain.paths import FolderPath, RootPath
 
 
@@ -64,6 +65,10 @@ class Source(Protocol):
         """The folder that the paths are relative to, with links resolved."""
 
     @property
+    def location(self) -> str:
+        """The URL prefix that the images are below; empty if they are files."""
+
+    @property
     def archives(self) -> bool:
         """Whether members of archives are images of the job."""
 
@@ -87,14 +92,21 @@ class Source(Protocol):
         """The bytes of an image, packed for the server (`shared.store.image_payloads`)."""
 
 
-def open_source(folder: Path | None, files: str | None, *, archives: bool = False) -> Source:
+def open_source(given: str | Path | None, files: str | None, *, archives: bool = False) -> Source:
     """The source that the arguments of `run` and `enqueue` name; InvalidRequest if it has no images or cannot be read.
 
-    `folder` is as given on the command line, and may be an archive; `files` is the value of `--files`. A list is read
-    to its end here. With `archives`, the archives that are found are read as folders.
+    `given` is the argument of the command line: a folder, an archive or a URL; `files` is the value of `--files`. A
+    list is read to its end here. With `archives`, the archives that are found are read as folders.
     """
     from producer.submission.folder_source import FolderSource
 
+    if given is not None and is_url(str(given)):
+        from producer.submission.url_sources import open_url
+
+        if archives:
+            raise InvalidRequest("--archives reads archives in a folder, not below a URL.")
+        return open_url(str(given), files)
+    folder = None if given is None else Path(given)
     if files is not None:
         from producer.submission.list_source import ListSource
 

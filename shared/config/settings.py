@@ -1,5 +1,6 @@
 """Every setting. A process reads them once, from the environment and from `.env`, and passes them on."""
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.domain.contract import DEFAULT_WEIGHTS, WeightsName
 from shared.domain.errors import InvalidSetting
+from shared.domain.locations import Location, parse_location
 from shared.domain.options import MOST_IMAGES
 from shared.domain.queues import aggregate_queue, embed_queue
 
@@ -48,6 +50,16 @@ class Settings(BaseSettings):
     ] = ""
 
     data_root: Annotated[Path, Field(description="Workers read images only below this folder.")] = Path("data")
+    allowed_urls: Annotated[
+        str | None,
+        Field(
+            description="Workers read objects only below these URL prefixes (`s3://bucket/folder`), separated by "
+            "commas, or as a JSON list. Without it, they read none."
+        ),
+    ] = None
+    object_patience_s: Annotated[
+        float, Field(gt=0, description="How long reading an object is repeated after faults of the network.")
+    ] = 20.0
     results_dir: Annotated[Path, Field(description="The aggregator writes `<job>/` here.")] = Path("results")
     state_dir: Annotated[Path, Field(description="Data and logs of the server that `run` starts.")] = user_state_path(
         "facequeue"
@@ -198,6 +210,12 @@ class Settings(BaseSettings):
         _ = parts.port  # ValueError if it is not a port
         return url.replace("unix://", "redis+socket://", 1)  # kombu's spelling
 
+    @field_validator("allowed_urls")
+    @classmethod
+    def _check_allowed(cls, urls: str | None) -> str | None:
+        _locations(urls)
+        return urls
+
     @field_validator("cpu_isa", mode="before")
     @classmethod
     def _lower_isa(cls, isa: object) -> object:
@@ -226,6 +244,11 @@ class Settings(BaseSettings):
             if not re.fullmatch(r"[a-z0-9._-]+|[0-9a-f:.]+", name):
                 raise ValueError(f"{name!r} is not a host name; give names without http:// and port")
         return hosts
+
+    @property
+    def allowed_locations(self) -> list[Location]:
+        """The prefixes in `allowed_urls`."""
+        return _locations(self.allowed_urls)
 
     @property
     def flower_host_names(self) -> list[str]:
@@ -265,6 +288,12 @@ class Settings(BaseSettings):
 
 def _names(hosts: str | None) -> list[str]:
     return [name for part in (hosts or "").split(",") if (name := part.strip().lower().strip("[]").rstrip("."))]
+
+
+def _locations(urls: str | None) -> list[Location]:
+    text = (urls or "").strip()
+    parts = json.loads(text) if text.startswith("[") else [part.strip() for part in text.split(",")]
+    return [parse_location(part) for part in parts if part]
 
 
 def load_settings(**given: Any) -> Settings:

@@ -103,6 +103,10 @@ class FolderMissing(FaceQueueError):
     """A job's images are not in this worker's data root. Another worker may have them."""
 
 
+class LocationUnavailable(FaceQueueError):
+    """The URL prefix of a job's images cannot be read from here, or may not be. Another worker may be able to."""
+
+
 class BadMessage(FaceQueueError):
     """A message in the queue is not from facequeue, or not from this version."""
 

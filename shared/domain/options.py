@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, TypeAdapter, ValidationError
 
+from shared.domain.locations import check_canonical
 from shared.domain.paths import RootPath, check_relative, printable
 from shared.domain.validation import explain
 
@@ -22,7 +23,7 @@ class Options:
 
     # Not pydantic's `str`, which refuses the surrogates of names that are not UTF-8.
     folder: Annotated[RootPath, PlainValidator(check_relative)]
-    """The enqueued folder; `.` if the images are inline."""
+    """The enqueued folder; `.` if the images are inline or objects."""
     batch_size: Annotated[int, Field(strict=True, ge=1, le=MOST_IMAGES)]
     distances: WhenDistances
     inline: Annotated[bool, Field(strict=True)] = False
@@ -33,6 +34,8 @@ class Options:
     """The list of paths that the job was made of, as the producer was given it, for display; empty if it has none."""
     files_digest: Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")] = ""
     """BLAKE2b-128 of that list's paths."""
+    location: Annotated[str, AfterValidator(check_canonical)] = ""
+    """The URL prefix that the images are below; empty if they are files or inline."""
     archives: Annotated[bool, Field(strict=True)] = False
     """Whether the images of archives (tar, zip) belong to the job, not the archives."""
 

@@ -80,6 +80,8 @@ def _answer(work: Callable[[], object], write_end: int) -> int:
 
 def _images_folder(job: Job, data_root: Path) -> Path | None:
     """The folder with the job's images, always inside the data root; None if this machine has none."""
+    if job.options.location:  # reports read files only; workers have cut the thumbnails
+        return None
     if job.options.inline:  # the images came from the producer's disk: files at the same paths here are different ones
         return None
     try:

@@ -15,7 +15,14 @@ from celery import Celery
 from shared.archives.opening import archive_of
 from shared.config.logs import get_logger
 from shared.config.settings import Settings
-from shared.domain.errors import ContractError, FolderMissing, JobNotFound, RecordUnreadable, WeightsError
+from shared.domain.errors import (
+    ContractError,
+    FolderMissing,
+    JobNotFound,
+    LocationUnavailable,
+    RecordUnreadable,
+    WeightsError,
+)
 from shared.domain.job import Job
 from shared.domain.outcomes import Outcome
 from shared.domain.paths import RootPath
@@ -32,6 +39,7 @@ from worker.execution.data_root_check import check_job_folder, find_missing_fold
 from worker.execution.disk_cache import DiskCache
 from worker.execution.diversion import Diversion
 from worker.execution.member_reader import MemberReader
+from worker.execution.object_stores import ObjectStores
 from worker.execution.profiling import Profiler
 from worker.execution.result_cache import ContractCache, PackedResults
 from worker.execution.retrying import retry_until_stored
@@ -61,7 +69,7 @@ class BatchExecutor:
     def __init__(self, settings: Settings, app: Celery, connections: Connections, models: ModelLoader) -> None:
         self._settings, self._app, self._connections, self._models = settings, app, connections, models
         self._profiler = Profiler(settings.profile_dir)
-        self._members = MemberReader()
+        self._members, self._objects = MemberReader(), ObjectStores(settings)
         self._last_commit_ms = 0.0
 
     @cached_property
@@ -103,7 +111,7 @@ class BatchExecutor:
             diversion.forget()
             results = self._compute(attempt, networks)
             missing = self._missing_folder(attempt, results)
-        except (ContractError, WeightsError, FolderMissing) as error:
+        except (ContractError, WeightsError, FolderMissing, LocationUnavailable) as error:
             return diversion.divert(error)
         except BatchAbandoned as why:
             return not_wanted(why)
@@ -118,7 +126,9 @@ class BatchExecutor:
         check_contract(job.contract)
         if job.runtime is not None:
             check_runtime(job.runtime, mine)  # before loading, which may take minutes
-        if not job.options.inline:
+        if job.options.location:
+            self._objects.open(job.options.location)
+        elif not job.options.inline:
             check_job_folder(self._settings.data_root, job.options.folder)
         networks = self._models.load(job.contract.weights, job.contract.weights_sha256, job.contract.precision)
         agreed = attempt.record.agree_on_runtime(job.uid, mine)
@@ -138,14 +148,21 @@ class BatchExecutor:
             networks,
             self._cache(job),
             self._members,
+            self._objects,
         )
         with self._profiler.measure():
             return runner.process(attempt.lease)
 
     def _missing_folder(self, attempt: _Attempt, results: list[Result]) -> FolderMissing | None:
-        """The subfolder of unreadable images that the data root lacks; FolderMissing if it lacks the job's folder."""
+        """The subfolder of unreadable images that the data root lacks; FolderMissing if it lacks the job's folder,
+        LocationUnavailable if the job's objects can no longer be read.
+        """
         job, batch, root = attempt.job, attempt.batch, self._settings.data_root
-        if job.options.inline or not any(result.record.outcome == Outcome.UNREADABLE for result in results):
+        unreadable = [result.record.outcome == Outcome.UNREADABLE for result in results]
+        if job.options.inline or not any(unreadable):
+            return None
+        if job.options.location:
+            self._objects.check(job.options.location, all_failed=all(unreadable))
             return None
         check_job_folder(root, job.options.folder)  # it may have disappeared while the batch ran
         if job.options.files:  # a list may name folders that nobody has

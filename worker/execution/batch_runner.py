@@ -28,6 +28,8 @@ from shared.store.redis_client import Client
 from worker.batch_result import ImageRecord
 from worker.execution.image_source import read_inline, read_status
 from worker.execution.member_reader import MemberReader
+from worker.execution.object_stores import ObjectStores
+from worker.execution.read_ahead import ReadAhead
 from worker.execution.result_cache import ContractCache
 from worker.models.allocator import release_free_memory
 from worker.vision.decode import Limits
@@ -53,11 +55,13 @@ class BatchRunner:
         networks: Networks,
         cache: ContractCache,
         members: MemberReader,
+        objects: ObjectStores,
     ) -> None:
         self._client, self._settings = client, settings
         self._job, self._batch, self._holder = job, batch, holder
         self._record = JobRecord(client, job.name)
-        self._networks, self._cache, self._members = networks, cache, members
+        self._networks, self._cache, self._members, self._objects = networks, cache, members, objects
+        self._ahead: ReadAhead | None = None
         self._limits = Limits(settings.max_image_mib * 2**20, settings.max_image_megapixels * 10**6)
         self._asked = time.monotonic()
 
@@ -85,6 +89,7 @@ class BatchRunner:
 
     def _embed(self, paths: list[RootPath]) -> list[Result]:
         try:
+            self._ahead = self._read_ahead(paths)
             return process_images(
                 self._settings.data_root,
                 paths,
@@ -101,6 +106,17 @@ class BatchRunner:
             # The state of this process is unknown now. It ends as if the out-of-memory killer had ended it.
             os.kill(os.getpid(), signal.SIGKILL)
             raise
+        finally:
+            if self._ahead is not None:
+                self._ahead.close()
+                self._ahead = None
+
+    def _read_ahead(self, paths: list[RootPath]) -> ReadAhead | None:
+        """What reads the images if they are objects."""
+        if not self._job.options.location:
+            return None
+        store = self._objects.open(self._job.options.location)
+        return ReadAhead(store, paths, self._limits, self._settings.object_patience_s, self._step)
 
     def _wants_thumbnails(self) -> bool:
         """Whether the report may show these faces, and this machine has the images: a job that sends them may not want
@@ -116,6 +132,8 @@ class BatchRunner:
         root, limits, options, stretch = self._settings.data_root, self._limits, self._job.options, self._batch.stretch
         if options.inline:
             return lambda path: read_inline(self._client, self._record.inline_key(self._batch.batch), path, limits)
+        if self._ahead is not None:
+            return self._ahead.read
         if stretch is not None:
             places = dict(zip(self._batch.images, stretch.places, strict=True))
             return lambda path: self._members.read(root, path, stretch, places[path], limits, self._arm)
@@ -125,9 +143,11 @@ class BatchRunner:
 
     def _status(self, path: RootPath) -> FileStatus:
         """The status that is recorded of an image; of a member of an archive, the archive's time."""
+        if self._ahead is not None:
+            return self._ahead.status(path)
         if self._batch.stretch is not None:
             return settled(FileStatus(mtime_ns=self._batch.stretch.mtime_ns), time.time_ns())
-        if self._job.options.inline or self._job.options.archives:
+        if self._job.options.inline or self._job.options.archives or self._job.options.location:
             return FileStatus()
         return read_status(self._settings.data_root, path)
 

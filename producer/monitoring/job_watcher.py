@@ -28,10 +28,11 @@ class JobCancelled(NotFinished):
 class JobNotServed(NotFinished):
     """Workers are alive, and none of them can serve the job."""
 
-    def __init__(self, job: str, worker: str, reason: str) -> None:
+    def __init__(self, job: str, worker: str, reason: str, *, is_update: bool = False) -> None:
+        fresh = " Or compute everything: repeat its command with --fresh." if is_update else ""
         super().__init__(
             f"No living worker can serve job '{job}'; {worker} says: {reason}. "
-            "Fix that, or start a worker that can serve it."
+            f"Fix that, or start a worker that can serve it.{fresh}"
         )
         self.job = job
 
@@ -178,7 +179,7 @@ class _Watcher:
         if len(refusing) < len(look.workers) or not look.workers or look.job.images_done != self._images_done:
             self._images_done, self._served_at = look.job.images_done, look.time
         if look.time - self._served_at > self._settings.worker_timeout_s:
-            raise JobNotServed(self._name, *next(iter(refusing.items())))
+            raise JobNotServed(self._name, *next(iter(refusing.items())), is_update=look.job.options.update)
 
     def _check_producer(self, look: _Look) -> None:
         """ProducerGone if nobody enqueues the rest of the job."""

@@ -3,11 +3,13 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.commands import run_in
+from tests.support.commands import environment_of, run_in
 from tests.support.results import result_bytes, rows_of
 from tests.support.stage import Stage
 
@@ -98,3 +100,50 @@ def test_enqueue_updates_where_it_sees_the_results(stage: Stage, sample: Path, t
     done = stage.producer(*again, **root)
     assert (done.returncode, "3 images, 2 known, 1 new, 0 gone" in done.stderr) == (0, True), done.stderr
     assert _paths(stage.results / "archive") == ["a.jpg", "b.jpg", "c.jpg"]
+
+
+def test_another_runtime_is_refused_and_fresh_gives_the_update_up(archive: Path, sample: Path) -> None:
+    """The embeddings would not be comparable. The results stay until --fresh has computed everything."""
+    again = ("images", "--results", "out", "--job", "runtime", "--workers", 1)
+    assert run_in(archive, *again).returncode == 0
+    summary = archive / "out" / "runtime" / "summary.json"
+    values = json.loads(summary.read_text())
+    values["contract"]["decoder"] = "another one"
+    summary.write_text(json.dumps(values))
+    before = result_bytes(archive / "out" / "runtime")
+    shutil.copyfile(sample / "collins" / "as-is.jpg", archive / "images" / "runtime.jpg")
+    refused = run_in(archive, *again, FACEQUEUE_WORKER_TIMEOUT_S="1")
+    assert (refused.returncode, "decoder: another one there" in refused.stderr) == (4, True), refused.stderr
+    assert "with --fresh" in refused.stderr
+    assert result_bytes(archive / "out" / "runtime") == before
+    done = run_in(archive, *again, "--fresh")
+    assert done.returncode == 0, done.stderr
+    assert "runtime.jpg" in _paths(archive / "out" / "runtime")
+
+
+def test_a_run_that_is_killed_in_an_update_leaves_the_old_results_and_goes_on(archive: Path, sample: Path) -> None:
+    """kill -9 of everything while the new images are computed; the next `run` finishes the update."""
+    again = ("images", "--results", "out", "--job", "killed", "--workers", "1", "--batch-size", "1")
+    assert run_in(archive, *again).returncode == 0
+    results = archive / "out" / "killed"
+    before = result_bytes(results)
+    for number in range(8):
+        with (archive / "images" / f"k{number}.jpg").open("wb") as file:
+            file.write((sample / "hopper" / "as-is.jpg").read_bytes() + bytes([number]))
+    command = [sys.executable, "-m", "producer", "run", *again]
+    with subprocess.Popen(
+        command, cwd=archive, env=environment_of(archive), stderr=subprocess.PIPE, start_new_session=True
+    ) as process:
+        assert process.stderr is not None
+        line = b""
+        while b"Job killed" not in line:
+            line = process.stderr.readline()
+            assert line, "it ended before"
+        os.killpg(process.pid, 9)
+    assert result_bytes(results) == before
+    done = run_in(archive, *again)
+    assert done.returncode == 0, done.stderr
+    assert "Resuming job killed" in done.stderr
+    other = run_in(archive, "images", "--results", "out", "--job", "whole", "--workers", 1, "--batch-size", 1)
+    assert other.returncode == 0, other.stderr
+    assert result_bytes(results) == result_bytes(archive / "out" / "whole")

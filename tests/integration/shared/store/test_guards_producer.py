@@ -7,7 +7,7 @@ import pytest
 from shared.domain.errors import InvalidRequest, NotFinished
 from shared.domain.options import Options
 from shared.store.enqueuing import LivingProducer
-from shared.store.keys import UNFINISHED
+from shared.store.keys import PARTS, REGISTRY, SWEPT, UNFINISHED
 from shared.store.redis_client import server_time_ms
 from tests.integration.conftest import FreshJob
 from tests.support.jobs import CONTRACT, make_job
@@ -94,6 +94,15 @@ def test_blocks_of_the_finished_job_do_not_become_those_of_the_new_one(fresh: Fr
     uid, new = _create(fresh, fresh.uid)
     assert (uid != fresh.uid, new) == (True, True)
     assert fresh.client.exists(fresh.key("block:0"), fresh.key("bytes:0"), fresh.key(part)) == 0
+
+
+def test_what_an_expired_record_left_does_not_hold_up_a_new_job(fresh: FreshJob) -> None:
+    """Only the blocks of a finished job that is replaced are removed first, in pieces."""
+    fresh.client.delete(fresh.key())
+    fresh.client.zadd(fresh.key("stored"), {"0": 0})
+    parts = ["", f"={REGISTRY}", f"={UNFINISHED}", *SWEPT, *PARTS]
+    assert fresh.record._run("create", parts, "j", OTHER, ":j", "", "state", "enqueuing") == OTHER
+    assert fresh.client.exists(fresh.key("stored")) == 0
 
 
 # add_kept

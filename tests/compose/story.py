@@ -217,7 +217,7 @@ def _lose_a_worker_and_restart(story: Story) -> None:
     data = story.folder / "data"
     with step("scale to 2, kill -9 a worker in the middle of a job"):
         story.compose("up", "--detach", "--wait", "--scale", "worker=2", timeout_s=240)
-        for number in range(6):  # a job long enough to be in the middle of
+        for number in range(16):  # a job long enough to be twice in the middle of
             for path in [p for p in data.rglob("*.jpg") if not p.name.startswith("copy")]:
                 copy = path.parent / f"copy{number}-{path.name}"
                 copy.write_bytes(path.read_bytes() + b"%d" % number)

@@ -41,7 +41,7 @@ def test_pictures_come_from_inside_the_data_root(tmp_path: Path, folder: str, in
     (root / "circle").symlink_to("circle")
     results = make_results(tmp_path / "j", ["a.jpg"], people(1, 1), photos=outside)
     folder = str(outside) if folder == "/outside" else folder
-    job = SimpleNamespace(name="j", options=SimpleNamespace(folder=folder, inline=inline))
+    job = SimpleNamespace(name="j", options=SimpleNamespace(folder=folder, inline=inline, location=""))
     write_report(job, results, root)  # type: ignore[arg-type]
     page = read_page(results / "report.html")
     assert bool(page.all("img")) == shown

@@ -52,7 +52,7 @@ def test_thumbnails_at_hand_need_no_image(tmp_path: Path) -> None:
     """The worker's are shown as they are; what it has not cut comes from the file, if that is there."""
     results = make_results(tmp_path / "j", ["gone.jpg", "other.jpg"], people(2, 1))
     jpeg = small_jpeg(Image.new("RGB", SIZE, "red"))
-    job = SimpleNamespace(name="j", options=SimpleNamespace(folder=".", inline=False))
+    job = SimpleNamespace(name="j", options=SimpleNamespace(folder=".", inline=False, location=""))
     with ThumbnailWriter(results / "thumbnails.bin", 2) as thumbnails:
         thumbnails.add(0, jpeg)
     write_report(job, results, tmp_path)  # type: ignore[arg-type]
@@ -66,7 +66,7 @@ def test_a_report_that_kills_its_process_costs_nothing_else(
 ) -> None:
     """It is killed, hangs, or raises: a line in the log."""
     results = make_results(tmp_path / "j", ["a.jpg"], people(1, 1))
-    job = SimpleNamespace(name="j", options=SimpleNamespace(folder=".", inline=True))
+    job = SimpleNamespace(name="j", options=SimpleNamespace(folder=".", inline=True, location=""))
     monkeypatch.setattr(report_process, "_LIMIT_S", 0.5)
     for fault in (lambda: os.kill(os.getpid(), signal.SIGKILL), lambda: time.sleep(60), lambda: 1 / 0):
         monkeypatch.setattr(report_process, "_build", lambda *_, fault=fault: fault())
@@ -80,6 +80,6 @@ def test_what_cannot_be_tidied_up_costs_no_job(tmp_path: Path) -> None:
     """The results are complete before the report: a leftover that cannot be removed does not make them fail."""
     results = make_results(tmp_path / "j", ["a.jpg"], people(1, 1))
     (results / ".report.html.left").mkdir()
-    job = SimpleNamespace(name="j", options=SimpleNamespace(folder=".", inline=True))
+    job = SimpleNamespace(name="j", options=SimpleNamespace(folder=".", inline=True, location=""))
     write_report(job, results, tmp_path)  # type: ignore[arg-type]
     assert (results / "report.html").is_file()

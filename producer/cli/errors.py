@@ -2,7 +2,6 @@
 
 import errno
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from producer.cli.terminal import say
 from shared.config.exit_codes import ExitCode
@@ -15,9 +14,6 @@ from shared.domain.errors import (
     ServerError,
     ServerUnreachable,
 )
-
-if TYPE_CHECKING:
-    pass
 
 _INTERRUPTED = 130  # typer's exit code after a KeyboardInterrupt
 _PATH_SHOWN = 100

@@ -52,7 +52,7 @@ class Counts:
     changed: int
     gone: int
     unchanged: bool
-    """Whether every row is what and where it was."""
+    """Whether every row is what and where it was, under the same path."""
 
     def describe(self, job: str) -> str:
         """One line for the user."""
@@ -181,4 +181,4 @@ class UpdatePlan:
             " AND row NOT IN (SELECT row FROM now WHERE row IS NOT NULL)"
         ).fetchone()
         (before,) = self._database.execute("SELECT count(*) FROM earlier").fetchone()
-        return Counts(images, known, moved, changed, gone, unchanged=displaced == 0 and images == before)
+        return Counts(images, known, moved, changed, gone, unchanged=displaced == moved == 0 and images == before)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from producer.submission.batches import enqueue_images
@@ -191,7 +191,13 @@ def _compared(folder: Path) -> dict[str, bytes]:
     }
 
 
-@settings(deadline=None, max_examples=20, suppress_health_check=list(HealthCheck))
+# Without shrinking, which takes minutes: a job is run several times in each step of it.
+@settings(
+    deadline=None,
+    max_examples=20,
+    phases=set(Phase) - {Phase.shrink, Phase.explain},
+    suppress_health_check=list(HealthCheck),
+)
 @given(
     first=st.dictionaries(_NAMES, _CONTENTS, min_size=1),
     rounds=st.lists(st.tuples(st.lists(_CHANGES, max_size=5), _CRASHES), min_size=1, max_size=3),
@@ -233,6 +239,18 @@ def test_only_what_is_new_or_changed_is_computed(server: Stage, tmp_path: Path) 
     before = (tmp_path / "results" / "j").stat().st_ino
     assert not world.run("j") and not world.run("j", "record gone")
     assert (tmp_path / "results" / "j").stat().st_ino == before
+
+
+def test_a_file_that_is_renamed_in_its_place_is_named_anew(server: Stage, tmp_path: Path) -> None:
+    """Although the rows keep their places and nothing is computed."""
+    server.client.flushall()
+    world = _World(server, tmp_path)
+    world.change("write", "a.jpg", 0)
+    world.change("write", "c/d.jpg", 4)
+    assert world.run("j")
+    world.change("rename", "c/d.jpg", "c/a.jpg")
+    assert world.run("j") and world.run("nothing")
+    assert _compared(world.results / "j") == _compared(world.results / "nothing")
 
 
 def test_results_that_were_replaced_meanwhile_are_not_mixed(server: Stage, tmp_path: Path) -> None:

@@ -40,6 +40,15 @@ def test_2000_faces_with_duplicates_and_near_duplicates() -> None:
     assert (np.diag(matrix) == 0).all()
 
 
+def test_equal_rows_have_distance_zero() -> None:
+    """Exactly, wherever they stand; a change of 1e-7 in every element is not taken for none."""
+    vectors = _unit_vectors(300)
+    changed = vectors + np.float32(1e-7) * np.sign(vectors)
+    matrix = _matrix(np.concatenate([vectors, vectors[::-1], changed]))
+    assert (np.diag(matrix[:300, 599:299:-1]) == 0).all()
+    assert (np.diag(matrix[:300, 600:]) > 0).all()
+
+
 @pytest.mark.parametrize("n", [0, 1, 2, 1024, 1025])
 def test_any_number_of_faces(n: int) -> None:
     """None, one, and the numbers around a tile's size."""
@@ -77,14 +86,15 @@ def test_the_bits_of_a_distance_depend_on_its_two_rows_alone(data: st.DataObject
 @settings(deadline=None, max_examples=30)
 @given(st.data())
 def test_an_update_has_the_bits_of_a_matrix_from_nothing(data: st.DataObject) -> None:
-    """Faces may go, come and change places, one by one or in long runs. Only distances of new faces are computed."""
+    """Faces may go, come, be copied and change places, one by one or in long runs. Only new distances are computed."""
     random = np.random.default_rng(data.draw(st.integers(0, 2**32)))
     earlier = np.sort(random.permutation(len(_MANY))[: data.draw(st.sampled_from([1, 600, 1500, 2000]))])
     gone = data.draw(st.sampled_from([0.0, 0.001, 0.3]))
     kept = earlier[random.random(len(earlier)) >= gone]
     others = np.setdiff1d(np.arange(len(_MANY)), earlier)
     new = random.permutation(others)[: data.draw(st.sampled_from([0, 1, 30, 150]))]
-    now = np.concatenate([kept, new])
+    copies = kept[: data.draw(st.sampled_from([0, 0, 20]))]
+    now = np.concatenate([kept, new, copies])
     now = random.permutation(now) if data.draw(st.booleans()) else np.sort(now)
     matrix = _WHOLE[np.ix_(earlier, earlier)]
     places = {int(face): place for place, face in enumerate(earlier)}

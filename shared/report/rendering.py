@@ -29,6 +29,12 @@ def render(view: PageView) -> str:
     return _environment().get_template("report.html.jinja").render(values | data | ours)
 
 
+def load_templates() -> None:
+    """Compiles the templates, which takes longer than rendering a small page, for the pages of this process."""
+    for name in _environment().list_templates(extensions=["jinja"]):
+        _environment().get_template(name)
+
+
 def data_uri(content: bytes, kind: str) -> str:
     """The content as a `data:` address; `kind` is its media type."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"

@@ -17,8 +17,8 @@ _PADDING = 128
 _VERSION = 2
 """Raised whenever the code changes the last bits of a distance."""
 _ROUNDING = 2.0**-43
-"""Squares below this are 0: a product of two equal rows of length 1 with 512 elements is off by at most 512 * 2^-53, and
-the square has two of it. Equal rows have distance 0, wherever they stand."""
+"""Squares below this are 0: a product of two equal rows of length 1 with 512 elements is off by at most 512 * 2^-53,
+and the square has two of it. Equal rows have distance 0, wherever they stand."""
 
 
 def euclidean_tile(a: Float32, b: Float32) -> Float32:

@@ -1,15 +1,16 @@
 """Writes the report of a job in a process of its own, so that a crash there costs no results.
 
 The process is forked: a new one would take longer to import what this one has than a report of some hundred faces
-takes.
+takes. It begins before the results are written, and loads meanwhile what only reports need.
 """
 
 import os
 import select
 import signal
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from shared.config.logs import get_logger
 from shared.domain.errors import OutsideDataRoot
@@ -20,20 +21,98 @@ from shared.results.thumbnail_file import thumbnails_in
 
 _log = get_logger("report")
 _THUMBNAILS_S, _LIMIT_S = 60, 180
+_GO = b"."
 
 
-def write_report(job: Job, folder: Path, data_root: Path) -> None:
-    """Writes `folder/report.html`, with the thumbnails in that folder. An error is logged, never raised."""
-    images = _images_folder(job, data_root)
-    try:
-        problem = _in_process(lambda: _build(folder, images))
-    except OSError as error:
-        problem = str(error)
-    if problem:
-        _log.warning("no report in %s: %s", folder, problem, extra={"action": "report_failed"})
-    with suppress(OSError):  # the results are complete by now
-        for leftover in folder.glob(".report.html.*"):
-            leftover.unlink(missing_ok=True)
+class ReportProcess:
+    """The process that writes a job's report into `folder` once the results are there. A context manager, which ends
+    it.
+    """
+
+    def __init__(self, job: Job, folder: Path, data_root: Path) -> None:
+        self._folder = folder
+        self._images = _images_folder(job, data_root)
+        self._process, self._problem = 0, ""
+        self._order = self._answers = -1
+
+    def __enter__(self) -> Self:
+        """Starts it."""
+        order, self._order = os.pipe()
+        self._answers, answers = os.pipe()
+        try:
+            self._process = os.fork()
+        except OSError as error:
+            self._problem = str(error)
+        else:
+            if self._process == 0:
+                os._exit(self._serve(order, answers))
+        os.close(order)
+        os.close(answers)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._end(kill=True)
+
+    def write(self) -> None:
+        """Writes `folder/report.html`, with the thumbnails in that folder. An error is logged, never raised."""
+        problem = self._problem or self._written()
+        if problem:
+            _log.warning("no report in %s: %s", self._folder, problem, extra={"action": "report_failed"})
+        with suppress(OSError):  # the results are complete by now
+            for leftover in self._folder.glob(".report.html.*"):
+                leftover.unlink(missing_ok=True)
+
+    def _written(self) -> str:
+        """Has the report written; why that was not done, or an empty string."""
+        with suppress(OSError):  # it has died; how, its exit status says
+            os.write(self._order, _GO)
+        ended = bool(select.select([self._answers], [], [], _LIMIT_S)[0])
+        said = os.read(self._answers, select.PIPE_BUF).decode(errors="replace") if ended else ""
+        status = self._end(kill=not ended)
+        if not ended:
+            return f"not done after {_LIMIT_S} s"
+        return said or (f"its process ended with {status}" if status else "")
+
+    def _end(self, *, kill: bool) -> int:
+        """Waits for the process, which is killed if need be; its exit status."""
+        process, self._process = self._process, 0
+        for number in (self._order, self._answers):
+            if number >= 0:
+                os.close(number)
+        self._order = self._answers = -1
+        if not process:
+            return 0
+        if kill:
+            os.kill(process, signal.SIGKILL)
+        return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+    def _serve(self, order: int, answers: int) -> int:
+        """In the new process: writes the report when it is told to, and says what was the matter; its exit code."""
+        try:
+            # Above all the pool's pipes: the main process notices the death of its child by their end.
+            low, high = sorted((order, answers))
+            os.closerange(3, low)
+            os.closerange(low + 1, high)
+            os.closerange(high + 1, os.sysconf("SC_OPEN_MAX"))
+            for number in (signal.SIGTERM, signal.SIGALRM):
+                signal.signal(number, signal.SIG_DFL)
+            _load()
+            if os.read(order, 1) == _GO:  # otherwise the aggregation has failed, or its process has died
+                _build(self._folder, self._images)
+        except BaseException as error:
+            with suppress(OSError):
+                os.write(answers, (printable(str(error)) or type(error).__name__).encode()[: select.PIPE_BUF])
+            return 1
+        return 0
+
+
+def _load() -> None:
+    import shared.report.build  # noqa: F401
+    from shared.report.rendering import load_templates
+
+    load_templates()
 
 
 def _build(folder: Path, images: Path | None) -> None:
@@ -41,41 +120,6 @@ def _build(folder: Path, images: Path | None) -> None:
 
     ready = thumbnails_in(folder / THUMBNAILS)
     build_report(folder, images, thumbnail_seconds=_THUMBNAILS_S, ready=ready)
-
-
-def _in_process(work: Callable[[], object]) -> str:
-    """Does the work in a forked process; why it was not done, or an empty string."""
-    read_end, write_end = os.pipe()
-    process = os.fork()
-    if process == 0:
-        os._exit(_answer(work, write_end))
-    os.close(write_end)
-    ended = False
-    try:
-        with os.fdopen(read_end, "rb") as answers:
-            ended = bool(select.select([answers], [], [], _LIMIT_S)[0])
-            said = answers.read().decode(errors="replace") if ended else f"not done after {_LIMIT_S} s"
-    finally:
-        if not ended:
-            os.kill(process, signal.SIGKILL)
-        status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-    return said or (f"its process ended with {status}" if status else "")
-
-
-def _answer(work: Callable[[], object], write_end: int) -> int:
-    """In the new process: does the work, and says what was the matter; its exit code."""
-    try:
-        # Above all the pool's pipes: the main process notices the death of its child by their end.
-        os.closerange(3, write_end)
-        os.closerange(write_end + 1, os.sysconf("SC_OPEN_MAX"))
-        for number in (signal.SIGTERM, signal.SIGALRM):
-            signal.signal(number, signal.SIG_DFL)
-        work()
-    except BaseException as error:
-        with suppress(OSError):
-            os.write(write_end, (printable(str(error)) or type(error).__name__).encode())
-        return 1
-    return 0
 
 
 def _images_folder(job: Job, data_root: Path) -> Path | None:

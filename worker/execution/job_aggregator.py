@@ -1,6 +1,7 @@
 """The steps of an aggregation: lease it, write results and report, finish the record, end the lease."""
 
 import os
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import redis
@@ -13,7 +14,7 @@ from shared.messaging.messages import Aggregate
 from shared.results.failed_list import failed_images
 from shared.store.finishing import Finished
 from shared.store.jobs import JobRecord
-from worker.aggregation.report_process import write_report
+from worker.aggregation.report_process import ReportProcess
 from worker.aggregation.results_writer import Written, write_results
 from worker.aggregation.sample_reader import samples_between
 from worker.aggregation.spilling import read_blocks, remove_spill_file
@@ -91,10 +92,14 @@ class JobAggregator:
         job is not finished, and the next aggregator writes the same results again.
         """
         settings, job = self._settings, claim.job
-        written = self._write_results(claim)
-        retry_until_stored(lambda: claim.record.note_published(job.uid, claim.holder))
-        if job.options.report:
-            write_report(job, settings.results_dir / job.name, settings.data_root)
+        with ExitStack() as stack:
+            report = None
+            if job.options.report:
+                report = stack.enter_context(ReportProcess(job, settings.results_dir / job.name, settings.data_root))
+            written = self._write_results(claim)
+            retry_until_stored(lambda: claim.record.note_published(job.uid, claim.holder))
+            if report is not None:
+                report.write()
         finished = retry_until_stored(
             lambda: claim.record.finish(job, claim.holder, settings.job_ttl_s, written.failed)
         )

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 from PIL import Image
 
@@ -14,7 +15,13 @@ from shared.domain.thumbnail import small_jpeg
 from shared.results.thumbnail_file import ThumbnailWriter
 from tests.support.results_folders import SIZE, make_results, people, read_page
 from worker.aggregation import report_process
-from worker.aggregation.report_process import write_report
+from worker.aggregation.report_process import ReportProcess
+
+
+def write_report(job: SimpleNamespace, results: Path, data_root: Path) -> None:
+    """As an aggregation does it."""
+    with ReportProcess(job, results, data_root) as report:  # type: ignore[arg-type]
+        report.write()
 
 
 @pytest.mark.parametrize(
@@ -42,7 +49,7 @@ def test_pictures_come_from_inside_the_data_root(tmp_path: Path, folder: str, in
     results = make_results(tmp_path / "j", ["a.jpg"], people(1, 1), photos=outside)
     folder = str(outside) if folder == "/outside" else folder
     job = SimpleNamespace(name="j", options=SimpleNamespace(folder=folder, inline=inline, location=""))
-    write_report(job, results, root)  # type: ignore[arg-type]
+    write_report(job, results, root)
     page = read_page(results / "report.html")
     assert bool(page.all("img")) == shown
     assert ("No picture of 1 face" in page.text) == (not shown)
@@ -55,7 +62,7 @@ def test_thumbnails_at_hand_need_no_image(tmp_path: Path) -> None:
     job = SimpleNamespace(name="j", options=SimpleNamespace(folder=".", inline=False, location=""))
     with ThumbnailWriter(results / "thumbnails.bin", 2) as thumbnails:
         thumbnails.add(0, jpeg)
-    write_report(job, results, tmp_path)  # type: ignore[arg-type]
+    write_report(job, results, tmp_path)
     page = read_page(results / "report.html")
     assert base64.b64encode(jpeg).decode() in (results / "report.html").read_text()
     assert "No picture of 1 face" in page.text
@@ -67,10 +74,10 @@ def test_a_report_that_kills_its_process_costs_nothing_else(
     """It is killed, hangs, or raises: a line in the log."""
     results = make_results(tmp_path / "j", ["a.jpg"], people(1, 1))
     job = SimpleNamespace(name="j", options=SimpleNamespace(folder=".", inline=True, location=""))
-    monkeypatch.setattr(report_process, "_LIMIT_S", 0.5)
+    monkeypatch.setattr(report_process, "_LIMIT_S", 3)
     for fault in (lambda: os.kill(os.getpid(), signal.SIGKILL), lambda: time.sleep(60), lambda: 1 / 0):
         monkeypatch.setattr(report_process, "_build", lambda *_, fault=fault: fault())
-        write_report(job, results, tmp_path)  # type: ignore[arg-type]
+        write_report(job, results, tmp_path)
     said = [record.getMessage() for record in caplog.records]
     assert ["ended with -9" in said[0], "not done after" in said[1], "division by zero" in said[2]] == [True] * 3
     assert not (results / "report.html").exists()
@@ -81,5 +88,17 @@ def test_what_cannot_be_tidied_up_costs_no_job(tmp_path: Path) -> None:
     results = make_results(tmp_path / "j", ["a.jpg"], people(1, 1))
     (results / ".report.html.left").mkdir()
     job = SimpleNamespace(name="j", options=SimpleNamespace(folder=".", inline=True, location=""))
-    write_report(job, results, tmp_path)  # type: ignore[arg-type]
+    write_report(job, results, tmp_path)
     assert (results / "report.html").is_file()
+
+
+def test_without_results_there_is_no_report_and_no_process(tmp_path: Path) -> None:
+    """The aggregation has failed: the process that was to write the report is gone."""
+    results = make_results(tmp_path / "j", ["a.jpg"], people(1, 1))
+    job = SimpleNamespace(name="j", options=SimpleNamespace(folder=".", inline=True, location=""))
+    before = psutil.Process().children()
+    with pytest.raises(ZeroDivisionError), ReportProcess(job, results, tmp_path):  # type: ignore[arg-type]
+        assert len(psutil.Process().children()) == len(before) + 1
+        _ = 1 / 0
+    assert psutil.Process().children() == before
+    assert not (results / "report.html").exists()

@@ -3,6 +3,7 @@
 import csv
 import sys
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,35 +11,38 @@ import numpy as np
 from rich.markup import escape
 
 from producer.console.tables import new_table, print_table
-from producer.results.lookup import find_faces
+from producer.results.lookup import Tables, find_faces
 from shared.analysis.calibration import SAME_PERSON, same_person_threshold
 from shared.analysis.clustering import find_groups
 from shared.analysis.neighbors import nearest
 from shared.domain.errors import InvalidRequest
 from shared.report.captions import counted, false_pairs_note
-from shared.results.reader import Results
+from shared.results.distances import Distances
+from shared.results.reader import Results, read_arrays, reading
 
 
 def show_neighbors(folder: Path, image: str, count: int, *, as_csv: bool) -> None:
     """Prints the `count` nearest faces of every face in `image`, the nearest first."""
-    results = Results(folder)
-    faces = find_faces(results, image)
-    rows, distances = nearest(results.distances, np.array(faces), count)
-    lines = [
-        (face, results.faces.paths[face], rank, int(other), results.faces.paths[other], f"{distance:.4f}")
-        for face, others, far in zip(faces, rows, distances, strict=True)
-        for rank, (other, distance) in enumerate(zip(others, far, strict=True), start=1)
-    ]
+    with ExitStack() as stack, reading(folder):
+        tables = Tables(folder, stack)
+        faces = find_faces(tables, image)
+        rows, distances = nearest(Distances(*read_arrays(folder, len(tables.faces))), np.array(faces), count)
+        path = tables.path_of(faces[0])
+        lines = [
+            (face, path, rank, int(other), tables.path_of(int(other)), f"{distance:.4f}")
+            for face, others, far in zip(faces, rows, distances, strict=True)
+            for rank, (other, distance) in enumerate(zip(others, far, strict=True), start=1)
+        ]
     if as_csv:
         _write_csv(("face", "path", "rank", "neighbor", "neighbor_path", "distance"), lines)
         return
-    print(f"{results.faces.paths[faces[0]]}: {counted(len(faces), 'face')}")
+    print(f"{path}: {counted(len(faces), 'face')}")
     if not lines:
         print("There is no other face to compare.")
         return
     shown = new_table("face", "rank", "neighbor", "distance", "path")
-    for face, _, rank, other, path, distance in lines:
-        shown.add_row(str(face), str(rank), str(other), distance, escape(path))
+    for face, _, rank, other, other_path, distance in lines:
+        shown.add_row(str(face), str(rank), str(other), distance, escape(other_path))
     print_table(shown)
 
 

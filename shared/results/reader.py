@@ -3,6 +3,7 @@
 import csv
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -45,27 +46,12 @@ class Results:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        try:
-            self.summary: dict[str, Any] = read_json(folder / SUMMARY)
-            if not isinstance(self.summary, dict) or not isinstance(self.summary.get("contract") or {}, dict):
-                raise ValueError("summary.json is not that of a job")
+        with reading(folder):
+            self.summary = read_summary(folder)
             self.job = printable(str(self.summary["job"]))
             self.faces = _faces(folder / FACES)
             self.images = _images(folder / IMAGES)
-            embeddings = _array(folder / EMBEDDINGS, len(self.faces))
-            matrix_file = folder / DISTANCES
-            matrix = _array(matrix_file, len(self.faces)) if os.path.lexists(matrix_file) else None
-        except FileNotFoundError as error:
-            raise ResultsError(
-                f"{printable(str(error.filename))} is missing: {printable(str(folder))} is not a complete results "
-                "folder. Run the job again."
-            ) from None
-        except OSError as error:
-            raise ResultsError(
-                f"{printable(str(error.filename or folder))} cannot be read: {error.strerror}."
-            ) from None
-        except (ValueError, KeyError, csv.Error, OverflowError) as error:
-            raise damaged_results(folder, error) from None
+            embeddings, matrix = read_arrays(folder, len(self.faces))
         self.distances = Distances(embeddings, matrix)
         self.has_matrix = matrix is not None
 
@@ -91,6 +77,37 @@ class Results:
             except (OSError, ValueError, csv.Error):
                 continue
         return found, more
+
+
+@contextmanager
+def reading(folder: Path) -> Iterator[None]:
+    """Explains what reading a results folder raises, as ResultsError."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise ResultsError(
+            f"{printable(str(error.filename))} is missing: {printable(str(folder))} is not a complete results folder. "
+            "Run the job again."
+        ) from None
+    except OSError as error:
+        raise ResultsError(f"{printable(str(error.filename or folder))} cannot be read: {error.strerror}.") from None
+    except (ValueError, LookupError, csv.Error, OverflowError) as error:
+        raise damaged_results(folder, error) from None
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """`summary.json`. ValueError if it is not that of a job."""
+    summary: dict[str, Any] = read_json(folder / SUMMARY)
+    if not isinstance(summary, dict) or not isinstance(summary.get("contract") or {}, dict):
+        raise ValueError("summary.json is not that of a job")
+    return summary
+
+
+def read_arrays(folder: Path, faces: int) -> tuple[Float32, Float32 | None]:
+    """Embeddings and, if there is one, distance matrix of so many faces. ValueError if they have another number."""
+    matrix_file = folder / DISTANCES
+    matrix = _array(matrix_file, faces) if os.path.lexists(matrix_file) else None
+    return _array(folder / EMBEDDINGS, faces), matrix
 
 
 def damaged_results(folder: Path, reason: Exception) -> ResultsError:

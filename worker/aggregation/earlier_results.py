@@ -1,19 +1,18 @@
 """The results that a job had before: any image of them, as a row of the new results."""
 
 import csv
-import mmap
 from array import array
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Any
 
 from shared.domain.arrays import DIMENSIONS, Float32
 from shared.domain.file_status import FileStatus
 from shared.domain.paths import FolderPath, RootPath, ShownPath, below_folder, below_root, path_of_shown, show_path
 from shared.domain.text import parse_json
-from shared.results.files import map_array, open_regular
+from shared.results.files import map_array
+from shared.results.row_table import RowTable
 from shared.results.schema import (
     BOX_COLUMNS,
     DIGESTS,
@@ -36,7 +35,7 @@ class EarlierResults:
     def __init__(self, folder: Path, below: RootPath, stack: ExitStack) -> None:
         """Opens the files until `stack` ends. Raises one of `UNREADABLE` if they do not fit together."""
         self._below = below
-        self._images, self._digests, self._faces = (_Table(folder / name, stack) for name in (IMAGES, DIGESTS, FACES))
+        self._images, self._digests, self._faces = (RowTable(folder / name, stack) for name in (IMAGES, DIGESTS, FACES))
         counts = (int(self._images[row]["faces"]) for row in range(len(self._images)))
         self._first_face = array("q", accumulate(counts, initial=0))
         self._embeddings: Float32 = map_array(folder / EMBEDDINGS)
@@ -88,35 +87,3 @@ def earlier_results(folder: Path, below: RootPath) -> Iterator[EarlierResults]:
 def _exact_path(shown: ShownPath, digest: Mapping[str, str]) -> FolderPath:
     exact = digest.get("exact_path")
     return FolderPath(str(parse_json(exact))) if exact else path_of_shown(shown)
-
-
-class _Table:
-    """A CSV file with one line per row, read in any order."""
-
-    def __init__(self, path: Path, stack: ExitStack) -> None:
-        file = stack.enter_context(open_regular(path))
-        self._name, self._bytes = path.name, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        stack.callback(self._bytes.close)
-        self._ends = array("q", _line_ends(self._bytes))
-        self._columns = self._fields(0, self._ends[0])
-
-    def __len__(self) -> int:
-        return len(self._ends) - 1
-
-    def __getitem__(self, row: int) -> dict[str, str]:
-        if not 0 <= row < len(self):
-            raise LookupError(f"{self._name} has no row {row}")
-        values = self._fields(self._ends[row], self._ends[row + 1])
-        if len(values) != len(self._columns):
-            raise ValueError(f"row {row} of {self._name} has {len(values)} fields instead of {len(self._columns)}")
-        return dict(zip(self._columns, values, strict=True))
-
-    def _fields(self, begin: int, end: int) -> list[Any]:
-        return next(csv.reader([self._bytes[begin:end].decode()]), [])
-
-
-def _line_ends(content: mmap.mmap) -> Iterator[int]:
-    end = content.find(b"\n") + 1
-    while end:
-        yield end
-        end = content.find(b"\n", end) + 1

@@ -4,6 +4,7 @@ oneDNN, in OpenVINO and in torch, uses the best set that the processor has, up t
 variable when it is first used.
 """
 
+import hashlib
 import os
 import platform
 from functools import lru_cache
@@ -29,6 +30,10 @@ _TORCH = {"sse41": "default", "avx": "default", "avx2": "avx2"} | dict.fromkeys(
 )
 """The values of ATEN_CPU_CAPABILITY, for torch's own kernels."""
 
+_X86 = ("vendor_id", "cpu family", "model", "stepping", "model name", "flags")
+_ARM = ("CPU implementer", "CPU architecture", "CPU variant", "CPU part", "Features")
+_KIND = (*_X86, *_ARM)  # what /proc/cpuinfo says of a kind of processor
+
 
 def pin_instruction_set(settings: Settings) -> None:
     """Limits the instruction set in this process and its children. Call it before any of the networks' libraries is
@@ -39,6 +44,17 @@ def pin_instruction_set(settings: Settings) -> None:
     if settings.cpu_isa != "auto":
         os.environ["ONEDNN_MAX_CPU_ISA"] = settings.cpu_isa.upper()
         os.environ["ATEN_CPU_CAPABILITY"] = _TORCH[settings.cpu_isa]
+
+
+def processor_key() -> str | None:
+    """Equal only on processors of the same kind with the same limit: code compiled on one of them runs on the other,
+    with the same bits. None if nothing is known of the processor.
+    """
+    kind = [_described(name) for name in _KIND]
+    if not any(kind):
+        return None
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "")
+    return hashlib.sha256("\n".join([platform.machine(), limit, *kind]).encode()).hexdigest()[:16]
 
 
 def check_instruction_set(settings: Settings) -> None:
@@ -77,13 +93,16 @@ def best_set(flags: frozenset[str]) -> str | None:
     return best
 
 
-@lru_cache(maxsize=1)
 def _processor_flags() -> frozenset[str]:
+    return frozenset(_described("flags").split())
+
+
+@lru_cache
+def _described(name: str) -> str:
+    """What /proc/cpuinfo says of the first processor under this name; empty if nothing."""
     try:
         text = Path("/proc/cpuinfo").read_text(errors="replace")
     except OSError:
-        return frozenset()
-    return next(
-        (frozenset(line.partition(":")[2].split()) for line in text.splitlines() if line.startswith("flags")),
-        frozenset(),
-    )
+        return ""
+    lines = (line.partition(":") for line in text.splitlines())
+    return next((value.strip() for found, _, value in lines if found.strip() == name), "")

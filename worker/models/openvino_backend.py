@@ -1,5 +1,6 @@
-"""The networks on a CPU with OpenVINO: built once into files, compiled in every process."""
+"""The networks on a CPU with OpenVINO: built and compiled once into files, loaded in every process."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,24 @@ from openvino.opset1 import max_pool
 
 from shared.domain.arrays import Float32
 from shared.domain.contract import CROP_PX, Precision
+from worker.models.instruction_set import processor_key
 from worker.models.mtcnn_layers import NAMES, Conv, Dense, Layer, MaxPool, PReLU, load_layers
 
 _LARGEST_BATCH = 128
 # Compiling for a new batch size takes some milliseconds; one more crop takes 0.2 ms in R-net and 0.4 ms in O-net.
 _BATCH_MULTIPLES = {"rnet": 16, "onet": 4}
 _HINTS: dict[Precision, str] = {"float32": "f32", "bf16": "bf16"}
+_CONFIG: dict[str, Any] = {
+    "NUM_STREAMS": 1,
+    # OpenVINO pins threads from core 0 on: two processes with one thread each would share a core.
+    "ENABLE_CPU_PINNING": False,
+    # By default, OpenVINO would use bfloat16 on every processor that has it.
+    "INFERENCE_PRECISION_HINT": _HINTS["float32"],
+    # By default it keeps compiled code for up to 5,000 shapes, and every image has another shape. (Measured over 3,000
+    # images: with 128 shapes memory still grows by a tenth. With 16 to 32 it is constant, at the same speed.)
+    "CPU_RUNTIME_CACHE_CAPACITY": 32,
+    # No CACHE_DIR: OpenVINO loads damaged files from it without an error. Our own compiled files are in the manifest.
+}
 
 
 def export_networks(embedder: Any, folder: Path) -> None:
@@ -28,6 +41,19 @@ def export_networks(embedder: Any, folder: Path) -> None:
     shape = ov.PartialShape([-1, 3, CROP_PX, CROP_PX])
     model = ov.convert_model(embedder, example_input=torch.zeros(2, 3, CROP_PX, CROP_PX), input=[shape])
     ov.save_model(model, folder / "embedder.xml", compress_to_fp16=False)
+    for network in (*NAMES, "embedder"):
+        if (file := _compiled_file(folder, network)) is not None:
+            file.write_bytes(
+                ov.Core().compile_model(folder / f"{network}.xml", "CPU", _CONFIG).export_model().getvalue()
+            )
+
+
+def _compiled_file(folder: Path, network: str) -> Path | None:
+    """A network compiled for float32 and this machine's processor, which takes half the time to load. Other processors
+    compile it anew.
+    """
+    key = processor_key()
+    return folder / f"{network}-{key}.blob" if key else None
 
 
 def _build(layers: list[Layer], side: int) -> ov.Model:
@@ -61,26 +87,22 @@ class OpenVinoNetworks:
 
     def __init__(self, folder: Path, threads: int, precision: Precision = "float32") -> None:
         """`precision` is the embedder's. Its last layers (normalization) stay in float32 by OpenVINO's own choice."""
-        core = ov.Core()
-        config: dict[str, Any] = {
-            "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": 1,
-            # OpenVINO pins threads from core 0 on: two processes with one thread each would share a core.
-            "ENABLE_CPU_PINNING": False,
-            "INFERENCE_PRECISION_HINT": "f32",
-            # By default it keeps compiled code for up to 5,000 shapes, and every image has another shape. (Measured
-            # over 3,000 images: with 128 shapes memory still grows by a tenth. With 16 to 32 it is constant, at the
-            # same speed.)
-            "CPU_RUNTIME_CACHE_CAPACITY": 32,
-            # No CACHE_DIR: OpenVINO loads damaged files from it without an error, and it saves only 0.3 s of 0.4 s per
-            # process.
-        }
-        # By default, OpenVINO would use bfloat16 on every processor that has it.
+        core, config = ov.Core(), _CONFIG | {"INFERENCE_NUM_THREADS": threads}
         configs = dict.fromkeys(NAMES, config) | {"embedder": config | {"INFERENCE_PRECISION_HINT": _HINTS[precision]}}
+        self._mapped: list[Any] = []  # the files that compiled networks use, for as long as these exist
         self._requests = {
-            name: core.compile_model(folder / f"{name}.xml", "CPU", of_network).create_infer_request()
+            name: self._load(core, folder, name, of_network).create_infer_request()
             for name, of_network in configs.items()
         }
+
+    def _load(self, core: ov.Core, folder: Path, name: str, config: dict[str, Any]) -> ov.CompiledModel:
+        file = _compiled_file(folder, name)
+        if config["INFERENCE_PRECISION_HINT"] == _HINTS["float32"] and file is not None and file.exists():
+            # Processes share its pages. OpenVINO takes no memory that is only for reading.
+            self._mapped.append(np.memmap(file, np.uint8, "c"))
+            with suppress(RuntimeError):
+                return core.import_model(ov.Tensor(self._mapped[-1], shared_memory=True), "CPU", config)
+        return core.compile_model(folder / f"{name}.xml", "CPU", config)
 
     def _run(self, name: str, values: Float32) -> Float32:
         result = self._requests[name].infer([np.ascontiguousarray(values)], share_inputs=True)

@@ -16,6 +16,7 @@ from shared.domain.file_digests import file_sha256
 from shared.domain.weights_files import MANIFEST, downloaded_file, prepared_folder
 from worker.models.backend import import_backend
 from worker.models.download import download
+from worker.models.instruction_set import pin_instruction_set
 
 if TYPE_CHECKING:
     import torch
@@ -52,6 +53,7 @@ def find_weights(name: str, sha256: str, settings: Settings) -> Path:
 
 def prepare(name: str, sha256: str, backend: str, settings: Settings) -> Path:
     """Creates the networks' files, unless they exist undamaged. Several processes may do it at once."""
+    pin_instruction_set(settings)
     folder = prepared_folder(settings.cache_dir, name, sha256, backend)
     if is_prepared(folder):
         return folder

@@ -1,4 +1,4 @@
-"""Networks are compiled when weights are converted, for the processor that does it; loading them takes half the time."""
+"""Networks are compiled when weights are converted, for the processor that does it: they load in half the time."""
 
 from pathlib import Path
 

@@ -233,7 +233,7 @@ def test_the_device_of_the_command_line_reaches_the_conversion(tmp_path: Path, m
 
 
 def test_embeddings_depend_on_no_file_that_is_not_checked(networks: Networks) -> None:
-    """OpenVINO loads damaged compiled networks without an error: ours are in the manifest, and it writes none itself."""
+    """OpenVINO loads damaged compiled networks without an error: ours are in the manifest, it writes none."""
     blobs = list(Settings(_env_file=None).cache_dir.rglob("*.blob"))
     assert blobs
     assert all(blob.name in json.loads((blob.parent / "manifest.json").read_text()) for blob in blobs)

@@ -2,14 +2,16 @@
 
 It is average linkage of a whole distance matrix in which every pair of faces that are not among each other's nearest
 counts as unrelated. (`python benchmarks/groups.py` compares it with other methods on labeled faces.)
-"""
 
-import heapq
-from collections.abc import Iterator
+Two groups that are each other's closest are joined as soon as they are known to be, all such pairs of groups at once.
+Below `UNRELATED` that gives the groups that joining the closest pair of all, one after the other, gives: a group is
+never closer to a joined one than to the closer of its parts.
+"""
 
 import numpy as np
 import numpy.typing as npt
 
+from shared.analysis.group_links import Found, GroupLinks, Links
 from shared.analysis.near_pairs import Neighbors
 
 UNRELATED = 1.41
@@ -19,102 +21,117 @@ _Labels = npt.NDArray[np.intp]
 
 
 def link_neighbors(neighbors: Neighbors, copies: npt.NDArray[np.int64], threshold: float) -> _Labels:
-    """A label for each of n faces: groups are joined, closest first, while the mean distance between their faces is
-    within the threshold. Groups without a pair of nearest neighbors are never joined.
+    """A label for each of n faces, the first face of its group: groups are joined, closest first, while the mean
+    distance between their faces is within the threshold. Groups without a pair of nearest neighbors are never joined.
+    Of equally close pairs of groups the one with the smaller labels is joined first.
 
     `copies` [n] says how many equal faces each one stands for.
     """
-    joining = _Joining(copies.tolist(), threshold)
-    for one, other, distance in _pairs_in_reach(neighbors, threshold):
-        joining.link(one, other, distance)
-    return joining.join()
+    one, other, distances = _pairs_in_reach(neighbors, threshold)
+    links = GroupLinks(one, other, distances, np.asarray(copies, np.int64), UNRELATED)
+    return _Joining(links, threshold).join()
 
 
-def _pairs_in_reach(neighbors: Neighbors, threshold: float) -> Iterator[tuple[int, int, float]]:
-    """Each pair once, without those between faces that no chain of pairs within the threshold connects."""
-    one = np.repeat(np.arange(len(neighbors), dtype=np.int32), np.diff(neighbors.starts))
-    other = neighbors.faces
-    low, high = np.minimum(one, other), np.maximum(one, other)
-    keys = low.astype(np.int64) * len(neighbors) + high
-    first = np.unique(keys, return_index=True)[1]
-    low, high, distances = low[first], high[first], neighbors.distances[first]
-    component = _components(len(neighbors), low[distances <= threshold], high[distances <= threshold])
-    together = component[low] == component[high]
-    yield from zip(low[together].tolist(), high[together].tolist(), distances[together].tolist(), strict=True)
+def _pairs_in_reach(neighbors: Neighbors, threshold: float) -> tuple[Links, Links, npt.NDArray[np.float32]]:
+    """Each pair once, in the order of its numbers, the smaller first, without those between faces that no chain of
+    pairs within the threshold connects.
+    """
+    count = len(neighbors)
+    one = np.repeat(np.arange(count, dtype=np.int32), np.diff(neighbors.starts))
+    near = neighbors.distances <= threshold
+    component = _components(count, one[near], neighbors.faces[near])
+    together = np.flatnonzero(component[one] == component[neighbors.faces])
+    one, other = one[together], neighbors.faces[together]
+    keys = np.minimum(one, other).astype(np.int64) * count + np.maximum(one, other)
+    keys, first = np.unique(keys, return_index=True)
+    low, high = np.divmod(keys, max(1, count))
+    return low.astype(np.int32), high.astype(np.int32), neighbors.distances[together[first]]
 
 
-def _components(count: int, one: npt.NDArray[np.int32], other: npt.NDArray[np.int32]) -> _Labels:
-    root = list(range(count))
-
-    def root_of(face: int) -> int:
-        while root[face] != face:
-            root[face] = root[root[face]]
-            face = root[face]
-        return face
-
-    for a, b in zip(one.tolist(), other.tolist(), strict=True):
-        a, b = root_of(a), root_of(b)
-        root[max(a, b)] = min(a, b)
-    return np.array([root_of(face) for face in range(count)], np.intp)
+def _components(count: int, one: Links, other: Links) -> Links:
+    """The smallest face that is connected with each."""
+    root = np.arange(count, dtype=np.int32)
+    while True:
+        a, b = root[one], root[other]
+        apart = a != b
+        if not apart.any():
+            return root
+        one, other = a[apart], b[apart]
+        np.minimum.at(root, np.maximum(one, other), np.minimum(one, other))
+        while not np.array_equal(above := root[root], root):
+            root = above
 
 
 class _Joining:
-    """Groups, each known by its first face, and what is known of the distances between them."""
+    """Groups, each known by its first face, and for each the closest other."""
 
-    def __init__(self, sizes: list[int], threshold: float) -> None:
-        self._sizes, self._threshold = sizes, threshold
-        self._links: list[dict[int, tuple[float, int]]] = [{} for _ in sizes]
-        """For each group and each other: the sum of the known distances between their faces, and their number."""
-        self._version = [0] * len(sizes)  # of a group; raised by each join, -1 once it is part of another group
-        self._joined_to = list(range(len(sizes)))
-        self._closest: list[tuple[float, int, int, int, int]] = []
-
-    def link(self, one: int, other: int, distance: float) -> None:
-        """Makes a distance between two faces known."""
-        number = self._sizes[one] * self._sizes[other]
-        self._links[one][other] = self._links[other][one] = (distance * number, number)
+    def __init__(self, links: GroupLinks, threshold: float) -> None:
+        self._links, self._threshold = links, threshold
+        count = len(links)
+        self._closest = np.full(count, -1, np.int32)
+        self._distance = np.full(count, np.inf)  # to the closest
+        self._others = np.full(count, np.inf)  # no other group than the closest is closer than this
 
     def join(self) -> _Labels:
         """Joins until nothing is within the threshold, and returns each face's group."""
-        self._closest = [
-            (distance, one, other, 0, 0)
-            for one, links in enumerate(self._links)
-            for other in links
-            if one < other and (distance := self._distance(one, other)) <= self._threshold
-        ]
-        heapq.heapify(self._closest)
-        while self._closest:
-            _, one, other, version_one, version_other = heapq.heappop(self._closest)
-            if self._version[one] == version_one and self._version[other] == version_other:
-                self._join(one, other)
-        return np.array([self._group_of(face) for face in range(len(self._sizes))], np.intp)
+        changed = self._links.groups()
+        for some in self._links.portions(changed):
+            self._look_at(some)
+        while len(changed):
+            changed = self._join_closest(changed)
+        return self._links.group_of(np.arange(len(self._links), dtype=np.int32)).astype(np.intp)
 
-    def _distance(self, one: int, other: int) -> float:
-        known, number = self._links[one][other]
-        pairs = self._sizes[one] * self._sizes[other]
-        return (known + (pairs - number) * UNRELATED) / pairs
+    def _join_closest(self, changed: Links) -> Links:
+        """Joins the pairs of which one is among `changed`, and returns the groups whose closest has changed then."""
+        changed = changed[self._distance[changed] <= self._threshold]
+        partner = self._closest[changed]
+        mutual = self._closest[partner] == changed
+        low = np.unique(np.minimum(changed[mutual], partner[mutual]))
+        high = self._closest[low]
+        self._links.join(low, high)
+        doubtful = [np.empty(0, np.int32)]
+        for some in self._links.portions(low):
+            doubtful.append(self._tell_neighbors(*self._look_at(some)))
+        again = np.unique(np.concatenate(doubtful))
+        for some in self._links.portions(again):
+            self._look_at(some)
+        return np.concatenate([low, again])
 
-    def _join(self, one: int, other: int) -> None:
-        """Makes `one` the group of both."""
-        mine, theirs = self._links[one], self._links[other]
-        del mine[other], theirs[one]
-        for group, (known, number) in theirs.items():
-            before = mine.get(group, (0.0, 0))
-            links = self._links[group]
-            del links[other]
-            mine[group] = links[one] = (before[0] + known, before[1] + number)
-        self._links[other] = {}
-        self._sizes[one] += self._sizes[other]
-        self._version[one] += 1
-        self._version[other] = -1
-        self._joined_to[other] = one
-        for group in mine:
-            if (distance := self._distance(one, group)) <= self._threshold:
-                low, high = (one, group) if one < group else (group, one)
-                heapq.heappush(self._closest, (distance, low, high, self._version[low], self._version[high]))
+    def _look_at(self, groups: Links) -> tuple[Links, Found]:
+        """Finds the closest of each of these groups."""
+        found = self._links.of(groups)
+        self._distance[groups] = self._others[groups] = np.inf
+        first = np.flatnonzero(np.diff(found.owner, prepend=-1))
+        if len(first):
+            distance = found.distance.copy()
+            row = np.repeat(np.arange(len(first)), np.diff(first, append=len(distance)))
+            nearest = np.minimum.reduceat(distance, first)
+            as_near = np.flatnonzero(distance == nearest[row])
+            closest = as_near[np.diff(row[as_near], prepend=-1) > 0]  # the first of equally near ones
+            distance[closest] = np.inf
+            looked_at = groups[found.owner[first]]
+            self._closest[looked_at], self._distance[looked_at] = found.other[closest], nearest
+            self._others[looked_at] = np.minimum.reduceat(distance, first)
+        return groups, found
 
-    def _group_of(self, face: int) -> int:
-        while self._joined_to[face] != face:
-            self._joined_to[face] = self._joined_to[self._joined_to[face]]
-            face = self._joined_to[face]
-        return face
+    def _tell_neighbors(self, groups: Links, found: Found) -> Links:
+        """Tells the neighbors of groups that were joined; returns those whose closest is no longer known."""
+        order = np.argsort(found.other, kind="stable")
+        if not len(order):
+            return found.other
+        told, distance = found.other[order], found.distance[order]
+        first = np.flatnonzero(np.diff(told, prepend=-1))
+        row = np.repeat(np.arange(len(first)), np.diff(first, append=len(told)))
+        told = told[first]
+        closest = self._links.group_of(self._closest[told])
+        is_closest = groups[found.owner[order]] == closest[row]
+        to_closest = np.minimum.reduceat(np.where(is_closest, distance, np.inf), first)
+        to_others = np.minimum.reduceat(np.where(is_closest, np.inf, distance), first)
+        joined = to_closest < np.inf  # its closest is one of `groups`
+        nearest = np.where(joined, to_closest, self._distance[told])
+        others = np.minimum(self._others[told], to_others)
+        self._closest[told], self._distance[told], self._others[told] = closest, nearest, others
+        done = np.minimum(nearest, others) > self._threshold
+        self._distance[told[done]] = np.inf
+        doubtful: Links = told[(nearest >= others) & ~done]
+        return doubtful

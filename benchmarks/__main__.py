@@ -36,6 +36,7 @@ def main() -> None:
         ("Memory that results take", ["results_memory.py"]),
         ("An update beside a job from nothing", ["update.py", humans]),
         ("Memory that archives take", ["archives.py"]),
+        ("Latency of object storage", ["object_storage.py", humans]),
         ("False and true accepts over all pairs", ["all_pairs.py", lfw / "images", "--faces", "largest", "center"]),
         ("Methods of grouping, and large jobs", ["groups.py", lfw / "images"]),
         ("Accuracy on pairs", ["pairs.py", lfw / "images", pairs, "--margin", 32, "--mirror"]),

@@ -165,7 +165,7 @@ def _list_on_a_server(store: ObjectStore) -> ListedUrls:
 
 
 def _download(store: ObjectStore, name: str, most: int) -> bytes:
-    read = retried(_LIST_PATIENCE_S, lambda: store.read(name, lambda head, size: None, most))
+    read = retried(_LIST_PATIENCE_S, lambda: store.read(name, lambda head, size, mtime_ns: None, most))
     found = asyncio.run_coroutine_threadsafe(read, store.loop).result()
     return found.data
 

@@ -51,14 +51,14 @@ class HttpStore:
                 _check_status(answer.status)
                 size = answer.content_length
                 head = await _read_up_to(answer.content, HEAD_BYTES)
-                judge(head, size)
+                mtime_ns = _nanoseconds(answer.headers.get("Last-Modified"))
+                judge(head, size, mtime_ns)
                 data = head + await _read_up_to(answer.content, most - len(head))
-                modified = answer.headers.get("Last-Modified")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise NetworkFault(f"the connection failed ({type(error).__name__})") from None
         if size is not None and len(data) < min(size, most):
             raise NetworkFault("the answer was cut short")
-        return ReadObject(data, _nanoseconds(modified))
+        return ReadObject(data, mtime_ns)
 
     def pages(self, after: str | None) -> Iterator[list[ListedObject]]:
         """Not possible."""

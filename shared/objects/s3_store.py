@@ -74,16 +74,16 @@ class S3Store:
         try:
             client = await self._client()
             answer = await client.get_object(Bucket=self.location.authority, Key=key)
-            size, modified = int(answer["ContentLength"]), answer.get("LastModified")
+            size, mtime_ns = int(answer["ContentLength"]), int(answer["LastModified"].timestamp()) * 10**9
             async with answer["Body"] as body:
                 head = await _read_up_to(body, min(HEAD_BYTES, size))
-                judge(head, size)
+                judge(head, size, mtime_ns)
                 data = head + await _read_up_to(body, min(size, most) - len(head))
         except Exception as error:
             raise self._explained(error) from None
         if len(data) < size:
             raise NetworkFault("the answer was cut short")
-        return ReadObject(data, 0 if modified is None else int(modified.timestamp()) * 10**9)
+        return ReadObject(data, mtime_ns)
 
     def pages(self, after: str | None) -> Iterator[list[ListedObject]]:
         """The keys as S3 sorts them; the listing begins at the one after `after`."""

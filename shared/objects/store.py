@@ -18,9 +18,9 @@ CONNECT_S, READ_S = 5.0, 10.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 
 Result = TypeVar("Result")
-Judge = Callable[[bytes, int | None], None]
-"""Called with the first bytes of an object and its size, before the rest is read. It raises what the reader is to raise
-instead of reading the rest.
+Judge = Callable[[bytes, int | None, int], None]
+"""Called with the first bytes of an object, its size and when it last changed in ns since 1970 (0: unknown), before the
+rest is read. It raises what the reader is to raise instead of reading the rest.
 """
 
 

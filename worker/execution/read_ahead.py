@@ -44,13 +44,17 @@ class ReadAhead:
         self._reads: dict[RootPath, Future[Any]] = {}
         self._held: dict[RootPath, int] = {}
         """Reserved bytes, by the loop's thread. A path's are released when it is taken."""
+        self._statuses: dict[RootPath, FileStatus] = {}
+        """Of the objects whose first bytes have come, by the loop's thread."""
         self._taken: tuple[RootPath, ReadObject | Exception] | None = None
 
     def status(self, path: RootPath) -> FileStatus:
-        """When the object last changed, as its service said with its bytes."""
+        """Size and time of the object, as its service said with its first bytes; unknown if it could not be read, so
+        that an update tries it again.
+        """
         found = self._take(path)
-        mtime_ns = found.mtime_ns if isinstance(found, ReadObject) else 0
-        return settled(FileStatus(mtime_ns=mtime_ns), time.time_ns())
+        known = isinstance(found, ReadObject | ImageTrouble)
+        return settled(self._statuses.get(path, FileStatus()) if known else FileStatus(), time.time_ns())
 
     def read(self, path: RootPath) -> bytes:
         """The bytes of an object. ImageTrouble says why there are none; LocationUnavailable if there can be none."""
@@ -109,7 +113,8 @@ class ReadAhead:
         except ValueError as error:
             raise ObjectTrouble(str(error)) from None
 
-        def judge(head: bytes, size: int | None) -> None:
+        def judge(head: bytes, size: int | None, mtime_ns: int) -> None:
+            self._statuses[path] = FileStatus(size or 0, mtime_ns)
             check_file(path, head, len(head) if size is None else size, limits)
             if ahead:
                 expected = limits.max_bytes if size is None else size

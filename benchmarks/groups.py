@@ -27,13 +27,14 @@ from benchmarks.all_pairs import embed, find_crops
 from benchmarks.machine import describe_machine
 from shared.analysis.calibration import SAME_PERSON
 from shared.analysis.clustering import find_groups
-from shared.analysis.near_pairs import Neighbors, near_neighbors
+from shared.analysis.near_pairs import near_neighbors
 from shared.analysis.neighbor_linkage import link_neighbors
 from shared.config.settings import load_settings
 from shared.domain.arrays import Float32
 from shared.domain.contract import KNOWN_WEIGHTS
 from shared.domain.cpu_limits import usable_cores
 from shared.results.distances import Distances, condensed
+from shared.results.neighbors_file import Neighbors
 from worker.models.loader import load_networks
 
 WEIGHTS = "casia-webface"

@@ -19,6 +19,7 @@ from producer.cli.options import (
     Margin,
     Mirror,
     Name,
+    Neighbors,
     NoReport,
     PrecisionOption,
     Weights,
@@ -29,6 +30,7 @@ from producer.cli.terminal import say
 from shared.config.settings import load_settings
 from shared.domain.contract import DEFAULT_MARGIN_PX, DEFAULT_WEIGHTS, KNOWN_WEIGHTS
 from shared.domain.errors import InvalidRequest
+from shared.domain.options import DEFAULT_NEIGHBORS
 
 if TYPE_CHECKING:
     from producer.submission.sources import Source
@@ -52,6 +54,7 @@ def run(
     weights: Weights = DEFAULT_WEIGHTS,
     precision: PrecisionOption = "float32",
     distances: Distances = "auto",
+    neighbors: Neighbors = DEFAULT_NEIGHBORS,
     no_report: NoReport = False,
     job: Name = None,
     fresh: Fresh = False,
@@ -85,6 +88,7 @@ def run(
         contract=contract_of(faces, exact, margin, mirror, weights, precision),
         batch_size=batch_size or settings.batch_size,
         distances=distances,
+        neighbors=neighbors,
         report=not no_report,
         job=job,
         results_dir=results_dir,
@@ -110,6 +114,7 @@ def enqueue(
     weights: Weights = DEFAULT_WEIGHTS,
     precision: PrecisionOption = "float32",
     distances: Distances = "auto",
+    neighbors: Neighbors = DEFAULT_NEIGHBORS,
     no_report: NoReport = False,
     job: Name = None,
     fresh: Fresh = False,
@@ -140,6 +145,7 @@ def enqueue(
         contract=contract,
         batch_size=batch_size or settings.batch_size,
         distances=distances,
+        neighbors=neighbors,
         report=not no_report,
         job=job,
         results_dir=None,

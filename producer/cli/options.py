@@ -8,7 +8,7 @@ import typer
 from shared.domain.contract import KNOWN_WEIGHTS, MOST_MARGIN_PX, Contract, FacePolicy, Precision, own_weights_name
 from shared.domain.errors import InvalidRequest
 from shared.domain.file_digests import file_sha256
-from shared.domain.options import MOST_IMAGES, WhenDistances
+from shared.domain.options import MOST_IMAGES, MOST_NEIGHBORS, WhenDistances
 
 Folder = Annotated[
     str | None,
@@ -55,6 +55,9 @@ BatchSize = Annotated[
 Distances = Annotated[
     WhenDistances,
     typer.Option(help="Whether to write the distance matrix. `auto` leaves it out if it is too large."),
+]
+Neighbors = Annotated[
+    int, typer.Option(min=0, max=MOST_NEIGHBORS, help="Nearest faces of each face to write. 0: none, and no groups.")
 ]
 NoReport = Annotated[bool, typer.Option("--no-report", help="Do not write report.html, and cut no thumbnails for it.")]
 Name = Annotated[

@@ -145,6 +145,7 @@ def _create(
         folder=DATA_ROOT if request.inline else request.source.folder_below(settings.data_root),
         batch_size=request.batch_size,
         distances=request.distances,
+        neighbors=request.neighbors,
         inline=request.inline,
         report=request.report,
         location=request.source.location,

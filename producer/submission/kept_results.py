@@ -22,6 +22,7 @@ _FLAGS = {
     "pipeline_version": "the pipeline's version",
     "batch_size": "--batch-size",
     "distances": "--distances",
+    "neighbors": "--neighbors",
     "report": "the report",
     "inline": "--inline",
 }
@@ -62,6 +63,7 @@ def _differences(summary: dict[str, Any], request: Request) -> Iterator[str]:
     here = request.contract.as_dict() | {
         "batch_size": request.batch_size,
         "distances": request.distances,
+        "neighbors": request.neighbors,
         "report": request.report,
         "inline": request.inline,
     }

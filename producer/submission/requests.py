@@ -7,7 +7,7 @@ from pathlib import Path
 
 from producer.submission.sources import Source
 from shared.domain.contract import Contract
-from shared.domain.options import WhenDistances
+from shared.domain.options import DEFAULT_NEIGHBORS, WhenDistances
 
 RUN_PREFIX = "run-"
 """Prefix of the queue names of `run`. Only the worker that it starts serves these queues."""
@@ -21,6 +21,8 @@ class Request:
     contract: Contract
     batch_size: int
     distances: WhenDistances
+    neighbors: int = DEFAULT_NEIGHBORS
+    """How many nearest neighbors of each face are written."""
     report: bool = True
     """Whether report.html is written."""
     job: str | None
@@ -47,6 +49,7 @@ def origin_of(request: Request) -> str:
         str(request.results_dir),
         *(["inline"] if request.inline else []),
         *([] if request.report else ["no report"]),
+        *([] if request.neighbors == DEFAULT_NEIGHBORS else [f"{request.neighbors} neighbors"]),
     ]
     return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).hexdigest()
 

@@ -4,17 +4,21 @@ Not connected components, which one blurred face between two people is enough to
 another only while the *mean* distance between their faces is within the threshold.
 """
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from shared.analysis.average_linkage import Tree, leaves_in_order
+from shared.analysis.copies import Copies, find_copies
+from shared.analysis.face_neighbors import rows_of_embeddings
 from shared.analysis.near_pairs import near_neighbors
 from shared.analysis.neighbor_linkage import link_neighbors
 from shared.domain.arrays import Float32
 from shared.results.distances import Faces
+from shared.results.neighbors_file import Neighbors
+
+Labels = npt.NDArray[np.intp]
 
 MAX_ORDERED_FACES = 5_000
 """The order of the leaves needs every distance in memory: 200 MB for 5,000 faces, 20 GB for 50,000."""
@@ -47,23 +51,31 @@ def find_groups(embeddings: Float32, threshold: float) -> Groups:
     Faces with equal bytes, which copies of a file have, count as one among the nearest, so that they do not take the
     places of others.
     """
-    first, copy_of = _distinct(embeddings)
-    distinct = embeddings if len(first) == len(embeddings) else np.asarray(embeddings[first])
-    labels = link_neighbors(near_neighbors(distinct, _LINKS), np.bincount(copy_of, minlength=len(first)), threshold)
-    return _sorted(labels[copy_of], threshold)
+    copies = find_copies(embeddings)
+    distinct = embeddings if len(copies.first) == len(embeddings) else np.asarray(embeddings[copies.first])
+    labels = link_neighbors(near_neighbors(distinct, _LINKS), copies.counts, threshold)
+    return _sorted(labels[copies.number], threshold)
 
 
-def _distinct(embeddings: Float32) -> tuple[Faces, Faces]:
-    """The first face of each set of equal ones, and for each face which of these it equals."""
-    number: dict[bytes, int] = {}
-    first: list[int] = []
-    copy_of = np.empty(len(embeddings), np.intp)
-    for face in range(len(embeddings)):
-        known = number.setdefault(hashlib.blake2b(embeddings[face].tobytes(), digest_size=16).digest(), len(number))
-        copy_of[face] = known
-        if known == len(first):
-            first.append(face)
-    return np.array(first, np.intp), copy_of
+def groups_of_neighbors(neighbors: Neighbors, embeddings: Float32, threshold: float) -> Groups:
+    """The same groups from the neighbors file of all faces, if it has `_LINKS` neighbors of each or more."""
+    copies = find_copies(embeddings)
+    return _sorted(label_neighbors(neighbors, copies, threshold)[copies.number], threshold)
+
+
+def label_neighbors(neighbors: Neighbors, copies: Copies, threshold: float) -> Labels:
+    """The label of each distinct embedding's group, from the neighbors file of all faces."""
+    return link_neighbors(rows_of_embeddings(neighbors, copies, _LINKS), copies.counts, threshold)
+
+
+def number_groups(labels: Labels) -> Labels:
+    """Of each face [n] the number of its group, from 1: the largest first, of equally large ones that with the first
+    face.
+    """
+    _, first, inverse, sizes = np.unique(labels, return_index=True, return_inverse=True, return_counts=True)
+    numbers = np.empty(len(first), np.intp)
+    numbers[np.lexsort((first, -sizes))] = np.arange(1, len(first) + 1)
+    return numbers[inverse]
 
 
 def leaf_order(tree: Tree, faces: int) -> Faces:
@@ -71,7 +83,7 @@ def leaf_order(tree: Tree, faces: int) -> Faces:
     return leaves_in_order(tree, faces) if len(tree) else np.arange(faces)
 
 
-def _sorted(labels: npt.NDArray[np.intp], threshold: float) -> Groups:
+def _sorted(labels: Labels, threshold: float) -> Groups:
     found: dict[int, list[int]] = {}
     for face, label in enumerate(labels.tolist()):
         found.setdefault(label, []).append(face)

@@ -8,8 +8,7 @@ float64, with the bits of `distances.npy`.
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +16,7 @@ import numpy.typing as npt
 from shared.domain.arrays import Float32
 from shared.domain.cpu_limits import usable_cores
 from shared.results.distance_tiles import euclidean_tile, one_blas_thread
+from shared.results.neighbors_file import Neighbors, Rows
 
 BLOCK_ROWS = 1024
 """Rows of a tile: a tile of float32 takes 4 MiB."""
@@ -25,44 +25,42 @@ _PAIRS_A_TILE = 128
 _FLOAT64_ERROR = 1e-12
 """A square's error is less, with 512 or fewer products of embeddings of length 1."""
 
-Rows = npt.NDArray[np.int32]
 Index = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Neighbors:
-    """For each of n faces some others, the nearest first, ties by face number (the rows of a CSR matrix)."""
-
-    starts: Index
-    """[n + 1]: the neighbors of face k are those from `starts[k]` to before `starts[k + 1]`."""
-    faces: Rows
-    distances: Float32
-
-    def __len__(self) -> int:
-        return len(self.starts) - 1
-
-    def of(self, face: int) -> tuple[Rows, Float32]:
-        """The neighbors of a face, and their distances."""
-        part = slice(self.starts[face], self.starts[face + 1])
-        return self.faces[part], self.distances[part]
+MOST_WITHIN = 1024
+"""Neighbors of a face, if more are within the distance that is asked for."""
 
 
-def near_neighbors(embeddings: Float32, count: int, threads: int | None = None) -> Neighbors:
+def near_neighbors(
+    embeddings: Float32, count: int, threads: int | None = None, *, within: float | None = None
+) -> Neighbors:
     """The `count` nearest others of each face, or all others if there are no more.
 
+    With `within`, also all others up to this distance, but then not more than `MOST_WITHIN` in all.
+
     `embeddings` is float32 [n, d], each about of length 1; it may be mapped from a file. Memory: some 30 bytes for each
-    of n * count neighbors, and some tiles. `threads` is by default one for each usable core.
+    neighbor, and some tiles. `threads` is by default one for each usable core.
     """
     faces, kept = len(embeddings), min(count, len(embeddings) - 1)
     if kept <= 0:
         return Neighbors(np.zeros(faces + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
-    one, other = _candidates(embeddings, kept, threads or usable_cores())
-    return _nearest_of(faces, kept, one, other, exact_distances(embeddings, one, other))
+    wanted = _Wanted(kept, within, max(kept, min(MOST_WITHIN, faces - 1)))
+    one, other = _candidates(embeddings, wanted, threads or usable_cores())
+    return _nearest_of(faces, wanted, one, other, exact_distances(embeddings, one, other))
 
 
-def _candidates(embeddings: Float32, kept: int, threads: int) -> tuple[Rows, Rows]:
-    """Pairs of faces, the first number smaller, that hold every pair of a face with one of its `kept` nearest."""
-    search = _Search(embeddings, kept)
+class _Wanted(NamedTuple):
+    """Which neighbors are wanted."""
+
+    kept: int
+    within: float | None
+    most: int
+
+
+def _candidates(embeddings: Float32, wanted: _Wanted, threads: int) -> tuple[Rows, Rows]:
+    """Pairs of faces, the first number smaller, that hold every pair of a face with one of its wanted neighbors."""
+    search = _Search(embeddings, wanted)
     with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
         for tiles in search.rounds():
             for found in _bounded_map(pool, search.look_at, tiles, 2 * threads):
@@ -83,12 +81,12 @@ class _Search:
     """Goes through the tiles of half of the matrix, diagonal by diagonal.
 
     The closeness of two faces is a.b - (|a|^2 + |b|^2) / 2, which is -distance^2 / 2. `_bound` holds for each face a
-    closeness that its `kept` nearest reach; it rises after the diagonals 1, 2, 4, 8, ..., by which all faces have seen
-    twice as many others.
+    closeness that its wanted neighbors reach; it rises after the diagonals 1, 2, 4, 8, ..., by which all faces have
+    seen twice as many others.
     """
 
-    def __init__(self, embeddings: Float32, kept: int) -> None:
-        self._kept = kept
+    def __init__(self, embeddings: Float32, wanted: _Wanted) -> None:
+        self._kept, self._most = wanted.kept, wanted.most
         self._embeddings = embeddings
         halves = np.empty(len(embeddings), np.float32)
         for rows in _blocks(len(embeddings)):
@@ -97,6 +95,8 @@ class _Search:
         self._halves = halves
         # A product of d terms is off by at most d * epsilon * |a| |b|.
         self._error = 2 * (embeddings.shape[1] + 8) * float(np.finfo(np.float32).eps * 2 * halves.max())
+        # Every bound of the nearest is lowered to this one.
+        self._within = np.float32(np.inf if wanted.within is None else -(wanted.within**2) / 2 - self._error)
         self._bound = np.full(len(embeddings), -np.inf, np.float32)
         self.one, self.other = np.empty(0, np.int32), np.empty(0, np.int32)
         self._closeness = np.empty(0, np.float32)
@@ -149,7 +149,9 @@ class _Search:
         place = closeness.shape[1] - self._kept - same
         if place < 0:
             return np.full(len(closeness), -np.inf, np.float32)
-        return np.partition(closeness, place, axis=1)[:, place] - np.float32(self._error)
+        bound: Float32 = np.partition(closeness, place, axis=1)[:, place] - np.float32(self._error)
+        np.minimum(bound, self._within, out=bound)
+        return bound
 
     def add(self, one: Rows, other: Rows, closeness: Float32) -> None:
         """Keeps the pairs of a tile."""
@@ -161,10 +163,17 @@ class _Search:
         self._new.clear()
         one, other, closeness = np.concatenate(ones), np.concatenate(others), np.concatenate(values)
         counts = np.bincount(one, minlength=len(self._bound)) + np.bincount(other, minlength=len(self._bound))
-        full = np.flatnonzero(counts >= self._kept)
-        last = (np.cumsum(counts) - counts)[full] + self._kept - 1
-        self._bound[full] = -_in_order(np.concatenate([one, other]), np.tile(-closeness, 2))[last]
-        self._bound[full] -= np.float32(self._error)
+        begins = np.cumsum(counts) - counts
+        in_order = _in_order(np.concatenate([one, other]), np.tile(-closeness, 2))
+
+        def reached(place: int) -> tuple[Index, Float32]:
+            full = np.flatnonzero(counts >= place)
+            return full, -in_order[begins[full] + place - 1] - np.float32(self._error)
+
+        full, nearest = reached(self._kept)
+        self._bound[full] = np.minimum(nearest, self._within)
+        full, most = reached(self._most)
+        self._bound[full] = np.maximum(self._bound[full], most)
         keep = closeness >= np.minimum(self._bound[one], self._bound[other])
         self.one, self.other, self._closeness = one[keep], other[keep], closeness[keep]
 
@@ -200,14 +209,19 @@ def exact_distances(embeddings: Float32, one: Rows, other: Rows) -> Float32:
     return distances
 
 
-def _nearest_of(faces: int, kept: int, one: Rows, other: Rows, distances: Float32) -> Neighbors:
+def _nearest_of(faces: int, wanted: _Wanted, one: Rows, other: Rows, distances: Float32) -> Neighbors:
     rows, columns = np.concatenate([one, other]), np.concatenate([other, one])
     both = np.tile(distances, 2)
     by_number = np.argsort(columns, kind="stable")
     rows, columns, both = rows[by_number], columns[by_number], both[by_number]
     order, starts = _sorted_rows(rows, both, faces)
-    nearest = (starts[:-1, None] + np.arange(kept)).reshape(-1)
-    return Neighbors(np.arange(faces + 1) * kept, columns[order[nearest]], both[order[nearest]])
+    counts = np.full(faces, wanted.kept)
+    if wanted.within is not None:
+        near = np.bincount(rows[both <= np.float32(wanted.within)], minlength=faces)
+        counts = np.maximum(counts, np.minimum(near, wanted.most))
+    ends = np.cumsum(counts)
+    chosen = order[np.repeat(starts[:-1] - (ends - counts), counts) + np.arange(ends[-1])]
+    return Neighbors(np.concatenate([[0], ends]), columns[chosen], both[chosen])
 
 
 def _sorted_rows(rows: Rows, values: Float32, count: int) -> tuple[npt.NDArray[np.intp], Index]:

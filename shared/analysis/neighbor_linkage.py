@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.analysis.group_links import Found, GroupLinks, Links
-from shared.analysis.near_pairs import Neighbors
+from shared.results.neighbors_file import Neighbors
 
 UNRELATED = 1.41
 """The distance of a pair that is not among the nearest: about that of two directions that have nothing in common."""

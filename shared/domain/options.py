@@ -13,6 +13,9 @@ MOST_IMAGES = 1024
 """The maximum number of images in a batch."""
 
 
+MOST_NEIGHBORS = 1024
+DEFAULT_NEIGHBORS = 64
+
 WhenDistances = Literal["auto", "full", "none"]
 """Whether the distance matrix is written: always, never, or unless it is too large."""
 
@@ -26,6 +29,8 @@ class Options:
     """The enqueued folder; `.` if the images are inline or objects."""
     batch_size: Annotated[int, Field(strict=True, ge=1, le=MOST_IMAGES)]
     distances: WhenDistances
+    neighbors: Annotated[int, Field(strict=True, ge=0, le=MOST_NEIGHBORS)] = DEFAULT_NEIGHBORS
+    """How many nearest neighbors of each face are written; 0 for none, and no groups."""
     inline: Annotated[bool, Field(strict=True)] = False
     """Whether the images are inline, that is, travel through the server (`shared.store.image_payloads`)."""
     report: Annotated[bool, Field(strict=True)] = True

@@ -14,6 +14,7 @@ from shared.domain.errors import ResultsError
 from shared.domain.paths import ShownPath, printable
 from shared.results.distances import Distances
 from shared.results.files import map_array, open_table, read_json
+from shared.results.neighbors_file import Neighbors, read_neighbors
 from shared.results.schema import (
     BOX_COLUMNS,
     DISTANCES,
@@ -21,6 +22,7 @@ from shared.results.schema import (
     FACES,
     FILE_COLUMNS,
     IMAGES,
+    NEIGHBORS,
     RESOURCES,
     SUMMARY,
     worker_of_samples,
@@ -52,7 +54,10 @@ class Results:
             self.faces = _faces(folder / FACES)
             self.images = _images(folder / IMAGES)
             embeddings, matrix = read_arrays(folder, len(self.faces))
+            neighbors = neighbors_in(folder, len(self.faces))
         self.distances = Distances(embeddings, matrix)
+        self.neighbors = neighbors
+        """None if the job has none, or is of an earlier version."""
         self.has_matrix = matrix is not None
 
     @property
@@ -108,6 +113,14 @@ def read_arrays(folder: Path, faces: int) -> tuple[Float32, Float32 | None]:
     matrix_file = folder / DISTANCES
     matrix = _array(matrix_file, faces) if os.path.lexists(matrix_file) else None
     return _array(folder / EMBEDDINGS, faces), matrix
+
+
+def neighbors_in(folder: Path, faces: int) -> Neighbors | None:
+    """The neighbors of so many faces; None if there are none, as in results of earlier versions. Raises as
+    `read_neighbors`.
+    """
+    path = folder / NEIGHBORS
+    return read_neighbors(path, faces) if os.path.lexists(path) else None
 
 
 def damaged_results(folder: Path, reason: Exception) -> ResultsError:

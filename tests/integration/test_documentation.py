@@ -11,7 +11,7 @@ from producer.cli.app import cli as producer_cli
 from shared.config.exit_codes import ExitCode
 from shared.config.settings import Settings
 from shared.domain.outcomes import FAILED, Outcome
-from shared.results.schema import DIGEST_COLUMNS, FACE_COLUMNS, IMAGE_COLUMNS
+from shared.results.schema import DIGEST_COLUMNS, FACE_COLUMNS, GROUP_COLUMNS, IMAGE_COLUMNS
 from tests.support.stage import ROOT
 from worker.__main__ import cli as worker_cli
 
@@ -129,7 +129,12 @@ def test_every_outcome_is_documented() -> None:
 
 @pytest.mark.parametrize(
     ("table", "columns"),
-    [("faces.csv", FACE_COLUMNS), ("images.csv", IMAGE_COLUMNS), ("digests.csv", DIGEST_COLUMNS)],
+    [
+        ("faces.csv", FACE_COLUMNS),
+        ("images.csv", IMAGE_COLUMNS),
+        ("digests.csv", DIGEST_COLUMNS),
+        ("groups.csv", GROUP_COLUMNS),
+    ],
 )
 def test_columns_are_documented(table: str, columns: tuple[str, ...]) -> None:
     """docs/results.md lists the columns of each table in their order."""

@@ -15,6 +15,6 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 def result_bytes(folder: Path) -> dict[str, bytes]:
     """The contents that must be the same to the last byte."""
     images = [[row[column] for column in RESULT_COLUMNS] for row in rows_of(folder / "images.csv")]
-    names = ("embeddings.npy", "distances.npy", "faces.csv", "faces.parquet")
+    names = ("embeddings.npy", "distances.npy", "neighbors.npz", "groups.csv", "faces.csv", "faces.parquet")
     files = {name: (folder / name).read_bytes() for name in names if (folder / name).exists()}
     return files | {"images.csv": json.dumps(images).encode()}

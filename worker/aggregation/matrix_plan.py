@@ -21,6 +21,7 @@ from worker.aggregation.faces_parquet import bytes_a_face
 from worker.aggregation.reserved_array import NO_ROOM, new_array
 
 _SPARE_BYTES = 16 * 2**20  # for tables, summary and resource logs, in addition to the arrays
+_BYTES_A_NEIGHBOR = 16  # in neighbors.npz and, while that is written, beside it
 _BYTES_AN_IMAGE = 300  # in images.csv and faces.csv
 
 
@@ -36,7 +37,8 @@ class Plan:
 
 def plan_matrix(job: Job, results_dir: Path, max_bytes: float) -> Plan:
     """What `--distances` means with this disk space. ResultsError if even the rest of the results has no room."""
-    rest = job.faces * (DIMENSIONS * 4 + bytes_a_face()) + job.images * _BYTES_AN_IMAGE + _SPARE_BYTES
+    a_face = DIMENSIONS * 4 + bytes_a_face() + job.options.neighbors * _BYTES_A_NEIGHBOR
+    rest = job.faces * a_face + job.images * _BYTES_AN_IMAGE + _SPARE_BYTES
     matrix = job.faces**2 * 4
     free = shutil.disk_usage(results_dir).free
     wanted = job.options.distances

@@ -17,6 +17,7 @@ from shared.results.failed_list import write_failed_list
 from shared.results.schema import SUMMARY
 from worker.aggregation.hidden_names import new_scratch_name
 from worker.aggregation.matrix_plan import plan_matrix, write_matrix
+from worker.aggregation.neighbor_files import write_neighbors
 from worker.aggregation.profile_files import copy_profiles
 from worker.aggregation.publish import clean_up, publish
 from worker.aggregation.retry_merge import merged_rows, merged_summary
@@ -65,7 +66,9 @@ def write_results(
             write_failed_list(scratch, job, statistics.failed, target)
             phases = {"distances_started": _now()}
             matrix_absent = write_matrix(plan, job, scratch, results_dir, threads, statistics.earlier_faces)
-            phases["distances_ended"] = _now()
+            phases["distances_ended"] = phases["neighbors_started"] = _now()
+            write_neighbors(job, scratch, threads)
+            phases["neighbors_ended"] = _now()
             write_samples(resources(), scratch, {} if earlier is None else earlier_samples(earlier))
             copy_profiles(profiles, scratch, earlier)
             summary = summarize(job, statistics, matrix_absent, phases)

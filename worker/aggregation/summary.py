@@ -8,6 +8,9 @@ from shared.domain.paths import printable
 from shared.results.distance_tiles import arithmetic
 from worker.aggregation.statistics import JobStatistics, utc
 
+_OPTIONS = ("batch_size", "distances", "neighbors", "inline", "report")
+"""An update must have the same."""
+
 
 def summarize(job: Job, statistics: JobStatistics, matrix_absent: str | None, phases: dict[str, str]) -> dict[str, Any]:
     """The values of summary.json.
@@ -30,7 +33,7 @@ def summarize(job: Job, statistics: JobStatistics, matrix_absent: str | None, ph
         "seconds": {stage: round(spent, 3) for stage, spent in statistics.stage_s.items()},
         "workers": {worker: figures.as_dict() for worker, figures in statistics.workers.items()},
         "distances": {"written": matrix_absent is None, "reason": matrix_absent, "arithmetic": arithmetic()},
-        "options": {name: getattr(job.options, name) for name in ("batch_size", "distances", "inline", "report")},
+        "options": {name: getattr(job.options, name) for name in _OPTIONS},
         "contract": job.contract.as_dict() | (job.runtime or {}),
         "versions": {package: _version(package) for package in ("facequeue", "celery", "numpy", "facenet-pytorch")},
         "created": utc(job.created_ms),

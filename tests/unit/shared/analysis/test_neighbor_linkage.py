@@ -12,8 +12,9 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
 from shared.analysis import group_links
-from shared.analysis.near_pairs import Neighbors, near_neighbors
+from shared.analysis.near_pairs import near_neighbors
 from shared.analysis.neighbor_linkage import UNRELATED, link_neighbors
+from shared.results.neighbors_file import Neighbors
 from tests.support.results_folders import people
 
 

@@ -81,7 +81,7 @@ def a_disk_that_fills(disk: Path, leave: int, without_fallocate: bool) -> None:
 
 def a_disk_that_fills_under_auto(disk: Path) -> None:
     """There is no earlier matrix that could be lost."""
-    summary = write_job(sealed_job(FACES, "auto"), _block_on_a_filling_disk(disk, 4 * MIB), disk)
+    summary = write_job(sealed_job(FACES, "auto"), _block_on_a_filling_disk(disk, 7 * MIB), disk)
     assert "are free in" in summary["distances"]["reason"]
     assert not (disk / "j" / "distances.npy").exists()
 

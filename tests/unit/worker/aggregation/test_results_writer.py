@@ -104,8 +104,8 @@ def test_results_that_came_meanwhile_are_not_replaced(tmp_path: Path) -> None:
 
 def test_a_disk_without_room_is_noticed_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`full` reports how much is missing and writes nothing; `auto` omits the matrix and says why."""
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=30 * 2**20))
-    with pytest.raises(ResultsError, match=r"take 0\.\d+ GiB, and only 0\.03 GiB are free"):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=40 * 2**20))
+    with pytest.raises(ResultsError, match=r"take 0\.\d+ GiB, and only 0\.04 GiB are free"):
         write_job(sealed_job(3000), [block_of_faces(3000)], tmp_path)
     assert not list(tmp_path.iterdir())
     summary = write_job(sealed_job(3000, "auto"), [block_of_faces(3000)], tmp_path)

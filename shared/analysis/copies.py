@@ -1,0 +1,37 @@
+"""Faces with equal embeddings, as copies of a file have."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from shared.domain.arrays import Float32
+from shared.results.distances import Faces
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Which of n faces are equal."""
+
+    first: Faces
+    """[m]: the first face with each of m embeddings, in ascending order."""
+    number: Faces
+    """[n]: for each face the place of its embedding in `first`."""
+
+    @property
+    def counts(self) -> Faces:
+        """[m]: how many faces have each embedding."""
+        return np.bincount(self.number, minlength=len(self.first))
+
+
+def find_copies(embeddings: Float32) -> Copies:
+    """The faces with equal bytes among float32 [n, d], which may be mapped from a file. Memory: 100 bytes a face."""
+    known: dict[bytes, int] = {}
+    first: list[int] = []
+    number = np.empty(len(embeddings), np.intp)
+    for face in range(len(embeddings)):
+        digest = hashlib.blake2b(embeddings[face].tobytes(), digest_size=16).digest()
+        number[face] = known.setdefault(digest, len(first))
+        if number[face] == len(first):
+            first.append(face)
+    return Copies(np.array(first, np.intp), number)

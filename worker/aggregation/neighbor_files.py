@@ -1,0 +1,46 @@
+"""Writes the nearest neighbors of all faces, and their groups, into a results folder."""
+
+import csv
+from pathlib import Path
+
+from shared.analysis.calibration import same_person_threshold
+from shared.analysis.clustering import label_neighbors, number_groups
+from shared.analysis.copies import Copies, find_copies
+from shared.analysis.face_neighbors import rows_of_embeddings, rows_of_faces
+from shared.analysis.medoids import medoid_distances
+from shared.analysis.near_pairs import near_neighbors
+from shared.domain.arrays import Float32
+from shared.domain.job import Job
+from shared.results.files import map_array
+from shared.results.neighbors_file import NeighborsWriter, read_neighbors
+from shared.results.schema import EMBEDDINGS, GROUP_COLUMNS, GROUPS, NEIGHBORS
+
+
+def write_neighbors(job: Job, folder: Path, threads: int) -> None:
+    """Writes neighbors.npz and groups.csv, unless the job is to have none. OSError as from the disk.
+
+    Without a calibrated threshold there are the nearest alone, and no groups.
+    """
+    if job.options.neighbors == 0:
+        return
+    embeddings = map_array(folder / EMBEDDINGS)
+    copies, threshold = find_copies(embeddings), same_person_threshold(job.contract.as_dict())
+    distinct = embeddings if len(copies.first) == len(embeddings) else embeddings[copies.first]
+    found = near_neighbors(distinct, job.options.neighbors, threads, within=threshold)
+    with NeighborsWriter(folder / NEIGHBORS, job.faces) as file:
+        for rows in rows_of_faces(found, copies):
+            file.add(rows)
+    if threshold is not None:
+        _write_groups(folder, embeddings, copies, threshold)
+
+
+def _write_groups(folder: Path, embeddings: Float32, copies: Copies, threshold: float) -> None:
+    neighbors = read_neighbors(folder / NEIGHBORS, len(embeddings))
+    labels = label_neighbors(neighbors, copies, threshold)
+    known = rows_of_embeddings(neighbors, copies, len(embeddings))
+    distances = medoid_distances(known, copies, labels, embeddings)
+    with (folder / GROUPS).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(GROUP_COLUMNS)
+        rows = zip(number_groups(labels[copies.number]).tolist(), distances.tolist(), strict=True)
+        writer.writerows((face, group, f"{distance:.6f}") for face, (group, distance) in enumerate(rows))

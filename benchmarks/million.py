@@ -1,0 +1,391 @@
+"""A job of a million images with a simulated pipeline: how long each stage takes, and what grows.
+
+    python benchmarks/million.py [--images 1000000] [--minutes 40] [--processes 2]
+
+Only decoding, detecting and embedding are simulated (`benchmarks/simulated_worker.py`): the folder of empty files, the
+commands, the server, the queue, the workers' processes, the record, the spill file, tables and report are real. The
+exact neighbors are found for a subset, and extrapolated with the square of its size; the groups are those of all faces,
+from neighbors among the faces of a center. It stops at the limit of time and says in which stage. Linux only.
+"""
+
+import argparse
+import contextlib
+import math
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import numpy as np
+from prometheus_client import CollectorRegistry, generate_latest
+
+from benchmarks.machine import describe_machine
+from benchmarks.memory_over_time import MemoryOverTime
+from benchmarks.simulated_worker import CENTERS, center_of
+from benchmarks.targets import print_targets
+from producer.local.redis_server import EmbeddedServer
+from producer.monitoring.prometheus import QueueCollector
+from producer.submission.folder_source import FolderSource
+from shared.analysis.calibration import SAME_PERSON
+from shared.analysis.near_pairs import near_neighbors
+from shared.analysis.neighbor_linkage import link_neighbors
+from shared.config.settings import Settings
+from shared.domain.arrays import Float32
+from shared.domain.errors import JobNotFound
+from shared.domain.job import Job, JobState
+from shared.domain.paths import RootPath
+from shared.messaging.celery_app import make_celery
+from shared.results.neighbors_file import Neighbors
+from shared.results.schema import EMBEDDINGS
+from shared.store.jobs import JobRecord, list_jobs
+from shared.store.keys import CACHE_INDEX
+from shared.store.redis_client import connect
+from worker.supervision.reconciler import Reconciler
+
+ROOT = Path(__file__).parent.parent
+JOB = "million"
+FILES_IN_A_FOLDER = 1000
+SUBSET = 30_000
+NEIGHBORS, LINKS = 64, 20
+_LOOK_S = 0.5
+_PARTS = {"start": 0.1, "middle": 0.5, "end": 0.9}  # of the images, when the calls are timed
+
+
+class OutOfTime(Exception):
+    """The limit of time has come."""
+
+
+@dataclass
+class Clock:
+    """The limit, and the seconds of each stage."""
+
+    deadline: float
+    seconds: dict[str, float] = field(default_factory=dict)
+    stage: str = ""
+
+    @contextlib.contextmanager
+    def measured(self, stage: str) -> Iterator[None]:
+        """Notes the seconds of a stage."""
+        self.check()
+        self.stage, started = stage, time.monotonic()
+        yield
+        self.seconds[stage] = time.monotonic() - started
+
+    def check(self) -> None:
+        """OutOfTime at the limit."""
+        if time.monotonic() > self.deadline:
+            raise OutOfTime
+
+
+class Room:
+    """A server with workers, in a folder of its own."""
+
+    def __init__(self, folder: Path, processes: int) -> None:
+        self.folder, self.images, self.results = folder, folder / "images", folder / "results"
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self.memory = MemoryOverTime()
+        self.server = EmbeddedServer(folder / "server")
+        self.server.start()
+        self.settings = Settings(
+            _env_file=None, redis_url=self.server.url, data_root=self.images, results_dir=self.results
+        )
+        self.client = connect(self.settings)
+        self.memory.add("server", int(self.client.info("server")["process_id"]))
+        self._environment = os.environ | {
+            "REDIS_URL": self.server.url,
+            "FACEQUEUE_DATA_ROOT": str(self.images),
+            "FACEQUEUE_RESULTS_DIR": str(self.results),
+            "FACEQUEUE_STATE_DIR": str(folder / "state"),
+            "PYTHONPATH": str(ROOT),
+        }
+        self._worker("workers", "embed", processes)
+        self._worker("aggregator", "aggregate", 1)
+
+    def _worker(self, role: str, queue: str, processes: int) -> None:
+        arguments = ["--queues", queue, "--concurrency", str(processes)]
+        worker = self.spawn("benchmarks.simulated_worker", *arguments, log=f"{role}.log")
+        self.memory.add(role, worker.pid)
+        while " ready." not in (self.folder / f"{role}.log").read_text(errors="replace"):
+            if worker.poll() is not None:
+                sys.exit(self.log_end(f"{role}.log"))
+            time.sleep(_LOOK_S)
+
+    def spawn(self, *arguments: str, log: str) -> subprocess.Popen[bytes]:
+        """Starts `python -m ...`."""
+        with (self.folder / log).open("ab") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-m", *arguments],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                cwd=self.folder,
+            )
+        self._processes.append(process)
+        return process
+
+    def enqueue(self, log: str) -> subprocess.Popen[bytes]:
+        """Starts to enqueue the folder of images."""
+        options = ["--job", JOB, "--distances", "none", "--neighbors", "0"]
+        return self.spawn("producer", "enqueue", str(self.images), *options, log=log)
+
+    def load(self) -> Job | None:
+        """The job as it is now."""
+        try:
+            return JobRecord(self.client, JOB).load()
+        except JobNotFound:
+            return None
+
+    def log_end(self, log: str) -> str:
+        """The last lines of a process."""
+        return "\n".join((self.folder / log).read_text(errors="replace").splitlines()[-5:])
+
+    def close(self) -> None:
+        """Ends everything that was started."""
+        self.memory.stop()
+        for process in self._processes:
+            process.terminate()
+        for process in self._processes:
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        self.server.stop()
+
+
+def make_files(folder: Path, images: int) -> None:
+    """Empty files, a thousand in a folder."""
+    for number in range(images):
+        if number % FILES_IN_A_FOLDER == 0:
+            some = folder / f"album-{number // FILES_IN_A_FOLDER:04d}"
+            some.mkdir(parents=True)
+        (some / f"photograph-{number:07d}.jpg").touch()
+
+
+def time_calls(room: Room) -> dict[str, float]:
+    """The milliseconds of what commands and threads ask while the job grows."""
+    registry = CollectorRegistry()
+    registry.register(QueueCollector(room.client, room.settings))
+    reconciler = Reconciler(make_celery(room.settings), room.client, room.settings, "benchmark")
+    calls: dict[str, Callable[[], object]] = {
+        "`status`, `watch`: the record": JobRecord(room.client, JOB).load,
+        "`jobs`: all records": lambda: list_jobs(room.client),
+        "`metrics`: a scrape": lambda: generate_latest(registry),
+        "reconciler: the batches without a lease": JobRecord(room.client, JOB).find_unleased,
+        "reconciler: the messages in the queue": reconciler._waiting_batches,
+    }
+    found = {}
+    for name, call in calls.items():
+        times = []
+        for _ in range(5):
+            started = time.perf_counter()
+            call()
+            times.append((time.perf_counter() - started) * 1000)
+        found[name] = min(times)
+    return found
+
+
+@dataclass
+class Work:
+    """What was noted while the images were worked on."""
+
+    started: float
+    calls: dict[str, dict[str, float]] = field(default_factory=dict)
+    """By part of the job, then by call: milliseconds."""
+    keys: dict[str, int] = field(default_factory=dict)
+    """By part of the job: the number of keys on the server, without those of cached results."""
+    done: list[tuple[float, int]] = field(default_factory=list)
+    """Times, and the images done by then."""
+
+    def rate(self, begin: float, end: float) -> float:
+        """The images per second between two shares of the job."""
+        total = self.done[-1][1]
+        some = [(at, images) for at, images in self.done if begin * total <= images <= end * total]
+        if len(some) < 2:
+            return math.nan
+        (first, before), (last, after) = some[0], some[-1]
+        return (after - before) / (last - first)
+
+    def between(self, begin: float, end: float) -> tuple[float, float]:
+        """The times at which these shares were done."""
+        total = self.done[-1][1]
+        return tuple(next(at for at, images in self.done if images >= share * total) for share in (begin, end))  # type: ignore[return-value]
+
+
+def work(room: Room, images: int, clock: Clock) -> Work:
+    """Enqueues everything, and returns when all is published and the job finished."""
+    noted = Work(time.monotonic())
+    producer = room.enqueue(log="enqueue.log")
+    room.memory.add("producer", producer.pid)
+    with clock.measured("enqueuing and work"):
+        _wait(room, clock, noted, images, lambda job: job.state != JobState.ENQUEUING and job.complete)
+    noted.done.append((time.monotonic(), images))
+    with clock.measured("aggregation"):
+        _wait(room, clock, noted, images, lambda job: job.published_ms is not None or job.state == JobState.FINISHED)
+    with clock.measured("report"):
+        _wait(room, clock, noted, images, lambda job: job.state == JobState.FINISHED)
+    return noted
+
+
+def _wait(room: Room, clock: Clock, noted: Work, images: int, until: Callable[[Job], bool]) -> None:
+    while True:
+        clock.check()
+        job = room.load()
+        if job is not None:
+            if job.problem:
+                sys.exit(job.problem)
+            if clock.stage == "enqueuing and work" and job.images_done:
+                noted.done.append((time.monotonic(), job.images_done))
+            for part, share in _PARTS.items():
+                if part not in noted.calls and job.images_done >= share * images and not job.complete:
+                    noted.calls[part] = time_calls(room)
+                    noted.keys[part] = int(room.client.dbsize()) - int(room.client.zcard(CACHE_INDEX))
+            if until(job):
+                return
+        time.sleep(_LOOK_S)
+
+
+def neighbors_of_centers(embeddings: Float32, paths: list[RootPath], links: int) -> Neighbors:
+    """The nearest of each face among those of its center."""
+    centers = np.array([center_of(path) for path in paths])
+    order = np.argsort(centers, kind="stable")
+    bounds = np.searchsorted(centers[order], np.arange(CENTERS + 1))
+    counts = np.minimum(np.diff(bounds)[centers] - 1, links)
+    starts = np.zeros(len(paths) + 1, np.int64)
+    np.cumsum(counts, out=starts[1:])
+    faces, distances = np.empty(starts[-1], np.int32), np.empty(starts[-1], np.float32)
+    for begin, end in pairwise(bounds.tolist()):
+        some = order[begin:end]
+        rows = np.asarray(embeddings[some])
+        apart = np.sqrt(np.maximum(2 - 2 * (rows @ rows.T), 0))
+        np.fill_diagonal(apart, np.inf)
+        nearest = np.argsort(apart, axis=1, kind="stable")[:, : min(links, len(some) - 1)]
+        for face, row, columns in zip(some, apart, nearest, strict=True):
+            faces[starts[face] : starts[face + 1]] = some[columns]
+            distances[starts[face] : starts[face + 1]] = row[columns]
+    return Neighbors(starts, faces, distances)
+
+
+def group_all(room: Room, clock: Clock, images: int) -> int:
+    """The seconds of neighbors and groups; returns the number of groups."""
+    embeddings = np.load(room.results / JOB / EMBEDDINGS, mmap_mode="r")
+    some = min(SUBSET, len(embeddings))
+    with clock.measured(f"neighbors of {some:,}"):
+        near_neighbors(embeddings[:some], NEIGHBORS)
+    paths = [RootPath(found.path) for found in FolderSource.open(room.images).find()]
+    clock.check()
+    neighbors = neighbors_of_centers(embeddings, paths, LINKS)
+    clock.check()
+    with clock.measured("groups"):
+        labels = link_neighbors(neighbors, np.ones(len(neighbors), np.int64), SAME_PERSON)
+    return len(np.unique(labels))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=1_000_000)
+    parser.add_argument("--minutes", type=float, default=40)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--folder", type=Path, help="where the files are made; by default the temporary folder")
+    arguments = parser.parse_args()
+    clock = Clock(time.monotonic() + 60 * arguments.minutes)
+    print(f"{describe_machine()}. {arguments.images:,} images, {arguments.processes} worker processes\n", flush=True)
+    with tempfile.TemporaryDirectory(prefix="million-", dir=arguments.folder) as folder:
+        room = Room(Path(folder), arguments.processes)
+        try:
+            measure(room, arguments.images, clock)
+        except OutOfTime:
+            print(f"Stopped after {arguments.minutes:g} minutes, in the stage: {clock.stage}.")
+            print(", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in clock.seconds.items()))
+        finally:
+            room.close()
+
+
+def measure(room: Room, images: int, clock: Clock) -> None:
+    """Runs every stage, and prints the tables."""
+    with clock.measured("making the files (not part of a job)"):
+        make_files(room.images, images)
+    with clock.measured("discovery alone"):
+        assert sum(1 for _ in FolderSource.open(room.images).find()) == images
+    noted = work(room, images, clock)
+    with clock.measured("`enqueue` again: nothing has changed"):
+        again = room.enqueue(log="again.log")
+        room.memory.add("update", again.pid)
+        while again.poll() is None:
+            clock.check()
+            time.sleep(_LOOK_S)
+    if again.returncode:
+        sys.exit(room.log_end("again.log"))
+    groups = group_all(room, clock, images)
+    print_stages(clock, images)
+    print_growth(room, noted, images)
+    print_bounds(room, noted, clock, images, groups)
+
+
+def print_stages(clock: Clock, images: int) -> None:
+    """The seconds of each stage."""
+    print("| stage | s | images/s |\n| --- | ---: | ---: |")
+    for stage, seconds in clock.seconds.items():
+        print(f"| {stage} | {seconds:.1f} | {images / max(seconds, 1e-9):,.0f} |")
+
+
+def print_growth(room: Room, noted: Work, images: int) -> None:
+    """What changes in the course of a job."""
+    print("\n| while the job grows | start | middle | end |\n| --- | ---: | ---: | ---: |")
+    thirds = ((0.05, 0.3), (0.35, 0.65), (0.7, 0.95))
+    print(f"| images/s | {' | '.join(f'{noted.rate(*third):,.0f}' for third in thirds)} |")
+    for role in ("producer", "server", "workers", "aggregator"):
+        cells = " | ".join(f"{room.memory.usual(role, *noted.between(*third)):.0f}" for third in thirds)
+        print(f"| {role}, MiB | {cells} |")
+    print(f"| keys of the job on the server | {' | '.join(str(noted.keys.get(part, '')) for part in _PARTS)} |")
+    for call in next(iter(noted.calls.values()), {}):
+        cells = " | ".join(f"{noted.calls[part][call]:.1f}" if part in noted.calls else "" for part in _PARTS)
+        print(f"| {call}, ms | {cells} |")
+    print("\n| on the disk | MiB | bytes an image |\n| --- | ---: | ---: |")
+    for path in sorted((room.results / JOB).rglob("*")):
+        if path.is_file():
+            size = path.stat().st_size
+            print(f"| {path.relative_to(room.results / JOB)} | {size / 2**20:.1f} | {size / images:.0f} |")
+
+
+def print_bounds(room: Room, noted: Work, clock: Clock, images: int, groups: int) -> None:
+    """Each promise, and whether it is kept."""
+    whole = (noted.started, noted.started + clock.seconds["enqueuing and work"])
+    rows = []
+
+    def at_most(what: str, most: float, found: float, unit: str) -> None:
+        rows.append((what, f"at most {most:,.0f} {unit}", f"{found:,.0f} {unit}", found <= most))
+
+    at_most("memory of the producer", 150, room.memory.peak("producer"), "MiB")
+    at_most("memory of the server", 1024, room.memory.peak("server"), "MiB")
+    at_most("memory of the workers", 600, room.memory.peak("workers", *whole), "MiB")
+    at_most("memory of the aggregator", 1024, room.memory.peak("aggregator"), "MiB")
+    at_most("memory of an update without changes", 300, room.memory.peak("update"), "MiB")
+    first, last = noted.rate(0.05, 0.3), noted.rate(0.7, 0.95)
+    rows.append(
+        ("images/s at the end, of those at the start", "at least 80 %", f"{last / first:.0%}", last >= 0.8 * first)
+    )
+    at_most("aggregation of a million", 600, clock.seconds["aggregation"] * 1e6 / images, "s")
+    at_most("groups", 30 * max(1.0, images / 100_000), clock.seconds["groups"], "s")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    at_most("memory of this process, which finds the groups", 4096, peak, "MiB")
+    print_targets(rows)
+    (subset,) = (stage for stage in clock.seconds if stage.startswith("neighbors of"))
+    some = min(SUBSET, images)
+    hours = clock.seconds[subset] * (images / some) ** 2 / 3600
+    print(
+        f"\n{groups:,} groups of {CENTERS:,} centers. Extrapolated from {some:,} faces with the square of their "
+        f"number, the exact neighbors of {images:,} take {hours:.2f} hours of this machine."
+    )
+
+
+if __name__ == "__main__":
+    main()

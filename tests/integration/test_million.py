@@ -1,0 +1,15 @@
+"""The benchmark of a million images, with few."""
+
+import subprocess
+import sys
+
+from tests.support.stage import ROOT
+
+
+def test_the_benchmark_of_a_million_images_runs() -> None:
+    """It replaces the pipeline in real workers, so it must follow their changes; every bound is kept."""
+    command = [sys.executable, "benchmarks/million.py", "--images", "64", "--minutes", "2", "--processes", "1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=150)
+    assert done.returncode == 0, done.stderr
+    assert "| groups |" in done.stdout and "Stopped" not in done.stdout, done.stdout
+    assert "**no**" not in done.stdout, done.stdout

@@ -1,9 +1,10 @@
 """Measures what object storage costs: images/s from this disk, and from an S3 server that is 50 ms away.
 
-    python benchmarks/object_storage.py IMAGES [--rounds 5] [--delay-ms 50] [--batch-size 16]
+    python benchmarks/object_storage.py IMAGES [--rounds 5] [--delay-ms 50] [--batch-size 32]
 
 IMAGES are copied into a folder and into a bucket of moto's S3 server, behind a proxy that delays every request. One
-worker with one process serves jobs of the two kinds in turn, without a cache. Images per second are counted from the
+worker with one process serves jobs of the two kinds in turn, in batches of the same size, without a cache. Images per
+second are counted from the
 first batch that is leased to the last commit.
 """
 
@@ -77,7 +78,7 @@ def main() -> None:
     parser.add_argument("images", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--delay-ms", type=float, default=50.0)
-    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--batch-size", type=int, default=32)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="objects-") as temporary:
         folder = Path(temporary)

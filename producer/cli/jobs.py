@@ -75,7 +75,7 @@ def run(
     from producer.console.summary import print_summary
     from producer.local.precision_check import check_precision
     from producer.local.run import run as run_job
-    from producer.submission.requests import Request
+    from producer.submission.requests import Request, images_a_batch
     from producer.submission.sources import open_source
 
     settings = load_settings(device=device)
@@ -83,10 +83,11 @@ def run(
         settings = settings.model_copy(update={"weights_path": Path(weights).resolve()})
     check_precision(precision, settings)
     results_dir = (results or settings.results_dir).resolve()
+    source = open_source(folder, files, archives=archives)
     request = Request(
-        source=open_source(folder, files, archives=archives),
+        source=source,
         contract=contract_of(faces, exact, margin, mirror, weights, precision),
-        batch_size=batch_size or settings.batch_size,
+        batch_size=batch_size or images_a_batch(source, settings),
         distances=distances,
         neighbors=neighbors,
         report=not no_report,
@@ -128,7 +129,7 @@ def enqueue(
 ) -> None:
     """Put a folder into the queue of a running server, or resume its unfinished job."""
     from producer.submission.jobs import open_job
-    from producer.submission.requests import Request
+    from producer.submission.requests import Request, images_a_batch
     from producer.submission.sources import open_source
     from shared.store.redis_client import explain_server_errors
 
@@ -143,7 +144,7 @@ def enqueue(
     request = Request(
         source=source,
         contract=contract,
-        batch_size=batch_size or settings.batch_size,
+        batch_size=batch_size or images_a_batch(source, settings),
         distances=distances,
         neighbors=neighbors,
         report=not no_report,

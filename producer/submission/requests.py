@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from producer.submission.sources import Source
+from shared.config.settings import Settings
 from shared.domain.contract import Contract
-from shared.domain.options import DEFAULT_NEIGHBORS, WhenDistances
+from shared.domain.options import DEFAULT_NEIGHBORS, MOST_IMAGES, WhenDistances
 
+_OBJECTS_FOR_A_FILE = 2
 RUN_PREFIX = "run-"
 """Prefix of the queue names of `run`. Only the worker that it starts serves these queues."""
 
@@ -36,6 +38,14 @@ class Request:
     """Whether an update compares the bytes of all files."""
     installation: str = ""
     """Distinguishes the `run`s of different machines that share a server."""
+
+
+def images_a_batch(source: Source, settings: Settings) -> int:
+    """The images of a batch, unless the user says how many. Of objects there are more than of files: the first one of
+    each batch is waited for, and the longer the rest takes, the less that costs.
+    """
+    most = settings.batch_size * (_OBJECTS_FOR_A_FILE if source.location else 1)
+    return min(most, MOST_IMAGES)
 
 
 def origin_of(request: Request) -> str:

@@ -1,5 +1,6 @@
 """Objects of a real S3 server give the results of the same files, whatever the network does."""
 
+import json
 import logging
 import time
 from collections.abc import Iterator
@@ -155,6 +156,8 @@ def test_the_same_job_again_is_an_update_of_objects(stage: Stage, bucket: Bucket
     command = ("run", "s3://photos/album", "--job", "far", "--results", str(stage.results), "--workers", "1")
     first = stage.producer(*command, **bucket.environment)
     assert first.returncode == 3, first.stderr
+    options = json.loads((stage.results / "far" / "summary.json").read_text())["options"]
+    assert options["batch_size"] == 32  # of files, 16
     bucket.put("album/new.jpg", (sample / "both.jpg").read_bytes())
     bucket.proxy.requests.clear()
     again = stage.producer(*command, **bucket.environment)

@@ -4,8 +4,7 @@
 
 IMAGES are copied into a folder and into a bucket of moto's S3 server, behind a proxy that delays every request. One
 worker with one process serves jobs of the two kinds in turn, in batches of the same size, without a cache. Images per
-second are counted from the
-first batch that is leased to the last commit.
+second are counted from the first batch that is leased to the last commit.
 """
 
 import argparse

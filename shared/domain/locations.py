@@ -7,9 +7,9 @@ from urllib.parse import unquote
 
 from shared.domain.paths import printable
 
-OBJECT_STORES = ("s3",)
+OBJECT_STORES = ("s3", "gs")
 _SCHEMES = (*OBJECT_STORES, "http", "https")
-_ALIASES = {"s3a": "s3"}
+_ALIASES = {"s3a": "s3", "gcs": "gs"}
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
@@ -21,7 +21,7 @@ class Location:
     """A URL prefix. Its text is canonical: two prefixes are the same place only if their texts are equal."""
 
     scheme: str
-    """`s3`, `http` or `https`."""
+    """`s3`, `gs`, `http` or `https`."""
     authority: str
     """The bucket, or the host with its port."""
     folder: str
@@ -61,7 +61,7 @@ def parse_location(text: str) -> Location:
     scheme = "" if found is None else found[1].lower()
     scheme = _ALIASES.get(scheme, scheme)
     if found is None or scheme not in _SCHEMES:
-        raise ValueError("it has to begin with s3://, https:// or http://")
+        raise ValueError("it has to begin with s3://, gs://, https:// or http://")
     authority, _, folder = found[2].partition("/")
     if "@" in authority or (":" in authority and scheme in OBJECT_STORES):
         raise ValueError("it contains credentials. They belong into the environment of the workers")

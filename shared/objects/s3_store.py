@@ -11,10 +11,11 @@ from fsspec.asyn import sync
 from s3fs import S3FileSystem
 
 from shared.domain.errors import LocationUnavailable
-from shared.domain.image_formats import HEAD_BYTES
 from shared.domain.locations import Location
+from shared.objects.reading import read_object
 from shared.objects.store import (
     CONNECT_S,
+    LISTING_PATIENCE_S,
     READ_S,
     AccessRefused,
     Judge,
@@ -26,7 +27,6 @@ from shared.objects.store import (
 )
 
 _CONNECTIONS = 32
-_LISTING_PATIENCE_S = 60.0
 _OF_THE_PLACE = {
     "NoSuchBucket": "there is no such bucket",
     "InvalidBucketName": "there is no such bucket",
@@ -76,14 +76,9 @@ class S3Store:
             answer = await client.get_object(Bucket=self.location.authority, Key=key)
             size, mtime_ns = int(answer["ContentLength"]), int(answer["LastModified"].timestamp()) * 10**9
             async with answer["Body"] as body:
-                head = await _read_up_to(body, min(HEAD_BYTES, size))
-                judge(head, size, mtime_ns)
-                data = head + await _read_up_to(body, min(size, most) - len(head))
+                return await read_object(body, size, mtime_ns, judge, most)
         except Exception as error:
             raise self._explained(error) from None
-        if len(data) < size:
-            raise NetworkFault("the answer was cut short")
-        return ReadObject(data, mtime_ns)
 
     def pages(self, after: str | None) -> Iterator[list[ListedObject]]:
         """The keys as S3 sorts them; the listing begins at the one after `after`."""
@@ -103,7 +98,7 @@ class S3Store:
             place = {"ContinuationToken": answer["NextContinuationToken"]}
 
     async def _page(self, place: dict[str, str]) -> Any:
-        return await retried(_LISTING_PATIENCE_S, lambda: self._list(**place))
+        return await retried(LISTING_PATIENCE_S, lambda: self._list(**place))
 
     async def probe(self) -> None:
         """Lists one object."""
@@ -148,12 +143,3 @@ class S3Store:
         if status in (401, 403):
             return AccessRefused("access denied")
         return ObjectTrouble(f"the service refuses to give it ({status})")
-
-
-async def _read_up_to(body: Any, size: int) -> bytes:
-    """The next `size` bytes, or fewer at the end of the body."""
-    parts, left = [], size
-    while left > 0 and (part := await body.read(left)):
-        parts.append(part)
-        left -= len(part)
-    return b"".join(parts)

@@ -15,6 +15,8 @@ from shared.domain.locations import Location, parse_location
 
 CONNECT_S, READ_S = 5.0, 10.0
 """How long one attempt waits for a connection, and for the next bytes."""
+LISTING_PATIENCE_S = 60.0
+"""How long reading a page of a listing is repeated."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 
 Result = TypeVar("Result")
@@ -102,10 +104,15 @@ def open_store(url: str) -> ObjectStore:
             from shared.objects.s3_store import S3Store
 
             return S3Store(location)
+        if location.scheme == "gs":
+            from shared.objects.gcs_store import GcsStore
+
+            return GcsStore(location)
         from shared.objects.http_store import HttpStore
 
         return HttpStore(location)
     except ImportError as error:
+        extra = "gcs" if location.scheme == "gs" else "s3"
         raise LocationUnavailable(
-            f"{url} needs the package {error.name}, which is not installed here: `pip install 'facequeue[s3]'`"
+            f"{url} needs the package {error.name}, which is not installed here: `pip install 'facequeue[{extra}]'`"
         ) from None

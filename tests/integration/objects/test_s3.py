@@ -180,7 +180,7 @@ def test_the_same_job_again_is_an_update_of_objects(stage: Stage, bucket: Bucket
     [
         ("s3://photos/nothing", "no objects"),
         ("s3://no-such-bucket/a", "no such bucket"),
-        ("gs://photos/a", "s3://"),
+        ("ftp://photos/a", "s3://"),
         ("s3://key:secret@photos/a", "credentials"),
     ],
 )

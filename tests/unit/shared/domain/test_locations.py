@@ -12,6 +12,8 @@ from shared.domain.locations import check_canonical, check_name, is_allowed, is_
         ("s3://photos", "s3://photos"),
         ("s3://photos/", "s3://photos"),
         ("S3A://photos/a b/c%20d/", "s3://photos/a b/c%20d"),
+        ("gs://photos/a/", "gs://photos/a"),
+        ("gcs://photos", "gs://photos"),
         ("https://Example.com:443/a/", "https://example.com/a"),
         ("http://127.0.0.1:8080/a", "http://127.0.0.1:8080/a"),
     ],
@@ -28,7 +30,7 @@ def test_each_place_has_one_text(given: str, canonical: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "gs://photos",
+        "ftp://photos",
         "file:///etc",
         "s3://",
         "s3://key:secret@photos/a",
@@ -60,6 +62,7 @@ def test_other_urls_are_refused_without_a_word_of_their_secrets(url: str) -> Non
         ("s3://photos/2024b", False),
         ("s3://photos", False),
         ("s3://photos2/2024", False),
+        ("gs://photos/2024", False),
         ("https://example.com/x", True),
         ("http://example.com/x", False),
         ("https://example.com:8443/x", False),

@@ -5,8 +5,8 @@ BENCH_DATA ?= ../shared/data
 CHAOS_DATA ?= ../shared/data/humans
 SHOT_DATA ?= ../shared/data/humans
 SCREENSHOTS ?= build/screenshots
-# Tests start workers of their own: more than two test processes use more cores than they seem to.
-TEST_PROCESSES ?= 2
+# More than there are cores: many tests wait for processes that wait themselves.
+TEST_PROCESSES ?= 3
 AUDIT_FORMAT ?= columns
 PROTOCOL ?= euclidean
 VENV := .venv
@@ -36,7 +36,7 @@ endif
 	$(BIN)/python -m producer run "$(DATA:~/%=$(HOME)/%)" --results "$(RESULTS:~/%=$(HOME)/%)" || test $$? -eq 3
 
 test: $(READY) ## Run the tests (they need no server, Docker or network)
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 lint: export REDIS_URL ?= redis://localhost
 lint: export FACEQUEUE_IMAGES ?= /only-to-check-the-files

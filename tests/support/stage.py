@@ -1,6 +1,7 @@
 """A test's own server, with the workers and commands that use it."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from shared.config.settings import Settings
 from shared.store.redis_client import connect
 
 ROOT = Path(__file__).parents[2]
+WORKER_LOG = "worker.log"
+"""The log of every worker of a stage."""
 
 
 def wait_until(condition: Callable[[], object], timeout_s: float = 60.0, what: str = "condition") -> None:
@@ -46,6 +49,7 @@ class Stage:
         self.settings = Settings(_env_file=None, redis_url=self.server.url, lease_s=3, results_dir=self.results)
         self.client = connect(self.settings)
         self.processes: list[subprocess.Popen[bytes]] = []
+        self._workers: list[subprocess.Popen[bytes]] = []
 
     def producer(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Runs `python -m producer ...` to its end."""
@@ -71,16 +75,18 @@ class Stage:
                 cwd=self.folder,
             )
         self.processes.append(process)
+        if log == WORKER_LOG:
+            self._workers.append(process)
         return process
 
     def worker(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
         """Starts a worker and waits until it is ready."""
-        before = self.log("worker.log").count(" ready.")
-        process = self.spawn("worker", *arguments, log="worker.log", **environment)
+        before = self.log(WORKER_LOG).count(" ready.")
+        process = self.spawn("worker", *arguments, log=WORKER_LOG, **environment)
         wait_until(
-            lambda: self.log("worker.log").count(" ready.") > before or process.poll() is not None, 120, "worker ready"
+            lambda: self.log(WORKER_LOG).count(" ready.") > before or process.poll() is not None, 120, "worker ready"
         )
-        assert process.poll() is None, self.log("worker.log")
+        assert process.poll() is None, self.log(WORKER_LOG)
         return process
 
     def log(self, name: str) -> str:
@@ -104,15 +110,19 @@ class Stage:
             return int(probe.getsockname()[1])
 
     def close(self) -> None:
-        """Ends everything that was started."""
-        for process in self.processes:
-            if process.poll() is None:
+        """Ends everything that was started: workers with SIGKILL, because a clean end takes them seconds."""
+        alive = [process for process in self.processes if process.poll() is None]
+        for process in alive:
+            if process in self._workers:
+                os.killpg(process.pid, signal.SIGKILL)
+            else:
                 process.terminate()
-        for process in self.processes:
+        for process in alive:
             try:
                 process.wait(30)
             except subprocess.TimeoutExpired:
-                os.killpg(process.pid, 9)
+                os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         if self._owns_server:
             self.server.stop()
+

@@ -74,6 +74,7 @@ class _World:
 
     def __init__(self, server: Stage, folder: Path) -> None:
         self.client, self.images, self.results = server.client, folder / "images", folder / "results"
+        self.client.config_set("appendfsync", "always")  # a job waits for the disk; `everysec` makes that a second
         self.images.mkdir()
         self.settings = Settings(
             _env_file=None, redis_url=server.server.url, data_root=self.images, results_dir=self.results, lease_s=0.2

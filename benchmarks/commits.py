@@ -44,7 +44,9 @@ def commit(url: str, name: str, batches: int, batch_size: int, answers: "multipr
     token = record.attach_producer(job.uid)
     paths = [f"some/folder/photograph-{k:06}.jpg" for k in range(batch_size)]
     sends = [record.add_batch(job.uid, token, batch, paths) for batch in range(batches)]
-    images = [ImageRecord(path=path, outcome=Outcome.OK, faces=[[1.5, 2.5, 3.5, 4.5, 0.99]]) for path in paths]
+    images = [
+        ImageRecord(path=path, outcome=Outcome.OK, faces=[[1.5, 2.5, 3.5, 4.5, 0.99, *[2.5] * 10]]) for path in paths
+    ]
     block = Block(
         batch=0,
         attempt=1,

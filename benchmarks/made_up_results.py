@@ -36,7 +36,17 @@ def write_made_up_results(folder: Path, faces: int) -> None:
         folder / "faces.csv",
         FACE_COLUMNS,
         (
-            [k, _image_of(k), face_path(k), "10.1250", "12.5000", f"{50 + k % 100}.2500", "61.7500", "0.999871"]
+            [
+                k,
+                _image_of(k),
+                face_path(k),
+                "10.1250",
+                "12.5000",
+                f"{50 + k % 100}.2500",
+                "61.7500",
+                "0.999871",
+                *["25.5000"] * 10,
+            ]
             for k in range(faces)
         ),
     )

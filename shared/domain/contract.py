@@ -19,8 +19,8 @@ FacePolicy = Literal["largest", "center", "all"]
 Mode = Literal["fast", "exact"]
 Precision = Literal["float32", "bf16"]
 
-PIPELINE_VERSION = 2
-"""Raised whenever the code changes an embedding, box or probability for the same options."""
+PIPELINE_VERSION = 3
+"""Raised whenever the code changes, or adds to, what it says of a face for the same options."""
 
 WeightsName = Literal["casia-webface", "vggface2"]
 CASIA_WEBFACE: WeightsName = "casia-webface"

@@ -24,7 +24,13 @@ PROFILES = "profile"
 """The folder with the profiles of the worker processes."""
 
 BOX_COLUMNS = ("x1", "y1", "x2", "y2", "probability")
-FACE_COLUMNS = ("face", "image", "path", *BOX_COLUMNS)
+LANDMARK_COLUMNS = tuple(
+    f"{point}_{axis}" for point in ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right") for axis in ("x", "y")
+)
+"""Left and right as one sees the image, in MTCNN's order."""
+FOUND_COLUMNS = (*BOX_COLUMNS, *LANDMARK_COLUMNS)
+"""What the detector says of a face."""
+FACE_COLUMNS = ("face", "image", "path", *FOUND_COLUMNS)
 FIGURE_COLUMNS = ("width", "height", *(f"{stage}_ms" for stage in STAGES), "worker", "attempt")
 IMAGE_COLUMNS = ("image", "path", "outcome", "error", "faces", "same_as", *FIGURE_COLUMNS)
 FILE_COLUMNS = ("path", "outcome", "error", "same_as", "width", "height")

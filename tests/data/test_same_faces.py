@@ -22,7 +22,7 @@ _EVERY_FAST = {"lfw-view1/images": 3}
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("folder", ["humans", "scenes", "lfw-view1/images"])
 def test_every_face_is_facenet_pytorchs(photographs: Path, networks: Networks, folder: str) -> None:
-    """Same count, boxes within 0.01 px, probabilities within 1e-4, cosine of embeddings at least 0.9999."""
+    """Same count, boxes and landmarks within 0.01 px, probabilities within 1e-4, cosine at least 0.9999."""
     wrong: list[str] = []
     compared = knife_edges = 0
     files = sorted(path for path in (photographs / folder).rglob("*") if path.is_file())

@@ -26,6 +26,7 @@ class BaselineFaces:
 
     boxes: Any
     probabilities: Any
+    landmarks: Any
     embeddings: Any
 
 
@@ -43,15 +44,17 @@ def baseline_embedder() -> Any:
 def baseline_faces(image: Image.Image) -> BaselineFaces:
     """All faces of an upright RGB image, one by one."""
     torch.set_num_threads(1)
-    boxes, probabilities = baseline_detector().detect(image)
+    boxes, probabilities, landmarks = baseline_detector().detect(image, landmarks=True)
     if boxes is None:
-        return BaselineFaces(np.empty((0, 4)), np.empty(0), np.empty((0, 512)))
+        return BaselineFaces(np.empty((0, 4)), np.empty(0), np.empty((0, 5, 2)), np.empty((0, 512)))
     embeddings = []
     for box in boxes:
         face = (extract_face(image, box, image_size=160, margin=0) - 127.5) / 128.0
         with torch.inference_mode():
             embeddings.append(baseline_embedder()(face[None])[0].numpy())
-    return BaselineFaces(boxes.astype(float), probabilities.astype(float), np.array(embeddings))
+    return BaselineFaces(
+        boxes.astype(float), probabilities.astype(float), landmarks.astype(float), np.array(embeddings)
+    )
 
 
 def on_a_knife_edge(box: Any, width: int, height: int) -> bool:
@@ -72,10 +75,13 @@ def compare(path: Path, ours: Any, networks: Any) -> tuple[list[str], int]:
     if len(found) != len(baseline.boxes):
         return [f"{path.name}: {len(found)} faces instead of {len(baseline.boxes)}"], 0
     wrong, knife_edges = [], 0
-    for box, probability, embedding in zip(baseline.boxes, baseline.probabilities, baseline.embeddings, strict=True):
+    theirs = zip(baseline.boxes, baseline.probabilities, baseline.landmarks, baseline.embeddings, strict=True)
+    for box, probability, points, embedding in theirs:
         k = int(np.abs(found.boxes - box).sum(axis=1).argmin())
         if np.abs(found.boxes[k] - box).max() > 0.01:
             wrong.append(f"{path.name}: box {found.boxes[k]} instead of {box}")
+        if np.abs(found.landmarks[k] - points).max() > 0.01:
+            wrong.append(f"{path.name}: landmarks {found.landmarks[k].tolist()} instead of {points.tolist()}")
         if abs(found.probabilities[k] - probability) > 1e-4:
             wrong.append(f"{path.name}: probability {found.probabilities[k]} instead of {probability}")
         mine = networks.embed(crop_face(ours, found.boxes[k], 0)[None])[0]

@@ -48,7 +48,9 @@ def sealed_job(faces: int, distances: str = "full") -> Job:
 
 def block_of_faces(faces: int) -> bytes:
     """The only block of that job."""
-    images = [ImageRecord(path=f"{k}.jpg", outcome=Outcome.OK, faces=[[0, 0, 9, 9, 1]]) for k in range(faces)]
+    images = [
+        ImageRecord(path=f"{k}.jpg", outcome=Outcome.OK, faces=[[0, 0, 9, 9, 1, *[4] * 10]]) for k in range(faces)
+    ]
     embeddings = np.eye(faces, 512, dtype=np.float32)
     return Block(
         batch=0, attempt=1, worker="w", started_ms=0, ended_ms=900, commit_ms=0, images=images, embeddings=embeddings

@@ -14,11 +14,11 @@ from shared.domain.text import parse_json
 from shared.results.files import map_array
 from shared.results.row_table import RowTable
 from shared.results.schema import (
-    BOX_COLUMNS,
     DIGESTS,
     EMBEDDINGS,
     FACES,
     FIGURE_COLUMNS,
+    FOUND_COLUMNS,
     IMAGES,
     THUMBNAILS,
 )
@@ -70,7 +70,7 @@ class EarlierResults:
             digest=digest["blake2b"],
             status=status,
             figures=[image[column] for column in FIGURE_COLUMNS],
-            boxes=[[self._faces[face][column] for column in BOX_COLUMNS] for face in faces],
+            faces=[[self._faces[face][column] for column in FOUND_COLUMNS] for face in faces],
             embeddings=self._embeddings[faces.start : faces.stop],
             thumbnails=pictures,
             earlier_face=faces.start,

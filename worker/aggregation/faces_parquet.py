@@ -12,7 +12,7 @@ import numpy as np
 
 from shared.domain.arrays import DIMENSIONS, Float32
 from shared.domain.job import Job
-from shared.results.schema import BOX_COLUMNS, FACES_PARQUET, PARQUET_CONTRACT
+from shared.results.schema import FACES_PARQUET, FOUND_COLUMNS, PARQUET_CONTRACT
 from worker.aggregation.rows import Row
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _FACES_A_GROUP = 4096
 """Rows of a row group: 8 MiB of embeddings. Fixed, because the bytes of the file depend on it."""
-_BYTES_A_FACE = DIMENSIONS * 4 + 150
+_BYTES_A_FACE = DIMENSIONS * 4 + 240
 
 
 def bytes_a_face() -> int:
@@ -58,7 +58,7 @@ class _Numbers:
 _COLUMNS: dict[str, tuple[str, Callable[[], _Texts | _Numbers]]] = {
     **dict.fromkeys(("face", "image"), ("int64", lambda: _Numbers("q"))),
     "path": ("string", _Texts),
-    **dict.fromkeys(BOX_COLUMNS, ("float64", lambda: _Numbers("d"))),
+    **dict.fromkeys(FOUND_COLUMNS, ("float64", lambda: _Numbers("d"))),
     "outcome": ("string", _Texts),
     **dict.fromkeys(("width", "height"), ("int32", lambda: _Numbers("i"))),
 }
@@ -77,10 +77,10 @@ class FacesParquet:
     def add(self, image: int, row: Row) -> None:
         """Adds the faces of an image. `image` is its number in images.csv."""
         width, height = row.figures[:2]
-        for box, embedding in zip(row.boxes, row.embeddings, strict=True):
+        for found, embedding in zip(row.faces, row.embeddings, strict=True):
             # The figures as the CSV has them: that is all that is known of the images of an earlier attempt.
             values = (
-                *(self._written + self._faces, image, row.shown, *map(float, box)),
+                *(self._written + self._faces, image, row.shown, *map(float, found)),
                 *(row.outcome, int(width or 0), int(height or 0)),
             )
             for column, value in zip(self._columns.values(), values, strict=True):

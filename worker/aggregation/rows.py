@@ -31,8 +31,8 @@ class Row:
     status: FileStatus
     figures: list[str]
     """The `FIGURE_COLUMNS` of images.csv."""
-    boxes: list[list[str]]
-    """The `BOX_COLUMNS` of faces.csv, for each face."""
+    faces: list[list[str]]
+    """The `FOUND_COLUMNS` of faces.csv, for each face."""
     embeddings: Float32
     """[faces, 512]"""
     thumbnails: list[bytes] = field(default_factory=list)
@@ -67,7 +67,7 @@ def rows_of_block(packed: bytes, folder: RootPath) -> Iterator[Row]:
             digest=image.digest,
             status=FileStatus(image.size, image.mtime_ns),
             figures=_figures(image, block),
-            boxes=[[*(f"{edge:.4f}" for edge in box), f"{probability:.6f}"] for *box, probability in image.faces],
+            faces=[_found(face) for face in image.faces],
             embeddings=block.embeddings[first:end],
             thumbnails=image.thumbnails,
             recalled=image.recalled,
@@ -75,6 +75,11 @@ def rows_of_block(packed: bytes, folder: RootPath) -> Iterator[Row]:
             origin=origin,
         )
         first = end
+
+
+def _found(face: list[float]) -> list[str]:
+    *box, probability = face[:5]
+    return [*(f"{edge:.4f}" for edge in box), f"{probability:.6f}", *(f"{place:.4f}" for place in face[5:])]
 
 
 def _figures(image: ImageRecord, block: Block) -> list[str]:

@@ -80,7 +80,7 @@ class JobStatistics:
         if row.outcome in FAILED:
             self.failed[self.images] = row.path
         first = row.earlier_face
-        self.earlier_faces.extend(-1 if first is None else first + k for k in range(len(row.boxes)))
+        self.earlier_faces.extend(-1 if first is None else first + k for k in range(len(row.faces)))
         self.known += first is not None
         self.images += 1
         self.recalled += row.recalled

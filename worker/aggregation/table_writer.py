@@ -53,16 +53,16 @@ def write_tables(job: Job, rows: Iterable[Row], folder: Path) -> JobStatistics:
             first = first_of.setdefault(row.digest, row.shown) if row.digest else row.shown
             same_as = "" if first == row.shown else first
             images.writerow(
-                [statistics.images, row.shown, row.outcome, row.error, len(row.boxes), same_as, *row.figures]
+                [statistics.images, row.shown, row.outcome, row.error, len(row.faces), same_as, *row.figures]
             )
             digests.writerow([statistics.images, row.digest, *row.status, _exact_path(job, row)])
-            if statistics.faces + len(row.boxes) <= job.faces:
-                embeddings[statistics.faces : statistics.faces + len(row.boxes)] = row.embeddings
+            if statistics.faces + len(row.faces) <= job.faces:
+                embeddings[statistics.faces : statistics.faces + len(row.faces)] = row.embeddings
             if parquet is not None:
                 parquet.add(statistics.images, row)
             pictures.add(statistics.images, statistics.faces, row)
-            for box in row.boxes:
-                faces.writerow([statistics.faces, statistics.images, row.shown, *box])
+            for found in row.faces:
+                faces.writerow([statistics.faces, statistics.images, row.shown, *found])
                 statistics.faces += 1
             statistics.add(row)
     if statistics.faces != job.faces or statistics.images != job.images:
@@ -86,7 +86,7 @@ class _Thumbnails:
 
     def add(self, image: int, face: int, row: Row) -> None:
         """Adds those of an image, whose first face is number `face`."""
-        size, count = sum(map(len, row.thumbnails)), len(row.boxes)
+        size, count = sum(map(len, row.thumbnails)), len(row.faces)
         of_batch = image - image % self._job.options.batch_size  # workers cut none in later batches
         if not self._job.options.report or of_batch >= MOST_PICTURED or face + count > self._job.faces:
             return

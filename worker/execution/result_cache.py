@@ -16,12 +16,11 @@ from pydantic import TypeAdapter
 from shared.domain.arrays import DIMENSIONS
 from shared.domain.contract import Contract, Runtime
 from shared.domain.outcomes import Outcome
-from worker.batch_result import EMBEDDING_DTYPE, ImageRecord
+from worker.batch_result import EMBEDDING_DTYPE, FACE_FIGURES, ImageRecord
 from worker.vision.pipeline import MOST_THUMBNAILS, Result
 
 _KEPT = (Outcome.OK, Outcome.NO_FACE)
 _RECORD = TypeAdapter(ImageRecord)
-_FACE_FIGURES = 5
 _JPEG_START = b"\xff\xd8\xff"
 _LONGEST_THUMBNAIL = 2**16
 
@@ -90,7 +89,7 @@ def unpack_result(packed: bytes) -> Result | None:
         embeddings = np.frombuffer(values.pop("embeddings"), EMBEDDING_DTYPE).reshape(-1, DIMENSIONS)
         thumbnails = values.pop("thumbnails", [])
         record = _RECORD.validate_python({**values, "path": ""})
-        if record.outcome not in _KEPT or any(len(face) != _FACE_FIGURES for face in record.faces):
+        if record.outcome not in _KEPT or any(len(face) != FACE_FIGURES for face in record.faces):
             return None
         if min(record.width, record.height) < 0 or not np.isfinite(embeddings).all():
             return None

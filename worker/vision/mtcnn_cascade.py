@@ -38,12 +38,18 @@ class Faces:
     """[n]: whether another candidate had the same probability. Which of the two is kept depends on all candidates,
     because facenet-pytorch sorts them by an algorithm that is not stable.
     """
+    landmarks: Float32
+    """[n, 5, 2]: x and y in pixels of the left eye, the right eye, the nose and the corners of the mouth; left and
+    right as one sees the image.
+    """
 
     def __len__(self) -> int:
         return len(self.boxes)
 
 
-NO_FACES = Faces(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, bool))
+NO_FACES = Faces(
+    np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, bool), np.empty((0, 5, 2), np.float32)
+)
 
 
 def detect_faces(image: IntegralImage, networks: Detector) -> Faces:
@@ -112,10 +118,12 @@ def refine(image: IntegralImage, proposals: Float32, networks: Detector) -> Face
     output = networks.onet(image.crop(inside, 48))
     probability = _sigmoid(output[:, 0])
     passed = probability > THRESHOLDS[2]
-    boxes, probability = _regress(boxes[passed], output[passed, 1:5]), probability[passed]
+    boxes, output, probability = boxes[passed], output[passed], probability[passed]
+    landmarks = _landmarks(boxes, output[:, 5:])
+    boxes = _regress(boxes, output[:, 1:5])
     picked = suppress_by_smaller(boxes, probability, 0.7)
     tied = (probability[:, None] == probability[picked]).sum(axis=0) > 1
-    return Faces(boxes[picked], probability[picked], tied)
+    return Faces(boxes[picked], probability[picked], tied, landmarks[picked])
 
 
 def _sigmoid(logit: Float32) -> Float32:
@@ -132,6 +140,13 @@ def _square(boxes: Float32) -> Float32:
 def _regress(boxes: Float32, offsets: Float32) -> Float32:
     size = np.tile(boxes[:, 2:] - boxes[:, :2] + 1, 2)
     return boxes + offsets * size
+
+
+def _landmarks(boxes: Float32, places: Float32) -> Float32:
+    """The points [n, 5, 2] at these places [n, 10] in O-net's input, five x and five y in shares of its boxes."""
+    size = boxes[:, 2:] - boxes[:, :2] + 1
+    points: Float32 = places.reshape(-1, 2, 5).transpose(0, 2, 1) * size[:, None] + boxes[:, None, :2] - 1
+    return points
 
 
 def _clip_boxes(boxes: Float32, image: IntegralImage) -> tuple[Float32, Int]:

@@ -161,10 +161,8 @@ def _find_crops(
             record.thumbnails = [small_jpeg(square) for square in squares]
     finally:
         record.detect_ms = (time.perf_counter() - decoded) * 1000
-    record.faces = [
-        [*map(float, box), float(probability)]
-        for box, probability in zip(boxes, faces.probabilities[chosen], strict=True)
-    ]
+    points = faces.landmarks[chosen].reshape(-1, 10)
+    record.faces = np.column_stack([boxes, faces.probabilities[chosen], points]).astype(float).tolist()
     return crops
 
 

@@ -8,7 +8,9 @@ from worker.batch_result import Block, ImageRecord
 
 
 def _block() -> Block:
-    image = ImageRecord(path="a.jpg", outcome=Outcome.OK, faces=[[0, 0, 9, 9, 1]], thumbnails=[b"\xff\xd8jpeg"])
+    image = ImageRecord(
+        path="a.jpg", outcome=Outcome.OK, faces=[[0, 0, 9, 9, 1, *[4] * 10]], thumbnails=[b"\xff\xd8jpeg"]
+    )
     embeddings = np.eye(1, 512, dtype=np.float32)
     return Block(
         batch=0, attempt=1, worker="w", started_ms=1, ended_ms=2, commit_ms=0.0, images=[image], embeddings=embeddings
@@ -28,4 +30,4 @@ def test_a_block_of_an_earlier_version_has_no_thumbnails() -> None:
     for image in values["images"]:
         del image["thumbnails"]
     (image,) = Block.unpack(msgpack.packb(values)).images
-    assert image.thumbnails == [] and image.faces == [[0, 0, 9, 9, 1]]
+    assert image.thumbnails == [] and image.faces == [[0, 0, 9, 9, 1, *[4] * 10]]

@@ -34,6 +34,7 @@ def _check(image: Image.Image, networks: Networks) -> int:
         assert len(wanted) == len(found), policy
         np.testing.assert_allclose(fast.boxes[found], exact.boxes[wanted], atol=0.01)
         np.testing.assert_allclose(fast.probabilities[found], exact.probabilities[wanted], atol=1e-4)
+        np.testing.assert_allclose(fast.landmarks[found], exact.landmarks[wanted], atol=0.01)
     return len(exact)
 
 

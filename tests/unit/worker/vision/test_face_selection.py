@@ -12,8 +12,10 @@ WIDTH, HEIGHT = 200, 100
 
 
 def _faces(*boxes: tuple[float, float, float, float]) -> Faces:
+    count = len(boxes)
+    landmarks = np.zeros((count, 5, 2), np.float32)
     return Faces(
-        np.array(boxes, np.float32).reshape(-1, 4), np.ones(len(boxes), np.float32), np.zeros(len(boxes), bool)
+        np.array(boxes, np.float32).reshape(-1, 4), np.ones(count, np.float32), np.zeros(count, bool), landmarks
     )
 
 

@@ -28,9 +28,10 @@ PHOTOGRAPHS = ROOT.parent / "shared" / "data"
 def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
     # Networks are converted by the code under test, not found from before: a mistake in the conversion must show. Once
     # is enough for all processes of pytest-xdist, each of which has a folder of its own beside the others'.
+    # CI names one folder for its several runs.
     folder = tmp_path_factory.getbasetemp()
     folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
-    os.environ["FACEQUEUE_CACHE_DIR"] = str(folder / "cache")
+    os.environ["FACEQUEUE_CACHE_DIR"] = os.environ.get("TESTS_CACHE_DIR") or str(folder / "cache")
     # What one test computed must not answer for another one.
     os.environ["FACEQUEUE_DISK_CACHE_MAX_MIB"] = "0"
 

@@ -125,4 +125,3 @@ class Stage:
                 process.wait()
         if self._owns_server:
             self.server.stop()
-

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.analysis.copies import Copies
-from shared.analysis.near_pairs import exact_distances
+from shared.analysis.exact_distances import exact_distances
 from shared.analysis.neighbor_linkage import UNRELATED
 from shared.domain.arrays import Float32
 from shared.results.neighbors_file import Neighbors

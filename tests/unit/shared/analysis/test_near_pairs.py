@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.analysis import near_pairs
-from shared.analysis.near_pairs import exact_distances, near_neighbors
+from shared.analysis import candidates, near_pairs, pair_screening
+from shared.analysis.exact_distances import exact_distances
+from shared.analysis.near_pairs import near_neighbors
 from shared.analysis.neighbors import nearest
 from shared.domain.arrays import Float32
 from shared.results.distance_tiles import euclidean_tile, one_blas_thread
@@ -14,9 +15,9 @@ from shared.results.distances import Distances
 from tests.support.results_folders import people
 
 
-def _check(embeddings: Float32, count: int, threads: int) -> None:
+def _check(embeddings: Float32, count: int, threads: int, block_rows: int | None = None) -> None:
     expected, distances = nearest(Distances(embeddings), np.arange(len(embeddings)), count)
-    found = near_neighbors(embeddings, count, threads)
+    found = near_neighbors(embeddings, count, threads, block_rows=block_rows)
     assert np.diff(found.starts).tolist() == [expected.shape[1]] * len(embeddings)
     np.testing.assert_array_equal(found.faces.reshape(expected.shape), expected)
     assert found.distances.tobytes() == distances.tobytes()
@@ -29,17 +30,57 @@ def _check(embeddings: Float32, count: int, threads: int) -> None:
     copies=st.integers(1, 3),
     count=st.integers(1, 70),
     rows=st.integers(3, 200),
+    block_rows=st.integers(3, 300),
+    merged=st.integers(1, 2000),
     threads=st.integers(1, 3),
     spread=st.sampled_from([0.0, 1e-4, 0.3, 1.5]),
 )
 def test_neighbors_are_those_of_brute_force(
-    groups: int, each: int, copies: int, count: int, rows: int, threads: int, spread: float
+    groups: int,
+    each: int,
+    copies: int,
+    count: int,
+    rows: int,
+    block_rows: int,
+    merged: int,
+    threads: int,
+    spread: float,
 ) -> None:
-    """With any number of tiles and threads, with equal, nearly equal and unrelated faces, ties by face number."""
+    """With any number of blocks, tiles and threads; with equal, nearly equal and unrelated faces."""
     embeddings = np.tile(people(groups, each, spread=spread), (copies, 1))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(near_pairs, "BLOCK_ROWS", rows)
-        _check(embeddings, count, threads)
+        patch.setattr(pair_screening, "BLOCK_ROWS", rows)
+        patch.setattr(near_pairs, "_MERGED_CANDIDATES", merged)
+        _check(embeddings, count, threads, block_rows)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    groups=st.integers(1, 20),
+    each=st.integers(1, 12),
+    count=st.integers(1, 30),
+    block_rows=st.integers(3, 100),
+    within=st.floats(0.3, 1.5),
+    most=st.integers(1, 40),
+)
+def test_neighbors_within_a_distance_do_not_depend_on_the_blocks(
+    groups: int, each: int, count: int, block_rows: int, within: float, most: int
+) -> None:
+    """They are those of brute force: the nearest, and all within the distance up to a limit."""
+    embeddings = people(groups, each, spread=0.6)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(candidates, "MOST_WITHIN", most)
+        patch.setattr(pair_screening, "BLOCK_ROWS", 37)
+        once = near_neighbors(embeddings, count, 1, within=within)
+        tiled = near_neighbors(embeddings, count, 2, within=within, block_rows=block_rows)
+    for a, b in ((once.starts, tiled.starts), (once.faces, tiled.faces), (once.distances, tiled.distances)):
+        assert a.tobytes() == b.tobytes()
+    everyone, distances = nearest(Distances(embeddings), np.arange(len(embeddings)), len(embeddings))
+    for face in range(len(embeddings)):
+        near = int((distances[face] <= np.float32(within)).sum())
+        length = max(min(count, len(embeddings) - 1), min(near, max(most, min(count, len(embeddings) - 1))))
+        length = min(length, len(embeddings) - 1)
+        assert once.of(face)[0].tolist() == everyone[face][:length].tolist()
 
 
 def test_many_tiles_of_the_usual_size() -> None:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from shared.analysis.calibration import SAME_PERSON
+from shared.analysis.candidates import MOST_WITHIN
 from shared.analysis.clustering import find_groups, groups_of_neighbors
-from shared.analysis.near_pairs import MOST_WITHIN
 from shared.domain.arrays import Float32
 from shared.domain.options import Options
 from shared.results.neighbors_file import read_neighbors

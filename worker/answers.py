@@ -22,6 +22,8 @@ class AnswerKind(StrEnum):
 
     STORED = "stored"
     """A batch was computed and committed."""
+    COMPARED = "compared"
+    """The candidates of a tile of the pair matrix were written, or all its tiles were sent."""
     FINISHED = "finished"
     """A job's results were written."""
     FAILED = "failed"

@@ -18,12 +18,13 @@ from worker.answers import show_line_in_log
 from worker.broker.transport import use_guarded_transport
 from worker.execution.batch_executor import BatchExecutor
 from worker.execution.connections import Connections
-from worker.execution.crash_attribution import BatchMonitor
+from worker.execution.crash_attribution import BatchMonitor, TileMonitor
 from worker.execution.job_aggregator import JobAggregator
+from worker.execution.tile_executor import TileExecutor
 from worker.models.loader import ModelLoader
 from worker.supervision.background_threads import BackgroundThreads, MainProcess
 from worker.supervision.readiness import LoadedProcesses
-from worker.tasks import AggregateTask, EmbedBatchTask
+from worker.tasks import AggregateTask, EmbedBatchTask, PairTileTask
 
 
 def make_worker(settings: Settings, models: ModelLoader | None = None) -> Celery:
@@ -36,13 +37,26 @@ def make_worker(settings: Settings, models: ModelLoader | None = None) -> Celery
     use_guarded_transport(main.connections.event_loop)
     monitor = BatchMonitor(settings, app, main.connections, main.progress, on_refusal=main.look_at_queues.set)
     app.register_task(EmbedBatchTask(in_child, BatchExecutor(settings, app, in_child, models), monitor))
-    app.register_task(AggregateTask(in_child, JobAggregator(settings, in_child, usable_cores())))
+    app.register_task(AggregateTask(in_child, JobAggregator(settings, app, in_child, usable_cores())))
+    tiles = TileExecutor(settings, app, in_child)
+    tile_monitor = TileMonitor(settings, app, main.connections, main.progress, on_refusal=lambda: None)
+    app.register_task(PairTileTask(in_child, tiles, tile_monitor))
     app.conf.worker_consumer = "worker.broker.consumer:Consumer"
     app.conf.worker_pool = "worker.execution.process_pool:ProcessPool"
     app.steps["worker"].add(BackgroundThreads.of(main))
+    _share_cores(tiles)
     _load_networks_in_children(app, settings, models, main.loaded)
     setup_logging.connect(_set_up_logging, weak=False)
     return app
+
+
+def _share_cores(tiles: TileExecutor) -> None:
+    """The processes of a worker compute tiles at the same time."""
+
+    def before_the_fork(sender: Any, **_: Any) -> None:
+        tiles.threads = max(1, usable_cores() // int(sender.concurrency or 1))
+
+    worker_init.connect(before_the_fork, weak=False)
 
 
 def _load_networks_in_children(app: Celery, settings: Settings, models: ModelLoader, loaded: LoadedProcesses) -> None:

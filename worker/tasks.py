@@ -1,4 +1,4 @@
-"""The two tasks: embed a batch, aggregate a job. They read the message, call, and return an answer."""
+"""The tasks: embed a batch, compare the faces of a tile, aggregate a job. They read the message, call, and answer."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -7,16 +7,25 @@ from celery import Task
 from celery.exceptions import Ignore
 
 from shared.domain.errors import BadMessage
-from shared.messaging.messages import AGGREGATE_TASK, EMBED_TASK, Aggregate, EmbedBatch, parse_message
+from shared.messaging.messages import (
+    AGGREGATE_TASK,
+    EMBED_TASK,
+    PAIR_TILE_TASK,
+    Aggregate,
+    EmbedBatch,
+    PairTile,
+    parse_message,
+)
 from worker.answers import MOST_CHARACTERS, TaskAnswer
 from worker.broker.rejection import reject_message
 from worker.execution.batch_executor import BatchExecutor
 from worker.execution.connections import Connections
-from worker.execution.crash_attribution import BatchMonitor
+from worker.execution.crash_attribution import BatchMonitor, TileMonitor
 from worker.execution.job_aggregator import JobAggregator
 from worker.execution.task_request import AnsweredRequest, BatchRequest
+from worker.execution.tile_executor import TileExecutor
 
-M = TypeVar("M", EmbedBatch, Aggregate)
+M = TypeVar("M", EmbedBatch, Aggregate, PairTile)
 
 
 class EmbedBatchTask(Task):  # type: ignore[misc]
@@ -52,6 +61,24 @@ class AggregateTask(Task):  # type: ignore[misc]
         """Called in a child process."""
         wanted = _read(Aggregate, self.name, message, unknown, self._connections)
         return self._aggregator.aggregate(wanted, str(self.request.hostname))
+
+
+class PairTileTask(Task):  # type: ignore[misc]
+    """Finds the candidates for nearest faces in one tile of a job's pair matrix."""
+
+    name = PAIR_TILE_TASK
+    max_retries = 0
+    resultrepr_maxsize = MOST_CHARACTERS
+    Request = BatchRequest
+
+    def __init__(self, connections: Connections, executor: TileExecutor, monitor: TileMonitor) -> None:
+        self._connections, self._executor = connections, executor
+        self.monitor = monitor
+
+    def run(self, message: Any = None, **unknown: Any) -> TaskAnswer:
+        """Called in a child process."""
+        tile = _read(PairTile, self.name, message, unknown, self._connections)
+        return self._executor.execute(tile, str(self.request.hostname))
 
 
 def _read(kind: type[M], task: str, message: Any, unknown: Mapping[str, Any], connections: Connections) -> M:

@@ -181,6 +181,13 @@ class Settings(BaseSettings):
     distances_max_gib: Annotated[
         float, Field(gt=0, description="`--distances auto` leaves out a larger distance matrix.")
     ] = 16.0
+    pair_tiles_from: Annotated[
+        int,
+        Field(ge=0, description="With more different faces than this, the aggregators share the search for neighbors."),
+    ] = 5000
+    pair_block_rows: Annotated[
+        int, Field(ge=1, description="The smallest number of faces on a side of a tile of that search.")
+    ] = 4096
 
     flower_port: Annotated[int, Field(ge=1, le=65535, description="Loopback port of Flower.")] = 5555
     flower_user: Annotated[str, Field(description="Flower's user name.")] = "facequeue"

@@ -105,6 +105,11 @@ class Job:
     """The length of the last lease of its aggregation."""
     images_retaken: int = 0
     """The number of images whose batch was leased more than once: some were computed twice."""
+    tiles: int = 0
+    """The number of tiles of the pair matrix that are compared through the queue; 0 before, or if it is small."""
+    tiles_done: int = 0
+    stage: Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")] = ""
+    """Names the folder with their embeddings."""
     failed_listed: int = 0
     """The number of failed images if they are too many for the record and only the results folder lists them
     (`shared.results.failed_list`).
@@ -156,6 +161,11 @@ class Job:
         """
         waits_for_room = self.state == JobState.ENQUEUING and self._producer_lives(now_ms)
         return self.unfinished and not waits_for_room and now_ms - self.updated_ms > ttl_s * 1000
+
+    @property
+    def comparing(self) -> bool:
+        """Whether tiles of the pair matrix are still to be computed."""
+        return self.tiles_done < self.tiles
 
     @property
     def complete(self) -> bool:

@@ -11,7 +11,7 @@ from kombu.exceptions import OperationalError
 from shared.config.settings import Settings
 from shared.domain.options import MOST_IMAGES
 from shared.domain.task_ids import aggregate_task_id
-from shared.messaging.messages import AGGREGATE_TASK, EMBED_TASK, Aggregate, EmbedBatch
+from shared.messaging.messages import AGGREGATE_TASK, EMBED_TASK, PAIR_TILE_TASK, Aggregate, EmbedBatch, PairTile
 
 BrokerError = OperationalError
 """The server refuses a message: it is unreachable or, if the cause is redis.OutOfMemoryError, out of memory."""
@@ -19,6 +19,7 @@ AGAIN = "again"
 """The header of a requeued message, which goes before all others in its queue."""
 
 
+_TILE_LIMIT_S = 3600.0
 SERVER_PATIENCE_S = 600.0
 """How long a worker keeps a result while the server is unreachable or out of memory."""
 
@@ -41,6 +42,7 @@ def make_celery(settings: Settings) -> Celery:
         task_routes={
             EMBED_TASK: {"queue": settings.embed_queue},
             AGGREGATE_TASK: {"queue": settings.aggregate_queue},
+            PAIR_TILE_TASK: {"queue": settings.aggregate_queue},
         },
         task_acks_late=True,
         task_reject_on_worker_lost=False,  # the reconciler requeues a lost batch with a new send number
@@ -118,6 +120,22 @@ def send_aggregate(app: Celery, queue: str, message: Aggregate) -> None:
         kwargs={"message": message.model_dump()},
         task_id=aggregate_task_id(message.job),
         queue=Queue(queue),  # type: ignore[no-untyped-call]  # may not be a queue that this process serves
+        argsrepr="",
+        kwargsrepr=message.describe(),
+        retry=False,
+    )
+
+
+@_unwrapped_out_of_memory()
+def send_tile(app: Celery, queue: str, message: PairTile, *, again: bool = False) -> None:
+    """Publishes one tile of a pair matrix. With `again` it goes before all waiting messages, as in `send_batch`."""
+    app.send_task(
+        PAIR_TILE_TASK,
+        kwargs={"message": message.model_dump()},
+        task_id=message.task_id,
+        queue=Queue(queue),  # type: ignore[no-untyped-call]  # may not be a queue that this process serves
+        headers={AGAIN: True} if again else None,
+        time_limit=_TILE_LIMIT_S + SERVER_PATIENCE_S,
         argsrepr="",
         kwargsrepr=message.describe(),
         retry=False,

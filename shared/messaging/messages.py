@@ -14,6 +14,7 @@ from shared.domain.validation import explain
 
 EMBED_TASK = "facequeue.embed_batch"
 AGGREGATE_TASK = "facequeue.aggregate"
+PAIR_TILE_TASK = "facequeue.pair_tile"
 VERSION = 1
 
 
@@ -62,6 +63,24 @@ class Aggregate(_Message):
     def describe(self) -> str:
         """The message as Flower shows it."""
         return f"job={self.job}"
+
+
+class PairTile(_Message):
+    """Find candidates for the nearest faces in a tile of a job's pair matrix."""
+
+    batch: Annotated[int, Field(ge=0)]
+    """The tile's number in the job record: it follows those of the batches of images."""
+    send: Annotated[int, Field(ge=1)]
+    stage: Annotated[str, Field(pattern=UID_PATTERN)]
+    """Names the folder with the embeddings."""
+
+    @property
+    def task_id(self) -> str:
+        return embed_task_id(self.job, self.batch, self.send)
+
+    def describe(self) -> str:
+        """The message as Flower shows it."""
+        return f"job={self.job} tile={self.batch}"
 
 
 M = TypeVar("M", bound=_Message)

@@ -20,6 +20,7 @@ from shared.store.enqueuing import Enqueuing
 from shared.store.finishing import Finishing
 from shared.store.keys import PARTS, REGISTRY, SWEPT, UNFINISHED, job_key
 from shared.store.leases import Leases
+from shared.store.pair_tiles import PairTiles
 from shared.store.redis_client import Client
 from shared.store.refusals import Refusals
 from shared.store.scripts import run_script
@@ -32,7 +33,7 @@ _LOOKED_AT_ONCE = 1000
 """The maximum number of records read in one round trip."""
 
 
-class JobRecord(Enqueuing, Leases, Refusals, Blocks, AggregationLock, Finishing):
+class JobRecord(Enqueuing, Leases, Refusals, Blocks, AggregationLock, PairTiles, Finishing):
     """The record of one job. Each base class is one part of it, in a module of its own."""
 
     def create(

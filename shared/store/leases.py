@@ -5,7 +5,7 @@ A batch is done when it is removed from `open`. A batch in `open` is not done, h
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -41,7 +41,8 @@ class Requeued:
 
     send: int
     """Its new send number."""
-    images: list[RootPath]
+    images: list[RootPath] = field(default_factory=list)
+    """Empty if it is a tile of the pair matrix."""
     stretch: Stretch | None = None
 
 
@@ -111,7 +112,7 @@ class Leases(RecordPart):
         """
         parts = ["", "open", "leases", "holders", "batches", "losses", "alone", "deaths", "verdicts"]
         answer = self._run("lose", parts, uid, batch, holder, verdict.pack(), DEATHS_ALONE)
-        return Requeued(int(answer[0]), *unpack_images(answer[1])) if answer else None
+        return _requeued(answer)
 
     def verdicts(self, batch: int, images: int) -> dict[int, Verdict]:
         """The recorded outcomes of images that were given up, by their index in the batch."""
@@ -168,4 +169,12 @@ class Leases(RecordPart):
     def resend(self, uid: str, batch: int, send: str) -> Requeued | None:
         """Gives a lost batch a new send number; None if it is no longer lost."""
         answer = self._run("resend", ["", "open", "leases", "holders", "batches"], uid, batch, send)
-        return Requeued(int(answer[0]), *unpack_images(answer[1])) if answer else None
+        return _requeued(answer)
+
+
+def _requeued(answer: Any) -> Requeued | None:
+    """The answer of `lose` and `resend`. A tile has no images."""
+    if not answer:
+        return None
+    send = int(answer[0])
+    return Requeued(send) if answer[1] is None else Requeued(send, *unpack_images(answer[1]))

@@ -10,6 +10,7 @@ from shared.domain.job_names import JOB_NAME
 
 _UID_DIGITS = 8
 _SCRATCH = re.compile(rf"\.(?P<job>{JOB_NAME})\.(?P<uid>[0-9a-f]{{{_UID_DIGITS}}})-[0-9a-f]+\.making")
+_STAGE = re.compile(rf"\.(?P<job>{JOB_NAME})\.(?P<uid>[0-9a-f]{{{_UID_DIGITS}}})\.pairs")
 _SPILL = re.compile(rf"\.(?P<job>{JOB_NAME})\.[0-9a-f]{{{_UID_DIGITS}}}\.spool")
 
 
@@ -34,6 +35,17 @@ def scratch_of(name: str) -> ScratchOf | None:
 def spill_path(job: Job, results_dir: Path) -> Path:
     """The path of a job's spill file."""
     return results_dir / f".{job.name}.{job.uid[:_UID_DIGITS]}.spool"
+
+
+def stage_folder(job: Job, results_dir: Path) -> Path:
+    """The folder with what the tiles of a job's pair matrix read and write."""
+    return results_dir / f".{job.name}.{job.uid[:_UID_DIGITS]}.pairs"
+
+
+def stage_of(name: str) -> ScratchOf | None:
+    """The inverse of `stage_folder`; None for any other name."""
+    found = _STAGE.fullmatch(name)
+    return ScratchOf(found["job"], found["uid"]) if found else None
 
 
 def spilled_job(name: str) -> str | None:

@@ -8,16 +8,21 @@ from shared.analysis.clustering import label_neighbors, number_groups
 from shared.analysis.copies import Copies, find_copies
 from shared.analysis.face_neighbors import rows_of_embeddings, rows_of_faces
 from shared.analysis.medoids import medoid_distances
-from shared.analysis.near_pairs import near_neighbors
+from shared.analysis.near_pairs import merged, near_neighbors
 from shared.domain.arrays import Float32
+from shared.domain.errors import ResultsError
 from shared.domain.job import Job
 from shared.results.files import map_array
-from shared.results.neighbors_file import NeighborsWriter, read_neighbors
+from shared.results.neighbors_file import Neighbors, NeighborsWriter, read_neighbors
 from shared.results.schema import EMBEDDINGS, GROUP_COLUMNS, GROUPS, NEIGHBORS
+from worker.aggregation.pair_stage import PairStage, digest_of
+
+_DISTINCT = ".distinct.npz"
 
 
-def write_neighbors(job: Job, folder: Path, threads: int) -> None:
-    """Writes neighbors.npz and groups.csv, unless the job is to have none. OSError as from the disk.
+def write_neighbors(job: Job, folder: Path, threads: int, stage: PairStage | None = None) -> None:
+    """Writes neighbors.npz and groups.csv, unless the job is to have none. `stage` has the candidates of all tiles; by
+    default the whole pair matrix is screened here. OSError as from the disk.
 
     Without a calibrated threshold there are the nearest alone, and no groups.
     """
@@ -25,13 +30,30 @@ def write_neighbors(job: Job, folder: Path, threads: int) -> None:
         return
     embeddings = map_array(folder / EMBEDDINGS)
     copies, threshold = find_copies(embeddings), same_person_threshold(job.contract.as_dict())
-    distinct = embeddings if len(copies.first) == len(embeddings) else embeddings[copies.first]
-    found = near_neighbors(distinct, job.options.neighbors, threads, within=threshold)
+    if stage is None:
+        distinct = embeddings if len(copies.first) == len(embeddings) else embeddings[copies.first]
+        found = near_neighbors(distinct, job.options.neighbors, threads, within=threshold)
+    else:
+        found = _merged(job, folder, stage, copies, threads)
     with NeighborsWriter(folder / NEIGHBORS, job.faces) as file:
         for rows in rows_of_faces(found, copies):
             file.add(rows)
+    (folder / _DISTINCT).unlink(missing_ok=True)
     if threshold is not None:
         _write_groups(folder, embeddings, copies, threshold)
+
+
+def _merged(job: Job, folder: Path, stage: PairStage, copies: Copies, threads: int) -> Neighbors:
+    """The neighbors of the distinct embeddings, mapped from a file of their own."""
+    plan = stage.plan
+    if digest_of(map_array(folder / EMBEDDINGS), copies.first) != plan.digest:
+        raise ResultsError(
+            f"The faces of job '{job.name}' changed while they were compared. Cancel the job and run it again."
+        )
+    with NeighborsWriter(folder / _DISTINCT, plan.faces) as file:
+        for rows in merged(stage.embeddings, plan.blocks, stage.candidates_of, plan.wanted, threads):
+            file.add(rows)
+    return read_neighbors(folder / _DISTINCT, plan.faces)
 
 
 def _write_groups(folder: Path, embeddings: Float32, copies: Copies, threshold: float) -> None:

@@ -18,6 +18,7 @@ from shared.results.schema import SUMMARY
 from worker.aggregation.hidden_names import new_scratch_name
 from worker.aggregation.matrix_plan import plan_matrix, write_matrix
 from worker.aggregation.neighbor_files import write_neighbors
+from worker.aggregation.pair_stage import PairStage
 from worker.aggregation.profile_files import copy_profiles
 from worker.aggregation.publish import clean_up, publish
 from worker.aggregation.retry_merge import merged_rows, merged_summary
@@ -48,26 +49,28 @@ def write_results(
     threads: int,
     distances_max_bytes: float,
     may_publish: Callable[[], bool],
+    stage: PairStage | None = None,
 ) -> Written:
     """Writes `results_dir/<job>/`.
 
     If failed images were retried, the blocks hold only the images `retried` (path by index). All others are taken from
-    the earlier results, as are the known images of an update. `may_publish` is called last, just before the rename.
+    the earlier results, as are the known images of an update. `stage` has the candidates of a large pair matrix.
+    `may_publish` is called last, just before the rename.
     ResultsError says what went wrong; nothing is left behind then.
     """
     target = results_dir / job.name
     earlier = target if retried else None
-    with _os_errors_explained(results_dir):
+    with os_errors_explained(results_dir):
         results_dir.mkdir(parents=True, exist_ok=True)
         clean_up(job, results_dir)
         plan = plan_matrix(job, results_dir, distances_max_bytes)
         with _scratch_folder(job, results_dir) as scratch:
-            statistics = write_tables(job, _rows(job, blocks, retried, target), scratch)
+            statistics = write_tables(job, job_rows(job, blocks, retried, target), scratch)
             write_failed_list(scratch, job, statistics.failed, target)
             phases = {"distances_started": _now()}
             matrix_absent = write_matrix(plan, job, scratch, results_dir, threads, statistics.earlier_faces)
             phases["distances_ended"] = phases["neighbors_started"] = _now()
-            write_neighbors(job, scratch, threads)
+            write_neighbors(job, scratch, threads, stage)
             phases["neighbors_ended"] = _now()
             write_samples(resources(), scratch, {} if earlier is None else earlier_samples(earlier))
             copy_profiles(profiles, scratch, earlier)
@@ -83,7 +86,8 @@ def write_results(
 
 
 @contextmanager
-def _os_errors_explained(results_dir: Path) -> Iterator[None]:
+def os_errors_explained(results_dir: Path) -> Iterator[None]:
+    """Raises ResultsError for an OSError: it says what went wrong, and that the results folder is concerned."""
     try:
         yield
     except OSError as error:
@@ -108,7 +112,8 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def _rows(job: Job, blocks: Iterable[bytes], retried: dict[int, RootPath], target: Path) -> Iterator[Row]:
+def job_rows(job: Job, blocks: Iterable[bytes], retried: dict[int, RootPath], target: Path) -> Iterator[Row]:
+    """The images of a job in order. `target` has the earlier results, for a retry or an update."""
     if job.options.update and not job.retries:
         return updated_rows(blocks, job, target)
     fresh = rows_of_blocks(blocks, job.options.folder)

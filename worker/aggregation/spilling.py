@@ -20,7 +20,7 @@ from shared.domain.text import one_line
 from shared.store.jobs import JobRecord
 from shared.store.keys import SERVER_NAME, job_key
 from shared.store.redis_client import Client, run_despite_oom, wait_for_disk
-from worker.aggregation.hidden_names import scratch_of, spill_path, spilled_job
+from worker.aggregation.hidden_names import scratch_of, spill_path, spilled_job, stage_of
 from worker.aggregation.spill_file import Owner, SpillFile, read_owner, remove_if
 
 _log = get_logger("spilling")
@@ -166,6 +166,8 @@ def sweep_spill_files(client: Client, results_dir: Path) -> None:
         with suppress(OSError, ValueError, redis.ResponseError):
             if copy := scratch_of(path.name):
                 _sweep_copy(client, path, copy.job, copy.uid_begins)
+            elif folder := stage_of(path.name):
+                _sweep_stage(client, path, folder.job, folder.uid_begins)
             elif job := spilled_job(path.name):
                 remove_if(path, partial(_is_leftover, client, path, job, server))
 
@@ -173,6 +175,16 @@ def sweep_spill_files(client: Client, results_dir: Path) -> None:
 def _sweep_copy(client: Client, path: Path, job: str, uid_begins: str) -> None:
     newest = max(part.stat().st_mtime for part in (path, *path.rglob("*")))
     if time.time() - newest > _SCRATCH_LEFT_ALONE_S and not _is_being_aggregated(client, job, uid_begins):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _sweep_stage(client: Client, path: Path, name: str, uid_begins: str) -> None:
+    """Removes the folder of a second stage whose job has ended."""
+    uid, state = client.hmget(job_key(name), "uid", "state")
+    if uid is not None and uid.startswith(uid_begins.encode()) and state == JobState.SEALED.encode():
+        return
+    newest = max(part.stat().st_mtime for part in (path, *path.rglob("*")))
+    if time.time() - newest > _SCRATCH_LEFT_ALONE_S:
         shutil.rmtree(path, ignore_errors=True)
 
 

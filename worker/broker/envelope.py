@@ -15,9 +15,21 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from shared.domain.errors import BadMessage
 from shared.domain.text import one_line
 from shared.domain.validation import explain
-from shared.messaging.messages import AGGREGATE_TASK, EMBED_TASK, Aggregate, EmbedBatch, parse_message
+from shared.messaging.messages import (
+    AGGREGATE_TASK,
+    EMBED_TASK,
+    PAIR_TILE_TASK,
+    Aggregate,
+    EmbedBatch,
+    PairTile,
+    parse_message,
+)
 
-KINDS: dict[str, type[EmbedBatch] | type[Aggregate]] = {EMBED_TASK: EmbedBatch, AGGREGATE_TASK: Aggregate}
+KINDS: dict[str, type[EmbedBatch] | type[Aggregate] | type[PairTile]] = {
+    EMBED_TASK: EmbedBatch,
+    AGGREGATE_TASK: Aggregate,
+    PAIR_TILE_TASK: PairTile,
+}
 P = TypeVar("P", bound=BaseModel)
 _Text = Annotated[str, Field(max_length=4096)]
 _TimeLimit = Annotated[float, Field(gt=0, allow_inf_nan=False)] | None

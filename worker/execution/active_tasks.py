@@ -7,7 +7,7 @@ from typing import Any
 from celery.worker import state
 
 from shared.domain.task_ids import TaskId, parse_task_id
-from shared.messaging.messages import AGGREGATE_TASK, EMBED_TASK
+from shared.messaging.messages import AGGREGATE_TASK, EMBED_TASK, PAIR_TILE_TASK
 
 _TRIES = 100
 
@@ -26,8 +26,8 @@ class ActiveTask:
 
     @property
     def leased_batch(self) -> tuple[str, int] | None:
-        """The job and the number of the batch that it embeds; None for other tasks."""
-        if self.of is None or self.of.batch is None or self.task != EMBED_TASK:
+        """The job and the number of the batch or tile that it computes; None for other tasks."""
+        if self.of is None or self.of.batch is None or self.task not in (EMBED_TASK, PAIR_TILE_TASK):
             return None
         return self.of.job, self.of.batch
 

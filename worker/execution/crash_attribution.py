@@ -14,8 +14,8 @@ from shared.config.logs import get_logger
 from shared.config.settings import Settings
 from shared.domain.errors import BadMessage
 from shared.domain.outcomes import Outcome, Verdict
-from shared.messaging.celery_app import send_batch
-from shared.messaging.messages import EmbedBatch, parse_message
+from shared.messaging.celery_app import send_batch, send_tile
+from shared.messaging.messages import EmbedBatch, PairTile, parse_message
 from shared.store.jobs import JobRecord
 from shared.store.leases import DEATHS_ALONE
 from worker.answers import AnswerKind, TaskAnswer
@@ -28,6 +28,8 @@ _log = get_logger("crash_attribution")
 class BatchMonitor:
     """Counts the results of a worker's child processes: images done, refusals and crashes."""
 
+    _kind: type[EmbedBatch] | type[PairTile] = EmbedBatch
+
     def __init__(
         self,
         settings: Settings,
@@ -39,6 +41,9 @@ class BatchMonitor:
         """`on_refusal` is called when a child process has refused a job."""
         self._settings, self._app, self._connections = settings, app, connections
         self._progress, self._on_refusal = progress, on_refusal
+
+    def _send_again(self, record: JobRecord, message: Any) -> None:
+        send_batch(self._app, self._settings, record.embed_queue(), message, again=True)
 
     def answered(self, request: Any, answer: TaskAnswer) -> None:
         """Counts the images of a committed batch."""
@@ -62,20 +67,28 @@ class BatchMonitor:
 
     def _count(self, request: Any, verdict: Verdict, *, send_again: bool) -> None:
         try:
-            batch = parse_message(EmbedBatch, request.kwargs.get("message"))
+            batch = parse_message(self._kind, request.kwargs.get("message"))
             record = JobRecord(self._connections.event_loop, batch.job)
             requeued = record.lose(batch.uid, batch.batch, f"{request.hostname}/{request.worker_pid}", verdict)
             if requeued is None:
                 return
             _log.warning("%s lost its process (%s)", batch.describe(), verdict, extra={"action": "process_lost"})
             if send_again:
-                again = batch.model_copy(update={"send": requeued.send})
-                send_batch(self._app, self._settings, record.embed_queue(), again, again=True)
+                self._send_again(record, batch.model_copy(update={"send": requeued.send}))
         except BadMessage:
             return
         # The main process must survive. The lease expires, and the reconciler requeues the batch.
         except Exception as error:
             _log.warning("a crash could not be counted: %s", error, extra={"action": "loss_not_counted"})
+
+
+class TileMonitor(BatchMonitor):
+    """The same for tiles of the pair matrix, whose crashes are no image's."""
+
+    _kind = PairTile
+
+    def _send_again(self, record: JobRecord, message: Any) -> None:
+        send_tile(self._app, self._settings.aggregate_queue, message, again=True)
 
 
 def crash_verdict(status: int | None, image_timeout_s: float) -> Verdict:

@@ -1,26 +1,32 @@
 """The steps of an aggregation: lease it, write results and report, finish the record, end the lease."""
 
 import os
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 import redis
+from celery import Celery
 
 from shared.config.logs import get_logger
 from shared.config.settings import Settings
 from shared.domain.errors import FaceQueueError, JobNotFound, RecordUnreadable
 from shared.domain.job import Job, JobState
+from shared.domain.paths import RootPath
 from shared.messaging.messages import Aggregate
 from shared.results.failed_list import failed_images
 from shared.store.finishing import Finished
 from shared.store.jobs import JobRecord
+from worker.aggregation.pair_stage import PairStage
 from worker.aggregation.report_process import ReportProcess
-from worker.aggregation.results_writer import Written, write_results
+from worker.aggregation.results_writer import Written, job_rows, write_results
+from worker.aggregation.rows import Row
 from worker.aggregation.sample_reader import samples_between
 from worker.aggregation.spilling import read_blocks, remove_spill_file
 from worker.answers import AnswerKind, TaskAnswer, not_wanted
 from worker.execution.connections import Connections
 from worker.execution.retrying import retry_until_stored
+from worker.execution.second_stage import SecondStage
 
 _log = get_logger("tasks")
 
@@ -37,9 +43,9 @@ class _Claim:
 class JobAggregator:
     """Aggregates the jobs that a worker process takes."""
 
-    def __init__(self, settings: Settings, connections: Connections, threads: int) -> None:
+    def __init__(self, settings: Settings, app: Celery, connections: Connections, threads: int) -> None:
         """`threads` is the number of threads for the distance matrix."""
-        self._settings, self._connections, self._threads = settings, connections, threads
+        self._settings, self._app, self._connections, self._threads = settings, app, connections, threads
 
     def aggregate(self, wanted: Aggregate, worker: str) -> TaskAnswer:
         """Writes the results of a complete job, unless they are written or another process writes them.
@@ -54,6 +60,8 @@ class JobAggregator:
             return not_wanted(error)
         if job.uid != wanted.uid or job.state != JobState.SEALED or not job.complete:
             return not_wanted(f"job {job.state}")
+        if job.comparing:
+            return not_wanted("its faces are being compared")
         if not record.claim_aggregation(holder, self._settings.lease_s, uid=wanted.uid):
             return not_wanted("another aggregator writes the results")
         return self._aggregate_claimed(_Claim(record, job, holder))
@@ -61,7 +69,10 @@ class JobAggregator:
     def _aggregate_claimed(self, claim: _Claim) -> TaskAnswer:
         job, problem = claim.job, None
         try:
-            finished = self._write(claim)
+            prepared = self._second_stage(claim).prepare(lambda: self._rows(claim))
+            if isinstance(prepared, TaskAnswer):
+                return prepared
+            finished = self._write(claim, prepared)
         except FaceQueueError as error:
             problem = str(error)
             _log.error("%s", problem, extra={"action": "aggregation_failed"})
@@ -85,7 +96,19 @@ class JobAggregator:
             return not_wanted(finished)
         return TaskAnswer(kind=AnswerKind.FINISHED, images=job.images, faces=job.faces)
 
-    def _write(self, claim: _Claim) -> Finished:
+    def _second_stage(self, claim: _Claim) -> SecondStage:
+        return SecondStage(self._settings, self._app, self._connections.patient, claim.job, claim.holder)
+
+    def _rows(self, claim: _Claim) -> Iterable[Row]:
+        settings, job = self._settings, claim.job
+        blocks = read_blocks(self._connections.patient, job, settings.results_dir)
+        return job_rows(job, blocks, self._retried(claim), settings.results_dir / job.name)
+
+    def _retried(self, claim: _Claim) -> dict[int, RootPath]:
+        job = claim.job
+        return failed_images(claim.record, job, self._settings.results_dir) if job.retries else {}
+
+    def _write(self, claim: _Claim, stage: PairStage | None) -> Finished:
         """Writes results and report, and finishes the record unless the server refuses that.
 
         Whoever follows the job may show the results before the report is written. If this process dies meanwhile, the
@@ -96,7 +119,7 @@ class JobAggregator:
             report = None
             if job.options.report:
                 report = stack.enter_context(ReportProcess(job, settings.results_dir / job.name, settings.data_root))
-            written = self._write_results(claim)
+            written = self._write_results(claim, stage)
             retry_until_stored(lambda: claim.record.note_published(job.uid, claim.holder))
             if report is not None:
                 report.write()
@@ -105,21 +128,24 @@ class JobAggregator:
         )
         if finished is Finished.FINISHED:
             remove_spill_file(self._connections.patient, job, settings.results_dir)
+            if stage is not None:
+                stage.remove()
         return finished
 
-    def _write_results(self, claim: _Claim) -> Written:
+    def _write_results(self, claim: _Claim, stage: PairStage | None) -> Written:
         settings, client, job = self._settings, self._connections.patient, claim.job
         since_ms = job.started_ms or job.created_ms
         return write_results(
             job,
             read_blocks(client, job, settings.results_dir),
-            failed_images(claim.record, job, settings.results_dir) if job.retries else {},
+            self._retried(claim),
             settings.results_dir,
             resources=lambda: samples_between(client, since_ms),
             profiles=settings.profile_dir,
             threads=self._threads,
             distances_max_bytes=settings.distances_max_gib * 2**30,
             may_publish=lambda: retry_until_stored(lambda: self._holds(claim)),
+            stage=stage,
         )
 
     def _holds(self, claim: _Claim) -> bool:

@@ -20,8 +20,8 @@ from shared.config.logs import get_logger
 from shared.config.settings import Settings
 from shared.domain.job import Job, JobState
 from shared.domain.task_ids import embed_task_id
-from shared.messaging.celery_app import send_aggregate, send_batch
-from shared.messaging.messages import Aggregate, EmbedBatch
+from shared.messaging.celery_app import send_aggregate, send_batch, send_tile
+from shared.messaging.messages import Aggregate, EmbedBatch, PairTile
 from shared.store.diversion import diverted_queues
 from shared.store.jobs import JobRecord, load_jobs
 from shared.store.keys import reconciler_key, reconciler_lease_key
@@ -131,7 +131,9 @@ class Reconciler:
             if jobs and this.waiting is None:
                 this.waiting = self._waiting_batches()
             to_aggregate = [
-                job for job in jobs if job.state == JobState.SEALED and job.complete and job.problem is None
+                job
+                for job in jobs
+                if job.state == JobState.SEALED and job.complete and not job.comparing and job.problem is None
             ]
             if to_aggregate and this.aggregations is None:
                 this.aggregations = waiting_aggregations(self._client, self._settings.aggregate_queue)
@@ -156,7 +158,8 @@ class Reconciler:
                 return True
 
     def _waiting_batches(self) -> set[str]:
-        queues = {self._settings.embed_queue, *diverted_queues(self._client, self._settings.queue_prefix)}
+        mine = self._settings
+        queues = {mine.embed_queue, mine.aggregate_queue, *diverted_queues(self._client, self._settings.queue_prefix)}
         return {task for queue in sorted(queues) for task in waiting_tasks(self._client, queue)}
 
     def _is_removed(self, job: Job, now_ms: int) -> bool:
@@ -198,11 +201,18 @@ class Reconciler:
 
     def _send_lost_batches(self, job: Job, waiting: set[str], suspects: Suspects) -> None:
         record = JobRecord(self._client, job.name)
+        if job.comparing and job.problem is not None:  # until somebody asks for the job again
+            return
         for batch, send in record.find_unleased().items():
             if embed_task_id(job.name, batch, send) in waiting or not self._is_lost((job.uid, batch, send), suspects):
                 continue
             again = record.resend(job.uid, batch, send)
             if again is None:
+                continue
+            if job.comparing:
+                tile = PairTile(version=1, job=job.name, uid=job.uid, batch=batch, send=again.send, stage=job.stage)
+                send_tile(self._app, self._settings.aggregate_queue, tile, again=True)
+                _log.warning("%s was lost and is requeued", tile.describe(), extra={"action": "tile_resent"})
                 continue
             message = EmbedBatch(
                 version=1,

@@ -1,0 +1,94 @@
+"""Begins the second stage of a job with many faces: tiles of its pair matrix, which the aggregators share."""
+
+import time
+from collections.abc import Callable, Iterable
+
+import redis
+from celery import Celery
+
+from shared.config.logs import get_logger
+from shared.config.settings import Settings
+from shared.domain.job import Job
+from shared.domain.paths import printable
+from shared.messaging.celery_app import BrokerError, send_aggregate, send_tile
+from shared.messaging.messages import Aggregate, PairTile
+from shared.store.jobs import JobRecord
+from shared.store.pair_tiles import NotAdded
+from shared.store.redis_client import Client
+from shared.store.worker_registry import living_workers
+from worker.aggregation.hidden_names import stage_folder
+from worker.aggregation.pair_stage import PairStage
+from worker.aggregation.results_writer import os_errors_explained
+from worker.aggregation.rows import Row
+from worker.answers import AnswerKind, TaskAnswer, not_wanted
+from worker.execution.retrying import retry_until_stored
+
+_log = get_logger("tasks")
+_PAUSE_S = 1.0
+
+
+class SecondStage:
+    """The second stage of one job, for the process that has leased its aggregation."""
+
+    def __init__(self, settings: Settings, app: Celery, client: Client, job: Job, holder: str) -> None:
+        self._settings, self._app, self._client, self._job, self._holder = settings, app, client, job, holder
+        self._record = JobRecord(client, job.name)
+
+    def prepare(self, rows: Callable[[], Iterable[Row]]) -> PairStage | TaskAnswer | None:
+        """What the results are made with: the stage once all its tiles are done, or None if the job needs none.
+
+        Otherwise sends the tiles, ends the lease, and returns the task's answer. `rows` are the job's images.
+        """
+        job, results_dir = self._job, self._settings.results_dir
+        if job.options.neighbors == 0 or job.faces <= self._settings.pair_tiles_from:
+            return None
+        stage = PairStage.find(job, results_dir)
+        if stage is not None and all(stage.has(tile) for tile in range(len(stage.plan.tiles))):
+            return stage
+        if stage is None and job.stage and self._others():
+            return self._pass_on()
+        if stage is None:
+            with os_errors_explained(results_dir):
+                stage = PairStage.begin(
+                    job, rows(), results_dir, self._settings.pair_tiles_from, self._settings.pair_block_rows
+                )
+        return None if stage is None else self._send(stage)
+
+    def _send(self, stage: PairStage) -> TaskAnswer:
+        job, name, tiles = self._job, stage.plan.stage, len(stage.plan.tiles)
+        first = retry_until_stored(lambda: self._record.add_tiles(job.uid, self._holder, name, tiles))
+        if isinstance(first, NotAdded):
+            return not_wanted(first)
+        # Before the last tile is done: whoever finishes it sends the aggregation, which must find the lease free.
+        retry_until_stored(lambda: self._record.release_aggregation(job.uid, self._holder))
+        try:
+            for tile in range(tiles):
+                message = PairTile(
+                    version=1, job=job.name, uid=job.uid, batch=job.batches + tile, send=first + tile, stage=name
+                )
+                send_tile(self._app, job.aggregate_queue, message)
+        except (redis.RedisError, BrokerError) as error:
+            # The tiles are in the record: the reconciler sends them.
+            _log.warning("job %s: tiles are sent later: %s", job.name, error, extra={"action": "tiles_put_off"})
+        _log.info("job %s: %d tiles of its pair matrix", job.name, tiles, extra={"action": "tiles_sent"})
+        return TaskAnswer(kind=AnswerKind.COMPARED, images=job.images, faces=job.faces)
+
+    def _others(self) -> bool:
+        """Whether another worker may have the stage's folder."""
+        mine = self._holder.partition("/")[0]
+        return any(worker.name != mine for worker in living_workers(self._client, self._job.aggregate_queue))
+
+    def _pass_on(self) -> TaskAnswer:
+        job = self._job
+        reason = (
+            f"{self._holder} lacks {printable(str(stage_folder(job, self._settings.results_dir)))}, where the faces of "
+            f"job '{job.name}' were compared: its results folder is not that of the other workers. Give it theirs "
+            "(FACEQUEUE_RESULTS_DIR), or let it serve the queue `embed` alone"
+        )
+        self._record.note_refusal(job.uid, reason)
+        _log.warning("%s", reason, extra={"action": "tile_refused"})
+        retry_until_stored(lambda: self._record.release_aggregation(job.uid, self._holder))
+        time.sleep(_PAUSE_S)  # the others take the message before
+        again = Aggregate(version=1, job=job.name, uid=job.uid)
+        retry_until_stored(lambda: send_aggregate(self._app, job.aggregate_queue, again))
+        return TaskAnswer(kind=AnswerKind.REFUSED, reason=reason)

@@ -2,7 +2,6 @@
 
 import redis
 
-from shared.domain.task_ids import aggregated_job
 from shared.store.redis_client import Client
 from shared.store.scripts import run_script
 
@@ -28,8 +27,3 @@ def queue_length(client: Client, queue: str) -> int:
         return int(client.llen(queue))
     except redis.ResponseError:
         return 0
-
-
-def waiting_aggregations(client: Client, queue: str) -> set[str]:
-    """The names of the jobs whose aggregation waits in a queue."""
-    return {job for task in waiting_tasks(client, queue) if (job := aggregated_job(task)) is not None}

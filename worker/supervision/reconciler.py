@@ -19,13 +19,13 @@ import redis
 from shared.config.logs import get_logger
 from shared.config.settings import Settings
 from shared.domain.job import Job, JobState
-from shared.domain.task_ids import embed_task_id
+from shared.domain.task_ids import aggregated_job, embed_task_id
 from shared.messaging.celery_app import send_aggregate, send_batch, send_tile
 from shared.messaging.messages import Aggregate, EmbedBatch, PairTile
 from shared.store.diversion import diverted_queues
 from shared.store.jobs import JobRecord, load_jobs
 from shared.store.keys import reconciler_key, reconciler_lease_key
-from shared.store.queue_inspection import waiting_aggregations, waiting_tasks
+from shared.store.queue_inspection import waiting_tasks
 from shared.store.redis_client import Client, server_time_ms
 from shared.store.registry import forget_missing, some_names, tidy, unfinished_names
 from shared.store.scripts import run_script
@@ -49,8 +49,8 @@ class _Round:
     """The index entry after which the next step continues."""
     waiting: set[str] | None = None
     """The task ids of the batches in the queues; None until they are read."""
-    aggregations: set[str] | None = None
-    """The jobs whose aggregation is in the queue; None until they are read."""
+    aggregate: set[str] | None = None
+    """The task ids of aggregations and tiles in their queue; None until they are read."""
     suspects: Suspects = field(default_factory=dict)
     seen: dict[str, Job] = field(default_factory=dict)
     """The unfinished jobs of this pass, by uid."""
@@ -130,19 +130,18 @@ class Reconciler:
             # The queues are read before the records: a batch that is sent or taken in between looks lost at most once.
             if jobs and this.waiting is None:
                 this.waiting = self._waiting_batches()
-            to_aggregate = [
-                job
-                for job in jobs
-                if job.state == JobState.SEALED and job.complete and not job.comparing and job.problem is None
-            ]
-            if to_aggregate and this.aggregations is None:
-                this.aggregations = waiting_aggregations(self._client, self._settings.aggregate_queue)
+            second = [job for job in jobs if job.state == JobState.SEALED and job.complete]
+            if second and this.aggregate is None:
+                this.aggregate = waiting_tasks(self._client, self._settings.aggregate_queue)
+            to_aggregate = [job for job in second if not job.comparing and job.problem is None]
+            waiting = (this.waiting or set()) | (this.aggregate or set())
             try:
                 for job in jobs:
                     with self._guarded(job.name, job):
-                        self._send_lost_batches(job, this.waiting or set(), this.suspects)
+                        self._send_lost_batches(job, waiting, this.suspects)
+                aggregations = {aggregated_job(task) for task in this.aggregate or ()}
                 for job in to_aggregate:
-                    if job.name not in (this.aggregations or set()):
+                    if job.name not in aggregations:
                         with self._guarded(job.name, job):
                             self._send_lost_aggregation(job, this.suspects)
             except redis.OutOfMemoryError:
@@ -158,8 +157,7 @@ class Reconciler:
                 return True
 
     def _waiting_batches(self) -> set[str]:
-        mine = self._settings
-        queues = {mine.embed_queue, mine.aggregate_queue, *diverted_queues(self._client, self._settings.queue_prefix)}
+        queues = {self._settings.embed_queue, *diverted_queues(self._client, self._settings.queue_prefix)}
         return {task for queue in sorted(queues) for task in waiting_tasks(self._client, queue)}
 
     def _is_removed(self, job: Job, now_ms: int) -> bool:

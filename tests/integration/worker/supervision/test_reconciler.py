@@ -13,7 +13,7 @@ from shared.messaging.celery_app import make_celery, send_aggregate, send_batch
 from shared.messaging.messages import Aggregate, EmbedBatch
 from shared.store.jobs import JobRecord, list_jobs
 from shared.store.keys import PREFIX, REGISTRY, UNFINISHED
-from shared.store.queue_inspection import waiting_aggregations, waiting_tasks
+from shared.store.queue_inspection import waiting_tasks
 from shared.store.redis_client import Client, server_time_ms
 from shared.store.registry import _AT_ONCE as _NAMES_AT_ONCE
 from tests.integration.conftest import LONG_S, FreshJob
@@ -391,8 +391,7 @@ def test_queues_are_read_once_a_round_and_only_for_jobs(fresh: FreshJob, monkeyp
     def noting(read: Callable[[Client, str], set[str]]) -> Callable[[Client, str], set[str]]:
         return lambda client, queue: reads.append(queue) or read(client, queue)  # type: ignore[func-returns-value]
 
-    for read in (waiting_tasks, waiting_aggregations):
-        monkeypatch.setattr(f"worker.supervision.reconciler.{read.__name__}", noting(read))
+    monkeypatch.setattr("worker.supervision.reconciler.waiting_tasks", noting(waiting_tasks))
     for number in range(2 * _JOBS_AT_ONCE):
         record, job = make_job(fresh.stage, f"complete-{number}")
         record.seal(job.uid, record.attach_producer(job.uid))
@@ -501,3 +500,51 @@ def test_the_next_step_follows_soon_until_the_registry_was_looked_through(fresh:
     assert (reconciler.step(), fresh.client.exists(fresh.key())) == (True, 1)
     assert (reconciler.step(), fresh.client.exists(fresh.key())) == (False, 0)
     assert reconciler.step() is False
+
+
+# Tiles of the pair matrix
+
+
+def _with_tiles(fresh: FreshJob) -> int:
+    fresh.complete()
+    assert fresh.record.claim_aggregation("w/9", LONG_S)
+    first = fresh.record.add_tiles(fresh.uid, "w/9", "a" * 32, 2)
+    fresh.record.release_aggregation(fresh.uid, "w/9")
+    assert isinstance(first, int)
+    return first
+
+
+def test_lost_tiles_are_requeued_to_the_aggregators(fresh: FreshJob) -> None:
+    """With later send numbers, once; while there are tiles, no aggregation is missed."""
+    first = _with_tiles(fresh)
+    reconciler = make_reconciler(fresh.stage)
+    _step_until_sent(reconciler, fresh.stage, "aggregate", 2)
+    message = {"version": 1, "job": "j", "uid": fresh.uid, "stage": "a" * 32}
+    assert sorted(messages_in(fresh.stage, "aggregate"), key=lambda sent: int(str(sent["batch"]))) == [
+        message | {"batch": 1 + tile, "send": first + 2 + tile} for tile in range(2)
+    ]
+    for _ in range(5):
+        reconciler.step()
+    assert fresh.client.llen("aggregate") == 2 and not fresh.client.exists("embed")
+
+
+def test_tiles_of_a_job_with_a_problem_wait(fresh: FreshJob) -> None:
+    """Until somebody asks for the job again."""
+    _with_tiles(fresh)
+    fresh.record.note_problem(fresh.uid, "disk full")
+    reconciler = make_reconciler(fresh.stage)
+    for _ in range(5):
+        reconciler.step()
+    assert not fresh.client.exists("aggregate")
+    fresh.record.go_on(fresh.uid)
+    _step_until_sent(reconciler, fresh.stage, "aggregate", 2)
+
+
+def test_the_aggregation_after_the_last_tile_is_not_lost(fresh: FreshJob) -> None:
+    """Its message is sent again like that after the last batch."""
+    first = _with_tiles(fresh)
+    for tile in range(2):
+        fresh.take(1 + tile, first + tile)
+        fresh.record.commit_tile(fresh.uid, 1 + tile, "a" * 32)
+    _step_until_sent(make_reconciler(fresh.stage), fresh.stage, "aggregate")
+    assert messages_in(fresh.stage, "aggregate") == [{"version": 1, "job": "j", "uid": fresh.uid}]

@@ -7,11 +7,11 @@ import pytest
 
 from shared.config.settings import Settings
 from shared.domain.job import Job
-from shared.domain.task_ids import embed_task_id
+from shared.domain.task_ids import aggregated_job, embed_task_id
 from shared.messaging.celery_app import make_celery, send_aggregate, send_batch
 from shared.messaging.messages import Aggregate, EmbedBatch
 from shared.store.jobs import JobRecord
-from shared.store.queue_inspection import waiting_aggregations, waiting_tasks
+from shared.store.queue_inspection import waiting_tasks
 from tests.support.jobs import make_job
 from tests.support.stage import Stage, wait_until
 from worker.broker.transport import use_guarded_transport
@@ -116,7 +116,10 @@ def test_a_lost_aggregation_is_sent_while_others_wait(stage: Stage) -> None:
     _complete(stage, "a")
     reconciler = _reconciler(stage)
     wait_until(
-        lambda: reconciler.step() or waiting_aggregations(stage.client, "aggregate") == {"a", "a.b", "ab"},
+        lambda: (
+            reconciler.step()
+            or set(map(aggregated_job, waiting_tasks(stage.client, "aggregate"))) == {"a", "a.b", "ab"}
+        ),
         20,
         "it is sent",
     )

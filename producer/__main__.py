@@ -2,15 +2,22 @@
 
 import sys
 
+from shared.config.exit_codes import ExitCode
+from shared.config.standard_streams import open_standard_streams
+
 
 def main() -> None:
     """Runs the command line. For `run`, a worker process starts to import its code first."""
-    if sys.argv[1:2] == ["run"] and "--help" not in sys.argv:
-        from producer.local.early_worker import launch
+    open_standard_streams()
+    try:
+        if sys.argv[1:2] == ["run"] and "--help" not in sys.argv:
+            from producer.local.early_worker import launch
 
-        launch()
-    from producer.cli.app import main as command_line
-
+            launch()
+        from producer.cli.app import main as command_line
+    except KeyboardInterrupt:
+        print("producer: interrupted before it began.", file=sys.stderr)
+        sys.exit(ExitCode.NOT_FINISHED)
     command_line()
 
 

@@ -13,6 +13,7 @@ import typer
 from shared.config.command_line import Command, CommandGroup
 from shared.config.exit_codes import ExitCode
 from shared.config.settings import Settings, load_settings
+from shared.config.standard_streams import open_standard_streams
 from shared.domain.contract import Precision
 from shared.domain.errors import ContractError, FaceQueueError, InvalidRequest
 from shared.domain.queues import AGGREGATE, EMBED
@@ -154,6 +155,7 @@ def fetch_weights(
 
 def main() -> NoReturn:
     """Runs the command line. An error that a user can cause is printed as one line."""
+    open_standard_streams()
     if "--wait-for-order" in sys.argv:
         from worker.order import wait_for_order
 

@@ -3,8 +3,9 @@
 import errno
 from collections.abc import Callable
 
-from producer.cli.terminal import say
+from producer.console.terminal import say
 from shared.config.exit_codes import ExitCode
+from shared.config.standard_streams import discard_standard_output
 from shared.domain.errors import (
     FaceQueueError,
     InvalidRequest,
@@ -92,6 +93,12 @@ def exit_code_after(command: Callable[[], int | None]) -> int:
         say("producer: interrupted. Nothing is lost: repeat the command to resume.")
         return ExitCode.NOT_FINISHED
     except OSError as error:
+        if error.errno == errno.ENOSPC:
+            discard_standard_output()
+            say(
+                f"producer: {error.filename or 'Standard output'} cannot be written: {error.strerror}. Free some space."
+            )
+            return ExitCode.UNFORESEEN
         if error.errno != errno.ENAMETOOLONG:
             raise
         say(f"producer: A path is too long for this system: {str(error.filename)[:_PATH_SHOWN]}... Give a shorter one.")

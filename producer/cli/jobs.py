@@ -26,7 +26,7 @@ from producer.cli.options import (
     contract_of,
 )
 from producer.cli.session import Session, exit_with, open_session
-from producer.cli.terminal import say
+from producer.console.terminal import say
 from shared.config.settings import load_settings
 from shared.domain.contract import DEFAULT_MARGIN_PX, DEFAULT_WEIGHTS, KNOWN_WEIGHTS
 from shared.domain.errors import InvalidRequest

@@ -7,7 +7,7 @@ import typer
 
 from producer.cli.options import Address, port_option
 from producer.cli.session import open_session
-from producer.cli.terminal import say
+from producer.console.terminal import say
 from shared.config.exit_codes import ExitCode
 from shared.config.settings import load_settings
 

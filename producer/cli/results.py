@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from producer.cli.options import AsCsv, JobName, Results, Threshold
-from producer.cli.terminal import say
+from producer.console.terminal import say
 from shared.config.settings import load_settings
 from shared.domain.errors import InvalidRequest
 

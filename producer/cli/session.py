@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from producer.cli.terminal import say
+from producer.console.terminal import say
 from shared.config.exit_codes import ExitCode
 from shared.config.settings import Settings, load_settings
 

@@ -10,6 +10,7 @@ from typing import Protocol, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from producer.console.terminal import say
 from shared.domain.job import Job, JobState
 
 _LINE_EVERY_S = 5.0
@@ -84,13 +85,13 @@ class _LineView:
     def note(self, line: str) -> None:
         if line not in self._noted:
             self._noted.add(line)
-            print(line, file=sys.stderr, flush=True)
+            say(line)
 
     def show(self, job: Job, speed: Speed) -> None:
         is_over = job.state == JobState.FINISHED or job.published_ms is not None
         if is_over or time.monotonic() >= self._next:
             self._next = time.monotonic() + _LINE_EVERY_S
-            print(f"{job.name}: {describe(job)}, {speed}", file=sys.stderr, flush=True)
+            say(f"{job.name}: {describe(job)}, {speed}")
 
 
 class _TerminalView:

@@ -1,10 +1,10 @@
 """The summary of a results folder, at the end of `run`."""
 
 import csv
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from producer.console.terminal import show
 from shared.domain.arrays import DIMENSIONS
 from shared.domain.errors import ResultsError
 from shared.domain.outcomes import FAILED
@@ -21,25 +21,26 @@ def print_summary(folder: Path) -> None:
     ResultsError if they cannot be read.
     """
     try:
-        _print_summary(folder)
+        text = "\n".join(_lines(folder))
     except (OSError, ValueError, LookupError, TypeError, AttributeError, csv.Error) as error:
         raise ResultsError(f"The results in {printable(str(folder))} cannot be read ({error}).") from None
+    show(text)
 
 
-def _print_summary(folder: Path) -> None:
+def _lines(folder: Path) -> Iterator[str]:
     summary = read_json(folder / SUMMARY)
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in summary["outcomes"].items())
-    print(f"Results: {printable(str(folder))}")
+    yield f"Results: {printable(str(folder))}"
     # An update in which nothing was computed has no rate.
     rate = f", {summary['images_per_s']} images/s" if summary["images_per_s"] else ""
-    print(f"  {summary['images']} images ({outcomes}), {summary['faces']} faces{rate}")
+    yield f"  {summary['images']} images ({outcomes}), {summary['faces']} faces{rate}"
     distances = summary["distances"]
     matrix = (
         f"{DISTANCES} [{summary['faces']}, {summary['faces']}]"
         if distances["written"]
         else f"no distances: {distances['reason']}"
     )
-    print(f"  {EMBEDDINGS} [{summary['faces']}, {DIMENSIONS}], {matrix}")
+    yield f"  {EMBEDDINGS} [{summary['faces']}, {DIMENSIONS}], {matrix}"
     failed, more = [], 0
     for row in _rows(folder / IMAGES):
         if row["outcome"] in FAILED:
@@ -47,10 +48,9 @@ def _print_summary(folder: Path) -> None:
             more += len(failed) > _FAILURES_SHOWN
             del failed[_FAILURES_SHOWN:]
     for row in failed:
-        print(f"  {row['outcome']}: {row['path']} ({row['error']})")
+        yield f"  {row['outcome']}: {row['path']} ({row['error']})"
     if more:
-        print(f"  ... and {more} more, all in {IMAGES}")
-    sys.stdout.flush()
+        yield f"  ... and {more} more, all in {IMAGES}"
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:

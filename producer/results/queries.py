@@ -11,6 +11,7 @@ import numpy as np
 from rich.markup import escape
 
 from producer.console.tables import new_table, print_table
+from producer.console.terminal import say
 from producer.results.lookup import Tables, find_faces
 from shared.analysis.calibration import SAME_PERSON, same_person_threshold
 from shared.analysis.clustering import find_groups
@@ -78,7 +79,7 @@ def show_groups(folder: Path, threshold: float | None, *, as_csv: bool) -> None:
     else:
         notes = [false_pairs_note(len(results.distances), chosen)]
     for note in filter(None, notes):
-        print(note, file=sys.stderr)
+        say(note)
 
 
 def _write_csv(columns: tuple[str, ...], lines: Iterable[tuple[Any, ...]]) -> None:

@@ -7,6 +7,7 @@ import os
 import pstats
 import pty
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -376,6 +377,37 @@ def test_impatient_interrupts_leave_nothing_running(sample: Path, tmp_path: Path
     assert process.wait(60) == 4
     wait_until(lambda: not any(child.is_running() for child in children), 10, "everything started has ended")
     assert not list(temporary.iterdir())
+
+
+def test_an_interrupt_while_it_starts_is_no_traceback(sample: Path, tmp_path: Path) -> None:
+    """Also before the command line has been imported. The worker that imports its code ends too."""
+    command = [sys.executable, "-m", "producer", "run", str(sample), "--results", "out"]
+    process = psutil.Popen(command, env=environment_of(tmp_path), cwd=tmp_path, stderr=subprocess.PIPE)
+    wait_until(lambda: bool(process.children()), 60, "the worker is started")
+    children = process.children()
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 4, said
+    assert b"interrupted" in said and b"Traceback" not in said
+    wait_until(lambda: not any(child.is_running() for child in children), 10, "everything started has ended")
+
+
+@pytest.mark.parametrize("streams", ["<&- >&- 2>&-", "2>&1 | true", ">/dev/full"])
+def test_a_run_ends_well_though_nobody_reads_what_it_prints(sample: Path, tmp_path: Path, streams: str) -> None:
+    """Closed streams, a reader that is gone and a full disk change neither the results nor the exit code. No
+    folder of ours is left in the temporary folder.
+    """
+    temporary = tmp_path / "t"
+    temporary.mkdir()
+    words = [sys.executable, "-m", "producer", "run", str(sample / "hopper"), "--results", "out", "--job", "j"]
+    shell = ["bash", "-o", "pipefail", "-c", f"{shlex.join([*words, '--workers', '1'])} {streams}"]
+    environment = environment_of(tmp_path) | {"TMPDIR": str(temporary)}
+    done = subprocess.run(shell, env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True, timeout=150)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert json.loads((tmp_path / "out" / "j" / "summary.json").read_text())["images"] == 9
+    left = [path.name for path in temporary.iterdir()]
+    assert not [name for name in left if not name.startswith("torchinductor")]  # torch's, one for each user
 
 
 def _run_in_a_session(folder: Path, arguments: list[str], *, terminal: bool) -> tuple[psutil.Process, int]:

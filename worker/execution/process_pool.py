@@ -1,5 +1,7 @@
 """Celery's pool of child processes, extended to remember the exit codes of processes."""
 
+from multiprocessing import current_process
+from tempfile import gettempdir
 from time import monotonic
 from typing import Any
 
@@ -18,6 +20,13 @@ class ProcessPool(TaskPool):  # type: ignore[misc]
     """The pool of a worker."""
 
     Pool = _Pool
+
+    def on_start(self) -> None:
+        """Starts the child processes."""
+        # The shared memory needs a folder for a file that it unlinks at once. A folder of its own would stay behind if
+        # this process is killed, and `run` kills its worker.
+        current_process()._config.setdefault("tempdir", gettempdir())  # type: ignore[attr-defined]
+        super().on_start()
 
 
 def exit_status(request: Any, error: BaseException) -> int | None:

@@ -1,4 +1,4 @@
-"""The benchmark of a million images, with few."""
+"""The benchmarks of large jobs, with small numbers."""
 
 import subprocess
 import sys
@@ -13,3 +13,11 @@ def test_the_benchmark_of_a_million_images_runs() -> None:
     assert done.returncode == 0, done.stderr
     assert "| groups |" in done.stdout and "Stopped" not in done.stdout, done.stdout
     assert "**no**" not in done.stdout, done.stdout
+
+
+def test_the_benchmark_of_large_groups_runs() -> None:
+    """It makes neighbors files itself, so it must follow their changes; every bound is kept."""
+    command = [sys.executable, "benchmarks/group_sizes.py", "--sizes", "2000", "--copies", "2"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("| yes |") == 4, done.stdout

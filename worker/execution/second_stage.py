@@ -25,6 +25,7 @@ from worker.execution.retrying import retry_until_stored
 
 _log = get_logger("tasks")
 _PAUSE_S = 1.0
+_MOST_PASSED_ON = 3
 
 
 class SecondStage:
@@ -45,7 +46,8 @@ class SecondStage:
         stage = PairStage.find(job, results_dir)
         if stage is not None and all(stage.has(tile) for tile in range(len(stage.plan.tiles))):
             return stage
-        if stage is None and job.stage and self._others():
+        # After some tries nobody has the folder: the server forgot that the job was finished, or somebody removed it.
+        if stage is None and job.stage and job.lost_aggregations < _MOST_PASSED_ON and self._others():
             return self._pass_on()
         if stage is None:
             with os_errors_explained(results_dir):
@@ -86,6 +88,7 @@ class SecondStage:
             "(FACEQUEUE_RESULTS_DIR), or let it serve the queue `embed` alone"
         )
         self._record.note_refusal(job.uid, reason)
+        self._record.count_lost_aggregation(job.uid)
         _log.warning("%s", reason, extra={"action": "tile_refused"})
         retry_until_stored(lambda: self._record.release_aggregation(job.uid, self._holder))
         time.sleep(_PAUSE_S)  # the others take the message before

@@ -1,57 +1,16 @@
 """The second stage of a job with many faces: aggregators share the tiles of its pair matrix."""
 
+import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from shared.domain.arrays import Float32
-from shared.messaging.celery_app import make_celery, send_aggregate
-from shared.messaging.messages import Aggregate
-from shared.store.jobs import JobRecord
-from tests.support.complete_jobs import complete_job
+from tests.support.complete_jobs import TILES, aggregate, complete_job, expected_results, is_finished, made_up_faces
 from tests.support.results import result_bytes
-from tests.support.results_folders import people
 from tests.support.stage import Stage, wait_until
-from worker.aggregation.results_writer import write_results
-from worker.aggregation.spilling import read_blocks
-
-TILES = {"FACEQUEUE_PAIR_TILES_FROM": "50", "FACEQUEUE_PAIR_BLOCK_ROWS": "16"}
-"""A second stage for few faces, with many tiles."""
-
-
-def _faces() -> Float32:
-    once = np.concatenate([people(60, 5, seed, spread=0.5) for seed in range(4)], axis=1)  # 512 values each
-    once /= np.linalg.norm(once, axis=1, keepdims=True)
-    return np.concatenate([once, once[:40]])
-
-
-def _expected(server: Stage, record: JobRecord, folder: Path) -> dict[str, bytes]:
-    """What one process writes."""
-    job = record.load()
-    write_results(
-        job,
-        read_blocks(server.client, job, server.results),
-        {},
-        folder,
-        resources=dict,
-        threads=2,
-        distances_max_bytes=2**30,
-        may_publish=lambda: True,
-    )
-    return result_bytes(folder / job.name)
-
-
-def _aggregate(server: Stage, record: JobRecord) -> None:
-    job = record.load()
-    send_aggregate(make_celery(server.settings), "aggregate", Aggregate(version=1, job=job.name, uid=job.uid))
-
-
-def _is_finished(record: JobRecord) -> bool:
-    job = record.load()
-    assert job.problem is None, job.problem
-    return job.state == "finished"
+from worker.aggregation.hidden_names import stage_folder
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +27,32 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 def test_the_result_is_that_of_one_process(stage: Stage, tmp_path: Path) -> None:
     """Byte for byte, with copies among the faces; and nothing is left beside the results."""
-    record = complete_job(stage, _faces())
-    expected = _expected(stage, record, tmp_path)
-    _aggregate(stage, record)
-    wait_until(lambda: _is_finished(record), 60, "finished")
+    record = complete_job(stage, made_up_faces())
+    expected = expected_results(stage, record, tmp_path)
+    aggregate(stage, record)
+    wait_until(lambda: is_finished(record), 60, "finished")
     assert result_bytes(stage.results / "j") == expected
     assert {"neighbors.npz", "groups.csv"} <= expected.keys()
-    assert [path.name for path in stage.results.iterdir()] == ["j"]
+    wait_until(lambda: [path.name for path in stage.results.iterdir()] == ["j"], 20, "nothing else is left")
+
+
+def test_candidates_that_cannot_be_written_are_a_problem_that_can_be_solved(stage: Stage, tmp_path: Path) -> None:
+    """It names the folder and what to do. The other tiles go on, and the result is that of one process."""
+    record = complete_job(stage, made_up_faces(), "k")
+    expected = expected_results(stage, record, tmp_path)
+    folder = stage_folder(record.load(), stage.results)
+    blocked = folder / "tile-5.pairs"
+    blocked.mkdir(parents=True)
+    (blocked / "in the way").touch()
+    aggregate(stage, record)
+    wait_until(lambda: record.load().problem, 60, "a problem")
+    assert re.search(
+        r"candidates of job 'k' cannot be written to .*k\..*\.pairs: .*`python -m producer aggregate k` goes on",
+        str(record.load().problem),
+    )
+    wait_until(lambda: len([path for path in folder.glob("tile-*.pairs") if path.is_file()]) == 77, 60, "the others")
+    shutil.rmtree(blocked)
+    done = stage.producer("aggregate", "k")
+    assert done.returncode == 0, done.stderr
+    wait_until(lambda: is_finished(record), 60, "finished")
+    assert result_bytes(stage.results / "k") == expected

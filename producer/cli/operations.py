@@ -52,7 +52,7 @@ def cache(
 
 
 def doctor() -> None:
-    """Check the server, workers, weights, data root and results folder."""
+    """Check the server, workers, weights, data root, allowed URLs and results folder."""
     from producer.monitoring.doctor import examine
 
     findings = examine(load_settings())

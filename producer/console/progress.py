@@ -36,10 +36,16 @@ def _clock(seconds: float) -> str:
 
 
 def speed_since(first: Job, job: Job, elapsed_s: float) -> Speed:
-    """The speed at which a job has come from one state of its record to a later one."""
-    rate = (job.images_done - first.images_done) / elapsed_s if elapsed_s > 0 else 0.0
+    """The speed at which a job has come from one state of its record to a later one. Known images take no time, and
+    do not count.
+    """
+    rate = (_computed(job) - _computed(first)) / elapsed_s if elapsed_s > 0 else 0.0
     known = job.state != JobState.ENQUEUING and rate > 0
     return Speed(rate, (job.images - job.images_done) / rate if known else None)
+
+
+def _computed(job: Job) -> int:
+    return job.images_done - job.images_known
 
 
 def describe(job: Job) -> str:

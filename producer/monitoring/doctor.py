@@ -8,10 +8,14 @@ from pathlib import Path
 
 from shared.config.settings import Settings
 from shared.domain.contract import CASIA_WEBFACE, KNOWN_WEIGHTS
-from shared.domain.errors import FaceQueueError, ServerUnreachable
+from shared.domain.errors import FaceQueueError, LocationUnavailable, ServerUnreachable
+from shared.domain.locations import Location
 from shared.domain.weights_files import downloaded_file, graph_file, prepared_for_any_backend
+from shared.objects.store import AccessRefused, ObjectTrouble, open_store, probe_store
 from shared.store.redis_client import connect, explain_server_errors, readable_url
 from shared.store.worker_registry import living_workers
+
+_PATIENCE_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -27,11 +31,12 @@ class Finding:
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Checks server, workers, weights, data root and results folder, in this order."""
+    """Checks server, workers, weights, data root, allowed URLs and results folder, in this order."""
     return [
         *_server_and_workers(settings),
         _weights(settings),
         _data_root(settings.data_root),
+        *map(check_location, settings.allowed_locations),
         _results(settings.results_dir),
     ]
 
@@ -96,6 +101,22 @@ def _data_root(folder: Path) -> Finding:
     if not os.access(folder, os.R_OK | os.X_OK):
         return Finding(False, f"data root: {folder.resolve()} cannot be read: change its permissions")
     return Finding(True, f"data root: {folder.resolve()}")
+
+
+def check_location(location: Location) -> Finding:
+    """Whether something is found below an allowed URL, with this process's credentials; workers may have others."""
+    what = f"allowed URL: {location}"
+    try:
+        probe_store(open_store(str(location)), _PATIENCE_S)
+    except AccessRefused:
+        return Finding(
+            False, f"{what} cannot be listed: access denied. Objects that a list names may still be readable"
+        )
+    except ObjectTrouble as error:
+        return Finding(False, f"{what} cannot be reached: {error}")
+    except LocationUnavailable as error:
+        return Finding(False, f"allowed URL: {error}")
+    return Finding(True, what)
 
 
 def _results(folder: Path) -> Finding:

@@ -67,6 +67,8 @@ class Job:
     cursor: Annotated[RootPath | None, PlainValidator(_cursor)]
     """The last path that was added to a batch."""
     images_done: int = 0
+    images_known: int = 0
+    """The number of those that an update took from the earlier results."""
     faces: int = 0
     outcomes: dict[str, int] = field(default_factory=dict)
     """The number of images by outcome."""

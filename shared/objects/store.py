@@ -96,6 +96,11 @@ async def retried(patience_s: float, attempt: Callable[[], Awaitable[Result]]) -
     return await retrying(once)
 
 
+def probe_store(store: ObjectStore, patience_s: float) -> None:
+    """Raises ObjectTrouble or LocationUnavailable if nothing can be found in a store. Not for its loop's thread."""
+    asyncio.run_coroutine_threadsafe(retried(patience_s, store.probe), store.loop).result()
+
+
 def open_store(url: str) -> ObjectStore:
     """The store of a location, for one process. LocationUnavailable if a package is missing."""
     location = parse_location(url)

@@ -83,7 +83,7 @@ class Enqueuing(RecordPart):
     ) -> None:
         """Records a batch of known images, which is done at once. `block` names them; `cursor` is the last path."""
         images = sum(outcomes.values())
-        counters: list[Any] = ["images", images, "images_done", images, "faces", faces]
+        counters: list[Any] = ["images", images, "images_done", images, "images_known", images, "faces", faces]
         for outcome, amount in outcomes.items():
             counters += [f"outcome:{outcome}", amount]
         parts = ["", f"block:{batch}", "stored"]

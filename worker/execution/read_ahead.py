@@ -12,7 +12,15 @@ from shared.domain.image_formats import HEAD_BYTES
 from shared.domain.locations import check_name
 from shared.domain.outcomes import Outcome
 from shared.domain.paths import RootPath
-from shared.objects.store import AccessRefused, NetworkFault, ObjectStore, ObjectTrouble, ReadObject, retried
+from shared.objects.store import (
+    AccessRefused,
+    NetworkFault,
+    ObjectStore,
+    ObjectTrouble,
+    ReadObject,
+    probe_store,
+    retried,
+)
 from worker.vision.decode import ImageTrouble, Limits, check_file
 
 _OBJECTS_AHEAD = 16
@@ -136,13 +144,9 @@ def check_reachable(store: ObjectStore, patience_s: float, *, all_failed: bool) 
     `all_failed`: none of the batch's images could be read, so a service that denies a listing too denies everything.
     """
     try:
-        asyncio.run_coroutine_threadsafe(_probe(store, patience_s), store.loop).result()
+        probe_store(store, patience_s)
     except AccessRefused:
         if all_failed:
             raise LocationUnavailable(f"{store.location} cannot be read: access denied") from None
     except ObjectTrouble as error:
         raise LocationUnavailable(f"{store.location} cannot be read: {error}") from None
-
-
-async def _probe(store: ObjectStore, patience_s: float) -> None:
-    await retried(patience_s, store.probe)

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from producer.monitoring.doctor import check_location
 from shared.domain.errors import LocationUnavailable
+from shared.domain.locations import parse_location
 from shared.objects.store import AccessRefused, open_store
 from tests.support.faulty_proxy import FaultyProxy
 from tests.support.gcs_server import GcsServer
@@ -86,3 +88,19 @@ def test_what_cannot_be_read_is_said_without_the_services_words(
         server.status = status
         with pytest.raises(error, match=r"credentials|denied"):
             list(open_store("gs://photos").pages(None))
+
+
+def test_doctor_says_whether_an_allowed_url_can_be_reached(server: GcsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line each, with the reason."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.port}")
+    server.put("album/a.jpg", b"x")
+    assert str(check_location(parse_location("gs://photos/album"))) == "ok   allowed URL: gs://photos/album"
+    for url, reason in (
+        ("gs://photos/none", "no objects"),
+        ("gs://others", "no such bucket"),
+        ("http://127.0.0.1:9", "failed"),
+    ):
+        finding = check_location(parse_location(url))
+        assert not finding.good and reason in finding.what and url in finding.what, finding
+    server.status = 403
+    assert "access denied" in check_location(parse_location("gs://photos")).what

@@ -5,11 +5,13 @@ import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from shared.store.jobs import JobRecord
 from tests.support.faulty_proxy import FaultyProxy
 from tests.support.results import result_bytes
 from tests.support.stage import Stage, wait_until
@@ -146,6 +148,28 @@ def test_a_server_that_disappears_leaves_a_job_that_resumes(
     )
     assert near.returncode == 3, near.stderr
     assert _rows(stage, "far") == _rows(stage, "near")
+
+
+def test_a_killed_producer_goes_on_with_the_listing(stage: Stage, bucket: Bucket, sample: Path, tmp_path: Path) -> None:
+    """SIGKILL in the middle changes no result. The listing goes on after the last recorded object."""
+    fill(bucket, tmp_path / "album", sample)
+    command = ("enqueue", "s3://photos/album", "--batch-size", "1", "--job", "cut")
+    producer = stage.spawn("producer", *command, log="p.log", FACEQUEUE_WINDOW_BATCHES="2", **bucket.environment)
+    wait_until(lambda: "batches are waiting" in stage.log("p.log"), 30, "the window is full")
+    producer.kill()
+    producer.wait()
+    before = JobRecord(stage.client, "cut").load()
+    assert 0 < before.batches < 6
+    bucket.proxy.requests.clear()
+    own = {"FACEQUEUE_ALLOWED_URLS": "s3://photos", "FACEQUEUE_DATA_ROOT": str(tmp_path)}
+    stage.worker("--concurrency", "1", **(bucket.environment | own))
+    again = stage.producer(*command, "--wait", **bucket.environment)
+    assert (again.returncode, "Resuming job cut" in again.stderr) == (3, True), again.stderr
+    last = quote(f"album/{before.cursor}", safe="")
+    assert any(f"start-after={last}".encode() in line for line in bucket.proxy.requests), bucket.proxy.requests
+    near = stage.producer("enqueue", str(tmp_path / "album"), "--job", "near", "--wait", **own)
+    assert near.returncode == 3, near.stderr
+    assert _rows(stage, "cut") == _rows(stage, "near")
 
 
 def test_the_same_job_again_is_an_update_of_objects(stage: Stage, bucket: Bucket, sample: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ server.
 
 import pytest
 
+from producer.console.progress import speed_since
 from shared.domain.errors import InvalidRequest, NotFinished
 from shared.domain.options import Options
 from shared.store.enqueuing import LivingProducer
@@ -114,9 +115,11 @@ def _add_kept(fresh: FreshJob, batch: int = 0, *, uid: str = "", producer: str =
 
 
 def test_known_images_are_a_batch_that_is_done(fresh: FreshJob) -> None:
-    """They count as images and as done ones, and their block is stored. Nothing is sent."""
+    """They count as images and as done ones, and their block is stored. Nothing is sent, and the rate is of others."""
+    nothing = fresh.load()
     _add_kept(fresh)
     job = fresh.load()
+    assert (job.images_known, speed_since(nothing, job, 1.0).images_per_s) == (3, 0)
     assert (job.batches, job.images, job.images_done, job.faces, job.cursor) == (1, 3, 3, 2, "k.jpg")
     assert (job.outcomes, job.block_bytes, fresh.record.open_batches()) == ({"ok": 2, "no_face": 1}, 4, 0)
     assert (fresh.record.stored(9), fresh.record.blocks([0])) == ([0], [b"kept"])

@@ -81,7 +81,5 @@ def deep(tmp_path: Path) -> Iterator[Path]:
 def stage(tmp_path: Path) -> Iterator[Stage]:
     """A fresh server. Everything that is started on it ends with the test."""
     made = Stage(tmp_path)
-    # As safe from SIGKILL as `everysec`, with which every `enqueue` waits for the next second.
-    made.client.config_set("appendfsync", "always")
     yield made
     made.close()

@@ -77,6 +77,7 @@ def serve(
         hostname=f"worker-{os.getpid()}@{socket.gethostname()}",
         queues=[names[queue] for queue in wanted],
         loglevel=logging.INFO,
+        quiet=settings.log_format == "json",  # no banner
         without_mingle=True,
         without_gossip=True,
         task_events=True,

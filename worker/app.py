@@ -7,10 +7,11 @@ import logging
 import os
 from typing import Any
 
+import celery.apps.worker
 from celery import Celery
-from celery.signals import setup_logging, worker_init, worker_process_init
+from celery.signals import celeryd_init, setup_logging, worker_init, worker_process_init
 
-from shared.config.logs import log_to_stderr
+from shared.config.logs import get_logger, log_to_stderr, name_worker
 from shared.config.settings import Settings, load_settings
 from shared.domain.cpu_limits import usable_cores
 from shared.messaging.celery_app import make_celery
@@ -25,6 +26,8 @@ from worker.models.loader import ModelLoader
 from worker.supervision.background_threads import BackgroundThreads, MainProcess
 from worker.supervision.readiness import LoadedProcesses
 from worker.tasks import AggregateTask, EmbedBatchTask, PairTileTask
+
+_log = get_logger("worker")
 
 
 def make_worker(settings: Settings, models: ModelLoader | None = None) -> Celery:
@@ -46,7 +49,7 @@ def make_worker(settings: Settings, models: ModelLoader | None = None) -> Celery
     app.steps["worker"].add(BackgroundThreads.of(main))
     _share_cores(tiles)
     _load_networks_in_children(app, settings, models, main.loaded)
-    setup_logging.connect(_set_up_logging, weak=False)
+    _set_up_logs(settings)
     return app
 
 
@@ -80,9 +83,24 @@ def _load_networks_in_children(app: Celery, settings: Settings, models: ModelLoa
     worker_process_init.connect(after_the_fork, weak=False)
 
 
-def _set_up_logging(loglevel: Any = "INFO", **_: Any) -> None:
-    log_to_stderr(loglevel)
-    logging.getLogger("celery.app.trace").addFilter(show_line_in_log)
+def _set_up_logs(settings: Settings) -> None:
+    def name(sender: Any, **_: Any) -> None:
+        name_worker(str(sender))
+
+    def begin(loglevel: Any = "INFO", **_: Any) -> None:
+        log_to_stderr(settings.log_format, loglevel)
+        logging.getLogger("celery.app.trace").addFilter(show_line_in_log)
+
+    celeryd_init.connect(name, weak=False)
+    setup_logging.connect(begin, weak=False)
+    if settings.log_format == "json":
+        begin()  # warnings come before Celery's signal
+        # Celery writes what it does on a signal past its log.
+        celery.apps.worker.safe_say = _say_in_log
+
+
+def _say_in_log(message: str, _: Any = None) -> None:
+    _log.info("%s", message.strip(), extra={"action": "worker_signal"})
 
 
 def __getattr__(name: str) -> Celery:

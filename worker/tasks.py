@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from celery import Task
 from celery.exceptions import Ignore
 
+from shared.config.logs import log_fields
 from shared.domain.errors import BadMessage
 from shared.messaging.messages import (
     AGGREGATE_TASK,
@@ -43,7 +44,8 @@ class EmbedBatchTask(Task):  # type: ignore[misc]
     def run(self, message: Any = None, **unknown: Any) -> TaskAnswer:
         """Called in a child process."""
         batch = _read(EmbedBatch, self.name, message, unknown, self._connections)
-        return self._executor.execute(batch, str(self.request.hostname))
+        with log_fields(job=batch.job, batch=batch.batch):
+            return self._executor.execute(batch, str(self.request.hostname))
 
 
 class AggregateTask(Task):  # type: ignore[misc]
@@ -60,7 +62,8 @@ class AggregateTask(Task):  # type: ignore[misc]
     def run(self, message: Any = None, **unknown: Any) -> TaskAnswer:
         """Called in a child process."""
         wanted = _read(Aggregate, self.name, message, unknown, self._connections)
-        return self._aggregator.aggregate(wanted, str(self.request.hostname))
+        with log_fields(job=wanted.job):
+            return self._aggregator.aggregate(wanted, str(self.request.hostname))
 
 
 class PairTileTask(Task):  # type: ignore[misc]
@@ -78,7 +81,8 @@ class PairTileTask(Task):  # type: ignore[misc]
     def run(self, message: Any = None, **unknown: Any) -> TaskAnswer:
         """Called in a child process."""
         tile = _read(PairTile, self.name, message, unknown, self._connections)
-        return self._executor.execute(tile, str(self.request.hostname))
+        with log_fields(job=tile.job, batch=tile.batch):
+            return self._executor.execute(tile, str(self.request.hostname))
 
 
 def _read(kind: type[M], task: str, message: Any, unknown: Mapping[str, Any], connections: Connections) -> M:

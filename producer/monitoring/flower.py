@@ -21,7 +21,7 @@ _OFFLINE_S = 60
 
 def serve(settings: Settings, address: str, port: int) -> None:
     """Serves until interrupted. Prints the address, and the password if it is a random one."""
-    log_to_stderr()
+    log_to_stderr(settings.log_format)
     apply_env_options()  # Flower's own variables, FLOWER_*
     options.address, options.port = address, port
     options.max_tasks, options.purge_offline_workers = _MOST_TASKS, _OFFLINE_S

@@ -23,7 +23,7 @@ WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 def serve_metrics(settings: Settings, address: str, port: int) -> None:
     """Serves until interrupted, whether or not the queue's server can be reached yet."""
-    log_to_stderr()
+    log_to_stderr(settings.log_format)
     registry = CollectorRegistry()
     client = connect(settings, read_timeout_s=_SERVER_PATIENCE_S, connect_timeout_s=_SERVER_PATIENCE_S, retries=1)
     registry.register(QueueCollector(client, settings))

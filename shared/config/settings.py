@@ -11,6 +11,7 @@ from platformdirs import user_cache_path, user_state_path
 from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.config.logs import LogFormat
 from shared.domain.contract import DEFAULT_WEIGHTS, WeightsName
 from shared.domain.errors import InvalidSetting
 from shared.domain.locations import Location, parse_location
@@ -168,6 +169,9 @@ class Settings(BaseSettings):
         Path | None, Field(description="Each worker process writes a cProfile file here. `run --profile` sets it.")
     ] = None
     sample_interval_s: Annotated[float, Field(gt=0, description="Interval between samples of CPU and memory.")] = 1.0
+    log_format: Annotated[
+        LogFormat, Field(description="`text`, or `json`: one object a line, with fields for machines.")
+    ] = "text"
     log_dir: Annotated[
         Path | None,
         Field(

@@ -127,6 +127,14 @@ def test_every_outcome_is_documented() -> None:
     assert rows == {outcome.value: "yes" if outcome in FAILED else "no" for outcome in Outcome}
 
 
+def test_every_action_of_the_log_is_documented() -> None:
+    """docs/monitoring.md lists the actions of the code, no more and no less, in order."""
+    code = [path.read_text() for part in ("worker", "producer", "shared") for path in (ROOT / part).rglob("*.py")]
+    actions = {action for text in code for action in re.findall(r'"action": "(\w+)"', text)}
+    logs = (DOCS / "monitoring.md").read_text().partition("## Logs")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", logs, re.MULTILINE) == sorted(actions)
+
+
 @pytest.mark.parametrize(
     ("table", "columns"),
     [

@@ -185,7 +185,18 @@ class BatchExecutor:
             last = Aggregate(version=1, job=batch.job, uid=batch.uid)
             retry_until_stored(lambda: send_aggregate(self._app, job.aggregate_queue, last))
         self._cache(job).keep(results)
-        _log.info("%s %s", batch.describe(), committed, extra={"action": "batch_committed"})
+        _log.info(
+            "%s %s",
+            batch.describe(),
+            committed,
+            extra={
+                "action": "batch_committed",
+                "attempt": block.attempt,
+                "images": len(results),
+                "faces": faces,
+                "duration_s": round((block.ended_ms - block.started_ms) / 1000, 3),
+            },
+        )
         if committed not in (Committed.STORED, Committed.LAST):
             return not_wanted(committed)
         return TaskAnswer(kind=AnswerKind.STORED, images=len(results), faces=faces, outcomes=outcomes)

@@ -72,7 +72,12 @@ class BatchMonitor:
             requeued = record.lose(batch.uid, batch.batch, f"{request.hostname}/{request.worker_pid}", verdict)
             if requeued is None:
                 return
-            _log.warning("%s lost its process (%s)", batch.describe(), verdict, extra={"action": "process_lost"})
+            _log.warning(
+                "%s lost its process (%s)",
+                batch.describe(),
+                verdict,
+                extra={"action": "process_lost", "job": batch.job, "batch": batch.batch},
+            )
             if send_again:
                 self._send_again(record, batch.model_copy(update={"send": requeued.send}))
         except BadMessage:

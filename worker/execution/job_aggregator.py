@@ -91,7 +91,12 @@ class JobAggregator:
             retry_until_stored(lambda: claim.record.release_aggregation(job.uid, claim.holder, problem))
         if problem is not None:
             return TaskAnswer(kind=AnswerKind.FAILED, reason=problem)
-        _log.info("job %s %s", job.name, finished, extra={"action": "job_aggregated"})
+        _log.info(
+            "job %s %s",
+            job.name,
+            finished,
+            extra={"action": "job_aggregated", "images": job.images, "faces": job.faces},
+        )
         if finished is not Finished.FINISHED:
             return not_wanted(finished)
         return TaskAnswer(kind=AnswerKind.FINISHED, images=job.images, faces=job.faces)

@@ -119,7 +119,7 @@ def load_networks(
         backend,
         precision,
         threads,
-        extra={"action": "models_loaded"},
+        extra={"action": "models_loaded", "duration_s": round(time.monotonic() - started, 3)},
     )
     return networks
 

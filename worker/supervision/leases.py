@@ -43,4 +43,5 @@ def _guarded(task: ActiveTask) -> Iterator[None]:
         yield
     except redis.ResponseError as error:
         name = task.of.label if task.of is not None else task.aggregated_job
-        _log.warning("job %s: the lease is not renewed (%s)", name, error, extra={"action": "lease_failed"})
+        job = task.of.job if task.of is not None else task.aggregated_job
+        _log.warning("job %s: the lease is not renewed (%s)", name, error, extra={"action": "lease_failed", "job": job})

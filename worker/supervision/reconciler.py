@@ -16,7 +16,7 @@ from typing import Any
 
 import redis
 
-from shared.config.logs import get_logger
+from shared.config.logs import get_logger, log_fields
 from shared.config.settings import Settings
 from shared.domain.job import Job, JobState
 from shared.domain.task_ids import aggregated_job, embed_task_id
@@ -88,19 +88,20 @@ class Reconciler:
         """A damaged record is a problem of its job, and costs the others nothing. One that has ended (no `job`) is only
         said to be damaged.
         """
-        try:
-            yield
-        except redis.OutOfMemoryError:
-            raise
-        except (ValueError, redis.ResponseError) as error:
-            problem = f"The record of job '{name}' is damaged ({error}). Cancel the job and enqueue it again."
-            if job is None:
-                is_news = name not in self._damaged
-                self._damaged.add(name)
-            else:
-                is_news = JobRecord(self._client, name).note_problem(job.uid, problem, lost=job.lost_aggregations)
-            if is_news:
-                _log.error("%s", problem, extra={"action": "record_damaged"})
+        with log_fields(job=name):
+            try:
+                yield
+            except redis.OutOfMemoryError:
+                raise
+            except (ValueError, redis.ResponseError) as error:
+                problem = f"The record of job '{name}' is damaged ({error}). Cancel the job and enqueue it again."
+                if job is None:
+                    is_news = name not in self._damaged
+                    self._damaged.add(name)
+                else:
+                    is_news = JobRecord(self._client, name).note_problem(job.uid, problem, lost=job.lost_aggregations)
+                if is_news:
+                    _log.error("%s", problem, extra={"action": "record_damaged"})
 
     def _tidy_registry(self) -> None:
         """Checks some names of the registry, of any queue prefix, and completes interrupted removals and finishings.
@@ -210,7 +211,9 @@ class Reconciler:
             if job.comparing:
                 tile = PairTile(version=1, job=job.name, uid=job.uid, batch=batch, send=again.send, stage=job.stage)
                 send_tile(self._app, self._settings.aggregate_queue, tile, again=True)
-                _log.warning("%s was lost and is requeued", tile.describe(), extra={"action": "tile_resent"})
+                _log.warning(
+                    "%s was lost and is requeued", tile.describe(), extra={"action": "tile_resent", "batch": batch}
+                )
                 continue
             message = EmbedBatch(
                 version=1,
@@ -222,7 +225,9 @@ class Reconciler:
                 stretch=again.stretch,
             )
             send_batch(self._app, self._settings, record.embed_queue(), message, again=True)
-            _log.warning("%s was lost and is requeued", message.describe(), extra={"action": "batch_resent"})
+            _log.warning(
+                "%s was lost and is requeued", message.describe(), extra={"action": "batch_resent", "batch": batch}
+            )
 
     def _is_lost(self, key: Suspect, suspects: Suspects) -> bool:
         now = time.monotonic()

@@ -56,11 +56,14 @@ class SpillPolicy:
         except (FaceQueueError, OSError, ValueError, redis.ResponseError) as error:
             if str(error) != self._said:  # otherwise the same line would appear several times a second
                 self._said = str(error)
-                _log.error("blocks stay on the server: %s", error, extra={"action": "spill_failed"})
+                _log.error("blocks stay on the server: %s", error, extra={"action": "spill_failed", "job": job.name})
             return 0
         if moved:
             self._said = ""
             _log.info(
-                "job %s: %.1f MiB moved to its spill file", job.name, moved / _MIB, extra={"action": "blocks_spilled"}
+                "job %s: %.1f MiB moved to its spill file",
+                job.name,
+                moved / _MIB,
+                extra={"action": "blocks_spilled", "job": job.name},
             )
         return moved

@@ -2,7 +2,8 @@
 
 Nearly all of the cascade's work is in the finest levels, which find the smallest faces. The search for one face begins
 at the coarse end and stops as soon as it has found a face that the finer levels cannot surpass. The levels that are
-searched are those of the whole cascade, on all pixels, so the box is the one that the whole cascade gives.
+searched are those of the whole cascade, on all pixels, so the box is the one that the whole cascade gives. Only a
+smaller face inside that box, in a level that is not searched, could suppress it there.
 """
 
 import math

@@ -74,6 +74,22 @@ def test_a_small_face_in_the_middle_wins_over_a_large_one_at_the_side(sample: Pa
     assert chosen["largest"][2] < 480 and 700 < chosen["center"][0] < 900
 
 
+def test_a_small_face_inside_the_box_does_not_hide_the_large_one(sample: Path, networks: Networks) -> None:
+    """The one known difference: the whole pyramid drops a face for a smaller, more probable one inside its box."""
+    canvas = _person(sample, 1695, 1987)
+    face = Image.open(sample / "collins" / "as-is.jpg").convert("RGB").crop((154, 34, 294, 198))
+    canvas.paste(face.resize((44, 52)), (1125, 406))
+    pixels = IntegralImage(np.asarray(canvas))
+    chosen = {}
+    for mode, faces in (("exact", detect_faces(pixels, networks)), ("fast", detect_best(pixels, "largest", networks))):
+        chosen[mode] = faces.boxes[choose_faces(faces, "largest", *canvas.size)[0]]
+        inside = faces.boxes[:, 0] > 1100
+        assert inside.any() == (mode == "exact")
+    x1, _, x2, y2 = chosen["fast"]
+    assert x1 < 610 and x2 > 1160 and y2 > 1100
+    assert np.abs(chosen["fast"] - chosen["exact"]).max() > 5
+
+
 class _EquallySure:
     """Networks that give every face the same probability."""
 

@@ -1,24 +1,20 @@
-"""Results on a disk that becomes full: a clear error or no matrix, but no crash and no loss of earlier results.
+"""Results on a disk that becomes full: a clear error or no matrix, but no crash and no loss of earlier results."""
 
-The disk is a real one of some MiB: a tmpfs in its own mount namespace.
-"""
-
-import errno
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
-from shutil import which
 
 import numpy as np
 import pytest
 
 from shared.domain.errors import ResultsError
 from shared.domain.outcomes import Outcome
+from shared.results.kept_rows import KeptRow, pack_kept
 from tests.support.made_up_blocks import block_of_faces, sealed_job, write_job
-from tests.support.stage import ROOT
+from tests.support.small_disk import fill_disk, run_on_small_disk
 from worker.aggregation.results_writer import write_results
 from worker.batch_result import Block, ImageRecord
 
@@ -28,35 +24,12 @@ FACES = 1500  # a matrix of 8.6 MiB
 
 def _on_small_disk(folder: Path, mib: int, story: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Runs `story` of this module in a process that sees a disk of so many MiB at `folder`."""
-    namespace = ["unshare", "--mount"] + ([] if os.geteuid() == 0 else ["--user", "--map-root-user"])
-    mount = f'mount -t tmpfs -o size={mib}m none "{folder}"'
-    if which("unshare") is None or subprocess.run([*namespace, "sh", "-c", mount], capture_output=True).returncode:
-        pytest.skip("no mount namespace here: root, or unprivileged user namespaces, are needed for a disk of its own")
     code = f"from {__name__} import *; from pathlib import Path; {story}(Path({str(folder)!r}), *{arguments!r})"
-    return subprocess.run(
-        [*namespace, "sh", "-c", f'{mount} && exec "$@"', "sh", sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )
-
-
-def _fill(disk: Path, leave: int) -> None:
-    """Fills the disk with other data except for `leave` bytes."""
-    with (disk / "filler").open("wb", buffering=0) as file:
-        size = 0
-        try:
-            while True:
-                size += file.write(bytes(4096))
-        except OSError as error:
-            assert error.errno == errno.ENOSPC
-        file.truncate(size - leave)
+    return run_on_small_disk(folder, mib, code)
 
 
 def _block_on_a_filling_disk(disk: Path, leave: int) -> Iterator[bytes]:
-    _fill(disk, leave)
+    fill_disk(disk, leave)
     yield block_of_faces(FACES)
 
 
@@ -77,6 +50,22 @@ def a_disk_that_fills(disk: Path, leave: int, without_fallocate: bool) -> None:
     (disk / "filler").unlink()
     write_job(sealed_job(FACES), [block_of_faces(FACES)], disk)
     assert np.load(disk / "j" / "distances.npy").shape == (FACES, FACES)
+
+
+def an_update_on_a_disk_that_fills(disk: Path) -> None:
+    """The earlier results are read while the new ones are written."""
+    write_job(sealed_job(3), [block_of_faces(3)], disk)
+    before = _files(disk / "j")
+    job, known = sealed_job(3 + FACES), pack_kept([KeptRow(f"k{k}.jpg", k, 9, 9) for k in range(3)])
+    job = replace(job, uid="cd" * 16, options=replace(job.options, update=True, replaces=sealed_job(3).uid))
+    with pytest.raises(ResultsError, match=r"No space left on device.*Nothing is lost"):
+        write_job(job, chain([known], _block_on_a_filling_disk(disk, 0)), disk)
+    assert _files(disk / "j") == before
+    assert {path.name for path in disk.iterdir()} == {"j", "filler"}
+    (disk / "filler").unlink()
+    write_job(job, [known, block_of_faces(FACES)], disk)
+    written = np.load(disk / "j" / "embeddings.npy")
+    assert len(written) == 3 + FACES and np.array_equal(written[:3], np.eye(3, 512))
 
 
 def a_disk_that_fills_under_auto(disk: Path) -> None:
@@ -131,6 +120,12 @@ def a_retry_beside_a_matrix(disk: Path, mended: bool) -> None:
 def test_a_disk_that_fills_up_is_an_error_that_says_so(tmp_path: Path, leave: int, without_fallocate: bool) -> None:
     """There is no SIGBUS, earlier results stay, nothing else is left, and the same call works once there is space."""
     done = _on_small_disk(tmp_path, 40, "a_disk_that_fills", leave, without_fallocate)
+    assert done.returncode == 0, f"{done.returncode}: {done.stderr[-2000:]}"
+
+
+def test_an_update_on_a_disk_that_fills_up_leaves_the_old_results(tmp_path: Path) -> None:
+    """They stay whole, nothing else is left, and the same blocks give the new results once there is space."""
+    done = _on_small_disk(tmp_path, 40, "an_update_on_a_disk_that_fills")
     assert done.returncode == 0, f"{done.returncode}: {done.stderr[-2000:]}"
 
 

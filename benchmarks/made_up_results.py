@@ -2,7 +2,8 @@
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,13 @@ def face_path(face: int) -> str:
     return f"album-{face // 1000:04d}/holiday/photograph-{face:08d}.jpg"
 
 
-def write_made_up_results(folder: Path, faces: int) -> None:
-    """Writes a results folder with one face per image and some failed images, but no distance matrix and no report."""
+def write_made_up_results(folder: Path, faces: int, photos: Iterable[int] = repeat(PHOTOS_OF_A_PERSON)) -> None:
+    """Writes a results folder with one face per image and some failed images, but no distance matrix and no report.
+
+    `photos` says how many faces each person has, one after the other.
+    """
     folder.mkdir(parents=True)
-    _write_embeddings(folder / "embeddings.npy", faces)
+    _write_embeddings(folder / "embeddings.npy", faces, iter(photos))
     _write(
         folder / "faces.csv",
         FACE_COLUMNS,
@@ -74,18 +78,20 @@ def write_made_up_results(folder: Path, faces: int) -> None:
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
 
 
-def _write_embeddings(path: Path, faces: int) -> None:
+def _write_embeddings(path: Path, faces: int, photos: Iterator[int]) -> None:
     array = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(faces, DIMENSIONS))
     rng = np.random.default_rng(0)
-    person = np.zeros(DIMENSIONS)
+    person, left = np.zeros(DIMENSIONS), 0
     for start in range(0, faces, _WRITTEN_AT_ONCE):
         some = array[start : start + _WRITTEN_AT_ONCE]
         vectors = _SPREAD * rng.standard_normal(some.shape)
         for k in range(len(some)):
-            if (start + k) % PHOTOS_OF_A_PERSON == 0:
+            if left == 0:
+                left = next(photos)
                 person = rng.standard_normal(DIMENSIONS)
                 person /= np.linalg.norm(person)
             vectors[k] += person
+            left -= 1
         some[:] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     array.flush()
 

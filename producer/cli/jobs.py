@@ -22,6 +22,7 @@ from producer.cli.options import (
     Neighbors,
     NoReport,
     PrecisionOption,
+    ReportFaces,
     Weights,
     contract_of,
 )
@@ -30,7 +31,7 @@ from producer.console.terminal import say
 from shared.config.settings import load_settings
 from shared.domain.contract import DEFAULT_MARGIN_PX, DEFAULT_WEIGHTS, KNOWN_WEIGHTS
 from shared.domain.errors import InvalidRequest
-from shared.domain.options import DEFAULT_NEIGHBORS
+from shared.domain.options import DEFAULT_NEIGHBORS, DEFAULT_REPORT_FACES
 
 if TYPE_CHECKING:
     from producer.submission.sources import Source
@@ -56,6 +57,7 @@ def run(
     distances: Distances = "auto",
     neighbors: Neighbors = DEFAULT_NEIGHBORS,
     no_report: NoReport = False,
+    report_faces: ReportFaces = DEFAULT_REPORT_FACES,
     job: Name = None,
     fresh: Fresh = False,
     checksum: Checksum = False,
@@ -91,6 +93,7 @@ def run(
         distances=distances,
         neighbors=neighbors,
         report=not no_report,
+        report_faces=report_faces,
         job=job,
         results_dir=results_dir,
         fresh=fresh,
@@ -117,6 +120,7 @@ def enqueue(
     distances: Distances = "auto",
     neighbors: Neighbors = DEFAULT_NEIGHBORS,
     no_report: NoReport = False,
+    report_faces: ReportFaces = DEFAULT_REPORT_FACES,
     job: Name = None,
     fresh: Fresh = False,
     checksum: Checksum = False,
@@ -148,6 +152,7 @@ def enqueue(
         distances=distances,
         neighbors=neighbors,
         report=not no_report,
+        report_faces=report_faces,
         job=job,
         results_dir=None,
         inline=inline,

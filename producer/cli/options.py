@@ -8,7 +8,7 @@ import typer
 from shared.domain.contract import KNOWN_WEIGHTS, MOST_MARGIN_PX, Contract, FacePolicy, Precision, own_weights_name
 from shared.domain.errors import InvalidRequest
 from shared.domain.file_digests import file_sha256
-from shared.domain.options import MOST_IMAGES, MOST_NEIGHBORS, WhenDistances
+from shared.domain.options import MOST_IMAGES, MOST_NEIGHBORS, MOST_REPORT_FACES, WhenDistances
 
 Folder = Annotated[
     str | None,
@@ -60,6 +60,12 @@ Neighbors = Annotated[
     int, typer.Option(min=0, max=MOST_NEIGHBORS, help="Nearest faces of each face to write. 0: none, and no groups.")
 ]
 NoReport = Annotated[bool, typer.Option("--no-report", help="Do not write report.html, and cut no thumbnails for it.")]
+ReportFaces = Annotated[
+    int,
+    typer.Option(
+        min=0, max=MOST_REPORT_FACES, help="How many faces have a thumbnail in a report of more than 5,000 faces."
+    ),
+]
 Name = Annotated[
     str | None, typer.Option("--job", help="Name of the job and of its results folder.", show_default="generated")
 ]

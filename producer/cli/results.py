@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
-from producer.cli.options import AsCsv, JobName, Results, Threshold
+from producer.cli.options import AsCsv, JobName, ReportFaces, Results, Threshold
 from producer.console.terminal import say
 from shared.config.settings import load_settings
 from shared.domain.errors import InvalidRequest
+from shared.domain.options import DEFAULT_REPORT_FACES
 
 
 def report(
@@ -17,11 +18,16 @@ def report(
         Path | None, typer.Option(help="The folder with the job's images.", show_default="where the job read them")
     ] = None,
     threshold: Threshold = None,
+    report_faces: ReportFaces = DEFAULT_REPORT_FACES,
+    group: Annotated[
+        int | None,
+        typer.Option(min=1, help="Write a page of this group alone, with all its faces.", show_default=False),
+    ] = None,
     results: Results = None,
 ) -> None:
     """Write report.html into a job's results folder again."""
     from shared.domain.paths import printable
-    from shared.report.build import build_report, images_folder
+    from shared.report.build import ReportRequest, build_report, images_folder
 
     folder = _find(job, results)
     if images is not None and not images.is_dir():
@@ -29,7 +35,11 @@ def report(
     source = images or images_folder(folder)
     if source is None:
         say("The images have moved: the report shows no faces. Give their folder with --images DIR.")
-    print(printable(str(build_report(folder, source, threshold=threshold))))
+    print(
+        printable(
+            str(build_report(folder, source, ReportRequest(threshold=threshold, pictures=report_faces, group=group)))
+        )
+    )
 
 
 def neighbors(

@@ -6,6 +6,7 @@ from producer.submission.requests import RUN_PREFIX
 from shared.archives.opening import is_archive
 from shared.domain.contract import DEFAULT_WEIGHTS, KNOWN_WEIGHTS
 from shared.domain.job import Job
+from shared.domain.options import DEFAULT_REPORT_FACES
 from shared.domain.paths import printable
 
 
@@ -37,6 +38,7 @@ def _options(job: Job) -> list[str]:
     words += ["--files", options.files] if options.files else []
     words += ["--archives"] if options.archives and not is_archive(job.source) else []
     words += [] if options.report else ["--no-report"]
+    words += ["--report-faces", str(options.report_faces)] if options.report_faces != DEFAULT_REPORT_FACES else []
     if contract.weights in KNOWN_WEIGHTS:
         return words + (["--weights", contract.weights] if contract.weights != DEFAULT_WEIGHTS else [])
     # Only its owner knows where the file is.

@@ -148,6 +148,7 @@ def _create(
         neighbors=request.neighbors,
         inline=request.inline,
         report=request.report,
+        report_faces=request.report_faces,
         location=request.source.location,
         archives=request.source.archives,
         replaces="" if earlier is None else earlier.uid,

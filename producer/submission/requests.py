@@ -8,7 +8,7 @@ from pathlib import Path
 from producer.submission.sources import Source
 from shared.config.settings import Settings
 from shared.domain.contract import Contract
-from shared.domain.options import DEFAULT_NEIGHBORS, MOST_IMAGES, WhenDistances
+from shared.domain.options import DEFAULT_NEIGHBORS, DEFAULT_REPORT_FACES, MOST_IMAGES, WhenDistances
 
 _OBJECTS_FOR_A_FILE = 2
 RUN_PREFIX = "run-"
@@ -27,6 +27,8 @@ class Request:
     """How many nearest neighbors of each face are written."""
     report: bool = True
     """Whether report.html is written."""
+    report_faces: int = DEFAULT_REPORT_FACES
+    """How many faces of a large report have a thumbnail."""
     job: str | None
     results_dir: Path | None
     """Part of the job's identity for `run`, which writes the results itself."""

@@ -22,7 +22,7 @@ Labels = npt.NDArray[np.intp]
 
 MAX_ORDERED_FACES = 5_000
 """The order of the leaves needs every distance in memory: 200 MB for 5,000 faces, 20 GB for 50,000."""
-_LINKS = 20  # nearest faces of each face that are considered
+LINKS = 20  # nearest faces of each face that are considered
 
 
 @dataclass(frozen=True)
@@ -53,19 +53,19 @@ def find_groups(embeddings: Float32, threshold: float) -> Groups:
     """
     copies = find_copies(embeddings)
     distinct = embeddings if len(copies.first) == len(embeddings) else np.asarray(embeddings[copies.first])
-    labels = link_neighbors(near_neighbors(distinct, _LINKS), copies.counts, threshold)
+    labels = link_neighbors(near_neighbors(distinct, LINKS), copies.counts, threshold)
     return _sorted(labels[copies.number], threshold)
 
 
 def groups_of_neighbors(neighbors: Neighbors, embeddings: Float32, threshold: float) -> Groups:
-    """The same groups from the neighbors file of all faces, if it has `_LINKS` neighbors of each or more."""
+    """The same groups from the neighbors file of all faces, if it has `LINKS` neighbors of each or more."""
     copies = find_copies(embeddings)
     return _sorted(label_neighbors(neighbors, copies, threshold)[copies.number], threshold)
 
 
 def label_neighbors(neighbors: Neighbors, copies: Copies, threshold: float) -> Labels:
     """The label of each distinct embedding's group, from the neighbors file of all faces."""
-    return link_neighbors(rows_of_embeddings(neighbors, copies, _LINKS), copies.counts, threshold)
+    return link_neighbors(rows_of_embeddings(neighbors, copies, LINKS), copies.counts, threshold)
 
 
 def number_groups(labels: Labels) -> Labels:

@@ -15,6 +15,8 @@ MOST_IMAGES = 1024
 
 MOST_NEIGHBORS = 1024
 DEFAULT_NEIGHBORS = 64
+MOST_REPORT_FACES = 10_000_000
+DEFAULT_REPORT_FACES = 20_000
 
 WhenDistances = Literal["auto", "full", "none"]
 """Whether the distance matrix is written: always, never, or unless it is too large."""
@@ -35,6 +37,8 @@ class Options:
     """Whether the images are inline, that is, travel through the server (`shared.store.image_payloads`)."""
     report: Annotated[bool, Field(strict=True)] = True
     """Whether the aggregator writes a report."""
+    report_faces: Annotated[int, Field(strict=True, ge=0, le=MOST_REPORT_FACES)] = DEFAULT_REPORT_FACES
+    """How many faces of a large report have a thumbnail."""
     files: Annotated[str, AfterValidator(printable)] = ""
     """The list of paths that the job was made of, as the producer was given it, for display; empty if it has none."""
     files_digest: Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")] = ""

@@ -10,12 +10,16 @@ AROUND = 0.3
 """Margin on each side, as a share of the box's longer side."""
 MAX_TOTAL_BYTES = 14 * 2**20
 """Maximum size of all thumbnails of a page: 19 MiB in base64."""
-MOST_PICTURED = 5_000
-"""Workers cut thumbnails only in batches that begin before this image."""
+_OF_A_SMALL_PAGE = 5_000
 _QUALITY = 72
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom, in pixels of the upright image."""
+
+
+def images_with_thumbnails(report_faces: int) -> int:
+    """Workers cut thumbnails only in batches that begin before this image, if a large report has `report_faces`."""
+    return max(report_faces, _OF_A_SMALL_PAGE)
 
 
 def crop_square(image: Image.Image, box: Box, scale: float = 1.0) -> Image.Image:

@@ -1,66 +1,155 @@
-"""Builds the `report.html` of a results folder."""
+"""Builds the report of a results folder: one page, and for many faces a folder with files beside it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import TemplateError
 
 from shared.analysis.calibration import same_person_threshold
+from shared.analysis.grouping import find_grouping, recorded_grouping
 from shared.archives.opening import is_archive
 from shared.domain.durable_files import replace_content
-from shared.domain.errors import ResultsError
+from shared.domain.errors import InvalidRequest, ResultsError
+from shared.domain.options import DEFAULT_REPORT_FACES
 from shared.domain.paths import printable
-from shared.report.page_values import choose_faces, page_values
+from shared.report.face_order import FaceOrder, one_group, order_faces, ungrouped
+from shared.report.large_page import LargeReport, build_large_page
+from shared.report.page_values import MAX_FACES, Shown, all_faces, faces_of_group, page_values
 from shared.report.rendering import render
+from shared.report.report_files import remove_leftovers, remove_others
 from shared.report.thumbnails import cut_thumbnails
-from shared.results.reader import Results, damaged_results
+from shared.report.view_model import LargePageView, SmallPageView
+from shared.results.reader import Results, damaged_results, read_summary, reading
 from shared.results.recorded_digests import recorded_digests
-from shared.results.schema import REPORT
+from shared.results.schema import REPORT, REPORT_FILES, THUMBNAILS
+from shared.results.thumbnail_file import thumbnails_in
 
 
 def images_folder(folder: Path) -> Path | None:
     """The folder of the job's images, if it exists on this machine."""
-    source = str(Results(folder).summary.get("source") or "")
+    with reading(folder):
+        source = str(read_summary(folder).get("source") or "")
     path = Path(source).parent if is_archive(source) and Path(source).is_file() else Path(source)
     return path if source and path.is_dir() else None
 
 
-def build_report(
-    folder: Path,
-    images: Path | None,
-    *,
-    threshold: float | None = None,
-    thumbnail_seconds: float | None = None,
-    ready: Mapping[int, bytes] | None = None,
-) -> Path:
-    """Writes `folder/report.html`, whole or not at all, and returns its path.
+@dataclass(frozen=True, kw_only=True)
+class ReportRequest:
+    """What the report is to show."""
 
-    `ready` are the thumbnails at hand (by row of `faces.csv`). The others are cut from `images`, the folder that the
-    paths in `faces.csv` are relative to; without it, these faces have none. A file gives a thumbnail only if its digest
-    is the one in `digests.csv`. `threshold` is the Euclidean distance up to
-    which faces are grouped; its default is the one calibrated for the job's contract, if there is one. ResultsError
-    says why no report can be written.
+    threshold: float | None = None
+    """The Euclidean distance up to which faces are grouped; None for the one calibrated for the job's contract."""
+    group: int | None = None
+    """The group that the page is about; None for all faces."""
+    pictures: int = DEFAULT_REPORT_FACES
+    """The most faces with a thumbnail, of a large page."""
+    thumbnail_seconds: float | None = None
+    """No further thumbnail is cut from an image after this time."""
+    may_compare: bool = True
+    """Whether faces are compared if the results have no neighbors of them; that takes time with every pair."""
+
+
+def build_report(folder: Path, images: Path | None, request: ReportRequest = ReportRequest()) -> Path:
+    """Writes `folder/report.html`, or `report-group-G.html`, whole or not at all, and returns its path.
+
+    More than `MAX_FACES` faces are in files beside it. Thumbnails are those that the workers have cut; others are cut
+    from `images`, the folder that the paths in `faces.csv` are relative to; without it, these faces have none. A file
+    gives a thumbnail only if its digest is the one in `digests.csv`. ResultsError says why no report can be written.
     """
     results = Results(folder)
+    ready = thumbnails_in(folder / THUMBNAILS)
+    beside = folder / (REPORT_FILES if request.group is None else f"{REPORT_FILES}-group-{request.group}")
+    target = folder / (REPORT if request.group is None else f"{beside.name}.html")
+    with _explained(folder, target):
+        remove_leftovers(folder)
+        view = _view(results, request, images, ready, beside)
+        replace_content(target, render(view).encode())
+        remove_others(beside, view.data.files.split("/")[-1] if isinstance(view, LargePageView) else None)
+    return target
+
+
+def _view(
+    results: Results, request: ReportRequest, images: Path | None, ready: Mapping[int, bytes], beside: Path
+) -> SmallPageView | LargePageView:
     calibrated = same_person_threshold(results.contract)
-    shown = choose_faces(results)
+    threshold = calibrated if request.threshold is None else request.threshold
+    if request.group is None and len(results.faces) <= MAX_FACES:
+        return _small(results, all_faces(results), request, images, ready, threshold, calibrated)
+    order = _order(results, request, threshold, calibrated)
+    if order is None:
+        order, threshold = ungrouped(len(results.faces)), None
+    part = ""
+    if request.group is not None:
+        order = _only(order, request.group, results.job)
+        if len(order) <= MAX_FACES:
+            shown = faces_of_group(results, order.rows, request.group)
+            return _small(results, shown, request, images, ready, threshold, calibrated)
+        part = f"group {request.group}"
+    report = LargeReport(
+        results=results,
+        order=order,
+        neighbors=results.neighbors,
+        threshold=threshold,
+        calibrated=calibrated is not None,
+        part=part,
+        pictures=request.pictures if request.group is None else len(order),
+    )
+    return build_large_page(report, beside, ready, images, request.thumbnail_seconds)
+
+
+def _small(
+    results: Results,
+    shown: Shown,
+    request: ReportRequest,
+    images: Path | None,
+    ready: Mapping[int, bytes],
+    threshold: float | None,
+    calibrated: float | None,
+) -> SmallPageView:
     rows = shown.rows.tolist()
-    at_hand = {place: ready[row] for place, row in enumerate(rows) if row in ready} if ready else {}
+    at_hand = {place: jpeg for place, row in enumerate(rows) if (jpeg := ready.get(row)) is not None}
     others = {face.path for place, face in enumerate(shown.faces) if place not in at_hand}
-    digests = recorded_digests(folder, others) if images is not None and others else {}
-    thumbnails = cut_thumbnails(shown.faces, results.images, digests, images, ready=at_hand, seconds=thumbnail_seconds)
-    chosen = calibrated if threshold is None else threshold
+    digests = recorded_digests(results.folder, others) if images is not None and others else {}
+    seconds = request.thumbnail_seconds
+    thumbnails = cut_thumbnails(shown.faces, results.images, digests, images, ready=at_hand, seconds=seconds)
+    return page_values(results, shown, thumbnails, threshold, calibrated is not None)
+
+
+def _order(
+    results: Results, request: ReportRequest, threshold: float | None, calibrated: float | None
+) -> FaceOrder | None:
+    """The order by groups; None if faces are not grouped."""
+    if threshold is None:
+        return None
+    with reading(results.folder):
+        found = recorded_grouping(results.folder, len(results.faces), threshold, calibrated)
+    if found is None:
+        if results.neighbors is None and not request.may_compare:
+            return None
+        found = find_grouping(results.distances.embeddings, results.neighbors, threshold)
+    return order_faces(found.numbers, found.distances)
+
+
+def _only(order: FaceOrder, group: int, job: str) -> FaceOrder:
     try:
-        page = render(page_values(results, shown, thumbnails, chosen, calibrated is not None)).encode()
+        return one_group(order, group)
+    except LookupError:
+        count = len(order.sizes)
+        there = f"Its groups of two faces and more are 1 to {count}." if count else "Its faces are not in groups."
+        raise InvalidRequest(f"Job '{job}' has no group {group}. {there}") from None
+
+
+@contextmanager
+def _explained(folder: Path, target: Path) -> Iterator[None]:
+    try:
+        yield
     # The summary has many values, and in a damaged one any of them can have the wrong type.
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError, TemplateError) as error:
         raise damaged_results(folder, error) from None
-    target = folder / REPORT
-    try:
-        replace_content(target, page)
     except OSError as error:
         raise ResultsError(
             f"{printable(str(target))} cannot be written: {error.strerror or error}. Solve that, then write the report "
             "again."
         ) from None
-    return target

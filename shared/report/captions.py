@@ -86,6 +86,34 @@ def pictures_note(thumbnails: Thumbnails, job: str) -> str:
     return " ".join(parts)
 
 
+def large_pictures_note(
+    *, faces: int, pictured: int, chosen: int, missing: int, left_out: int, job: str, whole: bool
+) -> str:
+    """How many faces of a large page have no picture, and why; empty if all have one.
+
+    `chosen` are those that were to have one, `whole` says whether the page is about all faces of the job.
+    """
+    if pictured == faces:
+        return ""
+    parts = [f"{pictured:,} of {counted(faces, 'face')} have a picture: first those of the largest groups."]
+    if whole and chosen < faces:
+        parts.append(
+            f"`python -m producer report {job} --report-faces N` shows more, and `report {job} --group G` all faces of "
+            "one group."
+        )
+    if missing:
+        parts.append(
+            f"The images of {counted(missing, 'face')} are not on this machine, or have changed: "
+            f"`python -m producer report {job} --images DIR` says where they are."
+        )
+    if left_out:
+        parts.append(
+            f"{counted(left_out, 'face')} had to be left out for lack of time: `python -m producer report {job}` has "
+            "no time limit."
+        )
+    return " ".join(parts)
+
+
 def histogram_alt(chart: Histogram | None, threshold: float | None) -> str:
     """The histogram as text, for screen readers."""
     if chart is None:

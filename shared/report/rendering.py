@@ -11,21 +11,23 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from shared.report.captions import counted, duration, phases_in_words
-from shared.report.view_model import PageView
+from shared.report.view_model import LargePageView, SmallPageView
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_SCRIPTS = ("theme.js", "faces.js", "matrix.js")
+_SMALL = ("theme.js", "faces.js", "matrix.js")
+_LARGE = ("theme.js", "large.js", "matrix.js", "large_matrix.js", "large_groups.js", "large_search.js")
 
 
-def render(view: PageView) -> str:
+def render(view: SmallPageView | LargePageView) -> str:
     """The page as HTML. All of its values are escaped, in the text and in the data."""
-    script = "\n".join(_read(name) for name in _SCRIPTS)
+    large = isinstance(view, LargePageView)
+    script = "\n".join(_read(name) for name in (_LARGE if large else _SMALL))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     # Only these files of our own are not escaped. A browser runs no script with another content (script_hash).
     trusted = {"style": _read("report.css"), "script": script, "script_hash": f"sha256-{digest}"}
     ours = {name: Markup(text) for name, text in trusted.items()}  # noqa: S704
     values = {name: getattr(view, name) for name in (field.name for field in fields(view))}
-    data = {"data": asdict(view.data)}
+    data = {"data": asdict(view.data), "large": large}
     return _environment().get_template("report.html.jinja").render(values | data | ours)
 
 

@@ -47,19 +47,20 @@ def cut_thumbnails(
     *,
     ready: Mapping[int, bytes] | None = None,
     seconds: float | None = None,
+    most_bytes: int | None = None,
 ) -> Thumbnails:
-    """Thumbnails of `faces`: those that are `ready` (by their place among `faces`), and the others cut from the images
-    below `root`; none comes from outside it.
+    """Thumbnails of `faces`: those that are `ready` (by their place among `faces`), others cut
+    from the images below `root`; none comes from outside it.
 
     An image gives no picture if `digests` (by path, BLAKE2b-128) lacks it, or has another digest than its file has now.
-    No further image is started after `seconds`.
+    No further image is started after `seconds`. `most_bytes` is for all together; the default is that of a small page.
     """
     side_px = SIDE_PX if len(faces) < _MANY_FACES else _SMALL_SIDE_PX
     jpegs: list[bytes | None] = [None] * len(faces)
     for index, jpeg in (ready or {}).items():
         jpegs[index] = jpeg if side_px == SIDE_PX else _smaller(jpeg, side_px)
     if root is None or not root.is_dir():
-        return Thumbnails(jpegs, side_px, jpegs.count(None), _leave_out(jpegs))
+        return Thumbnails(jpegs, side_px, jpegs.count(None), _leave_out(jpegs, most_bytes))
     # The size is compared with the one that was embedded, before anything is decoded.
     Image.MAX_IMAGE_PIXELS = None
     faces_of: dict[ShownPath, list[int]] = {}
@@ -93,15 +94,16 @@ def cut_thumbnails(
                 for index, jpeg in zip(faces_of[path], found or [], strict=False):
                     jpegs[index] = jpeg
     missing = jpegs.count(None) - late
-    return Thumbnails(jpegs, side_px, missing, late + _leave_out(jpegs))
+    return Thumbnails(jpegs, side_px, missing, late + _leave_out(jpegs, most_bytes))
 
 
-def _leave_out(jpegs: list[bytes | None]) -> int:
-    """Sets the pictures beyond `MAX_TOTAL_BYTES` to None, and counts them."""
+def _leave_out(jpegs: list[bytes | None], most_bytes: int | None) -> int:
+    """Sets the pictures beyond `most_bytes` to None, and counts them."""
     total, left_out = 0, 0
+    most_bytes = MAX_TOTAL_BYTES if most_bytes is None else most_bytes
     for index, jpeg in enumerate(jpegs):
         total += len(jpeg or b"")
-        if jpeg is not None and total > MAX_TOTAL_BYTES:
+        if jpeg is not None and total > most_bytes:
             jpegs[index] = None
             left_out += 1
     return left_out

@@ -47,6 +47,8 @@ class OverviewView:
 
     images: int
     faces: int
+    groups: int | None
+    """Groups of two faces and more; None if faces are not grouped."""
     failed: int
     images_per_s: float | None
     recalled_note: str
@@ -157,7 +159,7 @@ class NeighborData:
 
 @dataclass(frozen=True)
 class ScriptData:
-    """What the page's scripts read, as JSON."""
+    """What the scripts of a small page read, as JSON."""
 
     names: list[str]
     threshold: float | None
@@ -166,20 +168,64 @@ class ScriptData:
 
 
 @dataclass(frozen=True)
+class KnownFace:
+    """A face of a large page that its scripts need not look for."""
+
+    place: int
+    name: str
+    row: int
+    """In faces.csv."""
+    picture: int
+    """The number of its thumbnail, -1 if it has none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LargeData:
+    """What the scripts of a large page read, as JSON. Faces are named by their place (`face_order`)."""
+
+    threshold: float | None
+    matrix: MatrixData | None
+    files: str
+    """The folder with the files, relative to the page."""
+    faces: int
+    group_sizes: list[tuple[int, int]]
+    """Runs of groups of one size: the size, and how many have it."""
+    first_group: int
+    faces_a_file: int
+    groups_a_file: int
+    pair_groups: list[int]
+    """How many groups the files with the distances within groups have, one after the other."""
+    most_in_matrix: int
+    """Faces of a group whose distances are there."""
+    at_first: int
+    """Faces of a group that are shown at first."""
+    neighbors: bool
+    """Whether there are files with the nearest faces."""
+    unit: float
+    """Step of the distances in the files."""
+    sheet_columns: int
+    sheet_rows: int
+    colors: list[str]
+    top: float
+    """The distance of the darkest color of all heat maps."""
+    known: list[KnownFace]
+
+
+@dataclass(frozen=True, kw_only=True)
 class PageView:
-    """The whole page."""
+    """What every page shows."""
 
     job: str
+    part: str
+    """What part of the job's faces the page is about; empty for all."""
     source: str
     started: str | None
     duration_s: float | None
     overview: OverviewView
+    shown_faces: int
+    """The faces that the page is about."""
     sampled: bool
-    """Whether the job has more faces than the page."""
-    faces: list[FaceView]
-    faces_in_order: list[FaceView]
-    """The same faces, similar ones side by side."""
-    groups: GroupsView | None
+    """Whether distances are those of a sample."""
     threshold: float | None
     threshold_note: str
     pictures_note: str
@@ -192,4 +238,26 @@ class PageView:
     machines: MachinesView
     contract: list[tuple[str, Any]]
     versions: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmallPageView(PageView):
+    """A page with everything in one file."""
+
+    faces: list[FaceView]
+    faces_in_order: list[FaceView]
+    """The same faces, similar ones side by side."""
+    groups: GroupsView | None
     data: ScriptData
+
+
+@dataclass(frozen=True, kw_only=True)
+class LargePageView(PageView):
+    """A page that loads faces and pictures from files beside it."""
+
+    grouped: int
+    """Faces in groups of two and more."""
+    group_count: int | None
+    pictured: int
+    """Faces with a thumbnail."""
+    data: LargeData

@@ -78,7 +78,7 @@ class Results:
                     if samples := _samples(path):
                         found[printable(worker_of_samples(path))] = samples
                 else:
-                    more += any(True for _ in _rows(path, *_CURVE_COLUMNS))
+                    more += any(True for _ in rows_of(path, *_CURVE_COLUMNS))
             except (OSError, ValueError, csv.Error):
                 continue
         return found, more
@@ -130,7 +130,7 @@ def damaged_results(folder: Path, reason: Exception) -> ResultsError:
     )
 
 
-def _rows(path: Path, *columns: str) -> Iterator[list[str]]:
+def rows_of(path: Path, *columns: str) -> Iterator[list[str]]:
     """These columns of the table, row by row. ValueError if a column is missing or a row has another length."""
     with open_table(path) as file:
         reader = csv.reader(file)
@@ -149,7 +149,7 @@ def _rows(path: Path, *columns: str) -> Iterator[list[str]]:
 
 def _faces(path: Path) -> Faces:
     faces = Faces()
-    for image, left, top, right, bottom, probability in _rows(path, "path", *BOX_COLUMNS):
+    for image, left, top, right, bottom, probability in rows_of(path, "path", *BOX_COLUMNS):
         box = float(left), float(top), float(right), float(bottom)
         if not all(map(isfinite, box)):
             raise ValueError(f"a face in {path.name} has no box")
@@ -159,7 +159,7 @@ def _faces(path: Path) -> Faces:
 
 def _images(path: Path) -> Images:
     images = Images()
-    for image, outcome, error, same_as, width, height in _rows(path, *FILE_COLUMNS):
+    for image, outcome, error, same_as, width, height in rows_of(path, *FILE_COLUMNS):
         # A foreign folder may contain terminal control sequences.
         image, outcome, error, same_as = map(printable, (image, outcome, error, same_as))
         first = ShownPath(same_as) if same_as else None
@@ -179,7 +179,7 @@ def _array(path: Path, faces: int) -> Float32:
 
 def _samples(path: Path) -> list[Sample]:
     sums: dict[str, list[float]] = {}
-    for time, cpu_percent, rss_mib in _rows(path, *_CURVE_COLUMNS):
+    for time, cpu_percent, rss_mib in rows_of(path, *_CURVE_COLUMNS):
         total = sums.setdefault(time, [0.0, 0.0])
         total[0] += float(cpu_percent)
         total[1] += float(rss_mib)

@@ -9,12 +9,12 @@ import numpy as np
 from PIL import Image
 
 from shared.domain.file_digests import image_digest
-from shared.report.build import build_report
+from shared.report.build import ReportRequest, build_report
 from tests.support.results_folders import SIZE, Page, make_results, read_page
 
 
-def make_report(folder: Path, images: Path | None = None, **options: float) -> Page:
-    return read_page(build_report(folder, images, **options))
+def make_report(folder: Path, images: Path | None = None, **options: Any) -> Page:
+    return read_page(build_report(folder, images, ReportRequest(**options)))
 
 
 def report_with(tmp_path: Path, paths: list[str], embeddings: np.ndarray, **values: Any) -> Page:

@@ -16,11 +16,11 @@ from shared.config.logs import get_logger
 from shared.domain.errors import OutsideDataRoot
 from shared.domain.job import Job
 from shared.domain.paths import printable, resolve_inside
-from shared.results.schema import THUMBNAILS
-from shared.results.thumbnail_file import thumbnails_in
+from shared.report.report_files import remove_leftovers
 
 _log = get_logger("report")
 _THUMBNAILS_S, _LIMIT_S = 60, 180
+_FACES_A_S = 1_000  # a tenth of what one core writes
 _GO = b"."
 
 
@@ -32,6 +32,7 @@ class ReportProcess:
     def __init__(self, job: Job, folder: Path, data_root: Path) -> None:
         self._folder = folder
         self._images = _images_folder(job, data_root)
+        self._pictures, self._limit_s = job.options.report_faces, _LIMIT_S + job.faces / _FACES_A_S
         self._process, self._problem = 0, ""
         self._order = self._answers = -1
 
@@ -61,18 +62,17 @@ class ReportProcess:
         if problem:
             _log.warning("no report in %s: %s", self._folder, problem, extra={"action": "report_failed"})
         with suppress(OSError):  # the results are complete by now
-            for leftover in self._folder.glob(".report.html.*"):
-                leftover.unlink(missing_ok=True)
+            remove_leftovers(self._folder)
 
     def _written(self) -> str:
         """Has the report written; why that was not done, or an empty string."""
         with suppress(OSError):  # it has died; how, its exit status says
             os.write(self._order, _GO)
-        ended = bool(select.select([self._answers], [], [], _LIMIT_S)[0])
+        ended = bool(select.select([self._answers], [], [], self._limit_s)[0])
         said = os.read(self._answers, select.PIPE_BUF).decode(errors="replace") if ended else ""
         status = self._end(kill=not ended)
         if not ended:
-            return f"not done after {_LIMIT_S} s"
+            return f"not done after {self._limit_s:.0f} s"
         return said or (f"its process ended with {status}" if status else "")
 
     def _end(self, *, kill: bool) -> int:
@@ -100,7 +100,7 @@ class ReportProcess:
                 signal.signal(number, signal.SIG_DFL)
             _load()
             if os.read(order, 1) == _GO:  # otherwise the aggregation has failed, or its process has died
-                _build(self._folder, self._images)
+                _build(self._folder, self._images, self._pictures)
         except BaseException as error:
             with suppress(OSError):
                 os.write(answers, (printable(str(error)) or type(error).__name__).encode()[: select.PIPE_BUF])
@@ -115,11 +115,11 @@ def _load() -> None:
     load_templates()
 
 
-def _build(folder: Path, images: Path | None) -> None:
-    from shared.report.build import build_report
+def _build(folder: Path, images: Path | None, pictures: int) -> None:
+    from shared.report.build import ReportRequest, build_report
 
-    ready = thumbnails_in(folder / THUMBNAILS)
-    build_report(folder, images, thumbnail_seconds=_THUMBNAILS_S, ready=ready)
+    request = ReportRequest(pictures=pictures, thumbnail_seconds=_THUMBNAILS_S, may_compare=False)
+    build_report(folder, images, request)
 
 
 def _images_folder(job: Job, data_root: Path) -> Path | None:

@@ -13,7 +13,7 @@ from shared.domain.arrays import DIMENSIONS
 from shared.domain.errors import ResultsError
 from shared.domain.job import Job
 from shared.domain.paths import ShownPath, below_folder, show_path
-from shared.domain.thumbnail import MAX_TOTAL_BYTES, MOST_PICTURED
+from shared.domain.thumbnail import images_with_thumbnails
 from shared.results.schema import (
     DIGEST_COLUMNS,
     DIGESTS,
@@ -29,6 +29,8 @@ from worker.aggregation.faces_parquet import faces_parquet
 from worker.aggregation.reserved_array import new_array
 from worker.aggregation.rows import Row
 from worker.aggregation.statistics import JobStatistics
+
+_IMAGE_BYTES = 6 << 10  # of the thumbnails of an image: about twice that of one face
 
 
 def write_tables(job: Job, rows: Iterable[Row], folder: Path) -> JobStatistics:
@@ -82,13 +84,14 @@ class _Thumbnails:
 
     def __init__(self, job: Job, jpegs: ThumbnailWriter) -> None:
         self._job, self._jpegs = job, jpegs
-        self._room_bytes = 2 * MAX_TOTAL_BYTES  # of a larger job, the report shows a part of the faces
+        self._images = images_with_thumbnails(job.options.report_faces)
+        self._room_bytes = self._images * _IMAGE_BYTES
 
     def add(self, image: int, face: int, row: Row) -> None:
         """Adds those of an image, whose first face is number `face`."""
         size, count = sum(map(len, row.thumbnails)), len(row.faces)
         of_batch = image - image % self._job.options.batch_size  # workers cut none in later batches
-        if not self._job.options.report or of_batch >= MOST_PICTURED or face + count > self._job.faces:
+        if not self._job.options.report or of_batch >= self._images or face + count > self._job.faces:
             return
         if len(row.thumbnails) == count and size <= self._room_bytes:
             self._room_bytes -= size

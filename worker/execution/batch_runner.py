@@ -20,7 +20,7 @@ from shared.domain.file_status import FileStatus, settled
 from shared.domain.job import Job
 from shared.domain.outcomes import Verdict
 from shared.domain.paths import RootPath
-from shared.domain.thumbnail import MOST_PICTURED
+from shared.domain.thumbnail import images_with_thumbnails
 from shared.messaging.messages import EmbedBatch
 from shared.store.jobs import JobRecord
 from shared.store.leases import LOSSES_TOGETHER, Lease
@@ -125,7 +125,7 @@ class BatchRunner:
         options = self._job.options
         # The blocks of an update have different numbers of images, at least one.
         before = self._batch.batch * (1 if options.update else options.batch_size)
-        return options.report and not options.inline and before < MOST_PICTURED
+        return options.report and not options.inline and before < images_with_thumbnails(options.report_faces)
 
     def _reader(self) -> Callable[[RootPath], bytes] | None:
         """What reads the batch's images; None if they are files in the data root."""

@@ -1,13 +1,16 @@
 // The heat map: a view into the picture of one pixel a pair. The mouse previews the pair under it until one is pinned, so that
 // a pair can be looked at and worked with in the panel: every way to the panel leads over other pairs.
+let openMatrix, openSample;
 if (data.matrix) {
-  const { size, order, unit, squares } = data.matrix;
-  const cells = decodeUint16(data.matrix.cells); // above the diagonal, row by row
+  const sample = { ...data.matrix, cells: decodeUint16(data.matrix.cells) };
   const canvas = document.getElementById("matrix-canvas");
-  const source = document.getElementById("matrix-picture");
+  const sampleSource = document.getElementById("matrix-picture");
+  const help = canvas.getAttribute("aria-label").slice(sampleSource.alt.length);
   const panel = document.getElementById("pair");
   const pen = canvas.getContext("2d");
-  const smallestView = Math.min(size, 8);
+  let { size, order, unit, squares, cells } = sample; // cells: above the diagonal, row by row
+  let source = sampleSource; // one pixel a pair
+  let smallestView = Math.min(size, 8);
   let view = { x: 0, y: 0, size };
   let row = 0, column = Math.min(1, size - 1);
   let pinned = false;
@@ -174,5 +177,17 @@ if (data.matrix) {
   document.getElementById("zoom-out").addEventListener("click", () => zoom(2));
   document.getElementById("zoom-all").addEventListener("click", () => zoom(size));
   new ResizeObserver(draw).observe(canvas);
-  source.decode().then(() => choose(...data.matrix.first), () => choose(...data.matrix.first));
+
+  // Shows another matrix: like `data.matrix`, but with decoded cells.
+  openMatrix = (matrix, drawn, words) => {
+    ({ size, order, unit, squares, cells } = matrix);
+    source = drawn;
+    smallestView = Math.min(size, 8);
+    view = { x: 0, y: 0, size };
+    pinned = false;
+    canvas.setAttribute("aria-label", words + help);
+    choose(...matrix.first);
+  };
+  openSample = () => openMatrix(sample, sampleSource, sampleSource.alt);
+  source.decode().then(openSample, openSample);
 }

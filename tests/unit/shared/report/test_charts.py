@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.report import page_values as model
+from shared.report import sections
 from shared.report.charts import timeline
 from shared.results.reader import Sample
 from tests.support.report_pages import make_report
@@ -33,7 +33,7 @@ def test_two_workers_have_their_curves(tmp_path: Path) -> None:
 
 def test_many_workers_are_counted_and_some_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An unreadable or empty file counts as neither."""
-    monkeypatch.setattr(model, "_MAX_CURVES", 2)
+    monkeypatch.setattr(sections, "_MAX_CURVES", 2)
     row = {"time": "2026-01-31T12:00:01.000+00:00", "cpu_percent": 40, "rss_mib": 200}
     resources = {f"{name}@a": [row] for name in "bdefg"} | {"c@a": [], "a@a": [row | {"cpu_percent": "much"}]}
     page = make_report(make_results(tmp_path / "j", ["a.jpg"], people(1, 1), resources=resources))

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from shared.analysis.calibration import SAME_PERSON
-from shared.report import page_values as model
 from tests.support.report_pages import make_report, report_with, save_image
 from tests.support.results_folders import CONTRACT, make_results, people
 
@@ -84,14 +83,6 @@ def test_2000_faces_in_seconds(tmp_path: Path) -> None:
     assert "Shown are 1,000 of 2,000 faces" in page.text and "500 groups of two faces and more" in page.text
     assert page.data["matrix"]["size"] == 1000 and len(page.data["names"]) == 2000
     assert len(page.source) < 10e6
-
-
-def test_a_large_job_is_shown_by_a_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page says so at the top and names the command for all faces."""
-    monkeypatch.setattr(model, "MAX_FACES", 50)
-    page = make_report(make_results(tmp_path / "j", [f"{k}.jpg" for k in range(200)], people(200, 1)))
-    assert "The job has 200 faces." in page.text and "those of 50 of them" in page.text
-    assert "python -m producer groups j" in page.text and page.data["names"][-1] == "199.jpg"
 
 
 @pytest.mark.parametrize(

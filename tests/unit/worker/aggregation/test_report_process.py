@@ -48,7 +48,9 @@ def test_pictures_come_from_inside_the_data_root(tmp_path: Path, folder: str, in
     (root / "circle").symlink_to("circle")
     results = make_results(tmp_path / "j", ["a.jpg"], people(1, 1), photos=outside)
     folder = str(outside) if folder == "/outside" else folder
-    job = SimpleNamespace(name="j", options=SimpleNamespace(folder=folder, inline=inline, location=""))
+    job = SimpleNamespace(
+        name="j", faces=1, options=SimpleNamespace(folder=folder, inline=inline, location="", report_faces=100)
+    )
     write_report(job, results, root)
     page = read_page(results / "report.html")
     assert bool(page.all("img")) == shown
@@ -59,7 +61,9 @@ def test_thumbnails_at_hand_need_no_image(tmp_path: Path) -> None:
     """The worker's are shown as they are; what it has not cut comes from the file, if that is there."""
     results = make_results(tmp_path / "j", ["gone.jpg", "other.jpg"], people(2, 1))
     jpeg = small_jpeg(Image.new("RGB", SIZE, "red"))
-    job = SimpleNamespace(name="j", options=SimpleNamespace(folder=".", inline=False, location=""))
+    job = SimpleNamespace(
+        name="j", faces=1, options=SimpleNamespace(folder=".", inline=False, location="", report_faces=100)
+    )
     with ThumbnailWriter(results / "thumbnails.bin", 2) as thumbnails:
         thumbnails.add(0, jpeg)
     write_report(job, results, tmp_path)
@@ -73,7 +77,9 @@ def test_a_report_that_kills_its_process_costs_nothing_else(
 ) -> None:
     """It is killed, hangs, or raises: a line in the log."""
     results = make_results(tmp_path / "j", ["a.jpg"], people(1, 1))
-    job = SimpleNamespace(name="j", options=SimpleNamespace(folder=".", inline=True, location=""))
+    job = SimpleNamespace(
+        name="j", faces=1, options=SimpleNamespace(folder=".", inline=True, location="", report_faces=100)
+    )
     monkeypatch.setattr(report_process, "_LIMIT_S", 3)
     for fault in (lambda: os.kill(os.getpid(), signal.SIGKILL), lambda: time.sleep(60), lambda: 1 / 0):
         monkeypatch.setattr(report_process, "_build", lambda *_, fault=fault: fault())
@@ -87,7 +93,9 @@ def test_what_cannot_be_tidied_up_costs_no_job(tmp_path: Path) -> None:
     """The results are complete before the report: a leftover that cannot be removed does not make them fail."""
     results = make_results(tmp_path / "j", ["a.jpg"], people(1, 1))
     (results / ".report.html.left").mkdir()
-    job = SimpleNamespace(name="j", options=SimpleNamespace(folder=".", inline=True, location=""))
+    job = SimpleNamespace(
+        name="j", faces=1, options=SimpleNamespace(folder=".", inline=True, location="", report_faces=100)
+    )
     write_report(job, results, tmp_path)
     assert (results / "report.html").is_file()
 
@@ -95,7 +103,9 @@ def test_what_cannot_be_tidied_up_costs_no_job(tmp_path: Path) -> None:
 def test_without_results_there_is_no_report_and_no_process(tmp_path: Path) -> None:
     """The aggregation has failed: the process that was to write the report is gone."""
     results = make_results(tmp_path / "j", ["a.jpg"], people(1, 1))
-    job = SimpleNamespace(name="j", options=SimpleNamespace(folder=".", inline=True, location=""))
+    job = SimpleNamespace(
+        name="j", faces=1, options=SimpleNamespace(folder=".", inline=True, location="", report_faces=100)
+    )
     before = psutil.Process().children()
     with pytest.raises(ZeroDivisionError), ReportProcess(job, results, tmp_path):  # type: ignore[arg-type]
         assert len(psutil.Process().children()) == len(before) + 1

@@ -1,0 +1,57 @@
+"""The groups of a job's faces: those of `groups.csv`, or others at another threshold."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from shared.analysis.clustering import LINKS, label_neighbors, number_groups
+from shared.analysis.copies import find_copies
+from shared.analysis.face_neighbors import rows_of_embeddings
+from shared.analysis.medoids import medoid_distances
+from shared.analysis.near_pairs import near_neighbors
+from shared.analysis.neighbor_linkage import link_neighbors
+from shared.domain.arrays import Float32
+from shared.results.distances import Faces
+from shared.results.groups_file import read_groups
+from shared.results.neighbors_file import Neighbors
+from shared.results.schema import GROUPS
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """Every face in exactly one group."""
+
+    numbers: Faces
+    """[n]: the number of each face's group, from 1: the largest first."""
+    distances: Float32
+    """[n]: the distance to the group's medoid."""
+
+    def members(self) -> list[Faces]:
+        """The faces of each group, in their order."""
+        order = np.argsort(self.numbers, kind="stable")
+        return np.split(order, np.flatnonzero(np.diff(self.numbers[order])) + 1) if len(order) else []
+
+
+def recorded_grouping(folder: Path, faces: int, threshold: float, calibrated: float | None) -> Grouping | None:
+    """The groups in `groups.csv`; None if there is none, or it is of another threshold (it is of the calibrated one).
+
+    OSError or ValueError if the file cannot be read.
+    """
+    if threshold != calibrated or not os.path.lexists(folder / GROUPS):
+        return None
+    return Grouping(*read_groups(folder, faces))
+
+
+def find_grouping(embeddings: Float32, neighbors: Neighbors | None, threshold: float) -> Grouping:
+    """The groups at a threshold. Without `neighbors`, these are found first, which takes time with every pair."""
+    copies = find_copies(embeddings)
+    if neighbors is None:
+        distinct = embeddings if len(copies.first) == len(embeddings) else np.asarray(embeddings[copies.first])
+        known = near_neighbors(distinct, LINKS)
+        labels = link_neighbors(known, copies.counts, threshold)
+    else:
+        labels = label_neighbors(neighbors, copies, threshold)
+        known = rows_of_embeddings(neighbors, copies, len(embeddings))
+    return Grouping(number_groups(labels[copies.number]), medoid_distances(known, copies, labels, embeddings))

@@ -1,0 +1,202 @@
+// Faces of a large page. A face is known by its place in the page's order; its name, its picture and what is near it are
+// in files beside the page, and are loaded when they are needed. Names are file names, never markup: they are only ever
+// set as text.
+const data = JSON.parse(document.getElementById("data").textContent);
+
+function decodeNumbers(text, bytes) {
+  const content = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  const view = new DataView(content.buffer); // little-endian, whatever the machine
+  return bytes === 2
+    ? Uint16Array.from({ length: content.length / 2 }, (_, k) => view.getUint16(2 * k, true))
+    : Uint32Array.from({ length: content.length / 4 }, (_, k) => view.getUint32(4 * k, true));
+}
+
+const decodeUint16 = (text) => decodeNumbers(text, 2);
+const counted = (number, one) => `${number.toLocaleString("en")} ${one}${number === 1 ? "" : "s"}`;
+const withinThreshold = (distance) => data.threshold !== null && distance <= data.threshold;
+
+function element(tag, properties, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+function button(text, action, properties = {}) {
+  const made = element("button", { type: "button", ...properties }, text);
+  made.addEventListener("click", action);
+  return made;
+}
+
+// Files: scripts that call `facequeueReport`. A page opened from a disk may load nothing else. The latest ones are kept.
+const arrived = new Map();
+const loading = new Map();
+const mostKept = 150;
+
+window.facequeueReport = (kind, number, content) => { loading.get(`${kind} ${number}`)?.resolve(content); };
+
+function load(kind, number) {
+  const key = `${kind} ${number}`;
+  if (arrived.has(key)) {
+    const content = arrived.get(key);
+    arrived.delete(key);
+    arrived.set(key, content); // the latest again
+    return Promise.resolve(content);
+  }
+  if (loading.has(key)) return loading.get(key).promise;
+  const entry = {};
+  entry.promise = new Promise((resolve, reject) => Object.assign(entry, { resolve, reject }));
+  loading.set(key, entry);
+  const script = element("script", { src: `${data.files}/${kind}-${String(number + 1).padStart(4, "0")}.js` });
+  const fail = () => entry.reject(new Error(script.src));
+  script.addEventListener("load", fail); // too late if it has called
+  script.addEventListener("error", fail);
+  document.head.append(script);
+  entry.promise.then(
+    (content) => {
+      arrived.set(key, content);
+      if (arrived.size > mostKept) arrived.delete(arrived.keys().next().value);
+    },
+    () => { document.getElementById("files-missing").hidden = false; },
+  ).finally(() => {
+    loading.delete(key);
+    script.remove();
+  });
+  return entry.promise;
+}
+
+const known = new Map(data.known.map((face) => [face.place, face]));
+const fileOf = (place) => Math.floor(place / data.faces_a_file);
+
+function faceIn(content, place) {
+  const at = place % data.faces_a_file;
+  return { place, name: content.names[at], row: content.rows[at], picture: content.pictures[at] };
+}
+
+const faceAt = async (place) => known.get(place) ?? faceIn(await load("faces", fileOf(place)), place);
+
+// The face's picture, cut from its sheet, or a box with the name of its file.
+function picture(face) {
+  if (face.picture < 0) {
+    const box = element("span", { className: "none" }, element("bdi", {}, face.name.slice(face.name.lastIndexOf("/") + 1)));
+    box.setAttribute("role", "img");
+    box.setAttribute("aria-label", `No picture: face ${face.row}, in ${face.name}`);
+    return box;
+  }
+  const { sheet_columns: columns, sheet_rows: rows } = data;
+  const at = face.picture % (columns * rows);
+  const sheet = String(Math.floor(face.picture / (columns * rows)) + 1).padStart(4, "0");
+  const shown = element("span", { className: "sprite" });
+  shown.style.backgroundImage = `url("${data.files}/sheet-${sheet}.jpg")`;
+  shown.style.backgroundSize = `${100 * columns}% ${100 * rows}%`;
+  shown.style.backgroundPosition = `${(100 * (at % columns)) / (columns - 1)}% ${(100 * Math.floor(at / columns)) / (rows - 1)}%`;
+  shown.setAttribute("role", "img");
+  shown.setAttribute("aria-label", `Face ${face.row}, in ${face.name}`);
+  return shown;
+}
+
+// At once, with picture and name as soon as they are there.
+function faceFigure(place, ...caption) {
+  const link = element("a", { href: "#neighbors" }, element("span", { className: "coming" }));
+  link.dataset.face = place;
+  const name = element("bdi"), title = element("figcaption", {}, name);
+  const fill = (face) => {
+    link.replaceChildren(picture(face));
+    name.textContent = title.title = face.name;
+  };
+  const content = arrived.get(`faces ${fileOf(place)}`);
+  if (known.has(place)) fill(known.get(place));
+  else if (content) fill(faceIn(content, place));
+  else faceAt(place).then(fill, () => {});
+  return element("figure", { className: "face" }, link, ...caption, title);
+}
+
+// Groups: runs of one size, the largest first. The places behind them are of faces alone.
+const runs = [];
+let groupCount = 0, groupedFaces = 0;
+for (const [size, count] of data.group_sizes) {
+  runs.push({ size, count, group: groupCount, place: groupedFaces });
+  groupCount += count;
+  groupedFaces += size * count;
+}
+
+function runWith(key, value) {
+  let low = 0, high = runs.length;
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (runs[middle][key] <= value) low = middle;
+    else high = middle;
+  }
+  return runs[low];
+}
+
+function groupAt(group) {
+  const run = runWith("group", group);
+  return { group, size: run.size, start: run.place + (group - run.group) * run.size };
+}
+
+function groupOf(place) {
+  if (place >= groupedFaces) return null;
+  const run = runWith("place", place);
+  return groupAt(run.group + Math.floor((place - run.place) / run.size));
+}
+
+const groupName = (group) => `Group ${(group + data.first_group).toLocaleString("en")}`;
+
+async function nearestTo(place) {
+  const content = await load("near", fileOf(place));
+  const at = (place % data.faces_a_file) * content.count;
+  const places = decodeNumbers(content.places, 4).subarray(at, at + content.count);
+  const distances = decodeUint16(content.distances).subarray(at, at + content.count);
+  return [...places].map((near, k) => [near, distances[k] * data.unit]).filter(([near]) => near < data.faces);
+}
+
+async function showNearest(place, into) {
+  const list = element("div", { className: "faces" });
+  const self = faceFigure(place);
+  const group = groupOf(place);
+  if (group) {
+    self.append(button(`${groupName(group.group)}, ${counted(group.size, "face")}`, () => {
+      closeDialog();
+      openGroup(group.group);
+    }, { className: "to-group" }));
+  }
+  into.replaceChildren(element("div", { className: "found" }, self, list));
+  if (!data.neighbors) {
+    list.append(element("p", { className: "empty" }, "The job has no nearest neighbors of its faces."));
+    return;
+  }
+  const near = await nearestTo(place).catch(() => []);
+  for (const [other, distance] of near) {
+    const text = element("span", { className: withinThreshold(distance) ? "far same" : "far" }, distance.toFixed(3));
+    if (withinThreshold(distance)) text.title = "within the threshold";
+    list.append(faceFigure(other, text));
+  }
+  if (!near.length) list.append(element("p", { className: "empty" }, "None is known."));
+}
+
+const dialog = document.getElementById("face-dialog");
+const closeDialog = () => dialog.close();
+
+async function openNearest(place) {
+  const title = document.getElementById("face-dialog-title");
+  const face = await faceAt(place).catch(() => null);
+  if (!face) return;
+  title.textContent = `Nearest to ${face.name}`;
+  showNearest(place, dialog.lastElementChild);
+  if (!dialog.open) dialog.showModal();
+  title.focus(); // the link that had it may be gone, and a screen reader reads what has come
+  dialog.scrollTop = 0;
+}
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("[data-face]");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  openNearest(Number(link.dataset.face));
+});
+document.getElementById("face-dialog-close").addEventListener("click", closeDialog);
+dialog.addEventListener("click", (event) => { if (event.target === dialog) closeDialog(); });
+
+for (const thumbs of document.querySelectorAll("[data-pair]")) {
+  thumbs.append(...thumbs.dataset.pair.split(" ").map((place) => picture(known.get(Number(place)))));
+}

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from producer.local.signals import signals_deferred
 from shared.domain.durable_files import replace_content
 from shared.domain.errors import ServerError
 from shared.domain.file_locks import try_lock
@@ -144,7 +145,8 @@ class EmbeddedServer:
         """Starts a server, unless the folder has a live one or another process is starting one; whether it did."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with self._locked() as lock, self._log.open("ab") as log:
+            # No later run could find a server that was started but not recorded.
+            with signals_deferred(), self._locked() as lock, self._log.open("ab") as log:
                 if lock is None:
                     return False
                 with suppress(FileExistsError):

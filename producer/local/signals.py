@@ -1,6 +1,7 @@
 """Signals that end `run`: it shuts down cleanly on each of them, and a second one does not interrupt that."""
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -31,6 +32,23 @@ def signals_interrupt() -> Iterator[None]:
         _restore(before)
         raise
     _restore(before)
+
+
+@contextmanager
+def signals_deferred() -> Iterator[None]:
+    """Delays the effect of signals that end `run` to the end of the block: an interrupted `Popen` loses its process."""
+    arrived: list[int] = []
+    in_main = threading.current_thread() is threading.main_thread()  # no other thread is interrupted
+    before = {number: signal.getsignal(number) for number in _ENDINGS} if in_main else {}
+    for number, handler in before.items():
+        if callable(handler):
+            signal.signal(number, lambda number, _: arrived.append(number))
+    try:
+        yield
+    finally:
+        _restore(before)
+        if arrived:
+            signal.raise_signal(arrived[0])
 
 
 def _restore(handlers: "dict[signal.Signals, Any]") -> None:

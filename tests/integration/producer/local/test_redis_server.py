@@ -337,3 +337,25 @@ def test_ctrl_c_while_starting_leaves_no_server(data: Path, temporary: Path) -> 
     with pytest.raises(KeyboardInterrupt):
         EmbeddedServer(data).start()
     assert (list(temporary.iterdir()), _servers(data)) == ([], [])
+
+
+def test_an_interrupt_during_the_launch_leaves_no_server(
+    data: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server has been recorded before Ctrl-C takes effect, so `stop` ends it."""
+    launched: list[psutil.Popen] = []
+
+    def interrupted(*arguments: object, **options: object) -> psutil.Popen:
+        launched.append(start(*arguments, **options))
+        signal.raise_signal(signal.SIGINT)
+        return launched[0]
+
+    start = psutil.Popen
+    monkeypatch.setattr(embedded.psutil, "Popen", interrupted)
+    server = EmbeddedServer(data)
+    with pytest.raises(KeyboardInterrupt):
+        server.begin()
+    assert (data / "server.json").exists()
+    server.stop()
+    assert not launched[0].is_running()
+    assert not list(temporary.iterdir())

@@ -302,7 +302,7 @@ def test_a_job_of_three_times_the_servers_memory_passes(stage: Stage, tmp_path: 
     stage.client.config_set("maxmemory", "64mb")
     settings = stage.settings
     record, job = make_job(stage)
-    stage.client.hset(f"{PREFIX}job:j", "options", json.dumps(vars(replace(job.options, batch_size=1))))
+    stage.client.hset(f"{PREFIX}job:j", "options", json.dumps(vars(replace(job.options, batch_size=1, neighbors=0))))
     job = record.load()
     reconciler = Reconciler(make_celery(settings), connect(settings), settings, "w")
     workers = [MadeUpWorker(stage) for _ in range(2)]

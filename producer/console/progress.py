@@ -54,6 +54,10 @@ def describe(job: Job) -> str:
     return f"{job.images_done}/{total} images, {job.faces} faces, {job.failed} failed"
 
 
+def _after_the_images(job: Job) -> str:
+    return f"comparing faces, {job.tiles_done}/{job.tiles} tiles" if job.comparing else "writing results"
+
+
 class ProgressView(Protocol):
     """Shows the progress of one job while it is entered."""
 
@@ -97,7 +101,7 @@ class _LineView:
         is_over = job.state == JobState.FINISHED or job.published_ms is not None
         if is_over or time.monotonic() >= self._next:
             self._next = time.monotonic() + _LINE_EVERY_S
-            say(f"{job.name}: {describe(job)}, {speed}")
+            say(f"{job.name}: {describe(job)}, {_after_the_images(job) if job.comparing else speed}")
 
 
 class _TerminalView:
@@ -130,6 +134,6 @@ class _TerminalView:
 
     def show(self, job: Job, speed: Speed) -> None:
         total = job.images if job.state != JobState.ENQUEUING else None
-        activity = "writing results" if job.complete and job.state == JobState.SEALED else str(speed)
+        activity = _after_the_images(job) if job.complete and job.state == JobState.SEALED else str(speed)
         text = f"{job.faces} faces, {job.failed} failed, {activity}"
         self._progress.update(self._task, completed=job.images_done, total=total, text=text)

@@ -41,8 +41,10 @@ class Candidates:
     faces: Rows
     closeness: Float32
     """About -distance^2 / 2."""
+    bound: Float32
+    """[rows]: a closeness that the wanted neighbors of each face reach, from all that was known of it."""
     error: float
-    """The closeness is off by less than half of it."""
+    """The closeness is off by less than half of it, which the bound allows for."""
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -51,11 +53,15 @@ class Candidates:
         """Some of the rows."""
         first, last = int(self.starts[begin]), int(self.starts[end])
         starts = np.asarray(self.starts[begin : end + 1]) - first
-        return Candidates(starts, self.faces[first:last], self.closeness[first:last], self.error)
+        part = self.faces[first:last], self.closeness[first:last], self.bound[begin:end]
+        return Candidates(starts, *part, self.error)
 
 
-def join(parts: Sequence[Candidates]) -> tuple[Rows, Rows, Float32]:
-    """The candidates of the same rows in several tiles: rows, faces and closeness, sorted by row."""
+def join(parts: Sequence[Candidates], bound: Float32) -> tuple[Rows, Rows, Float32]:
+    """The candidates of the same rows in several tiles that reach `bound`, one of each row: rows, faces and closeness,
+    sorted by row.
+    """
+    parts = [_reaching(part, bound) for part in parts]
     rows = np.concatenate([np.repeat(np.arange(len(part), dtype=np.int32), np.diff(part.starts)) for part in parts])
     order = np.argsort(rows, kind="stable")
     faces = np.concatenate([part.faces for part in parts])
@@ -63,8 +69,29 @@ def join(parts: Sequence[Candidates]) -> tuple[Rows, Rows, Float32]:
     return rows[order], faces[order], closeness[order]
 
 
+def _reaching(part: Candidates, bound: Float32) -> Candidates:
+    rows = np.repeat(np.arange(len(part), dtype=np.int32), np.diff(part.starts))
+    keep = part.closeness >= bound[rows]
+    starts = np.zeros(len(part) + 1, np.int64)
+    np.cumsum(np.bincount(rows[keep], minlength=len(part)), out=starts[1:])
+    return Candidates(starts, part.faces[keep], part.closeness[keep], part.bound, part.error)
+
+
+def known_bound(parts: Sequence[Candidates], rows: int, error: float) -> Float32:
+    """A closeness that the wanted neighbors of each of some faces reach, by what tiles say of them; minus infinity
+    where none does. It holds for closenesses that are off by less than half of `error`.
+    """
+    bound = np.full(rows, -np.inf, np.float32)
+    for part in parts:
+        # The bound allows for the error of two closenesses of its own tile.
+        np.maximum(bound, part.bound - np.float32(max(0.0, error - part.error)), out=bound)
+    return bound
+
+
 def reached_bounds(rows: Rows, closeness: Float32, bound: Float32, wanted: Wanted, error: float) -> None:
-    """Raises `bound`, one of each row, to what the wanted neighbors of the row reach at least, in place."""
+    """Raises `bound`, one of each row, to what the wanted neighbors of the row reach at least, in place. `closeness`
+    has all that is known of the row and reaches the bound of before.
+    """
     counts = np.bincount(rows, minlength=len(bound))
     begins, in_order = np.cumsum(counts) - counts, _in_order(rows, -closeness)
 
@@ -73,7 +100,7 @@ def reached_bounds(rows: Rows, closeness: Float32, bound: Float32, wanted: Wante
         return full, -in_order[begins[full] + place - 1] - np.float32(error)
 
     full, nearest = reached(wanted.kept)
-    bound[full] = np.minimum(nearest, threshold_bound(wanted, error))
+    bound[full] = np.maximum(bound[full], np.minimum(nearest, threshold_bound(wanted, error)))
     full, most = reached(wanted.most)
     bound[full] = np.maximum(bound[full], most)
 

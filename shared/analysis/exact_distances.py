@@ -6,7 +6,7 @@ from shared.domain.arrays import Float32
 from shared.results.distance_tiles import euclidean_tile, one_blas_thread
 from shared.results.neighbors_file import Rows
 
-_PAIRS_AT_A_TIME = 4096  # two arrays of this many embeddings in float64
+_PAIRS_AT_A_TIME = 256  # their embeddings in float64 stay in the cache
 _PAIRS_A_TILE = 128
 _FLOAT64_ERROR = 1e-12
 """A square's error is less, with 512 or fewer products of embeddings of length 1."""

@@ -7,11 +7,10 @@ exact distances. The result does not depend on the blocks.
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import combinations_with_replacement
 
 import numpy as np
 
-from shared.analysis.candidates import Candidates, Wanted, join, reached_bounds, wanted_of
+from shared.analysis.candidates import Candidates, Wanted, join, known_bound, reached_bounds, wanted_of
 from shared.analysis.exact_distances import exact_distances
 from shared.analysis.pair_screening import screen_tile
 from shared.domain.arrays import Float32
@@ -47,7 +46,8 @@ def near_neighbors(
     found: dict[tuple[int, int], Candidates] = {}
     if wanted.kept:
         for a, b in tiles_of(len(blocks)):
-            found[a, b], found[b, a] = screen_tile(embeddings, blocks[a], blocks[b], wanted, threads)
+            known = [[part for (block, _), part in found.items() if block == side] for side in (a, b)]
+            found[a, b], found[b, a] = screen_tile(embeddings, blocks[a], blocks[b], wanted, threads, known)
     parts = merged(embeddings, blocks, lambda block: [found[block, b] for b in range(len(blocks))], wanted, threads)
     return _concatenated(list(parts), faces)
 
@@ -58,8 +58,10 @@ def divide(faces: int, block_rows: int) -> list[range]:
 
 
 def tiles_of(blocks: int) -> list[tuple[int, int]]:
-    """The tiles of half of the pair matrix, by their two blocks."""
-    return list(combinations_with_replacement(range(blocks), 2))
+    """The tiles of half of the pair matrix, by their two blocks, diagonal by diagonal: what the first of a block have
+    found spares the others candidates.
+    """
+    return [(block, block + diagonal) for diagonal in range(blocks) for block in range(blocks - diagonal)]
 
 
 def merged(
@@ -98,9 +100,9 @@ def _stripes(parts: Sequence[Candidates], rows: int) -> Iterator[tuple[int, int]
 def _nearest(embeddings: Float32, first: int, parts: Sequence[Candidates], wanted: Wanted) -> Neighbors:
     """The wanted neighbors of the faces from `first` on, of which `parts` are the candidates."""
     count = len(parts[0])
-    rows, faces, closeness = join(parts)
-    bound = np.full(count, -np.inf, np.float32)
     error = max(part.error for part in parts)
+    bound = known_bound(parts, count, error)
+    rows, faces, closeness = join(parts, bound)
     reached_bounds(rows, closeness, bound, wanted, error)
     keep = closeness >= bound[rows]
     rows, faces = rows[keep], faces[keep]

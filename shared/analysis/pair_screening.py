@@ -4,13 +4,13 @@ The tile is multiplied in float32, sub-tile after sub-tile, with a bound that co
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from shared.analysis.candidates import Candidates, Wanted, reached_bounds, threshold_bound
+from shared.analysis.candidates import Candidates, Wanted, known_bound, reached_bounds, threshold_bound
 from shared.domain.arrays import Float32
 from shared.results.distance_tiles import one_blas_thread
 from shared.results.neighbors_file import Rows
@@ -20,14 +20,20 @@ BLOCK_ROWS = 1024
 
 
 def screen_tile(
-    embeddings: Float32, rows: range, cols: range, wanted: Wanted, threads: int
+    embeddings: Float32,
+    rows: range,
+    cols: range,
+    wanted: Wanted,
+    threads: int,
+    known: Sequence[Sequence[Candidates]] = ((), ()),
 ) -> tuple[Candidates, Candidates]:
     """The candidates of `rows` among `cols`, and the other way round; twice the same if they are the same.
 
     `embeddings` is float32 [n, d], each about of length 1; it may be mapped from a file. The two ranges are the same,
-    or have no face in common. Memory: some 50 bytes for each wanted neighbor of each row and column.
+    or have no face in common. `known` are candidates of the rows, and those of the columns, from other tiles: they
+    spare this one some. Memory: some 50 bytes for each wanted neighbor of each row and column.
     """
-    search = _Search(embeddings, rows, cols, wanted)
+    search = _Search(embeddings, rows, cols, wanted, known)
     with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
         for tiles in search.rounds():
             for found in _bounded_map(pool, search.look_at, tiles, 2 * threads):
@@ -52,7 +58,14 @@ class _Search:
     seen twice as many others.
     """
 
-    def __init__(self, embeddings: Float32, rows: range, cols: range, wanted: Wanted) -> None:
+    def __init__(
+        self,
+        embeddings: Float32,
+        rows: range,
+        cols: range,
+        wanted: Wanted,
+        known: Sequence[Sequence[Candidates]],
+    ) -> None:
         self._wanted, self._rows, self._cols = wanted, rows, cols
         self._same = rows == cols
         self._left = 0 if self._same else len(rows)  # the place of the first column
@@ -63,7 +76,8 @@ class _Search:
         longest = float(np.finfo(np.float32).eps * 2 * self._halves.max(initial=0))
         self._error = 2 * (embeddings.shape[1] + 8) * longest
         self._within = threshold_bound(wanted, self._error)
-        self._bound = np.full(len(self._halves), -np.inf, np.float32)
+        sides = list(zip((rows,) if self._same else (rows, cols), known, strict=False))
+        self._bound = np.concatenate([known_bound(parts, len(side), self._error) for side, parts in sides])
         self._one, self._other = np.empty(0, np.int32), np.empty(0, np.int32)
         self._closeness = np.empty(0, np.float32)
         self._new: list[tuple[Rows, Rows, Float32]] = []
@@ -161,7 +175,8 @@ class _Search:
         np.cumsum(np.bincount(places - begin, minlength=len(rows)), out=starts[1:])
         # From places to faces: columns begin after the rows.
         first = cols.start - (self._left if begin == 0 else 0)
-        return Candidates(starts, (others[order] + first).astype(np.int32), closeness[order], self._error)
+        bound = self._bound[begin : begin + len(rows)]
+        return Candidates(starts, (others[order] + first).astype(np.int32), closeness[order], bound, self._error)
 
 
 def _halves(embeddings: Float32) -> Float32:

@@ -191,7 +191,7 @@ class Settings(BaseSettings):
     ] = 5000
     pair_block_rows: Annotated[
         int, Field(ge=1, description="The smallest number of faces on a side of a tile of that search.")
-    ] = 4096
+    ] = 8192
 
     flower_port: Annotated[int, Field(ge=1, le=65535, description="Loopback port of Flower.")] = 5555
     flower_user: Annotated[str, Field(description="Flower's user name.")] = "facequeue"

@@ -28,7 +28,7 @@ def write_candidates(path: Path, about: dict[str, Any], parts: list[Candidates])
         writer = _Hashed(file)
         writer.write(header.ljust(_HEADER_BYTES))
         for part in parts:
-            for array in (part.starts, part.faces, part.closeness):
+            for array in (part.starts, part.faces, part.closeness, part.bound):
                 writer.write(np.ascontiguousarray(array).view(np.uint8).data)
         file.write(writer.digest())
 
@@ -71,11 +71,12 @@ def map_candidates(path: Path) -> list[Candidates]:
         place, parts = _HEADER_BYTES, []
         for rows, entries, error in sizes:
             arrays = []
-            for dtype, length in ((np.int64, rows + 1), (np.int32, entries), (np.float32, entries)):
+            lengths = (np.int64, rows + 1), (np.int32, entries), (np.float32, entries), (np.float32, rows)
+            for dtype, length in lengths:
                 kind = np.dtype(dtype)
                 arrays.append(np.memmap(file, kind, "r", place, (length,)) if length else np.empty(0, kind))
                 place += kind.itemsize * length
-            parts.append(Candidates(arrays[0], arrays[1], arrays[2], error))
+            parts.append(Candidates(arrays[0], arrays[1], arrays[2], arrays[3], error))
     return parts
 
 

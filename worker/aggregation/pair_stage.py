@@ -28,7 +28,6 @@ from shared.results.files import map_array, read_json
 from worker.aggregation.candidate_file import is_whole, map_candidates, write_candidates
 from worker.aggregation.hidden_names import stage_folder
 from worker.aggregation.reserved_array import new_array
-from worker.aggregation.rows import Row
 
 _PLAN, _EMBEDDINGS, _ALL = "plan.json", "distinct.npy", "embeddings.npy"
 _MOST_BLOCKS, _MOST_BLOCK_ROWS = 12, 50_000
@@ -86,15 +85,18 @@ class PairStage:
         return cls(folder, plan) if plan.stage == job.stage != "" else None
 
     @classmethod
-    def begin(cls, job: Job, rows: Iterable[Row], results_dir: Path, smallest: int, block_rows: int) -> Self | None:
-        """Writes embeddings and plan; None, with nothing left, if `smallest` or fewer embeddings are distinct.
+    def begin(
+        cls, job: Job, portions: Iterable[Float32], results_dir: Path, smallest: int, block_rows: int
+    ) -> Self | None:
+        """Writes the embeddings, which come in portions, and the plan; None if `smallest` or fewer are distinct: then
+        nothing is left.
 
         Candidates of an earlier stage with the same embeddings stay. ResultsError if the disk has no room.
         """
         folder = stage_folder(job, results_dir)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _PLAN).unlink(missing_ok=True)
-        copies = _write_embeddings(job, rows, folder)
+        copies = _write_embeddings(job, portions, folder)
         faces = len(copies.first)
         if faces <= smallest:
             shutil.rmtree(folder)
@@ -121,16 +123,25 @@ class PairStage:
         """Writes the candidates of a tile. OSError as from the disk."""
         plan = self.plan
         a, b = plan.tiles[tile]
-        found = screen_tile(self.embeddings, plan.blocks[a], plan.blocks[b], plan.wanted, threads)
+        # Fewer candidates, among which are the same neighbors.
+        known = [self._known(block) for block in (a, b)]
+        found = screen_tile(self.embeddings, plan.blocks[a], plan.blocks[b], plan.wanted, threads, known)
         write_candidates(self._path(tile), plan.about(tile), [found[0]] if a == b else [*found])
 
     def candidates_of(self, block: int) -> list[Candidates]:
         """The candidates of a block's faces from each of its tiles, mapped."""
+        return [self._candidates(tile, block) for tile, blocks in enumerate(self.plan.tiles) if block in blocks]
+
+    def _known(self, block: int) -> list[Candidates]:
+        """Those of the tiles that other processes have finished."""
         found = []
-        for tile, (a, b) in enumerate(self.plan.tiles):
-            if block in (a, b):
-                found.append(map_candidates(self._path(tile))[0 if block == a else 1])
+        for tile, blocks in enumerate(self.plan.tiles):
+            if block in blocks and self.has(tile):
+                found.append(self._candidates(tile, block))
         return found
+
+    def _candidates(self, tile: int, block: int) -> Candidates:
+        return map_candidates(self._path(tile))[self.plan.tiles[tile].index(block)]
 
     def remove(self) -> None:
         """Removes the folder."""
@@ -140,15 +151,15 @@ class PairStage:
         return self.folder / f"tile-{tile}.pairs"
 
 
-def _write_embeddings(job: Job, rows: Iterable[Row], folder: Path) -> Copies:
+def _write_embeddings(job: Job, portions: Iterable[Float32], folder: Path) -> Copies:
     for name in (_ALL, _EMBEDDINGS):
         (folder / name).unlink(missing_ok=True)
     embeddings = new_array(folder / _ALL, (job.faces, DIMENSIONS))
     faces = 0
-    for row in rows:
-        if faces + len(row.embeddings) <= job.faces:
-            embeddings[faces : faces + len(row.embeddings)] = row.embeddings
-        faces += len(row.embeddings)
+    for portion in portions:
+        if faces + len(portion) <= job.faces:
+            embeddings[faces : faces + len(portion)] = portion
+        faces += len(portion)
     if faces != job.faces:
         raise ResultsError(
             f"Job '{job.name}' counts {job.faces} faces, and its blocks have {faces}. Cancel it and run it again."

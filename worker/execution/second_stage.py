@@ -51,8 +51,9 @@ class SecondStage:
             return self._pass_on()
         if stage is None:
             with os_errors_explained(results_dir):
+                embeddings = (row.embeddings for row in rows())
                 stage = PairStage.begin(
-                    job, rows(), results_dir, self._settings.pair_tiles_from, self._settings.pair_block_rows
+                    job, embeddings, results_dir, self._settings.pair_tiles_from, self._settings.pair_block_rows
                 )
         return None if stage is None else self._send(stage)
 

@@ -214,9 +214,8 @@ class Work:
         return since, until
 
 
-def work(room: Room, images: int, clock: Clock) -> Work:
+def work(room: Room, noted: Work, images: int, clock: Clock) -> None:
     """Enqueues everything, and returns when all is published and the job finished."""
-    noted = Work()
     producer = room.enqueue(log="enqueue.log")
     room.watched.add("producer", producer.pid)
     with clock.measured("enqueuing and work"):
@@ -227,7 +226,6 @@ def work(room: Room, images: int, clock: Clock) -> Work:
     noted.published = time.monotonic()
     with clock.measured("report"):
         _wait(room, clock, noted, images, lambda job: job.state == JobState.FINISHED)
-    return noted
 
 
 def _wait(room: Room, clock: Clock, noted: Work, images: int, until: Callable[[Job], bool]) -> None:
@@ -294,23 +292,28 @@ def main() -> None:
     clock = Clock(time.monotonic() + 60 * arguments.minutes)
     print(f"{describe_machine()}. {arguments.images:,} images, {arguments.processes} worker processes\n", flush=True)
     with tempfile.TemporaryDirectory(prefix="million-", dir=arguments.folder) as folder:
-        room = Room(Path(folder), arguments.processes)
+        room, noted = Room(Path(folder), arguments.processes), Work()
         try:
-            measure(room, arguments.images, clock)
+            measure(room, noted, arguments.images, clock)
         except OutOfTime:
-            print(f"Stopped after {arguments.minutes:g} minutes, in the stage: {clock.stage}.")
-            print(", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in clock.seconds.items()))
+            done = noted.done[-1][1] if noted.done else 0
+            print(
+                f"Stopped after {arguments.minutes:g} minutes, in the stage: {clock.stage}. {done:,} images are done.\n"
+            )
+            print_stages(clock, arguments.images)
+            if done:
+                print_growth(room, noted)
         finally:
             room.close()
 
 
-def measure(room: Room, images: int, clock: Clock) -> None:
+def measure(room: Room, noted: Work, images: int, clock: Clock) -> None:
     """Runs every stage, and prints the tables."""
     with clock.measured("making the files (not part of a job)"):
         make_files(room.images, images)
     with clock.measured("discovery alone"):
         assert sum(1 for _ in FolderSource.open(room.images).find()) == images
-    noted = work(room, images, clock)
+    work(room, noted, images, clock)
     with clock.measured("`enqueue` again: nothing has changed"):
         again = room.enqueue(log="again.log")
         room.watched.add("update", again.pid)
@@ -321,7 +324,8 @@ def measure(room: Room, images: int, clock: Clock) -> None:
         sys.exit(room.log_end("again.log"))
     groups = group_all(room, clock, images)
     print_stages(clock, images)
-    print_growth(room, noted, images)
+    print_growth(room, noted)
+    print_files(room.results / JOB, images)
     print_bounds(room, noted, clock, images, groups)
 
 
@@ -332,8 +336,9 @@ def print_stages(clock: Clock, images: int) -> None:
         print(f"| {stage} | {seconds:.1f} | {images / max(seconds, 1e-9):,.0f} |")
 
 
-def print_growth(room: Room, noted: Work, images: int) -> None:
+def print_growth(room: Room, noted: Work) -> None:
     """What changes in the course of a job."""
+    images = noted.done[-1][1]
     print("\n| while the job grows | start | middle | end |\n| --- | ---: | ---: | ---: |")
     thirds = [noted.between(*third) for third in _THIRDS]
     rates = [0.25 * images / max(until - since, 1e-9) for since, until in thirds]
@@ -348,11 +353,15 @@ def print_growth(room: Room, noted: Work, images: int) -> None:
     for call in next(iter(noted.calls.values()), {}):
         cells = " | ".join(f"{noted.calls[part][call]:.1f}" if part in noted.calls else "" for part in _PARTS)
         print(f"| {call}, ms | {cells} |")
+
+
+def print_files(results: Path, images: int) -> None:
+    """The size of each file."""
     print("\n| on the disk | MiB | bytes an image |\n| --- | ---: | ---: |")
-    for path in sorted((room.results / JOB).rglob("*")):
+    for path in sorted(results.rglob("*")):
         if path.is_file():
             size = path.stat().st_size
-            print(f"| {path.relative_to(room.results / JOB)} | {size / 2**20:.1f} | {size / images:.0f} |")
+            print(f"| {path.relative_to(results)} | {size / 2**20:.1f} | {size / images:.0f} |")
 
 
 def print_bounds(room: Room, noted: Work, clock: Clock, images: int, groups: int) -> None:

@@ -24,7 +24,7 @@ from worker.vision.pipeline import Result
 
 CENTERS = 50_000
 _SPREAD = np.float32(0.6)  # faces of a center are 0.6 to 0.9 apart, others 1.4
-_BOX = [10.0, 10.0, 110.0, 130.0, 0.9999]
+_FACE = [10.0, 10.0, 110.0, 130.0, 0.9999, 40.0, 60.0, 80.0, 60.0, 60.0, 80.0, 45.0, 100.0, 75.0, 100.0]
 
 
 def center_of(path: RootPath) -> int:
@@ -72,7 +72,7 @@ def simulate_images(
         record = ImageRecord(
             path=path,
             outcome=Outcome.OK,
-            faces=[list(_BOX)],
+            faces=[list(_FACE)],
             digest=f"{_hash(path):032x}",
             size=size,
             mtime_ns=mtime_ns,

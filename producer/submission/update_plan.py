@@ -22,13 +22,16 @@ _SCHEMA = """
 CREATE TABLE earlier (row INTEGER PRIMARY KEY, path BLOB, outcome TEXT, faces INT, digest TEXT, size INT, mtime_ns INT,
                       in_place INT DEFAULT 0);
 CREATE TABLE now (place INTEGER PRIMARY KEY, path BLOB, size INT, mtime_ns INT, row INT, was_there INT);
+CREATE TABLE failed (value TEXT PRIMARY KEY);
 """
 
 _AT_PATH = "SELECT row, path, outcome, faces, digest, size, mtime_ns FROM earlier WHERE path = ?"
+_IS_LEFT = "SELECT 1 FROM earlier WHERE in_place = 0 AND digest <> '' AND size = ? LIMIT 1"
 _LEFT = (
-    "SELECT row, path, outcome, faces, digest, size, mtime_ns FROM earlier"
-    " WHERE in_place = 0 AND digest <> '' AND size = ? ORDER BY row"
+    "SELECT row FROM earlier WHERE in_place = 0 AND digest = ? AND size = ?"
+    " AND outcome NOT IN (SELECT value FROM failed) ORDER BY row LIMIT 1"
 )
+_NEW = "SELECT place, path, size FROM now WHERE row IS NULL AND place > ? ORDER BY place LIMIT 1000"
 
 
 class KnownImage(NamedTuple):
@@ -129,15 +132,18 @@ class UpdatePlan:
         self._database.execute("CREATE UNIQUE INDEX now_path ON now (path)")
 
     def _find_moved(self) -> None:
-        self._database.execute("CREATE INDEX left ON earlier (size) WHERE in_place = 0")
-        new = self._database.execute("SELECT place, path, size FROM now WHERE row IS NULL").fetchall()
-        for place, raw, size in new:
-            candidates = list(self._recorded(_LEFT, size))
-            digest = self._source.digest(FolderPath(os.fsdecode(raw))) if candidates else None
-            for row, recorded in candidates:
-                if recorded.digest == digest and not self._fails(recorded):
-                    self._database.execute("UPDATE now SET row = ? WHERE place = ?", [row, place])
-                    break
+        self._database.execute("CREATE INDEX left ON earlier (size, digest, row) WHERE in_place = 0")
+        if self._retry_failed:
+            self._database.executemany("INSERT INTO failed VALUES (?)", [(outcome.value,) for outcome in FAILED])
+        place = -1
+        while new := self._database.execute(_NEW, [place]).fetchall():
+            for place, raw, size in new:
+                if self._database.execute(_IS_LEFT, [size]).fetchone() is None:
+                    continue
+                digest = self._source.digest(FolderPath(os.fsdecode(raw)))
+                found = self._database.execute(_LEFT, [digest, size]).fetchone()
+                if found is not None:
+                    self._database.execute("UPDATE now SET row = ? WHERE place = ?", [*found, place])
 
     def _recorded(self, query: str, value: bytes | int) -> Iterator[tuple[int, RecordedImage]]:
         for row, path, outcome, faces, digest, size, mtime_ns in self._database.execute(query, [value]).fetchall():

@@ -382,7 +382,7 @@ def print_bounds(room: Room, noted: Work, clock: Clock, images: int, groups: int
     )
     if first > 1:  # otherwise the job is too short to tell
         at_most("processor time of the last images, of that of the first", 120, 100 * last / first, "%")
-    at_most("aggregation of a million", 600, clock.seconds["aggregation"] * 1e6 / images, "s")
+    at_most("aggregation", max(30.0, 600 * images / 1e6), clock.seconds["aggregation"], "s")
     at_most("groups", 30 * max(1.0, images / 100_000), clock.seconds["groups"], "s")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     at_most("memory of this process, which finds the groups", 4096, peak, "MiB")

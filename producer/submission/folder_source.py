@@ -73,7 +73,8 @@ class FolderSource:
         return pack_image(self.folder, path, max_bytes)
 
     def _images_of(self, path: FolderPath, *, status: bool) -> Iterator[Found]:
-        if self.archives and is_archive(path):
+        # What is no file, for example a link that leads nowhere, is an image that cannot be read.
+        if self.archives and is_archive(path) and os.path.isfile(os.path.join(self.folder, path)):  # noqa: PTH113, PTH118
             yield from find_members(self.folder, path)
         else:
             yield with_status(self.folder, path) if status else Found(path)

@@ -10,17 +10,15 @@ from pathlib import Path
 from typing import IO
 
 from producer.submission.archive_members import find_members
-from producer.submission.folder_source import file_digest, with_status
-from producer.submission.folders import check_folder_exists, folder_in_root
-from producer.submission.path_lists import STANDARD_INPUT, read_paths
+from producer.submission.folder_source import FolderSource
+from producer.submission.folders import check_folder_exists
+from producer.submission.path_lists import STANDARD_INPUT, kept_entries, read_paths
 from producer.submission.sources import Found, Listing
-from shared.archives.opening import archive_of, is_archive
+from shared.archives.opening import archive_of
 from shared.domain.errors import InvalidRequest
-from shared.domain.paths import FolderPath, RootPath, printable
-from shared.store.image_payloads import pack_image
+from shared.domain.paths import FolderPath, printable
 
 _KEY_BYTES = 8
-_CHUNK_BYTES = 1 << 16
 
 
 class PathsOutside(InvalidRequest):
@@ -44,24 +42,22 @@ class ListChanged(InvalidRequest):
         )
 
 
-@dataclass(frozen=True)
-class ListSource:
+@dataclass(frozen=True, kw_only=True)
+class ListSource(FolderSource):
     """The files that a list names, in its order. A path that occurs again is left out.
 
-    The paths are kept in a temporary file, because standard input can be read only once, and the list may change.
+    Relative paths are relative to the folder. The paths are kept in a temporary file, because standard input can be
+    read only once, and the list may change.
     """
 
-    folder: Path
-    """The folder that relative paths are relative to, with links resolved."""
     listing: Listing
     paths: IO[bytes]
     """A temporary file with the paths, relative to the folder, with NUL after each."""
     repeated: frozenset[bytes]
     """The keys of the paths that may occur more than once."""
-    archives: bool = False
 
     @classmethod
-    def open(cls, folder: Path, name: str, *, archives: bool = False) -> "ListSource":
+    def of(cls, folder: Path, name: str, *, archives: bool = False) -> "ListSource":
         """Reads a list. InvalidRequest if it cannot be read, is empty, or has a path that leads out of the folder."""
         real, given = check_folder_exists(folder), Path(os.path.abspath(folder))  # noqa: PTH100 - keeps links
         paths, digest, keys = tempfile.TemporaryFile(), hashlib.blake2b(digest_size=16), array("Q")  # noqa: SIM115
@@ -80,17 +76,9 @@ class ListSource:
         if not keys:
             raise InvalidRequest(f"--files {name} has no paths.")
         paths.flush()
-        return cls(real, Listing(name, digest.hexdigest()), paths, _repeated(keys), archives)
-
-    @property
-    def location(self) -> str:
-        """None."""
-        return ""
-
-    @property
-    def shown(self) -> str:
-        """The folder, as a job of a folder: reports look for its images there."""
-        return str(self.folder)
+        return cls(
+            real, listing=Listing(name, digest.hexdigest()), archives=archives, paths=paths, repeated=_repeated(keys)
+        )
 
     @property
     def identity(self) -> str:
@@ -103,10 +91,6 @@ class ListSource:
     def stem(self) -> str:
         """The list's name, or the folder's for standard input."""
         return self.folder.name if self.listing.name == STANDARD_INPUT else Path(self.listing.name).stem
-
-    def folder_below(self, data_root: Path) -> RootPath:
-        """The folder, relative to the data root; FolderOutsideDataRoot if it is not inside."""
-        return folder_in_root(self.folder, data_root)
 
     def find(self, after: FolderPath | None = None, *, status: bool = False) -> Iterator[Found]:
         """The paths of the list, whether or not there is such a file, and the members of archives in their places."""
@@ -122,23 +106,9 @@ class ListSource:
         if not wanted:
             raise InvalidRequest(f"--files {self.listing.name} does not contain {printable(str(after))}.")
 
-    def digest(self, path: FolderPath) -> str | None:
-        """The digest of a file."""
-        return file_digest(self.folder, path)
-
-    def pack(self, path: FolderPath, max_bytes: int) -> bytes:
-        """The bytes of a file, packed for the server."""
-        return pack_image(self.folder, path, max_bytes)
-
-    def _images_of(self, path: FolderPath, *, status: bool) -> Iterator[Found]:
-        if self.archives and is_archive(path) and os.path.isfile(os.path.join(self.folder, path)):  # noqa: PTH113, PTH118
-            yield from find_members(self.folder, path)
-        else:
-            yield with_status(self.folder, path) if status else Found(path)
-
     def _distinct(self) -> Iterator[FolderPath]:
         seen: set[bytes] = set()
-        for entry in _entries(self.paths):
+        for entry in kept_entries(self.paths):
             if self.repeated and _key(entry) in self.repeated:
                 if entry in seen:
                     continue
@@ -168,12 +138,3 @@ def _repeated(keys: "array[int]") -> frozenset[bytes]:
     ordered = np.frombuffer(keys, np.uint64)
     ordered.sort()  # in place
     return frozenset(key.tobytes() for key in ordered[1:][ordered[1:] == ordered[:-1]])
-
-
-def _entries(paths: IO[bytes]) -> Iterator[bytes]:
-    """The entries of a NUL-separated file. Several threads may read it at once."""
-    place, rest = 0, b""
-    while chunk := os.pread(paths.fileno(), _CHUNK_BYTES, place):
-        place += len(chunk)
-        *whole, rest = (rest + chunk).split(b"\0")
-        yield from whole

@@ -38,6 +38,15 @@ def read_paths(name: str) -> Iterator[tuple[int, bytes]]:
         raise InvalidRequest(f"--files {name} cannot be read: {error.strerror or error}.") from None
 
 
+def kept_entries(paths: IO[bytes]) -> Iterator[bytes]:
+    """The entries of a file with NUL after each. Several threads may read it at once."""
+    place, rest = 0, b""
+    while chunk := os.pread(paths.fileno(), _CHUNK_BYTES, place):
+        place += len(chunk)
+        *whole, rest = (rest + chunk).split(b"\0")
+        yield from whole
+
+
 @contextmanager
 def _opened(name: str) -> Iterator[IO[bytes]]:
     if name == STANDARD_INPUT:

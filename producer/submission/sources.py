@@ -110,7 +110,7 @@ def open_source(given: str | Path | None, files: str | None, *, archives: bool =
     if files is not None:
         from producer.submission.list_source import ListSource
 
-        return ListSource.open(folder or Path(), files, archives=archives)
+        return ListSource.of(folder or Path(), files, archives=archives)
     if folder is None:
         raise InvalidRequest("Give the folder with the images, or a list of paths with --files.")
     if os.path.isfile(folder):  # noqa: PTH113 - False where it cannot be looked at

@@ -161,6 +161,8 @@ class UpdatePlan:
             same = same_size and found.mtime_ns == recorded.status.mtime_ns
             checked = found.member is None and (self._checksum or not same)
             return same_size and self._source.digest(found.path) == recorded.digest if checked else same
+        if found.size is None and found.member is None and recorded.status == FileStatus():
+            return True  # it is still not there
         return recorded.status.mtime_ns != 0 and (
             (same_size and found.mtime_ns == recorded.status.mtime_ns) or self._link_status(found) == recorded.status
         )

@@ -7,13 +7,14 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
-from producer.submission.path_lists import read_paths
+from producer.submission.path_lists import kept_entries, read_paths
 from producer.submission.sources import Found, Listing
 from shared.domain.errors import InvalidRequest, LocationUnavailable, NotFinished
-from shared.domain.locations import OBJECT_STORES, Location, is_url, parse_location
+from shared.domain.locations import OBJECT_STORES, Location, check_name, is_url, parse_location
 from shared.domain.paths import DATA_ROOT, FolderPath, RootPath, check_relative, printable
 from shared.objects.store import ObjectStore, ObjectTrouble, open_store, retried
 
@@ -21,6 +22,7 @@ _NO_FOLDER = Path(os.devnull)
 """The folder of a source that has none: nothing can be below it."""
 _LIST_PATIENCE_S = 30.0
 _MOST_LIST_BYTES = 1 << 30
+_ASKED_AT_ONCE = 32
 
 
 def open_url(url: str, files: str | None) -> "UrlSource":
@@ -138,18 +140,28 @@ class ListedUrls(UrlSource):
         return f"{self.place}\0{name if name == '-' or is_url(name) else Path(name).resolve()}"
 
     def find(self, after: FolderPath | None = None, *, status: bool = False) -> Iterator[Found]:
-        """The names of the list, whether or not there is such an object."""
-        wanted, rest, place = after is None, b"", 0
-        while chunk := os.pread(self.paths.fileno(), 1 << 16, place):
-            place += len(chunk)
-            *whole, rest = (rest + chunk).split(b"\0")
-            for entry in whole:
-                path = FolderPath(os.fsdecode(entry))
-                if wanted:
-                    yield Found(path)
-                wanted = wanted or path == after
-        if not wanted:
+        """The names of the list, whether or not there is such an object; for `status`, the service is asked."""
+        paths = (FolderPath(os.fsdecode(entry)) for entry in kept_entries(self.paths))
+        if after is not None and after not in paths:
             raise InvalidRequest(f"The list {self.listing.name} does not contain {printable(str(after))}.")
+        while some := list(islice(paths, _ASKED_AT_ONCE)):
+            yield from self._with_status(some) if status else map(Found, some)
+
+    def _with_status(self, paths: list[FolderPath]) -> list[Found]:
+        """The objects with their sizes and times; without them where there is no such object, or it is not said."""
+
+        async def ask(path: FolderPath) -> Found:
+            try:
+                check_name(self.place.scheme, path)
+                listed = await retried(_LIST_PATIENCE_S, lambda: self._store.status(path))
+            except (ObjectTrouble, ValueError):
+                return Found(path)
+            return Found(path, listed.size, listed.mtime_ns)
+
+        async def ask_all() -> list[Found]:
+            return await asyncio.gather(*map(ask, paths))
+
+        return asyncio.run_coroutine_threadsafe(ask_all(), self._store.loop).result()
 
 
 def _list_on_a_server(store: ObjectStore) -> ListedUrls:

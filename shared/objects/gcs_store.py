@@ -1,4 +1,4 @@
-"""Google Cloud Storage. gcsfs finds the credentials and makes the session; two requests of the JSON API are enough."""
+"""Google Cloud Storage. gcsfs finds the credentials and makes the session; three requests of its JSON API do."""
 
 import asyncio
 import os
@@ -56,6 +56,13 @@ class GcsStore:
             mtime_ns = int(generation) * 1000 if generation.isdecimal() else 0
             return await read_object(answer.content, answer.content_length, mtime_ns, judge, most)
 
+    async def status(self, name: str) -> ListedObject:
+        """One GET of the object's metadata."""
+        url = f"{self._bucket}/{quote(self.location.prefix + name, safe='')}?fields=name,size,generation"
+        async with self._get(url, {}) as answer:
+            check_status(answer.status)
+            return self._listed(await _json_of(answer))
+
     def pages(self, after: str | None) -> Iterator[list[ListedObject]]:
         """The names as the service sorts them; the listing begins at `after`, which is left out."""
         place = {} if after is None else {"startOffset": self.location.prefix + after}
@@ -85,10 +92,7 @@ class GcsStore:
             if answer.status == 404:
                 raise LocationUnavailable(f"{self.location} cannot be read: there is no such bucket")
             check_status(answer.status)
-            try:
-                return await answer.json(content_type=None)
-            except ValueError:
-                raise NetworkFault("the answer is not JSON") from None
+            return await _json_of(answer)
 
     @asynccontextmanager
     async def _get(self, url: str, headers: dict[str, str]) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -108,6 +112,13 @@ class GcsStore:
                         f"{self.location} cannot be read: there are no credentials for it, or they are not accepted"
                     )
                 yield answer
+
+
+async def _json_of(answer: aiohttp.ClientResponse) -> Any:
+    try:
+        return await answer.json(content_type=None)
+    except ValueError:
+        raise NetworkFault("the answer is not JSON") from None
 
 
 def _open_system(location: Location) -> GCSFileSystem:

@@ -1,17 +1,19 @@
 """Web servers. They have no listing, so a list names the images."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
 from urllib.parse import quote
 
+import aiohttp
 from fsspec.implementations.http import HTTPFileSystem
 from yarl import URL
 
 from shared.domain.errors import LocationUnavailable
 from shared.domain.locations import Location
 from shared.objects.reading import TIMEOUT, check_status, connection_faults, read_object
-from shared.objects.store import Judge, ListedObject, ReadObject
+from shared.objects.store import Judge, ListedObject, ObjectTrouble, ReadObject
 
 _AS_THEY_ARE = "/%:@!$&'()*+,;=~"
 
@@ -31,15 +33,27 @@ class HttpStore:
 
     async def read(self, name: str, judge: Judge, most: int) -> ReadObject:
         """One GET."""
+        async with self._asked("GET", name) as answer:
+            mtime_ns = _nanoseconds(answer.headers.get("Last-Modified"))
+            return await read_object(answer.content, answer.content_length, mtime_ns, judge, most)
+
+    async def status(self, name: str) -> ListedObject:
+        """One HEAD."""
+        async with self._asked("HEAD", name) as answer:
+            mtime_ns = _nanoseconds(answer.headers.get("Last-Modified"))
+            if answer.content_length is None:
+                raise ObjectTrouble("the service does not say its size")
+            return ListedObject(name, answer.content_length, mtime_ns)
+
+    @asynccontextmanager
+    async def _asked(self, method: str, name: str) -> AsyncIterator[aiohttp.ClientResponse]:
         session = await self._system.set_session()
         url = URL(f"{self.location}/{quote(name, safe=_AS_THEY_ARE)}", encoded=True)
+        headers = {"Accept-Encoding": "identity"}
         with connection_faults():
-            async with session.get(
-                url, allow_redirects=False, timeout=TIMEOUT, headers={"Accept-Encoding": "identity"}
-            ) as answer:
+            async with session.request(method, url, allow_redirects=False, timeout=TIMEOUT, headers=headers) as answer:
                 check_status(answer.status)
-                mtime_ns = _nanoseconds(answer.headers.get("Last-Modified"))
-                return await read_object(answer.content, answer.content_length, mtime_ns, judge, most)
+                yield answer
 
     def pages(self, after: str | None) -> Iterator[list[ListedObject]]:
         """Not possible."""

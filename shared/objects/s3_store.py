@@ -80,6 +80,15 @@ class S3Store:
         except Exception as error:
             raise self._explained(error) from None
 
+    async def status(self, name: str) -> ListedObject:
+        """One HEAD."""
+        try:
+            client = await self._client()
+            found = await client.head_object(Bucket=self.location.authority, Key=self.location.prefix + name)
+        except Exception as error:
+            raise self._explained(error) from None
+        return ListedObject(name, int(found["ContentLength"]), int(found["LastModified"].timestamp()) * 10**9)
+
     def pages(self, after: str | None) -> Iterator[list[ListedObject]]:
         """The keys as S3 sorts them; the listing begins at the one after `after`."""
         place: dict[str, str] = {} if after is None else {"StartAfter": self.location.prefix + after}

@@ -71,6 +71,9 @@ class ObjectStore(Protocol):
         Raises ObjectTrouble, LocationUnavailable, or what `judge` raises.
         """
 
+    async def status(self, name: str) -> ListedObject:
+        """One attempt to ask for an object's size and time. ObjectTrouble or LocationUnavailable, as `read`."""
+
     def pages(self, after: str | None) -> Iterator[list[ListedObject]]:
         """Yields the objects in the order of their names' UTF-8 bytes, page by page, from the one after `after` on.
 

@@ -1,4 +1,4 @@
-"""The two requests of Google Cloud Storage's JSON API that are used: listing objects, and reading one.
+"""The requests of Google Cloud Storage's JSON API that are used: listing objects, and reading one or its metadata.
 
 As the documentation of `objects.list` and `objects.get` describes them: names are sorted by their UTF-8 bytes, pages go
 on with a token, `startOffset` is part of the listing, and a media answer has the object's generation in a header.
@@ -60,6 +60,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, json.dumps(self._page(query)).encode())
         elif (found := self.owner.objects.get(unquote(parts[6]))) is None:
             self._answer(404, b"No such object")
+        elif "alt" not in query:
+            values = {"name": unquote(parts[6]), "size": str(len(found[0])), "generation": str(found[1])}
+            self._answer(200, json.dumps(values).encode())
         else:
             self._answer(200, found[0], {"X-Goog-Generation": str(found[1])})
 

@@ -1,5 +1,6 @@
 """Objects of Google Cloud Storage give the results of the same files. The server is `tests.support.gcs_server`."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from producer.monitoring.doctor import check_location
 from shared.domain.errors import LocationUnavailable
 from shared.domain.locations import parse_location
-from shared.objects.store import AccessRefused, open_store
+from shared.objects.store import AccessRefused, ListedObject, open_store
 from tests.support.faulty_proxy import FaultyProxy
 from tests.support.gcs_server import GcsServer
 from tests.support.results import result_bytes
@@ -72,6 +73,8 @@ def test_a_listing_goes_on_after_a_name(server: GcsServer, monkeypatch: pytest.M
     for name in names:
         server.put(f"album/{name}", name.encode())
     store = open_store("gs://photos/album")
+    status = asyncio.run_coroutine_threadsafe(store.status("ü.jpg"), store.loop).result()
+    assert status == ListedObject("ü.jpg", 6, server.objects["album/ü.jpg"][1] * 1000)
     assert [found.name for page in store.pages(None) for found in page] == names
     for count, name in enumerate(names, start=1):
         assert [found.name for page in store.pages(name) for found in page] == names[count:]

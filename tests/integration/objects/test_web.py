@@ -1,5 +1,6 @@
 """A list on a web server gives the results of the same files."""
 
+import os
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -24,6 +25,8 @@ def served(tmp_path: Path, sample: Path) -> Iterator[tuple[Path, str]]:
     folder.mkdir()
     for name in ("hopper/as-is.jpg", "collins/smaller.jpg"):
         (folder / name.replace("/", " ")).write_bytes((sample / name).read_bytes())
+    for path in folder.iterdir():
+        os.utime(path, (1_600_000_000, 1_600_000_000))
     (folder / "list.txt").write_text("hopper as-is.jpg\ncollins smaller.jpg\nmissing.jpg\n")
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -33,7 +36,7 @@ def served(tmp_path: Path, sample: Path) -> Iterator[tuple[Path, str]]:
 
 
 def test_a_list_on_a_web_server(stage: Stage, served: tuple[Path, str]) -> None:
-    """A missing image is a row."""
+    """A missing image is a row. The same job again asks about each image, and reads none."""
     folder, address = served
     common = ("--results", str(stage.results), "--workers", "1")
     far = stage.producer("run", f"{address}/list.txt", "--job", "far", *common)
@@ -42,6 +45,8 @@ def test_a_list_on_a_web_server(stage: Stage, served: tuple[Path, str]) -> None:
     assert near.returncode == 3, near.stderr
     for name in ("embeddings.npy", "faces.csv"):
         assert result_bytes(stage.results / "far")[name] == result_bytes(stage.results / "near")[name]
+    again = stage.producer("run", f"{address}/list.txt", "--job", "far", *common)
+    assert (again.returncode, "nothing has changed: far: 3 images, 3 known" in again.stderr) == (3, True), again.stderr
 
 
 def test_a_web_server_has_no_listing(stage: Stage, served: tuple[Path, str]) -> None:

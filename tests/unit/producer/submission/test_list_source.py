@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
 def _source(folder: Path, *lines: str) -> ListSource:
     path = folder.parent / "list.txt"
     path.write_bytes(b"".join(os.fsencode(line) + b"\n" for line in lines))
-    return ListSource.open(folder, str(path))
+    return ListSource.of(folder, str(path))
 
 
 def _found(source: ListSource, after: str | None = None) -> list[str]:
@@ -128,7 +128,7 @@ def test_memory_does_not_grow_with_the_list(folder: Path) -> None:
     path.write_text("".join(f"some/folder/of/photographs/image-{k:07}.jpg\n" for k in range(count)))
     tracemalloc.start()
     try:
-        source = ListSource.open(folder, str(path))
+        source = ListSource.of(folder, str(path))
         assert sum(1 for _ in source.find()) == count
         assert tracemalloc.get_traced_memory()[1] < 3 * 2**20
     finally:

@@ -4,21 +4,23 @@
 
 Only decoding, detecting and embedding are simulated (`benchmarks/simulated_worker.py`): the folder of empty files, the
 commands, the server, the queue, the workers' processes, the record, the spill file, tables and report are real. The
-exact neighbors are found for a subset, and extrapolated with the square of its size; the groups are those of all faces,
-from neighbors among the faces of a center. It stops at the limit of time and says in which stage. Linux only.
+exact neighbors are found by another job of a subset, and extrapolated with the square of its size. The groups are those
+of all faces, from neighbors among the faces of a center. It stops at the limit of time and says in which stage. Linux
+only.
 """
 
 import argparse
 import contextlib
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -34,7 +36,6 @@ from producer.local.redis_server import EmbeddedServer
 from producer.monitoring.prometheus import QueueCollector
 from producer.submission.folder_source import FolderSource
 from shared.analysis.calibration import SAME_PERSON
-from shared.analysis.near_pairs import near_neighbors
 from shared.analysis.neighbor_linkage import link_neighbors
 from shared.config.settings import Settings
 from shared.domain.arrays import Float32
@@ -50,7 +51,7 @@ from shared.store.redis_client import connect
 from worker.supervision.reconciler import Reconciler
 
 ROOT = Path(__file__).parent.parent
-JOB = "million"
+JOB, JOB_OF_SUBSET = "million", "subset"
 FILES_IN_A_FOLDER = 1000
 SUBSET = 30_000
 NEIGHBORS, LINKS = 64, 20
@@ -108,10 +109,10 @@ class Room:
             "PYTHONPATH": str(ROOT),
         }
         self._worker("workers", "embed", processes)
-        self._worker("aggregator", "aggregate", 1)
+        self._worker("aggregator", "aggregate", processes)
 
     def _worker(self, role: str, queue: str, processes: int) -> None:
-        arguments = ["--queues", queue, "--concurrency", str(processes)]
+        arguments = ["--queues", queue, "--concurrency", str(processes), "--parent-pid", str(os.getpid())]
         worker = self.spawn("benchmarks.simulated_worker", *arguments, log=f"{role}.log")
         self.watched.add(role, worker.pid)
         while " ready." not in (self.folder / f"{role}.log").read_text(errors="replace"):
@@ -133,15 +134,15 @@ class Room:
         self._processes.append(process)
         return process
 
-    def enqueue(self, log: str) -> subprocess.Popen[bytes]:
+    def enqueue(self, *options: object, job: str = JOB, log: str) -> subprocess.Popen[bytes]:
         """Starts to enqueue the folder of images."""
-        options = ["--job", JOB, "--distances", "none", "--neighbors", "0"]
-        return self.spawn("producer", "enqueue", str(self.images), *options, log=log)
+        arguments = ["--job", job, "--distances", "none", *map(str, options)]
+        return self.spawn("producer", "enqueue", str(self.images), *arguments, log=log)
 
-    def load(self) -> Job | None:
-        """The job as it is now."""
+    def load(self, job: str = JOB) -> Job | None:
+        """A job as it is now."""
         try:
-            return JobRecord(self.client, JOB).load()
+            return JobRecord(self.client, job).load()
         except JobNotFound:
             return None
 
@@ -206,6 +207,7 @@ class Work:
     """Times, and the images done by then."""
     published: float = 0.0
     """When the results were in their place."""
+    finished: float = 0.0
 
     def between(self, begin: float, end: float) -> tuple[float, float]:
         """The times at which these shares of the images were done."""
@@ -216,7 +218,7 @@ class Work:
 
 def work(room: Room, noted: Work, images: int, clock: Clock) -> None:
     """Enqueues everything, and returns when all is published and the job finished."""
-    producer = room.enqueue(log="enqueue.log")
+    producer = room.enqueue("--neighbors", 0, log="enqueue.log")
     room.watched.add("producer", producer.pid)
     with clock.measured("enqueuing and work"):
         _wait(room, clock, noted, images, lambda job: job.state != JobState.ENQUEUING and job.complete)
@@ -226,6 +228,7 @@ def work(room: Room, noted: Work, images: int, clock: Clock) -> None:
     noted.published = time.monotonic()
     with clock.measured("report"):
         _wait(room, clock, noted, images, lambda job: job.state == JobState.FINISHED)
+    noted.finished = time.monotonic()
 
 
 def _wait(room: Room, clock: Clock, noted: Work, images: int, until: Callable[[Job], bool]) -> None:
@@ -267,12 +270,27 @@ def neighbors_of_centers(embeddings: Float32, paths: list[RootPath], links: int)
     return Neighbors(starts, faces, distances)
 
 
+def find_neighbors(room: Room, clock: Clock, images: int) -> None:
+    """The seconds from the last image of a smaller job to its results, with the neighbors and groups of its faces."""
+    listing, some = room.folder / "subset.txt", min(SUBSET, images)
+    listing.write_text("".join(f"{found.path}\n" for found in islice(FolderSource.open(room.images).find(), some)))
+    room.enqueue("--neighbors", NEIGHBORS, "--no-report", "--files", listing, job=JOB_OF_SUBSET, log="subset.log")
+    clock.stage = f"work on the subset of {some:,}"
+    while (job := room.load(JOB_OF_SUBSET)) is None or not (job.complete and job.state != JobState.ENQUEUING):
+        clock.check()
+        time.sleep(_LOOK_S)
+    with clock.measured(f"tables, neighbors and groups of {some:,}"):
+        while (job := room.load(JOB_OF_SUBSET)) is None or job.state != JobState.FINISHED:
+            clock.check()
+            if job is not None and job.problem:
+                sys.exit(job.problem)
+            time.sleep(_LOOK_S)
+
+
 def group_all(room: Room, clock: Clock, images: int) -> int:
     """The seconds of neighbors and groups; returns the number of groups."""
+    find_neighbors(room, clock, images)
     embeddings = np.load(room.results / JOB / EMBEDDINGS, mmap_mode="r")
-    some = min(SUBSET, len(embeddings))
-    with clock.measured(f"neighbors of {some:,}"):
-        near_neighbors(embeddings[:some], NEIGHBORS)
     paths = [RootPath(found.path) for found in FolderSource.open(room.images).find()]
     clock.check()
     neighbors = neighbors_of_centers(embeddings, paths, LINKS)
@@ -289,6 +307,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--folder", type=Path, help="where the files are made; by default the temporary folder")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Terminated."))  # so that the server ends too
     clock = Clock(time.monotonic() + 60 * arguments.minutes)
     print(f"{describe_machine()}. {arguments.images:,} images, {arguments.processes} worker processes\n", flush=True)
     with tempfile.TemporaryDirectory(prefix="million-", dir=arguments.folder) as folder:
@@ -315,7 +334,7 @@ def measure(room: Room, noted: Work, images: int, clock: Clock) -> None:
         assert sum(1 for _ in FolderSource.open(room.images).find()) == images
     work(room, noted, images, clock)
     with clock.measured("`enqueue` again: nothing has changed"):
-        again = room.enqueue(log="again.log")
+        again = room.enqueue("--neighbors", 0, log="again.log")
         room.watched.add("update", again.pid)
         while again.poll() is None:
             clock.check()
@@ -356,12 +375,12 @@ def print_growth(room: Room, noted: Work) -> None:
 
 
 def print_files(results: Path, images: int) -> None:
-    """The size of each file."""
+    """The size of each file and folder."""
     print("\n| on the disk | MiB | bytes an image |\n| --- | ---: | ---: |")
-    for path in sorted(results.rglob("*")):
-        if path.is_file():
-            size = path.stat().st_size
-            print(f"| {path.relative_to(results)} | {size / 2**20:.1f} | {size / images:.0f} |")
+    for path in sorted(results.iterdir()):
+        parts = path.rglob("*") if path.is_dir() else [path]
+        size = sum(part.stat().st_size for part in parts if part.is_file())
+        print(f"| {path.name} | {size / 2**20:.1f} | {size / images:.0f} |")
 
 
 def print_bounds(room: Room, noted: Work, clock: Clock, images: int, groups: int) -> None:
@@ -375,7 +394,10 @@ def print_bounds(room: Room, noted: Work, clock: Clock, images: int, groups: int
     at_most("memory of the server", 1024, room.watched.peak_mib("server"), "MiB")
     at_most("memory of the workers", 300, room.watched.peak_mib("workers"), "MiB")
     at_most("memory of the aggregator, tables", 1024, room.watched.peak_mib("aggregator", until=noted.published), "MiB")
-    at_most("memory of the aggregator, report", 1024, room.watched.peak_mib("aggregator", noted.published), "MiB")
+    report = room.watched.peak_mib("aggregator", noted.published, noted.finished)
+    at_most("memory of the aggregator, report", 1024, report, "MiB")
+    second = room.watched.peak_mib("aggregator", noted.finished)
+    at_most("memory of the aggregators, neighbors of the subset", 2048, second, "MiB")
     at_most("memory of an update without changes", 300, room.watched.peak_mib("update"), "MiB")
     first, last = (
         sum(room.watched.cpu_s(role, *noted.between(*third)) for role in _ROLES) for third in (_THIRDS[0], _THIRDS[-1])
@@ -387,7 +409,7 @@ def print_bounds(room: Room, noted: Work, clock: Clock, images: int, groups: int
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     at_most("memory of this process, which finds the groups", 4096, peak, "MiB")
     print_targets(rows)
-    (subset,) = (stage for stage in clock.seconds if stage.startswith("neighbors of"))
+    (subset,) = (stage for stage in clock.seconds if stage.startswith("tables, neighbors and"))
     some = min(SUBSET, images)
     hours = clock.seconds[subset] * (images / some) ** 2 / 3600
     print(

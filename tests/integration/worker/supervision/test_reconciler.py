@@ -515,17 +515,21 @@ def _with_tiles(fresh: FreshJob) -> int:
 
 
 def test_lost_tiles_are_requeued_to_the_aggregators(fresh: FreshJob) -> None:
-    """With later send numbers, once; while there are tiles, no aggregation is missed."""
+    """With later send numbers, once, before all that waits; while there are tiles, no aggregation is missed."""
     first = _with_tiles(fresh)
+    other = Aggregate(version=1, job="other", uid="0" * 32)
+    send_aggregate(make_celery(fresh.stage.settings), "aggregate", other)
     reconciler = make_reconciler(fresh.stage)
-    _step_until_sent(reconciler, fresh.stage, "aggregate", 2)
+    _step_until_sent(reconciler, fresh.stage, "aggregate", 3)
     message = {"version": 1, "job": "j", "uid": fresh.uid, "stage": "a" * 32}
-    assert sorted(messages_in(fresh.stage, "aggregate"), key=lambda sent: int(str(sent["batch"]))) == [
+    *tiles, last = messages_in(fresh.stage, "aggregate")
+    assert last == other.model_dump()
+    assert sorted(tiles, key=lambda sent: int(str(sent["batch"]))) == [
         message | {"batch": 1 + tile, "send": first + 2 + tile} for tile in range(2)
     ]
     for _ in range(5):
         reconciler.step()
-    assert fresh.client.llen("aggregate") == 2 and not fresh.client.exists("embed")
+    assert fresh.client.llen("aggregate") == 3 and not fresh.client.exists("embed")
 
 
 def test_tiles_of_a_job_with_a_problem_wait(fresh: FreshJob) -> None:

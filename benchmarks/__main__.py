@@ -41,6 +41,7 @@ def main() -> None:
         ("False and true accepts over all pairs", ["all_pairs.py", lfw / "images", "--faces", "largest", "center"]),
         ("Methods of grouping, and large jobs", ["groups.py", lfw / "images"]),
         ("Groups of large jobs", ["group_sizes.py"]),
+        ("Nearest neighbors of many faces", ["neighbors.py"]),
         ("Accuracy on pairs", ["pairs.py", lfw / "images", pairs, "--margin", 32, "--mirror"]),
     ]
     parts = [

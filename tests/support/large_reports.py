@@ -48,7 +48,7 @@ def make_large_results(
 def faces_of(sizes: list[int]) -> Float32:
     """Embeddings of people with so many photos each, one after the other."""
     most = max(sizes)
-    every = people(len(sizes), most, spread=0.35).reshape(len(sizes), most, -1)
+    every = people(len(sizes), most, spread=0.25).reshape(len(sizes), most, -1)
     return np.concatenate([every[person, :size] for person, size in enumerate(sizes)])
 
 

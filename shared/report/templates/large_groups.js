@@ -9,7 +9,7 @@ let firstPage = 0, endPage = 0;
 function groupShown({ group, size, start }) {
   const words = element("span", {}, counted(size, "face"));
   const tools = element("span", { className: "group-tools" });
-  if (hasMatrix(group)) tools.append(button("Heat map", () => showGroupMatrix(group)));
+  if (size > 2 && hasMatrix(group)) tools.append(button("Heat map", () => showGroupMatrix(group)));
   const faces = element("div", { className: "faces" });
   const more = button("", () => show(Math.min(size, faces.children.length + moreAtOnce)), { className: "more" });
   const show = (count) => {

@@ -14,12 +14,12 @@ from producer.console.tables import new_table, print_table
 from producer.console.terminal import say
 from producer.results.lookup import Tables, find_faces
 from shared.analysis.calibration import SAME_PERSON, same_person_threshold
-from shared.analysis.clustering import find_groups
+from shared.analysis.grouping import Grouping, find_grouping, recorded_grouping
 from shared.analysis.neighbors import nearest
 from shared.domain.errors import InvalidRequest
 from shared.report.captions import counted, false_pairs_note
 from shared.results.distances import Distances
-from shared.results.reader import Results, read_arrays, reading
+from shared.results.reader import neighbors_in, read_arrays, read_paths, read_summary, reading
 
 
 def show_neighbors(folder: Path, image: str, count: int, *, as_csv: bool) -> None:
@@ -27,12 +27,11 @@ def show_neighbors(folder: Path, image: str, count: int, *, as_csv: bool) -> Non
     with ExitStack() as stack, reading(folder):
         tables = Tables(folder, stack)
         faces = find_faces(tables, image)
-        rows, distances = nearest(Distances(*read_arrays(folder, len(tables.faces))), np.array(faces), count)
         path = tables.path_of(faces[0])
         lines = [
-            (face, path, rank, int(other), tables.path_of(int(other)), f"{distance:.4f}")
-            for face, others, far in zip(faces, rows, distances, strict=True)
-            for rank, (other, distance) in enumerate(zip(others, far, strict=True), start=1)
+            (face, path, rank, other, tables.path_of(other), f"{distance:.4f}")
+            for face, near in zip(faces, _nearest(folder, faces, count, len(tables.faces)), strict=True)
+            for rank, (other, distance) in enumerate(near, start=1)
         ]
     if as_csv:
         _write_csv(("face", "path", "rank", "neighbor", "neighbor_path", "distance"), lines)
@@ -49,37 +48,57 @@ def show_neighbors(folder: Path, image: str, count: int, *, as_csv: bool) -> Non
 
 def show_groups(folder: Path, threshold: float | None, *, as_csv: bool) -> None:
     """Prints the groups of faces within `threshold`, by default the one calibrated for the job's contract."""
-    results = Results(folder)
-    calibrated = same_person_threshold(results.contract)
+    with reading(folder):
+        summary, paths = read_summary(folder), read_paths(folder)
+    calibrated = same_person_threshold(dict(summary.get("contract") or {}))
     chosen = calibrated if threshold is None else threshold
     if chosen is None:
         raise InvalidRequest(
             "No threshold is calibrated for this job's options. Give one with --threshold D: with the default options "
             f"it is {SAME_PERSON}, and benchmarks/all_pairs.py measures it on photos of your own."
         )
-    groups = find_groups(results.distances.embeddings, chosen)
+    members = [faces.tolist() for faces in _grouping(folder, len(paths), chosen, calibrated).members()]
+    people = [faces for faces in members if len(faces) > 1]
     if as_csv:
         lines = (
-            (number, len(faces), face, results.faces.paths[face])
-            for number, faces in enumerate(groups.members, start=1)
-            for face in faces
+            (number, len(faces), face, paths[face]) for number, faces in enumerate(members, start=1) for face in faces
         )
         _write_csv(("group", "faces", "face", "path"), lines)
     else:
         shown = new_table("group", "faces", "images")
-        for number, faces in enumerate(groups.people, start=1):
-            paths = dict.fromkeys(results.faces.paths[face] for face in faces)
-            shown.add_row(str(number), str(len(faces)), escape(", ".join(paths)))
-        if groups.people:
+        for number, faces in enumerate(people, start=1):
+            shown.add_row(str(number), str(len(faces)), escape(", ".join(dict.fromkeys(paths[face] for face in faces))))
+        if people:
             print_table(shown)
-        found, alone = counted(len(groups.people), "group"), counted(len(groups.alone), "face")
+        found, alone = counted(len(people), "group"), counted(len(members) - len(people), "face")
         print(f"{found} of two or more faces, {alone} alone, at a distance of {chosen:g}.")
     if calibrated is None:
         notes = ["The threshold is not calibrated for this job's options."]
     else:
-        notes = [false_pairs_note(len(results.distances), chosen)]
+        notes = [false_pairs_note(len(paths), chosen)]
     for note in filter(None, notes):
         say(note)
+
+
+def _nearest(folder: Path, faces: list[int], count: int, total: int) -> list[list[tuple[int, float]]]:
+    """The nearest others of each face: as recorded, if these are enough, otherwise by comparing with all."""
+    recorded = neighbors_in(folder, total)
+    if recorded is not None:
+        rows = [recorded.of(face) for face in faces]
+        if all(len(others) >= min(count, total - 1) for others, _ in rows):
+            return [list(zip(others[:count].tolist(), far[:count].tolist(), strict=True)) for others, far in rows]
+    others, distances = nearest(Distances(*read_arrays(folder, total)), np.array(faces), count)
+    return [list(zip(row.tolist(), far.tolist(), strict=True)) for row, far in zip(others, distances, strict=True)]
+
+
+def _grouping(folder: Path, faces: int, threshold: float, calibrated: float | None) -> Grouping:
+    with reading(folder):
+        recorded = recorded_grouping(folder, faces, threshold, calibrated)
+        if recorded is not None:
+            return recorded
+        embeddings, _ = read_arrays(folder, faces)
+        neighbors = neighbors_in(folder, faces)
+    return find_grouping(embeddings, neighbors, threshold)
 
 
 def _write_csv(columns: tuple[str, ...], lines: Iterable[tuple[Any, ...]]) -> None:

@@ -27,7 +27,7 @@ from shared.results.schema import (
     SUMMARY,
     worker_of_samples,
 )
-from shared.results.tables import Face, Faces, ImageFile, Images
+from shared.results.tables import Face, Faces, ImageFile, Images, Texts
 
 _CURVE_COLUMNS = ("time", "cpu_percent", "rss_mib")
 
@@ -113,6 +113,14 @@ def read_arrays(folder: Path, faces: int) -> tuple[Float32, Float32 | None]:
     matrix_file = folder / DISTANCES
     matrix = _array(matrix_file, faces) if os.path.lexists(matrix_file) else None
     return _array(folder / EMBEDDINGS, faces), matrix
+
+
+def read_paths(folder: Path) -> Texts[ShownPath]:
+    """The path of each face's image."""
+    paths: Texts[ShownPath] = Texts()
+    for (path,) in rows_of(folder / FACES, "path"):
+        paths.append(ShownPath(printable(path)))
+    return paths
 
 
 def neighbors_in(folder: Path, faces: int) -> Neighbors | None:

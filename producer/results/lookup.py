@@ -32,12 +32,16 @@ def find_results(job: str, results_dir: Path) -> Path:
 
 
 class Tables:
-    """`images.csv` and `faces.csv`, of which only the rows in question are read."""
+    """`faces.csv` and `images.csv`, of which only the rows in question are read."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         """Opens the files until `stack` ends."""
-        self.folder = folder
-        self.images, self.faces = RowTable(folder / IMAGES, stack), RowTable(folder / FACES, stack)
+        self.folder, self._stack = folder, stack
+        self.faces = RowTable(folder / FACES, stack)
+
+    def images(self) -> RowTable:
+        """The table of images, opened when it is needed."""
+        return RowTable(self.folder / IMAGES, self._stack)
 
     def path_of(self, face: int) -> ShownPath:
         """The path of the image of a face (row)."""
@@ -50,20 +54,31 @@ def find_faces(tables: Tables, image: str) -> list[int]:
     InvalidRequest if no image or several images match, or if the image has no face.
     """
     wanted = printable(image).removeprefix("./")
-    found = tables.images.rows_with("path", wanted) or tables.images.rows_ending("path", f"/{wanted}")
-    if len(found) > 1:
-        some = _some([tables.images[row]["path"] for row in found[:_MATCHES]], len(found))
-        raise InvalidRequest(f"The paths of {len(found)} images end in {wanted}: {some}. Give more of the path.")
-    if not found:
-        close = _close_paths(wanted, tables.images)
-        hint = f"Similar paths: {_some(close, len(close))}." if close else f"{IMAGES} lists all images."
-        raise InvalidRequest(f"No image {wanted} in {printable(tables.folder.name)}. {hint}")
-    row = tables.images[found[0]]
-    faces = tables.faces.rows_with("path", row["path"])
+    rows = tables.faces.rows_with("path", wanted) or tables.faces.rows_ending("path", f"/{wanted}")
+    faces: dict[str, list[int]] = {}
+    for row in rows:
+        faces.setdefault(tables.faces[row]["path"], []).append(row)
+    if len(faces) > 1:
+        raise InvalidRequest(
+            f"The paths of {len(faces)} images end in {wanted}: {_some(list(faces), len(faces))}. "
+            "Give more of the path."
+        )
     if not faces:
-        reason = f" ({printable(row['error'])})" if row["error"] else ""
-        raise InvalidRequest(f"{printable(row['path'])} has no face to compare: {printable(row['outcome'])}{reason}.")
-    return faces
+        raise _no_faces(tables, wanted)
+    return rows
+
+
+def _no_faces(tables: Tables, wanted: str) -> InvalidRequest:
+    """Why there are none of such an image."""
+    images = tables.images()
+    found = images.rows_with("path", wanted) or images.rows_ending("path", f"/{wanted}")
+    if not found:
+        close = _close_paths(wanted, images)
+        hint = f"Similar paths: {_some(close, len(close))}." if close else f"{IMAGES} lists all images."
+        return InvalidRequest(f"No image {wanted} in {printable(tables.folder.name)}. {hint}")
+    row = images[found[0]]
+    reason = f" ({printable(row['error'])})" if row["error"] else ""
+    return InvalidRequest(f"{printable(row['path'])} has no face to compare: {printable(row['outcome'])}{reason}.")
 
 
 def _close_paths(wanted: str, images: RowTable) -> list[str]:

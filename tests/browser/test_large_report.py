@@ -88,7 +88,8 @@ def test_search_finds_a_face_of_the_last_file(page: Chrome) -> None:
     wait_until(lambda: len(page.find_elements("css selector", "#search-found .far")) == 12, 5, "its nearest faces")
     search.clear()
     search.send_keys("100-0")
-    wait_until(lambda: _texts(page, "#search-list li > bdi") == ["100-00.jpg", "100-01.jpg"], 10, "two faces of a group")
+    both = ["100-00.jpg", "100-01.jpg"]
+    wait_until(lambda: _texts(page, "#search-list li > bdi") == both, 10, "two faces of a group")
     search.send_keys(Keys.ARROW_DOWN, Keys.ENTER)
     wait_until(lambda: page.find_elements("css selector", "#search-found .same"), 5, "the other face of the group")
     button = page.find_element("css selector", "#search-found .to-group")

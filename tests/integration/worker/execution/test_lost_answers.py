@@ -129,7 +129,7 @@ def _aggregate(stage: Stage, monkeypatch: pytest.MonkeyPatch, fail: Callable[[],
         fail()
 
     monkeypatch.setattr(job_aggregator, "write_results", write_results)
-    aggregator = JobAggregator(stage.settings, Connections(stage.settings), threads=1)
+    aggregator = JobAggregator(stage.settings, make_celery(stage.settings), Connections(stage.settings), threads=1)
     return record, aggregator.aggregate(Aggregate(version=1, job=job.name, uid=job.uid), "worker@here")
 
 
@@ -182,7 +182,7 @@ def test_an_aggregator_whose_claim_ran_out_publishes_if_nobody_has_it(
         return asked(of, holder)
 
     monkeypatch.setattr(JobRecord, "holds_aggregation", runs_out)
-    aggregator = JobAggregator(stage.settings, Connections(stage.settings), threads=1)
+    aggregator = JobAggregator(stage.settings, make_celery(stage.settings), Connections(stage.settings), threads=1)
     answer = aggregator.aggregate(Aggregate(version=1, job=job.name, uid=job.uid), "worker@here")
     assert answer.kind is (AnswerKind.FINISHED if since == "nobody" else AnswerKind.FAILED)
     assert (stage.results / "j").exists() == (since == "nobody")

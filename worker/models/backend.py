@@ -14,10 +14,14 @@ from worker.vision.pipeline import Networks
 class Backend(Protocol):
     """Converts networks into files, and runs them from those files."""
 
-    def export_networks(self, embedder: Any, folder: Path) -> None:
-        """Writes the files that `load_networks` needs into `folder`. The embedder is a torch module."""
+    def export_networks(self, embedder: Any, folder: Path, processor: str | None) -> None:
+        """Writes the files that `load_networks` needs into `folder`. The embedder is a torch module. `processor` is
+        this machine's `worker.models.instruction_set.processor_key`.
+        """
 
-    def load_networks(self, folder: Path, threads: int, device: str, precision: Precision) -> Networks:
+    def load_networks(
+        self, folder: Path, threads: int, device: str, precision: Precision, processor: str | None
+    ) -> Networks:
         """Loads the networks in this process. Call it after the fork, which the threads of both libraries do not
         survive.
 

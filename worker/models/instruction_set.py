@@ -46,15 +46,15 @@ def pin_instruction_set(settings: Settings) -> None:
         os.environ["ATEN_CPU_CAPABILITY"] = _TORCH[settings.cpu_isa]
 
 
-def processor_key() -> str | None:
-    """Equal only on processors of the same kind with the same limit: code compiled on one of them runs on the other,
-    with the same bits. None if nothing is known of the processor.
+def processor_key(settings: Settings) -> str | None:
+    """Equal only on processors of the same kind with the same instruction set: code compiled on one of them runs on
+    the other, with the same bits. None if nothing is known of the processor.
     """
     kind = [_described(name) for name in _KIND]
     if not any(kind):
         return None
-    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "")
-    return hashlib.sha256("\n".join([platform.machine(), limit, *kind]).encode()).hexdigest()[:16]
+    described = "\n".join([platform.machine(), instruction_set(settings), *kind])
+    return hashlib.sha256(described.encode()).hexdigest()[:16]
 
 
 def check_instruction_set(settings: Settings) -> None:

@@ -13,7 +13,7 @@ from shared.domain.cpu_limits import usable_cores
 from shared.domain.weights_files import prepared_folder
 from worker.models.allocator import keep_freed_memory
 from worker.models.backend import choose_backend, import_backend
-from worker.models.instruction_set import pin_instruction_set
+from worker.models.instruction_set import pin_instruction_set, processor_key
 from worker.models.precision import check_precision
 from worker.models.preparation import prepare_in_subprocess
 from worker.models.runtime import find_runtime
@@ -110,7 +110,9 @@ def load_networks(
     if (checked is None or files_as_found(folder) != checked) and not is_prepared(folder):
         prepare_in_subprocess(name, sha256, settings)
         check_prepared(folder)
-    networks = import_backend(backend).load_networks(folder, threads, settings.device, precision)
+    networks = import_backend(backend).load_networks(
+        folder, threads, settings.device, precision, processor_key(settings)
+    )
     _warm_up(networks)
     _log.info(
         "networks loaded in %.1f s: %s, %s, %s, %d thread(s)",

@@ -11,7 +11,6 @@ from openvino.opset1 import max_pool
 
 from shared.domain.arrays import Float32
 from shared.domain.contract import CROP_PX, Precision
-from worker.models.instruction_set import processor_key
 from worker.models.mtcnn_layers import NAMES, Conv, Dense, Layer, MaxPool, PReLU, load_layers
 
 _LARGEST_BATCH = 128
@@ -31,7 +30,7 @@ _CONFIG: dict[str, Any] = {
 }
 
 
-def export_networks(embedder: Any, folder: Path) -> None:
+def export_networks(embedder: Any, folder: Path, processor: str | None) -> None:
     """Writes pnet, rnet, onet and the embedder (a torch module) into `folder` as OpenVINO files, in float32."""
     import torch
 
@@ -41,19 +40,15 @@ def export_networks(embedder: Any, folder: Path) -> None:
     shape = ov.PartialShape([-1, 3, CROP_PX, CROP_PX])
     model = ov.convert_model(embedder, example_input=torch.zeros(2, 3, CROP_PX, CROP_PX), input=[shape])
     ov.save_model(model, folder / "embedder.xml", compress_to_fp16=False)
-    for network in (*NAMES, "embedder"):
-        if (file := _compiled_file(folder, network)) is not None:
-            file.write_bytes(
-                ov.Core().compile_model(folder / f"{network}.xml", "CPU", _CONFIG).export_model().getvalue()
-            )
+    for network in (*NAMES, "embedder") if processor else ():
+        _compiled_file(folder, network, processor).write_bytes(
+            ov.Core().compile_model(folder / f"{network}.xml", "CPU", _CONFIG).export_model().getvalue()
+        )
 
 
-def _compiled_file(folder: Path, network: str) -> Path | None:
-    """A network compiled for float32 and this machine's processor, which takes half the time to load. Other processors
-    compile it anew.
-    """
-    key = processor_key()
-    return folder / f"{network}-{key}.blob" if key else None
+def _compiled_file(folder: Path, network: str, processor: str | None) -> Path:
+    """A network compiled for float32 and this processor, which takes half the time to load. Others compile it anew."""
+    return folder / f"{network}-{processor}.blob"
 
 
 def _build(layers: list[Layer], side: int) -> ov.Model:
@@ -75,9 +70,11 @@ def _build(layers: list[Layer], side: int) -> ov.Model:
     return ov.Model([node], [pixels])
 
 
-def load_networks(folder: Path, threads: int, device: str, precision: Precision) -> "OpenVinoNetworks":
+def load_networks(
+    folder: Path, threads: int, device: str, precision: Precision, processor: str | None
+) -> "OpenVinoNetworks":
     """Loads the networks in `folder`. The device is always the CPU."""
-    return OpenVinoNetworks(folder, threads, precision)
+    return OpenVinoNetworks(folder, threads, precision, processor)
 
 
 class OpenVinoNetworks:
@@ -85,19 +82,26 @@ class OpenVinoNetworks:
     survive.
     """
 
-    def __init__(self, folder: Path, threads: int, precision: Precision = "float32") -> None:
-        """`precision` is the embedder's. Its last layers (normalization) stay in float32 by OpenVINO's own choice."""
+    def __init__(
+        self, folder: Path, threads: int, precision: Precision = "float32", processor: str | None = None
+    ) -> None:
+        """`precision` is the embedder's. Its last layers (normalization) stay in float32 by OpenVINO's own choice.
+
+        Networks that were compiled for `processor` are loaded as they are.
+        """
         core, config = ov.Core(), _CONFIG | {"INFERENCE_NUM_THREADS": threads}
         configs = dict.fromkeys(NAMES, config) | {"embedder": config | {"INFERENCE_PRECISION_HINT": _HINTS[precision]}}
         self._mapped: list[Any] = []  # the files that compiled networks use, for as long as these exist
         self._requests = {
-            name: self._load(core, folder, name, of_network).create_infer_request()
+            name: self._load(core, folder, name, processor, of_network).create_infer_request()
             for name, of_network in configs.items()
         }
 
-    def _load(self, core: ov.Core, folder: Path, name: str, config: dict[str, Any]) -> ov.CompiledModel:
-        file = _compiled_file(folder, name)
-        if config["INFERENCE_PRECISION_HINT"] == _HINTS["float32"] and file is not None and file.exists():
+    def _load(
+        self, core: ov.Core, folder: Path, name: str, processor: str | None, config: dict[str, Any]
+    ) -> ov.CompiledModel:
+        file = _compiled_file(folder, name, processor)
+        if config["INFERENCE_PRECISION_HINT"] == _HINTS["float32"] and file.exists():
             # Processes share its pages. OpenVINO takes no memory that is only for reading.
             self._mapped.append(np.memmap(file, np.uint8, "c"))
             with suppress(RuntimeError):

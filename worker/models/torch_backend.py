@@ -35,7 +35,7 @@ class StandardizedEmbedder(nn.Module):
         return embeddings
 
 
-def export_networks(embedder: nn.Module, folder: Path) -> None:
+def export_networks(embedder: nn.Module, folder: Path, processor: str | None) -> None:
     """Writes the embedder's weights into `folder`. MTCNN's weights are read from facenet-pytorch's wheel."""
     torch.save(embedder.state_dict(), folder / "embedder.pt")
 
@@ -69,7 +69,9 @@ def _fill(module: nn.Conv2d | nn.Linear, weight: Float32, bias: Float32) -> nn.M
     return module
 
 
-def load_networks(folder: Path, threads: int, device: str, precision: Precision) -> "TorchNetworks":
+def load_networks(
+    folder: Path, threads: int, device: str, precision: Precision, processor: str | None
+) -> "TorchNetworks":
     """Loads the networks in `folder` on the CPU or a GPU. The precision is always float32."""
     return TorchNetworks(folder, threads, device)
 

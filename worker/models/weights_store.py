@@ -16,7 +16,7 @@ from shared.domain.file_digests import file_sha256
 from shared.domain.weights_files import MANIFEST, downloaded_file, prepared_folder
 from worker.models.backend import import_backend
 from worker.models.download import download
-from worker.models.instruction_set import pin_instruction_set
+from worker.models.instruction_set import pin_instruction_set, processor_key
 
 if TYPE_CHECKING:
     import torch
@@ -71,7 +71,7 @@ def prepare(name: str, sha256: str, backend: str, settings: Settings) -> Path:
                 shutil.rmtree(leftover, ignore_errors=True)
             scratch = Path(tempfile.mkdtemp(prefix=f".making-{folder.name}-", dir=folder.parent))
             try:
-                _export(find_weights(name, sha256, settings), name, backend, scratch)
+                _export(find_weights(name, sha256, settings), name, backend, scratch, settings)
                 manifest = {file.name: file_sha256(file) for file in sorted(scratch.iterdir())}
                 (scratch / MANIFEST).write_text(json.dumps(manifest, indent=1))
                 scratch.chmod(0o755)
@@ -122,8 +122,8 @@ def _find_damaged(folder: Path) -> Path | None:
     return None
 
 
-def _export(source: Path, name: str, backend: str, folder: Path) -> None:
-    import_backend(backend).export_networks(load_embedder(source, name), folder)
+def _export(source: Path, name: str, backend: str, folder: Path, settings: Settings) -> None:
+    import_backend(backend).export_networks(load_embedder(source, name), folder, processor_key(settings))
 
 
 def load_embedder(source: Path, name: str) -> "torch.nn.Module":

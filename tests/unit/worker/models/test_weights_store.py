@@ -62,7 +62,7 @@ def test_torch_gives_the_same_embeddings_and_the_same_bits_in_any_batch(
     """The other backend agrees, and a row does not depend on the other rows."""
     from worker.models.torch_backend import TorchNetworks, export_networks
 
-    export_networks(weights.load_embedder(find_graph(), NAME), tmp_path)
+    export_networks(weights.load_embedder(find_graph(), NAME), tmp_path, None)
     by_torch = TorchNetworks(tmp_path, 1, "cpu")
     together = by_torch.embed(crops)
     assert np.abs(together - networks.embed(crops)).max() < 1e-5
@@ -127,7 +127,7 @@ def conversions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Records the names of converted weights in a file, instead of converting them."""
     conversions: list[str] = []
 
-    def export(source: Path, name: str, backend: str, folder: Path) -> None:
+    def export(source: Path, name: str, backend: str, folder: Path, settings: Settings) -> None:
         conversions.append(name)
         (folder / "net.bin").write_bytes(b"x" * 1000)
 

@@ -169,6 +169,7 @@ def test_an_aggregator_whose_claim_ran_out_publishes_if_nobody_has_it(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, since: str
 ) -> None:
     """This happens after an outage longer than its lease: a long aggregation would otherwise be wasted."""
+    _keep_leases_long(stage)
     record, job = make_job(stage)
     assert record.seal(job.uid, record.attach_producer(job.uid))
     asked = JobRecord.holds_aggregation

@@ -92,7 +92,7 @@ def time_groups(folder: Path) -> None:
     labels = label_neighbors(neighbors, copies, SAME_PERSON)
     numbers = number_groups(labels[copies.number])
     grouped = time.perf_counter()
-    medoid_distances(rows_of_embeddings(neighbors, copies, len(embeddings)), copies, labels, embeddings)
+    medoid_distances(rows_of_embeddings(neighbors, copies), copies, labels, embeddings)
     ended = time.perf_counter()
     found = {"copies_s": copied - started, "groups_s": grouped - copied, "medoids_s": ended - grouped}
     (folder / _FOUND).write_text(json.dumps(found | {"groups": int(numbers.max())}))

@@ -15,6 +15,7 @@ from shared.analysis.face_neighbors import rows_of_embeddings
 from shared.analysis.near_pairs import near_neighbors
 from shared.analysis.neighbor_linkage import link_neighbors
 from shared.domain.arrays import Float32
+from shared.domain.options import DEFAULT_NEIGHBORS
 from shared.results.distances import Faces
 from shared.results.neighbors_file import Neighbors
 
@@ -22,7 +23,6 @@ Labels = npt.NDArray[np.intp]
 
 MAX_ORDERED_FACES = 5_000
 """The order of the leaves needs every distance in memory: 200 MB for 5,000 faces, 20 GB for 50,000."""
-LINKS = 20  # nearest faces of each face that are considered
 
 
 @dataclass(frozen=True)
@@ -53,19 +53,20 @@ def find_groups(embeddings: Float32, threshold: float) -> Groups:
     """
     copies = find_copies(embeddings)
     distinct = embeddings if len(copies.first) == len(embeddings) else np.asarray(embeddings[copies.first])
-    labels = link_neighbors(near_neighbors(distinct, LINKS), copies.counts, threshold)
+    near = near_neighbors(distinct, DEFAULT_NEIGHBORS, within=threshold)
+    labels = link_neighbors(near, copies.counts, threshold)
     return _sorted(labels[copies.number], threshold)
 
 
 def groups_of_neighbors(neighbors: Neighbors, embeddings: Float32, threshold: float) -> Groups:
-    """The same groups from the neighbors file of all faces, if it has `LINKS` neighbors of each or more."""
+    """The same groups from the neighbors file of all faces, if it has as many neighbors as by default."""
     copies = find_copies(embeddings)
     return _sorted(label_neighbors(neighbors, copies, threshold)[copies.number], threshold)
 
 
 def label_neighbors(neighbors: Neighbors, copies: Copies, threshold: float) -> Labels:
     """The label of each distinct embedding's group, from the neighbors file of all faces."""
-    return link_neighbors(rows_of_embeddings(neighbors, copies, LINKS), copies.counts, threshold)
+    return link_neighbors(rows_of_embeddings(neighbors, copies), copies.counts, threshold)
 
 
 def number_groups(labels: Labels) -> Labels:

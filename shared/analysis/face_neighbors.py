@@ -49,11 +49,11 @@ def _rows(distinct: Neighbors, copies: Copies, faces: Faces, twin: Faces) -> Nei
     return Neighbors(np.concatenate([[0], ends]), found, distances)
 
 
-def rows_of_embeddings(neighbors: Neighbors, copies: Copies, most: int) -> Neighbors:
-    """The first `most` neighbors of each distinct embedding [m]: the inverse of `rows_of_faces`."""
+def rows_of_embeddings(neighbors: Neighbors, copies: Copies) -> Neighbors:
+    """The neighbors of each distinct embedding [m]: the inverse of `rows_of_faces`."""
     starts = np.asarray(neighbors.starts, np.int64)
     begins = starts[copies.first] + (copies.counts > 1)
-    lengths = np.minimum(starts[copies.first + 1] - begins, most)
+    lengths = starts[copies.first + 1] - begins
     ends = np.cumsum(lengths)
     total = int(ends[-1]) if len(ends) else 0
     there = np.repeat(begins - (ends - lengths), lengths) + np.arange(total)

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.analysis.clustering import LINKS, label_neighbors, number_groups
+from shared.analysis.clustering import label_neighbors, number_groups
 from shared.analysis.copies import find_copies
 from shared.analysis.face_neighbors import rows_of_embeddings
 from shared.analysis.medoids import medoid_distances
 from shared.analysis.near_pairs import near_neighbors
 from shared.analysis.neighbor_linkage import link_neighbors
 from shared.domain.arrays import Float32
+from shared.domain.options import DEFAULT_NEIGHBORS
 from shared.results.distances import Faces
 from shared.results.groups_file import read_groups
 from shared.results.neighbors_file import Neighbors
@@ -49,9 +50,9 @@ def find_grouping(embeddings: Float32, neighbors: Neighbors | None, threshold: f
     copies = find_copies(embeddings)
     if neighbors is None:
         distinct = embeddings if len(copies.first) == len(embeddings) else np.asarray(embeddings[copies.first])
-        known = near_neighbors(distinct, LINKS)
+        known = near_neighbors(distinct, DEFAULT_NEIGHBORS, within=threshold)
         labels = link_neighbors(known, copies.counts, threshold)
     else:
         labels = label_neighbors(neighbors, copies, threshold)
-        known = rows_of_embeddings(neighbors, copies, len(embeddings))
+        known = rows_of_embeddings(neighbors, copies)
     return Grouping(number_groups(labels[copies.number]), medoid_distances(known, copies, labels, embeddings))

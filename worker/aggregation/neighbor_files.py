@@ -59,7 +59,7 @@ def _merged(job: Job, folder: Path, stage: PairStage, copies: Copies, threads: i
 def _write_groups(folder: Path, embeddings: Float32, copies: Copies, threshold: float) -> None:
     neighbors = read_neighbors(folder / NEIGHBORS, len(embeddings))
     labels = label_neighbors(neighbors, copies, threshold)
-    known = rows_of_embeddings(neighbors, copies, len(embeddings))
+    known = rows_of_embeddings(neighbors, copies)
     distances = medoid_distances(known, copies, labels, embeddings)
     with (folder / GROUPS).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -247,3 +247,14 @@ def test_another_contract_has_no_threshold(
     assert _run(monkeypatch, "groups", "j", "--threshold", "1", "--csv", "--results", str(tmp_path)) == 0
     said = capsys.readouterr()
     assert "not calibrated" in said.err and said.out.splitlines()[1:] == ["1,2,0,a.jpg", "1,2,1,b.jpg"]
+
+
+def test_people_with_many_photographs_stay_together() -> None:
+    """More of them than the nearest neighbors that a face has."""
+    random = np.random.default_rng(3)
+    centers, noise = random.normal(size=(4, 512)), random.normal(size=(4, 150, 512))
+    faces = (centers[:, None] / np.linalg.norm(centers, axis=1)[:, None, None] + noise * 0.6 / 512**0.5).reshape(
+        -1, 512
+    )
+    embeddings = (faces / np.linalg.norm(faces, axis=1, keepdims=True)).astype(np.float32)
+    assert [len(group) for group in find_groups(embeddings, SAME_PERSON).members] == [150] * 4

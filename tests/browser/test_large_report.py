@@ -48,7 +48,9 @@ def page(window: Chrome, report: Path) -> Iterator[Chrome]:
 
 
 def _texts(page: Chrome, selector: str) -> list[str]:
-    return [str(e.get_attribute("textContent")) for e in page.find_elements("css selector", selector)]
+    """In one step: the page may replace the elements at any time."""
+    script = "return [...document.querySelectorAll(arguments[0])].map(element => element.textContent)"
+    return list(page.execute_script(script, selector))
 
 
 def _to_the_end(page: Chrome) -> None:

@@ -14,14 +14,15 @@ from shared.report.captions import counted, duration, phases_in_words
 from shared.report.view_model import LargePageView, SmallPageView
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_SMALL = ("theme.js", "faces.js", "matrix.js")
-_LARGE = ("theme.js", "large.js", "matrix.js", "large_matrix.js", "large_groups.js", "large_search.js")
+_COMMON = ("theme.js", "common.js", "search.js")
+_SMALL = ("faces.js", "matrix.js")
+_LARGE = ("large.js", "matrix.js", "large_matrix.js", "large_groups.js", "large_search.js")
 
 
 def render(view: SmallPageView | LargePageView) -> str:
     """The page as HTML. All of its values are escaped, in the text and in the data."""
     large = isinstance(view, LargePageView)
-    script = "\n".join(_read(name) for name in (_LARGE if large else _SMALL))
+    script = "\n".join(_read(name) for name in (*_COMMON, *(_LARGE if large else _SMALL)))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     # Only these files of our own are not escaped. A browser runs no script with another content (script_hash).
     trusted = {"style": _read("report.css"), "script": script, "script_hash": f"sha256-{digest}"}

@@ -1,25 +1,5 @@
 // Faces of a large page. A face is known by its place in the page's order; its name, its picture and what is near it are
-// in files beside the page, and are loaded when they are needed. Names are file names, never markup: they are only ever
-// set as text.
-const data = JSON.parse(document.getElementById("data").textContent);
-
-function decodeNumbers(text, bytes) {
-  const content = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-  const view = new DataView(content.buffer); // little-endian, whatever the machine
-  return bytes === 2
-    ? Uint16Array.from({ length: content.length / 2 }, (_, k) => view.getUint16(2 * k, true))
-    : Uint32Array.from({ length: content.length / 4 }, (_, k) => view.getUint32(4 * k, true));
-}
-
-const decodeUint16 = (text) => decodeNumbers(text, 2);
-const counted = (number, one) => `${number.toLocaleString("en")} ${one}${number === 1 ? "" : "s"}`;
-const withinThreshold = (distance) => data.threshold !== null && distance <= data.threshold;
-
-function element(tag, properties, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
-}
+// in files beside the page, and are loaded when they are needed.
 
 function button(text, action, properties = {}) {
   const made = element("button", { type: "button", ...properties }, text);
@@ -151,7 +131,7 @@ async function nearestTo(place) {
 }
 
 async function showNearest(place, into) {
-  const list = element("div", { className: "faces" });
+  const nearest = element("div", { className: "faces" });
   const self = faceFigure(place);
   const group = groupOf(place);
   if (group) {
@@ -160,42 +140,24 @@ async function showNearest(place, into) {
       openGroup(group.group);
     }, { className: "to-group" }));
   }
-  into.replaceChildren(element("div", { className: "found" }, self, list));
+  into.replaceChildren(element("div", { className: "found" }, self, nearest));
   if (!data.neighbors) {
-    list.append(element("p", { className: "empty" }, "The job has no nearest neighbors of its faces."));
+    nearest.append(element("p", { className: "empty" }, "The job has no nearest neighbors of its faces."));
     return;
   }
   const near = await nearestTo(place).catch(() => []);
   for (const [other, distance] of near) {
-    const text = element("span", { className: withinThreshold(distance) ? "far same" : "far" }, distance.toFixed(3));
-    if (withinThreshold(distance)) text.title = "within the threshold";
-    list.append(faceFigure(other, text));
+    nearest.append(faceFigure(other, distanceNote(distance)));
   }
-  if (!near.length) list.append(element("p", { className: "empty" }, "None is known."));
+  if (!near.length) nearest.append(element("p", { className: "empty" }, "None is known."));
 }
-
-const dialog = document.getElementById("face-dialog");
-const closeDialog = () => dialog.close();
 
 async function openNearest(place) {
-  const title = document.getElementById("face-dialog-title");
   const face = await faceAt(place).catch(() => null);
-  if (!face) return;
-  title.textContent = `Nearest to ${face.name}`;
-  showNearest(place, dialog.lastElementChild);
-  if (!dialog.open) dialog.showModal();
-  title.focus(); // the link that had it may be gone, and a screen reader reads what has come
-  dialog.scrollTop = 0;
+  if (face) showDialog(`Nearest to ${face.name}`, (inside) => showNearest(place, inside));
 }
 
-document.addEventListener("click", (event) => {
-  const link = event.target.closest("[data-face]");
-  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
-  event.preventDefault();
-  openNearest(Number(link.dataset.face));
-});
-document.getElementById("face-dialog-close").addEventListener("click", closeDialog);
-dialog.addEventListener("click", (event) => { if (event.target === dialog) closeDialog(); });
+openByClick(openNearest);
 
 for (const thumbs of document.querySelectorAll("[data-pair]")) {
   thumbs.append(...thumbs.dataset.pair.split(" ").map((place) => picture(known.get(Number(place)))));

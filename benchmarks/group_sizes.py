@@ -26,11 +26,12 @@ from benchmarks.machine import describe_machine
 from benchmarks.peak_memory import peak_memory
 from benchmarks.targets import print_targets
 from shared.analysis.calibration import SAME_PERSON
-from shared.analysis.clustering import label_neighbors, number_groups
+from shared.analysis.clustering import number_groups
 from shared.analysis.copies import Copies, find_copies
 from shared.analysis.face_neighbors import rows_of_embeddings, rows_of_faces
 from shared.analysis.medoids import medoid_distances
 from shared.analysis.near_pairs import near_neighbors
+from shared.analysis.neighbor_linkage import link_neighbors
 from shared.domain.arrays import Float32
 from shared.results.neighbors_file import Neighbors, NeighborsWriter, read_neighbors
 
@@ -89,10 +90,11 @@ def time_groups(folder: Path) -> None:
     copies = find_copies(embeddings)
     copied = time.perf_counter()
     neighbors = read_neighbors(folder / _FILE, len(embeddings))
-    labels = label_neighbors(neighbors, copies, SAME_PERSON)
+    known = rows_of_embeddings(neighbors, copies)
+    labels = link_neighbors(known, copies.counts, SAME_PERSON)
     numbers = number_groups(labels[copies.number])
     grouped = time.perf_counter()
-    medoid_distances(rows_of_embeddings(neighbors, copies), copies, labels, embeddings)
+    medoid_distances(known, copies, labels, embeddings)
     ended = time.perf_counter()
     found = {"copies_s": copied - started, "groups_s": grouped - copied, "medoids_s": ended - grouped}
     (folder / _FOUND).write_text(json.dumps(found | {"groups": int(numbers.max())}))

@@ -36,9 +36,10 @@ from shared.domain.outcomes import Outcome
 from shared.messaging.celery_app import make_celery
 from shared.store.jobs import JobRecord
 from shared.store.redis_client import connect
+from tests.support.made_up_blocks import commit_batch
 from worker.aggregation.results_writer import write_results
 from worker.aggregation.spilling import read_blocks
-from worker.batch_result import Block, ImageRecord
+from worker.batch_result import ImageRecord
 
 ROOT = Path(__file__).parent.parent
 WEIGHTS = "casia-webface"
@@ -190,17 +191,7 @@ def _compute(record: JobRecord, images: Path) -> None:
         found = record.resend(job.uid, batch, send)
         assert found is not None
         record.take(job.uid, batch, found.send, "h", 600)
-        block = Block(
-            batch=batch,
-            attempt=1,
-            worker="w",
-            started_ms=1,
-            ended_ms=2,
-            commit_ms=0,
-            images=list(_records(images, found.images)),
-            embeddings=_embeddings(found.images),
-        )
-        record.commit(job.uid, batch, block.pack(), block.count_outcomes(), len(found.images))
+        commit_batch(record, job.uid, batch, list(_records(images, found.images)), _embeddings(found.images))
 
 
 def _records(images: Path, paths: list[str]) -> Iterator[ImageRecord]:

@@ -7,7 +7,6 @@ import logging
 import os
 from typing import Any
 
-import celery.apps.worker
 from celery import Celery
 from celery.signals import celeryd_init, setup_logging, worker_init, worker_process_init
 
@@ -95,8 +94,9 @@ def _set_up_logs(settings: Settings) -> None:
     setup_logging.connect(begin, weak=False)
     if settings.log_format == "json":
         begin()  # warnings come before Celery's signal
-        # Celery writes what it does on a signal past its log.
-        celery.apps.worker.safe_say = _say_in_log
+        from celery.apps import worker
+
+        worker.safe_say = _say_in_log  # Celery writes what it does on a signal past its log
 
 
 def _say_in_log(message: str, _: Any = None) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from producer.local.data_folder import RUNNING, SERVER, check_results_folder, prepare_data_folder
 from producer.local.exclusive import held, log_of_its_own
@@ -21,9 +21,6 @@ from producer.submission.requests import Request, queue_prefix_of
 from shared.config.settings import Settings
 from shared.domain.errors import InvalidRequest, NotFinished
 from shared.domain.job_names import check_job_name
-
-if TYPE_CHECKING:
-    pass
 
 
 def run(

@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.analysis.average_linkage import Tree, leaves_in_order
-from shared.analysis.copies import Copies, find_copies
-from shared.analysis.face_neighbors import rows_of_embeddings
+from shared.analysis.copies import Copies, distinct_rows, find_copies
 from shared.analysis.near_pairs import near_neighbors
 from shared.analysis.neighbor_linkage import link_neighbors
 from shared.domain.arrays import Float32
@@ -52,21 +51,15 @@ def find_groups(embeddings: Float32, threshold: float) -> Groups:
     places of others.
     """
     copies = find_copies(embeddings)
-    distinct = embeddings if len(copies.first) == len(embeddings) else np.asarray(embeddings[copies.first])
-    near = near_neighbors(distinct, DEFAULT_NEIGHBORS, within=threshold)
-    labels = link_neighbors(near, copies.counts, threshold)
-    return _sorted(labels[copies.number], threshold)
+    near = neighbors_to_link(embeddings, copies, threshold)
+    return _sorted(link_neighbors(near, copies.counts, threshold)[copies.number], threshold)
 
 
-def groups_of_neighbors(neighbors: Neighbors, embeddings: Float32, threshold: float) -> Groups:
-    """The same groups from the neighbors file of all faces, if it has as many neighbors as by default."""
-    copies = find_copies(embeddings)
-    return _sorted(label_neighbors(neighbors, copies, threshold)[copies.number], threshold)
-
-
-def label_neighbors(neighbors: Neighbors, copies: Copies, threshold: float) -> Labels:
-    """The label of each distinct embedding's group, from the neighbors file of all faces."""
-    return link_neighbors(rows_of_embeddings(neighbors, copies), copies.counts, threshold)
+def neighbors_to_link(embeddings: Float32, copies: Copies, threshold: float) -> Neighbors:
+    """The neighbors of each distinct embedding that its group depends on: those that a job's neighbors file has by
+    default.
+    """
+    return near_neighbors(distinct_rows(embeddings, copies), DEFAULT_NEIGHBORS, within=threshold)
 
 
 def number_groups(labels: Labels) -> Labels:

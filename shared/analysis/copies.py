@@ -24,6 +24,11 @@ class Copies:
         return np.bincount(self.number, minlength=len(self.first))
 
 
+def distinct_rows(embeddings: Float32, copies: Copies) -> Float32:
+    """Each embedding once: float32 [m, d], in the order of `copies.first`. It is not copied if all are distinct."""
+    return embeddings if len(copies.first) == len(embeddings) else np.asarray(embeddings[copies.first])
+
+
 def find_copies(embeddings: Float32) -> Copies:
     """The faces with equal bytes among float32 [n, d], which may be mapped from a file. Memory: 100 bytes a face."""
     known: dict[bytes, int] = {}

@@ -6,14 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.analysis.clustering import label_neighbors, number_groups
-from shared.analysis.copies import find_copies
+from shared.analysis.clustering import neighbors_to_link, number_groups
+from shared.analysis.copies import Copies, find_copies
 from shared.analysis.face_neighbors import rows_of_embeddings
 from shared.analysis.medoids import medoid_distances
-from shared.analysis.near_pairs import near_neighbors
 from shared.analysis.neighbor_linkage import link_neighbors
 from shared.domain.arrays import Float32
-from shared.domain.options import DEFAULT_NEIGHBORS
 from shared.results.distances import Faces
 from shared.results.groups_file import read_groups
 from shared.results.neighbors_file import Neighbors
@@ -45,14 +43,16 @@ def recorded_grouping(folder: Path, faces: int, threshold: float, calibrated: fl
     return Grouping(*read_groups(folder, faces))
 
 
-def find_grouping(embeddings: Float32, neighbors: Neighbors | None, threshold: float) -> Grouping:
-    """The groups at a threshold. Without `neighbors`, these are found first, which takes time with every pair."""
-    copies = find_copies(embeddings)
+def find_grouping(
+    embeddings: Float32, neighbors: Neighbors | None, threshold: float, copies: Copies | None = None
+) -> Grouping:
+    """The groups at a threshold. Without `neighbors`, these are found first, which takes time with every pair. Without
+    `copies`, the equal embeddings are.
+    """
+    copies = find_copies(embeddings) if copies is None else copies
     if neighbors is None:
-        distinct = embeddings if len(copies.first) == len(embeddings) else np.asarray(embeddings[copies.first])
-        known = near_neighbors(distinct, DEFAULT_NEIGHBORS, within=threshold)
-        labels = link_neighbors(known, copies.counts, threshold)
+        known = neighbors_to_link(embeddings, copies, threshold)
     else:
-        labels = label_neighbors(neighbors, copies, threshold)
         known = rows_of_embeddings(neighbors, copies)
+    labels = link_neighbors(known, copies.counts, threshold)
     return Grouping(number_groups(labels[copies.number]), medoid_distances(known, copies, labels, embeddings))

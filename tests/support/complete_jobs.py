@@ -12,12 +12,13 @@ from shared.messaging.messages import Aggregate
 from shared.store.jobs import JobRecord
 from shared.store.leases import Lease
 from tests.support.jobs import CONTRACT
+from tests.support.made_up_blocks import commit_batch
 from tests.support.results import result_bytes
 from tests.support.results_folders import people
 from tests.support.stage import Stage
 from worker.aggregation.results_writer import write_results
 from worker.aggregation.spilling import read_blocks
-from worker.batch_result import Block, ImageRecord
+from worker.batch_result import ImageRecord
 
 TILES = {"FACEQUEUE_PAIR_TILES_FROM": "50", "FACEQUEUE_PAIR_BLOCK_ROWS": "16"}
 """A second stage for few faces, with many tiles."""
@@ -70,16 +71,7 @@ def complete_job(stage: Stage, embeddings: Float32, name: str = "j") -> JobRecor
         paths = [f"{face:05}.jpg" for face in faces]
         send = record.add_batch(job.uid, producer, batch, paths)
         assert isinstance(record.take(job.uid, batch, send, "h", 600), Lease)
-        block = Block(
-            batch=batch,
-            attempt=1,
-            worker="w",
-            started_ms=1,
-            ended_ms=2,
-            commit_ms=0,
-            images=[ImageRecord(path=path, outcome=Outcome.OK, faces=[[0, 0, 9, 9, 1, *[4] * 10]]) for path in paths],
-            embeddings=np.asarray(embeddings[faces.start : faces.stop]),
-        )
-        record.commit(job.uid, batch, block.pack(), block.count_outcomes(), len(paths))
+        images = [ImageRecord(path=path, outcome=Outcome.OK, faces=[[0, 0, 9, 9, 1, *[4] * 10]]) for path in paths]
+        commit_batch(record, job.uid, batch, images, np.asarray(embeddings[faces.start : faces.stop]))
     record.seal(job.uid, producer)
     return record

@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from shared.domain.arrays import Float32
 from shared.domain.contract import KNOWN_WEIGHTS, Contract
 from shared.domain.job import Job
 from shared.domain.options import Options
 from shared.domain.outcomes import Outcome
+from shared.store.jobs import JobRecord
 from worker.aggregation import results_writer as results
 from worker.batch_result import Block, ImageRecord
 
@@ -44,6 +46,21 @@ def sealed_job(faces: int, distances: str = "full") -> Job:
         refusal=None,
         problem=None,
     )
+
+
+def commit_batch(record: JobRecord, uid: str, batch: int, images: list[ImageRecord], embeddings: Float32) -> str:
+    """Commits the block of a leased batch; returns what became of it."""
+    block = Block(
+        batch=batch,
+        attempt=1,
+        worker="w",
+        started_ms=1,
+        ended_ms=2,
+        commit_ms=0,
+        images=images,
+        embeddings=embeddings,
+    )
+    return record.commit(uid, batch, block.pack(), block.count_outcomes(), len(embeddings))
 
 
 def block_of_faces(faces: int) -> bytes:

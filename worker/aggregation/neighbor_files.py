@@ -4,10 +4,9 @@ import csv
 from pathlib import Path
 
 from shared.analysis.calibration import same_person_threshold
-from shared.analysis.clustering import label_neighbors, number_groups
-from shared.analysis.copies import Copies, find_copies
-from shared.analysis.face_neighbors import rows_of_embeddings, rows_of_faces
-from shared.analysis.medoids import medoid_distances
+from shared.analysis.copies import Copies, distinct_rows, find_copies
+from shared.analysis.face_neighbors import rows_of_faces
+from shared.analysis.grouping import find_grouping
 from shared.analysis.near_pairs import merged, near_neighbors
 from shared.domain.arrays import Float32
 from shared.domain.errors import ResultsError
@@ -31,8 +30,7 @@ def write_neighbors(job: Job, folder: Path, threads: int, stage: PairStage | Non
     embeddings = map_array(folder / EMBEDDINGS)
     copies, threshold = find_copies(embeddings), same_person_threshold(job.contract.as_dict())
     if stage is None:
-        distinct = embeddings if len(copies.first) == len(embeddings) else embeddings[copies.first]
-        found = near_neighbors(distinct, job.options.neighbors, threads, within=threshold)
+        found = near_neighbors(distinct_rows(embeddings, copies), job.options.neighbors, threads, within=threshold)
     else:
         found = _merged(job, folder, stage, copies, threads)
     with NeighborsWriter(folder / NEIGHBORS, job.faces) as file:
@@ -58,11 +56,9 @@ def _merged(job: Job, folder: Path, stage: PairStage, copies: Copies, threads: i
 
 def _write_groups(folder: Path, embeddings: Float32, copies: Copies, threshold: float) -> None:
     neighbors = read_neighbors(folder / NEIGHBORS, len(embeddings))
-    labels = label_neighbors(neighbors, copies, threshold)
-    known = rows_of_embeddings(neighbors, copies)
-    distances = medoid_distances(known, copies, labels, embeddings)
+    grouping = find_grouping(embeddings, neighbors, threshold, copies)
     with (folder / GROUPS).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(GROUP_COLUMNS)
-        rows = zip(number_groups(labels[copies.number]).tolist(), distances.tolist(), strict=True)
+        rows = zip(grouping.numbers.tolist(), grouping.distances.tolist(), strict=True)
         writer.writerows((face, group, f"{distance:.6f}") for face, (group, distance) in enumerate(rows))

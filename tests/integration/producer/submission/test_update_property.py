@@ -24,11 +24,12 @@ from shared.domain.paths import RootPath
 from shared.messaging.celery_app import make_celery
 from shared.store.jobs import JobRecord
 from tests.support.jobs import CONTRACT, RUNTIME
+from tests.support.made_up_blocks import commit_batch
 from tests.support.results import result_bytes
 from tests.support.stage import Stage
 from worker.aggregation.results_writer import write_results
 from worker.aggregation.spilling import read_blocks
-from worker.batch_result import Block, ImageRecord
+from worker.batch_result import ImageRecord
 from worker.execution.image_source import read_status
 
 _OUTCOMES = (Outcome.OK, Outcome.OK, Outcome.NO_FACE, Outcome.UNREADABLE)
@@ -122,17 +123,7 @@ class _World:
             self.computed += found.images
             embeddings = np.concatenate([embeddings for _, embeddings in rows])
             images = [image for image, _ in rows]
-            block = Block(
-                batch=batch,
-                attempt=1,
-                worker="w",
-                started_ms=1,
-                ended_ms=2,
-                commit_ms=0,
-                images=images,
-                embeddings=embeddings,
-            )
-            record.commit(job.uid, batch, block.pack(), block.count_outcomes(), len(embeddings))
+            commit_batch(record, job.uid, batch, images, embeddings)
 
     def _aggregate(self, record: JobRecord, crash: str) -> None:
         job = record.load()

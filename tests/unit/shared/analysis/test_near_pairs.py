@@ -15,7 +15,7 @@ from shared.results.distances import Distances
 from tests.support.results_folders import people
 
 
-def _check(embeddings: Float32, count: int, threads: int, block_rows: int | None = None) -> None:
+def _check(embeddings: Float32, count: int, threads: int, block_rows: int = 100_000) -> None:
     expected, distances = nearest(Distances(embeddings), np.arange(len(embeddings)), count)
     found = near_neighbors(embeddings, count, threads, block_rows=block_rows)
     assert np.diff(found.starts).tolist() == [expected.shape[1]] * len(embeddings)
@@ -48,6 +48,7 @@ def test_neighbors_are_those_of_brute_force(
 ) -> None:
     """With any number of blocks, tiles and threads; with equal, nearly equal and unrelated faces."""
     embeddings = np.tile(people(groups, each, spread=spread), (copies, 1))
+    block_rows = max(block_rows, len(embeddings) // 15)  # time grows with the third power of the blocks
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pair_screening, "BLOCK_ROWS", rows)
         patch.setattr(near_pairs, "_MERGED_CANDIDATES", merged)

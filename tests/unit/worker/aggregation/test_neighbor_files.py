@@ -12,7 +12,8 @@ from scipy.spatial.distance import cdist
 
 from shared.analysis.calibration import SAME_PERSON
 from shared.analysis.candidates import MOST_WITHIN
-from shared.analysis.clustering import find_groups, groups_of_neighbors
+from shared.analysis.clustering import find_groups
+from shared.analysis.grouping import find_grouping
 from shared.domain.arrays import Float32
 from shared.domain.options import Options
 from shared.results.neighbors_file import read_neighbors
@@ -96,7 +97,8 @@ def test_groups_are_those_of_the_neighbors(tmp_path: Path) -> None:
     assert [int(row["face"]) for row in rows] == list(range(190))
     found = find_groups(embeddings, SAME_PERSON)
     neighbors = read_neighbors(tmp_path / "j" / "neighbors.npz", len(embeddings))
-    assert groups_of_neighbors(neighbors, embeddings, SAME_PERSON) == found
+    grouping = find_grouping(embeddings, neighbors, SAME_PERSON)
+    assert [members.tolist() for members in grouping.members()] == found.members
     distances = cdist(embeddings, embeddings)
     for number, members in enumerate(found.members, start=1):
         assert {int(rows[face]["group"]) for face in members} == {number}

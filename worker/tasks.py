@@ -1,7 +1,7 @@
 """The tasks: embed a batch, compare the faces of a tile, aggregate a job. They read the message, call, and answer."""
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from celery import Task
 from celery.exceptions import Ignore
@@ -19,33 +19,48 @@ from shared.messaging.messages import (
 )
 from worker.answers import MOST_CHARACTERS, TaskAnswer
 from worker.broker.rejection import reject_message
-from worker.execution.batch_executor import BatchExecutor
 from worker.execution.connections import Connections
-from worker.execution.crash_attribution import BatchMonitor, TileMonitor
+from worker.execution.crash_attribution import BatchMonitor
 from worker.execution.job_aggregator import JobAggregator
 from worker.execution.task_request import AnsweredRequest, BatchRequest
-from worker.execution.tile_executor import TileExecutor
 
-M = TypeVar("M", EmbedBatch, Aggregate, PairTile)
+M = TypeVar("M", bound=EmbedBatch | Aggregate | PairTile)
 
 
-class EmbedBatchTask(Task):  # type: ignore[misc]
-    """Embeds one batch and commits its block. The outcome of an image is in its record and never raises."""
+class _Executor(Protocol):
+    def execute(self, batch: Any, worker: str) -> TaskAnswer: ...
 
-    name = EMBED_TASK
+
+class _BatchTask(Task):  # type: ignore[misc]
+    """A task on one batch, which is leased and committed."""
+
+    kind: type[EmbedBatch | PairTile]
+    """Of its message."""
     max_retries = 0
     resultrepr_maxsize = MOST_CHARACTERS
     Request = BatchRequest
 
-    def __init__(self, connections: Connections, executor: BatchExecutor, monitor: BatchMonitor) -> None:
+    def __init__(self, connections: Connections, executor: _Executor, monitor: BatchMonitor) -> None:
         self._connections, self._executor = connections, executor
         self.monitor = monitor
 
     def run(self, message: Any = None, **unknown: Any) -> TaskAnswer:
         """Called in a child process."""
-        batch = _read(EmbedBatch, self.name, message, unknown, self._connections)
+        batch = _read(self.kind, self.name, message, unknown, self._connections)
         with log_fields(job=batch.job, batch=batch.batch):
             return self._executor.execute(batch, str(self.request.hostname))
+
+
+class EmbedBatchTask(_BatchTask):
+    """Embeds one batch and commits its block. The outcome of an image is in its record and never raises."""
+
+    name, kind = EMBED_TASK, EmbedBatch
+
+
+class PairTileTask(_BatchTask):
+    """Finds the candidates for nearest faces in one tile of a job's pair matrix."""
+
+    name, kind = PAIR_TILE_TASK, PairTile
 
 
 class AggregateTask(Task):  # type: ignore[misc]
@@ -64,25 +79,6 @@ class AggregateTask(Task):  # type: ignore[misc]
         wanted = _read(Aggregate, self.name, message, unknown, self._connections)
         with log_fields(job=wanted.job):
             return self._aggregator.aggregate(wanted, str(self.request.hostname))
-
-
-class PairTileTask(Task):  # type: ignore[misc]
-    """Finds the candidates for nearest faces in one tile of a job's pair matrix."""
-
-    name = PAIR_TILE_TASK
-    max_retries = 0
-    resultrepr_maxsize = MOST_CHARACTERS
-    Request = BatchRequest
-
-    def __init__(self, connections: Connections, executor: TileExecutor, monitor: TileMonitor) -> None:
-        self._connections, self._executor = connections, executor
-        self.monitor = monitor
-
-    def run(self, message: Any = None, **unknown: Any) -> TaskAnswer:
-        """Called in a child process."""
-        tile = _read(PairTile, self.name, message, unknown, self._connections)
-        with log_fields(job=tile.job, batch=tile.batch):
-            return self._executor.execute(tile, str(self.request.hostname))
 
 
 def _read(kind: type[M], task: str, message: Any, unknown: Mapping[str, Any], connections: Connections) -> M:

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,7 @@ def screen(stage: PairStage, processes: int) -> tuple[float, float]:
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         pool.starmap(_nothing, [()] * processes)  # they have started
         started = time.perf_counter()
-        peaks = pool.starmap(_compute, [(stage, tile) for tile in range(len(stage.plan.tiles))], chunksize=1)
+        peaks = pool.starmap(_compute, [(stage, tile) for tile in range(stage.plan.tiles)], chunksize=1)
     return time.perf_counter() - started, max(peaks)
 
 
@@ -92,9 +93,10 @@ def _private_mib() -> float:
 
 def merge(stage: PairStage, threads: int) -> float:
     """Merges the candidates into a file; seconds."""
-    started, plan = time.perf_counter(), stage.plan
+    started, plan = time.perf_counter(), stage.plan.pairs
+    assert plan is not None
     with NeighborsWriter(stage.folder / "merged.npz", plan.faces) as file:
-        for rows in merged(stage.embeddings, plan.blocks, stage.candidates_of, plan.wanted, threads):
+        for rows in merged(stage.embeddings, plan.blocks, partial(stage.candidates_of, plan), plan.wanted, threads):
             file.add(rows)
     (stage.folder / "merged.npz").unlink()
     return time.perf_counter() - started

@@ -187,10 +187,14 @@ class Settings(BaseSettings):
     ] = 16.0
     pair_tiles_from: Annotated[
         int,
-        Field(ge=0, description="With more different faces than this, the aggregators share the search for neighbors."),
+        Field(
+            ge=0,
+            description="With more faces than this, the aggregators share the search for neighbors and the distance "
+            "matrix.",
+        ),
     ] = 5000
     pair_block_rows: Annotated[
-        int, Field(ge=1, description="The smallest number of faces on a side of a tile of that search.")
+        int, Field(ge=1, description="The smallest number of faces on a side of a tile of that work.")
     ] = 8192
 
     flower_port: Annotated[int, Field(ge=1, le=65535, description="Loopback port of Flower.")] = 5555

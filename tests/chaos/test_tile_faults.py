@@ -34,14 +34,15 @@ def _kill(processes: list[subprocess.Popen[bytes]]) -> None:
         process.wait()
 
 
+@pytest.mark.parametrize("done", [5, 83], ids=["candidates", "matrix"])
 @pytest.mark.parametrize("victim", ["workers", "a child", "server", "all"])
-def test_a_kill_in_the_second_stage_changes_nothing(stage: Stage, tmp_path: Path, victim: str) -> None:
+def test_a_kill_in_the_second_stage_changes_nothing(stage: Stage, tmp_path: Path, victim: str, done: int) -> None:
     """The rest of the tiles is computed, and those that were done are not computed again."""
-    record = complete_job(stage, made_up_faces())
+    record = complete_job(stage, made_up_faces(), distances="full")
     expected = expected_results(stage, record, tmp_path)
     workers = _aggregators(stage, 2)
     aggregate(stage, record)
-    wait_until(lambda: record.load().tiles_done >= 5, 60, "some tiles are done")
+    wait_until(lambda: record.load().tiles_done >= done, 60, "some tiles are done")
     if victim == "a child":
         children = subprocess.run(["pgrep", "-P", str(workers[0].pid)], capture_output=True, text=True).stdout.split()
         for child in children:
@@ -53,15 +54,20 @@ def test_a_kill_in_the_second_stage_changes_nothing(stage: Stage, tmp_path: Path
         stage.restart_server()
     if victim in ("workers", "all"):
         folder = stage_folder(record.load(), stage.results)
-        before = {path: path.stat().st_ino for path in folder.glob("tile-*.pairs")}
-        assert 0 < len(before) < 78
+        before = {path: path.stat().st_ino for path in _made(folder)}
+        assert done <= len(before) < 2 * 78
         _aggregators(stage, 1)
-        wait_until(lambda: len([*folder.glob("tile-*.pairs")]) == 78 or not folder.exists(), 90, "all tiles are there")
+        wait_until(lambda: len(_made(folder)) == 2 * 78 or not folder.exists(), 90, "all tiles are there")
         still = {path: path.stat().st_ino for path in before if path.exists()}
         assert still.items() <= before.items()
     wait_until(lambda: is_finished(record), 90, "finished")
     assert result_bytes(stage.results / "j") == expected
     wait_until(lambda: [path.name for path in stage.results.iterdir()] == ["j"], 20, "nothing else is left")
+
+
+def _made(folder: Path) -> list[Path]:
+    """What each tile that is done has written."""
+    return [*folder.glob("tile-*.pairs"), *folder.glob("matrix-*.done")]
 
 
 def test_a_worker_with_another_results_folder_passes_tiles_on(stage: Stage, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from shared.domain.arrays import Float32
-from shared.domain.options import Options
+from shared.domain.options import Options, WhenDistances
 from shared.domain.outcomes import Outcome
 from shared.messaging.celery_app import make_celery, send_aggregate
 from shared.messaging.messages import Aggregate
@@ -60,10 +60,10 @@ def is_finished(record: JobRecord) -> bool:
     return job.state == "finished"
 
 
-def complete_job(stage: Stage, embeddings: Float32, name: str = "j") -> JobRecord:
+def complete_job(stage: Stage, embeddings: Float32, name: str = "j", distances: WhenDistances = "none") -> JobRecord:
     """A sealed job of two batches: the images have one face each, with these embeddings [n, 512]."""
     record = JobRecord(stage.client, name)
-    options = Options(folder=".", batch_size=1024, distances="none", report=False)
+    options = Options(folder=".", batch_size=1024, distances=distances, report=False)
     job, _ = record.create(origin="o", source="s", contract=CONTRACT, options=options, queue_prefix="")
     producer = record.attach_producer(job.uid)
     half = len(embeddings) // 2

@@ -21,8 +21,8 @@ def check_neighbors(faces: int, block_rows: int, every: int, folder: Path) -> No
     """
     embeddings, job = made_up_faces(faces), sealed_job(faces)
     stage = PairStage.begin(job, [embeddings], folder, 0, block_rows)
-    assert stage is not None and len(stage.plan.tiles) > 10
-    for tile in reversed(range(len(stage.plan.tiles))):
+    assert stage is not None and stage.plan.tiles > 10
+    for tile in reversed(range(stage.plan.tiles)):
         stage.compute(tile, 2)
     files = []
     for name, made_with in (("once", None), ("tiles", stage)):

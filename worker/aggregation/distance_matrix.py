@@ -32,6 +32,11 @@ class KnownDistances:
     rows: Places
     """Of each face now: its row in that matrix, or -1."""
 
+    @property
+    def suffices(self) -> bool:
+        """Whether copying is faster than computing everything."""
+        return bool((self.rows == _NEW).sum() <= _MOST_NEW * len(self.rows))
+
 
 def write_distances(embeddings: Float32, out: Float32, threads: int, known: KnownDistances | None = None) -> None:
     """Fills `out` [n, n] with the Euclidean distances between the rows of `embeddings` [n, d].
@@ -42,12 +47,12 @@ def write_distances(embeddings: Float32, out: Float32, threads: int, known: Know
     threads = max(1, threads)
     starts = range(0, len(embeddings), TILE_ROWS)
     with one_blas_thread(), ThreadPoolExecutor(max_workers=threads) as pool:
-        if known is None or (known.rows == _NEW).sum() > _MOST_NEW * len(embeddings):
+        if known is None or not known.suffices:
             pairs = combinations_with_replacement(starts, 2)
-            _for_all(pool, lambda pair: _fill_tile(embeddings, out, *pair), pairs, 2 * threads)
+            for_all(pool, lambda pair: _fill_tile(embeddings, out, *pair), pairs, 2 * threads)
         else:
             update = _Update(embeddings, out, known)
-            _for_all(pool, update.fill_known_rows, starts, threads)
+            for_all(pool, update.fill_known_rows, starts, threads)
             update.fill_new_rows()
 
 
@@ -113,7 +118,7 @@ def _runs(here: Places, there: Places) -> Iterator[tuple[int, int, int]]:
         yield int(here[begin]), int(there[begin]), int(end - begin)
 
 
-def _for_all(pool: ThreadPoolExecutor, work: Callable[[Item], None], items: Iterable[Item], window: int) -> None:
+def for_all(pool: ThreadPoolExecutor, work: Callable[[Item], None], items: Iterable[Item], window: int) -> None:
     """Calls `work` with every item, at most `window` of them submitted at a time: a large matrix has millions."""
     pending: list[Any] = []
     for item in items:

@@ -18,7 +18,9 @@ from shared.results.files import map_array, read_json
 from shared.results.schema import DISTANCES, EMBEDDINGS, SUMMARY
 from worker.aggregation.distance_matrix import KnownDistances, write_distances
 from worker.aggregation.faces_parquet import bytes_a_face
+from worker.aggregation.matrix_tiles import MatrixTiles
 from worker.aggregation.reserved_array import NO_ROOM, new_array
+from worker.aggregation.stage_embeddings import digest_of
 
 _SPARE_BYTES = 16 * 2**20  # for tables, summary and resource logs, in addition to the arrays
 _BYTES_A_NEIGHBOR = 16  # in neighbors.npz and, while that is written, beside it
@@ -33,17 +35,26 @@ class Plan:
     """Why no matrix is written."""
     keeps: bool = False
     """Whether the earlier matrix is kept because there is no room for a second one."""
+    made: MatrixTiles | None = None
+    """The matrix, if the tiles of a second stage made it."""
+
+    @property
+    def writes(self) -> bool:
+        """Whether a matrix is to be computed."""
+        return self.absent is None and not self.keeps and self.made is None
 
 
-def plan_matrix(job: Job, results_dir: Path, max_bytes: float) -> Plan:
+def plan_matrix(job: Job, results_dir: Path, max_bytes: float, made: MatrixTiles | None = None) -> Plan:
     """What `--distances` means with this disk space. ResultsError if even the rest of the results has no room."""
     a_face = DIMENSIONS * 4 + bytes_a_face() + job.options.neighbors * _BYTES_A_NEIGHBOR
     rest = job.faces * a_face + job.images * _BYTES_AN_IMAGE + _SPARE_BYTES
     matrix = job.faces**2 * 4
     free = shutil.disk_usage(results_dir).free
     wanted = job.options.distances
-    plan = Plan()
-    if wanted == "none":
+    plan = Plan(made=made)
+    if made is not None:
+        matrix = 0  # it has its room
+    elif wanted == "none":
         plan = Plan(absent="not asked for (--distances none)")
     elif wanted == "auto" and matrix > max_bytes:
         plan = Plan(absent=f"it would take {_gib(matrix)}, the limit for --distances auto is {_gib(max_bytes)}")
@@ -66,7 +77,10 @@ def write_matrix(
     `earlier_faces` has the row of each face in the earlier results, or -1: distances between those are copied.
     ResultsError if an earlier matrix would be lost; OSError as from the disk.
     """
-    if plan.absent is None and not plan.keeps:
+    if plan.made is not None:
+        _check_faces(job, scratch, plan.made)
+        plan.made.put(scratch / DISTANCES)
+    if plan.writes:
         try:
             out = new_array(scratch / DISTANCES, (job.faces, job.faces))
         except OSError as error:
@@ -77,7 +91,7 @@ def write_matrix(
             plan = _without_room(job, results_dir, shutil.disk_usage(results_dir).free)
         else:
             if job.faces:
-                known = _known_distances(results_dir / job.name, earlier_faces)
+                known = known_distances(results_dir / job.name, earlier_faces)
                 write_distances(map_array(scratch / EMBEDDINGS), out, threads, known)
             if isinstance(out, np.memmap):
                 out.flush()
@@ -86,7 +100,14 @@ def write_matrix(
     return plan.absent
 
 
-def _known_distances(earlier: Path, rows: Sequence[int]) -> KnownDistances | None:
+def _check_faces(job: Job, scratch: Path, made: MatrixTiles) -> None:
+    if digest_of(map_array(scratch / EMBEDDINGS)) != made.plan.digest:
+        raise ResultsError(
+            f"The faces of job '{job.name}' changed while they were compared. Cancel the job and run it again."
+        )
+
+
+def known_distances(earlier: Path, rows: Sequence[int]) -> KnownDistances | None:
     """The earlier matrix, if its distances have the bits that they would have now."""
     places = np.array(rows, np.intp)
     if not (places >= 0).any():

@@ -1,6 +1,7 @@
 """Writes the nearest neighbors of all faces, and their groups, into a results folder."""
 
 import csv
+from functools import partial
 from pathlib import Path
 
 from shared.analysis.calibration import same_person_threshold
@@ -14,7 +15,9 @@ from shared.domain.job import Job
 from shared.results.files import map_array
 from shared.results.neighbors_file import Neighbors, NeighborsWriter, read_neighbors
 from shared.results.schema import EMBEDDINGS, GROUP_COLUMNS, GROUPS, NEIGHBORS
-from worker.aggregation.pair_stage import PairStage, digest_of
+from worker.aggregation.pair_stage import PairStage
+from worker.aggregation.stage_embeddings import digest_of
+from worker.aggregation.stage_plan import PairsPlan
 
 _DISTINCT = ".distinct.npz"
 
@@ -29,10 +32,10 @@ def write_neighbors(job: Job, folder: Path, threads: int, stage: PairStage | Non
         return
     embeddings = map_array(folder / EMBEDDINGS)
     copies, threshold = find_copies(embeddings), same_person_threshold(job.contract.as_dict())
-    if stage is None:
+    if stage is None or stage.plan.pairs is None:
         found = near_neighbors(distinct_rows(embeddings, copies), job.options.neighbors, threads, within=threshold)
     else:
-        found = _merged(job, folder, stage, copies, threads)
+        found = _merged(job, folder, stage, stage.plan.pairs, copies, threads)
     with NeighborsWriter(folder / NEIGHBORS, job.faces) as file:
         for rows in rows_of_faces(found, copies):
             file.add(rows)
@@ -41,15 +44,14 @@ def write_neighbors(job: Job, folder: Path, threads: int, stage: PairStage | Non
         _write_groups(folder, embeddings, copies, threshold)
 
 
-def _merged(job: Job, folder: Path, stage: PairStage, copies: Copies, threads: int) -> Neighbors:
+def _merged(job: Job, folder: Path, stage: PairStage, plan: PairsPlan, copies: Copies, threads: int) -> Neighbors:
     """The neighbors of the distinct embeddings, mapped from a file of their own."""
-    plan = stage.plan
     if digest_of(map_array(folder / EMBEDDINGS), copies.first) != plan.digest:
         raise ResultsError(
             f"The faces of job '{job.name}' changed while they were compared. Cancel the job and run it again."
         )
     with NeighborsWriter(folder / _DISTINCT, plan.faces) as file:
-        for rows in merged(stage.embeddings, plan.blocks, stage.candidates_of, plan.wanted, threads):
+        for rows in merged(stage.embeddings, plan.blocks, partial(stage.candidates_of, plan), plan.wanted, threads):
             file.add(rows)
     return read_neighbors(folder / _DISTINCT, plan.faces)
 

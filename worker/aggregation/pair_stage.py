@@ -1,147 +1,154 @@
-"""The folder of a job's second stage: the distinct embeddings, and the candidates of each tile of their pair matrix.
+"""The folder of a job's second stage: the embeddings, and what each tile makes of them.
 
 It lies hidden beside the results. Whoever begins the stage writes the embeddings, the workers map them.
 """
 
-import hashlib
 import json
 import secrets
 import shutil
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Self
-
-import numpy as np
+from typing import Self
 
 from shared.analysis.calibration import same_person_threshold
-from shared.analysis.candidates import Candidates, Wanted, wanted_of
-from shared.analysis.copies import Copies, find_copies
-from shared.analysis.near_pairs import divide, tiles_of
+from shared.analysis.candidates import Candidates
+from shared.analysis.copies import Copies
 from shared.analysis.pair_screening import screen_tile
-from shared.domain.arrays import DIMENSIONS, Float32
+from shared.domain.arrays import Float32
 from shared.domain.durable_files import replace_content, sync_to_disk
 from shared.domain.errors import ResultsError
 from shared.domain.job import Job
 from shared.domain.paths import printable
-from shared.results.files import map_array, read_json
+from shared.results.distance_tiles import arithmetic
+from shared.results.files import read_json
 from worker.aggregation.candidate_file import is_whole, map_candidates, write_candidates
 from worker.aggregation.hidden_names import stage_folder
-from worker.aggregation.reserved_array import new_array
+from worker.aggregation.matrix_tiles import MatrixTiles
+from worker.aggregation.reserved_array import NO_ROOM
+from worker.aggregation.stage_embeddings import (
+    all_embeddings,
+    digest_of,
+    distinct_embeddings,
+    keep_distinct_alone,
+    write_embeddings,
+)
+from worker.aggregation.stage_plan import MatrixPlan, PairsPlan, StagePlan
 
-_PLAN, _EMBEDDINGS, _ALL = "plan.json", "distinct.npy", "embeddings.npy"
+_PLAN = "plan.json"
 _MOST_BLOCKS, _MOST_BLOCK_ROWS = 12, 50_000
+_MOST_MATRIX_ROWS = 16_384
+"""A tile of the matrix then writes 2 GiB."""
 _BYTES_A_CANDIDATE = 8
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How the pairs are divided."""
-
-    stage: str
-    """A random name: that of the record, if the folder is the one that the record means."""
-    faces: int
-    """The number of distinct embeddings."""
-    block_rows: int
-    count: int
-    within: float | None
-    digest: str
-    """BLAKE2b of the embeddings."""
-
-    @property
-    def blocks(self) -> list[range]:
-        """The rows of each block."""
-        return divide(self.faces, self.block_rows)
-
-    @property
-    def tiles(self) -> list[tuple[int, int]]:
-        """The tiles, by their blocks."""
-        return tiles_of(len(self.blocks))
-
-    @property
-    def wanted(self) -> Wanted:
-        """Which neighbors are searched."""
-        return wanted_of(self.count, self.within, self.faces)
-
-    def about(self, tile: int) -> dict[str, Any]:
-        """What the candidates of a tile depend on."""
-        return {name: value for name, value in asdict(self).items() if name != "stage"} | {"tile": tile}
 
 
 class PairStage:
     """The folder and its plan."""
 
-    def __init__(self, folder: Path, plan: Plan) -> None:
+    def __init__(self, folder: Path, plan: StagePlan) -> None:
         self.folder, self.plan = folder, plan
+        self.matrix = None if plan.matrix is None else MatrixTiles(folder, plan.matrix)
 
     @classmethod
     def find(cls, job: Job, results_dir: Path) -> Self | None:
         """The stage that the job's record names; None if this results folder does not have it."""
         folder = stage_folder(job, results_dir)
         try:
-            plan = Plan(**read_json(folder / _PLAN))
-        except (OSError, ValueError, TypeError):
+            found = cls(folder, StagePlan.from_dict(read_json(folder / _PLAN)))
+        except (OSError, ValueError, TypeError, LookupError):
             return None
-        return cls(folder, plan) if plan.stage == job.stage != "" else None
+        if found.plan.stage != job.stage or job.stage == "":
+            return None
+        return found if found.matrix is None or found.matrix.exists else None
 
     @classmethod
     def begin(
-        cls, job: Job, portions: Iterable[Float32], results_dir: Path, smallest: int, block_rows: int
+        cls,
+        job: Job,
+        portions: Iterable[Float32],
+        results_dir: Path,
+        smallest: int,
+        block_rows: int,
+        *,
+        neighbors: bool = True,
+        matrix: bool = False,
     ) -> Self | None:
-        """Writes the embeddings, which come in portions, and the plan; None if `smallest` or fewer are distinct: then
-        nothing is left.
+        """Writes the embeddings, which come in portions, and the plan of the search for `neighbors`, if more than
+        `smallest` are distinct, and of the `matrix`. None if neither has any tiles: then nothing is left.
 
-        Candidates of an earlier stage with the same embeddings stay. ResultsError if the disk has no room.
+        What was made in an earlier stage with the same embeddings stays. ResultsError if the disk has no room, unless
+        the job does without a matrix then.
         """
         folder = stage_folder(job, results_dir)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _PLAN).unlink(missing_ok=True)
-        copies = _write_embeddings(job, portions, folder)
-        faces = len(copies.first)
-        if faces <= smallest:
+        copies = write_embeddings(job, portions, folder)
+        pairs = _plan_pairs(job, copies, folder, block_rows) if neighbors and len(copies.first) > smallest else None
+        plan = StagePlan(secrets.token_hex(16), pairs, _plan_matrix(job, folder, block_rows) if matrix else None)
+        stage = cls(folder, plan)
+        if stage.matrix is not None:
+            try:
+                stage.matrix.create()
+            except OSError as error:
+                if job.options.distances != "auto" or error.errno not in NO_ROOM:
+                    raise
+                stage = cls(folder, StagePlan(plan.stage, pairs, None))
+        if stage.plan.tiles == 0:
             shutil.rmtree(folder)
             return None
-        rows_a_block = min(_MOST_BLOCK_ROWS, max(block_rows, -(-faces // _MOST_BLOCKS)))
-        digest = digest_of(map_array(folder / _EMBEDDINGS))
-        threshold = same_person_threshold(job.contract.as_dict())
-        plan = Plan(secrets.token_hex(16), faces, rows_a_block, job.options.neighbors, threshold, digest)
-        _check_room(job, plan, folder)
-        replace_content(folder / _PLAN, json.dumps(asdict(plan)).encode())
+        if stage.matrix is None:
+            keep_distinct_alone(folder)
+        if pairs is not None:
+            _check_room(job, pairs, folder)
+        replace_content(folder / _PLAN, json.dumps(asdict(stage.plan)).encode())
         sync_to_disk(folder)
-        return cls(folder, plan)
+        return stage
 
     @property
     def embeddings(self) -> Float32:
         """The distinct embeddings, mapped."""
-        return map_array(self.folder / _EMBEDDINGS)
+        return distinct_embeddings(self.folder)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all tiles are done."""
+        return all(self.has(tile) for tile in range(self.plan.tiles))
+
+    def arithmetic_of(self, tile: int) -> str | None:
+        """With what a tile must be computed, if that matters."""
+        return None if self.plan.matrix is None or tile < self.plan.searches else self.plan.matrix.arithmetic
 
     def has(self, tile: int) -> bool:
-        """Whether the candidates of a tile are there and whole."""
-        return is_whole(self._path(tile), self.plan.about(tile))
+        """Whether what a tile makes is there and whole."""
+        if self.matrix is not None and tile >= self.plan.searches:
+            return self.matrix.has(tile - self.plan.searches)
+        return self.plan.pairs is not None and is_whole(self._path(tile), self.plan.pairs.about(tile))
 
     def compute(self, tile: int, threads: int) -> None:
-        """Writes the candidates of a tile. OSError as from the disk."""
-        plan = self.plan
-        a, b = plan.tiles[tile]
-        # Fewer candidates, among which are the same neighbors.
-        known = [self._known(block) for block in (a, b)]
-        found = screen_tile(self.embeddings, plan.blocks[a], plan.blocks[b], plan.wanted, threads, known)
-        write_candidates(self._path(tile), plan.about(tile), [found[0]] if a == b else [*found])
+        """Writes the candidates or the distances of a tile. OSError as from the disk."""
+        if self.matrix is not None and tile >= self.plan.searches:
+            self.matrix.compute(tile - self.plan.searches, all_embeddings(self.folder), threads)
+        elif (plan := self.plan.pairs) is not None:
+            a, b = plan.tiles[tile]
+            # Fewer candidates, among which are the same neighbors.
+            known = [self._known(plan, block) for block in (a, b)]
+            found = screen_tile(self.embeddings, plan.blocks[a], plan.blocks[b], plan.wanted, threads, known)
+            write_candidates(self._path(tile), plan.about(tile), [found[0]] if a == b else [*found])
 
-    def candidates_of(self, block: int) -> list[Candidates]:
+    def candidates_of(self, plan: PairsPlan, block: int) -> list[Candidates]:
         """The candidates of a block's faces from each of its tiles, mapped."""
-        return [self._candidates(tile, block) for tile, blocks in enumerate(self.plan.tiles) if block in blocks]
+        return [self._candidates(tile, blocks, block) for tile, blocks in enumerate(plan.tiles) if block in blocks]
 
-    def _known(self, block: int) -> list[Candidates]:
+    def _known(self, plan: PairsPlan, block: int) -> list[Candidates]:
         """Those of the tiles that other processes have finished."""
         found = []
-        for tile, blocks in enumerate(self.plan.tiles):
+        for tile, blocks in enumerate(plan.tiles):
             if block in blocks and self.has(tile):
-                found.append(self._candidates(tile, block))
+                found.append(self._candidates(tile, blocks, block))
         return found
 
-    def _candidates(self, tile: int, block: int) -> Candidates:
-        return map_candidates(self._path(tile))[self.plan.tiles[tile].index(block)]
+    def _candidates(self, tile: int, blocks: tuple[int, int], block: int) -> Candidates:
+        return map_candidates(self._path(tile))[blocks.index(block)]
 
     def remove(self) -> None:
         """Removes the folder."""
@@ -151,45 +158,24 @@ class PairStage:
         return self.folder / f"tile-{tile}.pairs"
 
 
-def _write_embeddings(job: Job, portions: Iterable[Float32], folder: Path) -> Copies:
-    for name in (_ALL, _EMBEDDINGS):
-        (folder / name).unlink(missing_ok=True)
-    embeddings = new_array(folder / _ALL, (job.faces, DIMENSIONS))
-    faces = 0
-    for portion in portions:
-        if faces + len(portion) <= job.faces:
-            embeddings[faces : faces + len(portion)] = portion
-        faces += len(portion)
-    if faces != job.faces:
-        raise ResultsError(
-            f"Job '{job.name}' counts {job.faces} faces, and its blocks have {faces}. Cancel it and run it again."
-        )
-    if isinstance(embeddings, np.memmap):
-        embeddings.flush()
-    copies = find_copies(embeddings)
-    if len(copies.first) == faces:
-        (folder / _ALL).rename(folder / _EMBEDDINGS)
-    else:
-        distinct = new_array(folder / _EMBEDDINGS, (len(copies.first), DIMENSIONS))
-        for first in range(0, len(distinct), 4096):
-            distinct[first : first + 4096] = embeddings[copies.first[first : first + 4096]]
-        if isinstance(distinct, np.memmap):
-            distinct.flush()
-        (folder / _ALL).unlink()
-    sync_to_disk(folder / _EMBEDDINGS)
-    return copies
+def _plan_pairs(job: Job, copies: Copies, folder: Path, block_rows: int) -> PairsPlan:
+    threshold = same_person_threshold(job.contract.as_dict())
+    faces, digest = len(copies.first), digest_of(distinct_embeddings(folder))
+    return PairsPlan(
+        faces, _rows_a_block(faces, block_rows, _MOST_BLOCK_ROWS), job.options.neighbors, threshold, digest
+    )
 
 
-def digest_of(embeddings: Float32, chosen: Iterable[int] | None = None) -> str:
-    """BLAKE2b of embeddings [n, d], or of those `chosen`, in this order."""
-    found = hashlib.blake2b(digest_size=16)
-    rows = np.arange(len(embeddings)) if chosen is None else np.asarray(chosen)
-    for first in range(0, len(rows), 4096):
-        found.update(np.ascontiguousarray(embeddings[rows[first : first + 4096]], np.float32).tobytes())
-    return found.hexdigest()
+def _plan_matrix(job: Job, folder: Path, block_rows: int) -> MatrixPlan:
+    rows = _rows_a_block(job.faces, block_rows, _MOST_MATRIX_ROWS)
+    return MatrixPlan(job.faces, rows, digest_of(all_embeddings(folder)), arithmetic())
 
 
-def _check_room(job: Job, plan: Plan, folder: Path) -> None:
+def _rows_a_block(faces: int, smallest: int, most: int) -> int:
+    return min(most, max(smallest, -(-faces // _MOST_BLOCKS)))
+
+
+def _check_room(job: Job, plan: PairsPlan, folder: Path) -> None:
     needed = plan.faces * len(plan.blocks) * plan.wanted.kept * _BYTES_A_CANDIDATE
     there = sum(path.stat().st_size for path in folder.glob("tile-*.pairs"))
     free = shutil.disk_usage(folder).free + there

@@ -13,6 +13,7 @@ from shared.domain.durable_files import sync_to_disk
 from shared.domain.errors import ResultsError
 from shared.domain.job import Job
 from shared.domain.paths import RootPath, printable
+from shared.results.distance_tiles import arithmetic
 from shared.results.failed_list import write_failed_list
 from shared.results.schema import SUMMARY
 from worker.aggregation.hidden_names import new_scratch_name
@@ -54,7 +55,7 @@ def write_results(
     """Writes `results_dir/<job>/`.
 
     If failed images were retried, the blocks hold only the images `retried` (path by index). All others are taken from
-    the earlier results, as are the known images of an update. `stage` has the candidates of a large pair matrix.
+    the earlier results, as are the known images of an update. `stage` has what the tiles of a second stage made.
     `may_publish` is called last, just before the rename.
     ResultsError says what went wrong; nothing is left behind then.
     """
@@ -63,7 +64,7 @@ def write_results(
     with os_errors_explained(results_dir):
         results_dir.mkdir(parents=True, exist_ok=True)
         clean_up(job, results_dir)
-        plan = plan_matrix(job, results_dir, distances_max_bytes)
+        plan = plan_matrix(job, results_dir, distances_max_bytes, None if stage is None else stage.matrix)
         with _scratch_folder(job, results_dir) as scratch:
             statistics = write_tables(job, job_rows(job, blocks, retried, target), scratch)
             write_failed_list(scratch, job, statistics.failed, target)
@@ -74,7 +75,8 @@ def write_results(
             phases["neighbors_ended"] = _now()
             write_samples(resources(), scratch, {} if earlier is None else earlier_samples(earlier))
             copy_profiles(profiles, scratch, earlier)
-            summary = summarize(job, statistics, matrix_absent, phases)
+            made_with = arithmetic() if plan.made is None else plan.made.plan.arithmetic
+            summary = summarize(job, statistics, matrix_absent, made_with, phases)
             if earlier is not None:
                 summary = merged_summary(earlier, summary)
             (scratch / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n")

@@ -1,6 +1,7 @@
 """The images of a job's batches, row by row."""
 
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from shared.domain.arrays import Float32
@@ -44,6 +45,20 @@ class Row:
     """None for an image of earlier results."""
     earlier_face: int | None = None
     """The row of its first face in earlier results; None if it was computed now."""
+
+    @property
+    def earlier_faces(self) -> Sequence[int]:
+        """Of each face: its row in earlier results, or -1."""
+        first, count = self.earlier_face, len(self.faces)
+        return [-1] * count if first is None else range(first, first + count)
+
+
+def earlier_faces(rows: Iterable[Row]) -> "array[int]":
+    """Of each face of these images: its row in earlier results, or -1."""
+    found = array("q")
+    for row in rows:
+        found.extend(row.earlier_faces)
+    return found
 
 
 def rows_of_blocks(blocks: Iterable[bytes], folder: RootPath) -> Iterator[Row]:

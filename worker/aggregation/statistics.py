@@ -79,9 +79,8 @@ class JobStatistics:
         self.outcomes[row.outcome] = self.outcomes.get(row.outcome, 0) + 1
         if row.outcome in FAILED:
             self.failed[self.images] = row.path
-        first = row.earlier_face
-        self.earlier_faces.extend(-1 if first is None else first + k for k in range(len(row.faces)))
-        self.known += first is not None
+        self.earlier_faces.extend(row.earlier_faces)
+        self.known += row.earlier_face is not None
         self.images += 1
         self.recalled += row.recalled
         if row.origin is None:  # from earlier results, whose summary has the worker's values

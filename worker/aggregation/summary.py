@@ -5,17 +5,19 @@ from typing import Any
 
 from shared.domain.job import Job
 from shared.domain.paths import printable
-from shared.results.distance_tiles import arithmetic
 from worker.aggregation.statistics import JobStatistics, utc
 
 _OPTIONS = ("batch_size", "distances", "neighbors", "inline", "report")
 """An update must have the same."""
 
 
-def summarize(job: Job, statistics: JobStatistics, matrix_absent: str | None, phases: dict[str, str]) -> dict[str, Any]:
+def summarize(
+    job: Job, statistics: JobStatistics, matrix_absent: str | None, arithmetic: str, phases: dict[str, str]
+) -> dict[str, Any]:
     """The values of summary.json.
 
-    `matrix_absent` is why there is no distance matrix, or None; `phases` has the start and end of each step.
+    `matrix_absent` is why there is no distance matrix, or None. `arithmetic` is what the last bits of distances depend
+    on. `phases` has the start and end of each step.
     """
     ended_ms = job.committed_ms or job.created_ms
     elapsed_s = (ended_ms - (job.started_ms or job.created_ms)) / 1000
@@ -32,7 +34,7 @@ def summarize(job: Job, statistics: JobStatistics, matrix_absent: str | None, ph
         "images_per_s": round((statistics.images - statistics.known) / elapsed_s, 2) if elapsed_s > 0 else None,
         "seconds": {stage: round(spent, 3) for stage, spent in statistics.stage_s.items()},
         "workers": {worker: figures.as_dict() for worker, figures in statistics.workers.items()},
-        "distances": {"written": matrix_absent is None, "reason": matrix_absent, "arithmetic": arithmetic()},
+        "distances": {"written": matrix_absent is None, "reason": matrix_absent, "arithmetic": arithmetic},
         "options": {name: getattr(job.options, name) for name in _OPTIONS},
         "contract": job.contract.as_dict() | (job.runtime or {}),
         "versions": {package: _version(package) for package in ("facequeue", "celery", "numpy", "facenet-pytorch")},

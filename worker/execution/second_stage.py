@@ -17,9 +17,10 @@ from shared.store.pair_tiles import NotAdded
 from shared.store.redis_client import Client
 from shared.store.worker_registry import living_workers
 from worker.aggregation.hidden_names import stage_folder
+from worker.aggregation.matrix_plan import known_distances, plan_matrix
 from worker.aggregation.pair_stage import PairStage
 from worker.aggregation.results_writer import os_errors_explained
-from worker.aggregation.rows import Row
+from worker.aggregation.rows import Row, earlier_faces
 from worker.answers import AnswerKind, TaskAnswer, not_wanted
 from worker.execution.retrying import retry_until_stored
 
@@ -41,24 +42,46 @@ class SecondStage:
         Otherwise sends the tiles, ends the lease, and returns the task's answer. `rows` are the job's images.
         """
         job, results_dir = self._job, self._settings.results_dir
-        if job.options.neighbors == 0 or job.faces <= self._settings.pair_tiles_from:
+        if job.faces <= self._settings.pair_tiles_from:
             return None
         stage = PairStage.find(job, results_dir)
-        if stage is not None and all(stage.has(tile) for tile in range(len(stage.plan.tiles))):
+        if stage is not None and stage.whole:
             return stage
         # After some tries nobody has the folder: the server forgot that the job was finished, or somebody removed it.
         if stage is None and job.stage and job.lost_aggregations < _MOST_PASSED_ON and self._others():
             return self._pass_on()
         if stage is None:
             with os_errors_explained(results_dir):
-                embeddings = (row.embeddings for row in rows())
-                stage = PairStage.begin(
-                    job, embeddings, results_dir, self._settings.pair_tiles_from, self._settings.pair_block_rows
-                )
+                stage = self._begin(rows)
         return None if stage is None else self._send(stage)
 
+    def _begin(self, rows: Callable[[], Iterable[Row]]) -> PairStage | None:
+        job, settings, results_dir = self._job, self._settings, self._settings.results_dir
+        results_dir.mkdir(parents=True, exist_ok=True)
+        matrix = plan_matrix(job, results_dir, settings.distances_max_gib * 2**30).writes and not self._copies(rows)
+        neighbors = job.options.neighbors > 0
+        if not matrix and not neighbors:
+            return None
+        return PairStage.begin(
+            job,
+            (row.embeddings for row in rows()),
+            results_dir,
+            settings.pair_tiles_from,
+            settings.pair_block_rows,
+            neighbors=neighbors,
+            matrix=matrix,
+        )
+
+    def _copies(self, rows: Callable[[], Iterable[Row]]) -> bool:
+        """Whether earlier results have most distances: then the aggregator copies them."""
+        job = self._job
+        if not job.options.update and not job.retries:
+            return False
+        known = known_distances(self._settings.results_dir / job.name, earlier_faces(rows()))
+        return known is not None and known.suffices
+
     def _send(self, stage: PairStage) -> TaskAnswer:
-        job, name, tiles = self._job, stage.plan.stage, len(stage.plan.tiles)
+        job, name, tiles = self._job, stage.plan.stage, stage.plan.tiles
         first = retry_until_stored(lambda: self._record.add_tiles(job.uid, self._holder, name, tiles))
         if isinstance(first, NotAdded):
             return not_wanted(first)

@@ -1,4 +1,4 @@
-"""The steps of a tile of the pair matrix: lease it, write its candidates, mark it done.
+"""The steps of a tile of the pair matrix: lease it, write its candidates or distances, mark it done.
 
 The process that commits the last tile of a job enqueues its aggregation again.
 """
@@ -16,6 +16,7 @@ from shared.domain.job import Job
 from shared.domain.paths import printable
 from shared.messaging.celery_app import BrokerError, send_aggregate, send_tile
 from shared.messaging.messages import Aggregate, PairTile
+from shared.results.distance_tiles import arithmetic
 from shared.store.jobs import JobRecord
 from shared.store.leases import DEATHS_ALONE, Lease
 from shared.store.pair_tiles import TileCommitted
@@ -38,7 +39,7 @@ class TileExecutor:
         """Of one process."""
 
     def execute(self, tile: PairTile, worker: str) -> TaskAnswer:
-        """Computes a tile and marks it done. A worker without the job's folder passes the message on to others."""
+        """Computes a tile and marks it done. A worker that cannot passes the message on to others."""
         record, holder = JobRecord(self._connections.patient, tile.job), f"{worker}/{os.getpid()}"
         try:
             job = record.load()
@@ -48,8 +49,9 @@ class TileExecutor:
         if job.uid != tile.uid or job.stage != tile.stage or not 0 <= number < job.tiles:
             return not_wanted("the stage was begun again")
         stage = PairStage.find(job, self._settings.results_dir)
-        if stage is None:
-            return self._pass_on(record, job, tile, worker)
+        reason = self._why_not(job, stage, number, worker)
+        if stage is None or reason is not None:
+            return self._pass_on(record, job, tile, str(reason))
         lease = record.take(tile.uid, tile.batch, tile.send, holder, self._settings.lease_s, images=0)
         if not isinstance(lease, Lease):
             return not_wanted(lease)
@@ -64,7 +66,7 @@ class TileExecutor:
                 stage.compute(number, self.threads)
         except OSError as error:
             problem = (
-                f"The candidates of job '{job.name}' cannot be written to {printable(str(stage.folder))}: "
+                f"The tiles of job '{job.name}' cannot be written to {printable(str(stage.folder))}: "
                 f"{error.strerror or error}. Nothing is lost: once that is solved, `python -m producer aggregate "
                 f"{job.name}` goes on."
             )
@@ -89,13 +91,25 @@ class TileExecutor:
         _log.error("%s", problem, extra={"action": "tile_failed"})
         return TaskAnswer(kind=AnswerKind.FAILED, reason=problem)
 
-    def _pass_on(self, record: JobRecord, job: Job, tile: PairTile, worker: str) -> TaskAnswer:
-        """Puts the message behind the others, for a worker that has the folder."""
-        folder = stage_folder(job, self._settings.results_dir)
-        reason = (
-            f"{worker} lacks {printable(str(folder))}, which job '{job.name}' needs: its results folder is not that of "
-            "the other workers. Give it theirs (FACEQUEUE_RESULTS_DIR), or let it serve the queue `embed` alone"
+    def _why_not(self, job: Job, stage: PairStage | None, number: int, worker: str) -> str | None:
+        """Why this worker cannot compute a tile."""
+        if stage is None:
+            folder = stage_folder(job, self._settings.results_dir)
+            return (
+                f"{worker} lacks {printable(str(folder))}, which job '{job.name}' needs: its results folder is not "
+                "that of the other workers. Give it theirs (FACEQUEUE_RESULTS_DIR), or let it serve the queue `embed` "
+                "alone"
+            )
+        wanted = stage.arithmetic_of(number)
+        if wanted in (None, arithmetic()):
+            return None
+        return (
+            f"{worker} computes distances with {arithmetic()}, and those of job '{job.name}' were begun with "
+            f"{printable(str(wanted))}: their last bits may differ. Leave its tiles to the other aggregators"
         )
+
+    def _pass_on(self, record: JobRecord, job: Job, tile: PairTile, reason: str) -> TaskAnswer:
+        """Puts the message behind the others, for a worker that can compute the tile."""
         record.note_refusal(job.uid, reason)
         _log.warning("%s", reason, extra={"action": "tile_refused"})
         time.sleep(_PAUSE_S)  # the others take the messages before

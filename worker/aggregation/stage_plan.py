@@ -1,0 +1,97 @@
+"""How the second stage of a job divides its work into tiles."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from shared.analysis.candidates import Wanted, wanted_of
+from shared.analysis.near_pairs import divide, tiles_of
+
+
+@dataclass(frozen=True)
+class PairsPlan:
+    """The search for the nearest neighbors among the distinct embeddings."""
+
+    faces: int
+    """The number of distinct embeddings."""
+    block_rows: int
+    count: int
+    within: float | None
+    digest: str
+    """BLAKE2b of the distinct embeddings."""
+
+    @property
+    def blocks(self) -> list[range]:
+        """The rows of each block."""
+        return divide(self.faces, self.block_rows)
+
+    @property
+    def tiles(self) -> list[tuple[int, int]]:
+        """The tiles, by their blocks."""
+        return tiles_of(len(self.blocks))
+
+    @property
+    def wanted(self) -> Wanted:
+        """Which neighbors are searched."""
+        return wanted_of(self.count, self.within, self.faces)
+
+    def about(self, tile: int) -> dict[str, Any]:
+        """What the candidates of a tile depend on."""
+        return asdict(self) | {"tile": tile}
+
+
+@dataclass(frozen=True)
+class MatrixPlan:
+    """The distance matrix of all faces."""
+
+    faces: int
+    block_rows: int
+    digest: str
+    """BLAKE2b of the embeddings of all faces, in order."""
+    arithmetic: str
+    """What the last bits depend on: all tiles have the same."""
+
+    @property
+    def blocks(self) -> list[range]:
+        """The rows of each block."""
+        return divide(self.faces, self.block_rows)
+
+    @property
+    def tiles(self) -> list[tuple[int, int]]:
+        """The tiles, by their blocks."""
+        return tiles_of(len(self.blocks))
+
+    def about(self, tile: int) -> dict[str, Any]:
+        """What the distances of a tile depend on."""
+        return asdict(self) | {"tile": tile}
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """The tiles of a stage: those of the search first, then those of the matrix."""
+
+    stage: str
+    """A random name: that of the record, if the folder is the one that the record means."""
+    pairs: PairsPlan | None
+    """None if the job needs no search."""
+    matrix: MatrixPlan | None
+    """None if the job has no matrix, or the aggregator writes it alone."""
+
+    @staticmethod
+    def from_dict(values: Any) -> "StagePlan":
+        """The inverse of `asdict`; TypeError, ValueError or LookupError if these are no plan."""
+        pairs, matrix = values["pairs"], values["matrix"]
+        return StagePlan(
+            values["stage"],
+            None if pairs is None else PairsPlan(**pairs),
+            None if matrix is None else MatrixPlan(**matrix),
+        )
+
+    @property
+    def searches(self) -> int:
+        """The number of tiles of the search."""
+        return 0 if self.pairs is None else len(self.pairs.tiles)
+
+    @property
+    def tiles(self) -> int:
+        """The number of all tiles."""
+        return self.searches + (0 if self.matrix is None else len(self.matrix.tiles))

@@ -28,7 +28,8 @@ from shared.domain.contract import KNOWN_WEIGHTS, FacePolicy, Precision
 from shared.domain.cpu_limits import usable_cores
 from worker.models.loader import load_networks
 from worker.vision.decode import Limits, decode, read_bytes
-from worker.vision.face_selection import choose_faces, crop_face
+from worker.vision.face_crops import crop_face
+from worker.vision.face_selection import choose_faces
 from worker.vision.integral_image import IntegralImage
 from worker.vision.mtcnn_cascade import detect_faces
 from worker.vision.pipeline import Networks, embed_crops

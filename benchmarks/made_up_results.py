@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from shared.domain.arrays import DIMENSIONS
 from shared.domain.contract import KNOWN_WEIGHTS, Contract
 from shared.results.schema import DIGEST_COLUMNS, FACE_COLUMNS, IMAGE_COLUMNS
 
@@ -79,16 +78,16 @@ def write_made_up_results(folder: Path, faces: int, photos: Iterable[int] = repe
 
 
 def _write_embeddings(path: Path, faces: int, photos: Iterator[int]) -> None:
-    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(faces, DIMENSIONS))
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(faces, _CONTRACT.dimensions))
     rng = np.random.default_rng(0)
-    person, left = np.zeros(DIMENSIONS), 0
+    person, left = np.zeros(_CONTRACT.dimensions), 0
     for start in range(0, faces, _WRITTEN_AT_ONCE):
         some = array[start : start + _WRITTEN_AT_ONCE]
         vectors = _SPREAD * rng.standard_normal(some.shape)
         for k in range(len(some)):
             if left == 0:
                 left = next(photos)
-                person = rng.standard_normal(DIMENSIONS)
+                person = rng.standard_normal(_CONTRACT.dimensions)
                 person /= np.linalg.norm(person)
             vectors[k] += person
             left -= 1

@@ -29,7 +29,8 @@ from shared.domain.cpu_limits import usable_cores
 from worker.models.loader import load_networks
 from worker.vision.best_face_search import detect_best
 from worker.vision.decode import Limits, decode, read_bytes
-from worker.vision.face_selection import SinglePolicy, choose_faces, crop_face
+from worker.vision.face_crops import crop_face
+from worker.vision.face_selection import SinglePolicy, choose_faces
 from worker.vision.integral_image import IntegralImage
 from worker.vision.mtcnn_cascade import detect_faces
 from worker.vision.pipeline import Networks, embed_crops

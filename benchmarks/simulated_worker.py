@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from shared.domain.arrays import DIMENSIONS, Float32
+from shared.domain.arrays import Float32
+from shared.domain.embedders import FACENET
 from shared.domain.file_status import FileStatus
 from shared.domain.outcomes import Outcome
 from shared.domain.paths import RootPath
@@ -44,7 +45,7 @@ def _hash(path: RootPath) -> int:
 
 
 def _direction(seed: int) -> Float32:
-    return np.random.Generator(np.random.SFC64(seed)).standard_normal(DIMENSIONS, np.float32)
+    return np.random.Generator(np.random.SFC64(seed)).standard_normal(FACENET.dimensions, np.float32)
 
 
 @lru_cache

@@ -29,7 +29,6 @@ from producer.submission.folder_source import FolderSource
 from producer.submission.jobs import open_job
 from producer.submission.requests import Request
 from shared.config.settings import Settings
-from shared.domain.arrays import DIMENSIONS
 from shared.domain.contract import KNOWN_WEIGHTS, Contract, Runtime
 from shared.domain.options import WhenDistances
 from shared.domain.outcomes import Outcome
@@ -208,7 +207,7 @@ def _records(images: Path, paths: list[str]) -> Iterator[ImageRecord]:
 
 
 def _embeddings(paths: list[str]) -> np.ndarray:
-    vectors = np.random.default_rng(abs(hash(paths[0]))).standard_normal((len(paths), DIMENSIONS), np.float32)
+    vectors = np.random.default_rng(abs(hash(paths[0]))).standard_normal((len(paths), CONTRACT.dimensions), np.float32)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 

@@ -6,7 +6,6 @@ from typing import Any, Self
 import msgpack
 import numpy as np
 
-from shared.domain.arrays import DIMENSIONS as DIMENSIONS
 from shared.domain.arrays import Float32
 from shared.domain.outcomes import Outcome
 from shared.domain.paths import RootPath
@@ -63,7 +62,7 @@ class Block:
     """The time that this process took to commit its previous block: its own commit has not ended when it is written."""
     images: list[ImageRecord]
     embeddings: Float32
-    """[faces, 512], rows in the order of the images' faces."""
+    """[faces, dimensions], rows in the order of the images' faces."""
 
     def pack(self) -> bytes:
         """The block as bytes; the inverse is `unpack`."""
@@ -72,11 +71,11 @@ class Block:
         return packed
 
     @classmethod
-    def unpack(cls, packed: bytes) -> Self:
-        """The inverse of `pack`."""
+    def unpack(cls, packed: bytes, dimensions: int) -> Self:
+        """The inverse of `pack`, for embeddings of this many values."""
         values: dict[str, Any] = msgpack.unpackb(packed, unicode_errors="surrogateescape")
         images = [ImageRecord(**{**image, "outcome": Outcome(image["outcome"])}) for image in values.pop("images")]
-        embeddings = np.frombuffer(values.pop("embeddings"), EMBEDDING_DTYPE).reshape(-1, DIMENSIONS)
+        embeddings = np.frombuffer(values.pop("embeddings"), EMBEDDING_DTYPE).reshape(-1, dimensions)
         return cls(**values, images=images, embeddings=embeddings)
 
     def count_outcomes(self) -> dict[str, int]:

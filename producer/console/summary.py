@@ -5,11 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from producer.console.terminal import show
-from shared.domain.arrays import DIMENSIONS
 from shared.domain.errors import ResultsError
 from shared.domain.outcomes import FAILED
 from shared.domain.paths import printable
-from shared.results.files import open_table, read_json
+from shared.results.files import map_array, open_table, read_json
 from shared.results.schema import DISTANCES, EMBEDDINGS, IMAGES, SUMMARY
 
 _FAILURES_SHOWN = 10
@@ -40,7 +39,7 @@ def _lines(folder: Path) -> Iterator[str]:
         if distances["written"]
         else f"no distances: {distances['reason']}"
     )
-    yield f"  {EMBEDDINGS} [{summary['faces']}, {DIMENSIONS}], {matrix}"
+    yield f"  {EMBEDDINGS} [{summary['faces']}, {map_array(folder / EMBEDDINGS).shape[1]}], {matrix}"
     failed, more = [], 0
     for row in _rows(folder / IMAGES):
         if row["outcome"] in FAILED:

@@ -1,4 +1,4 @@
-"""Names for the numpy arrays of the project, by dtype, and the length of an embedding."""
+"""Names for the numpy arrays of the project, by dtype."""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,5 +7,3 @@ UInt8 = npt.NDArray[np.uint8]
 UInt32 = npt.NDArray[np.uint32]
 Int = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]
-DIMENSIONS = 512
-"""The number of values in an embedding."""

@@ -13,6 +13,15 @@ from shared.domain.detector_parameters import PIXEL_MEAN as PIXEL_MEAN
 from shared.domain.detector_parameters import PIXEL_SCALE as PIXEL_SCALE
 from shared.domain.detector_parameters import PYRAMID_FACTOR as PYRAMID_FACTOR
 from shared.domain.detector_parameters import THRESHOLDS as THRESHOLDS
+from shared.domain.embedders import (
+    FACENET,
+    LARGEST_CROP_PX,
+    MOST_DIMENSIONS,
+    SMALLEST_CROP_PX,
+    Alignment,
+    Channels,
+    Embedder,
+)
 from shared.domain.errors import ContractError
 
 FacePolicy = Literal["largest", "center", "all"]
@@ -32,6 +41,8 @@ KNOWN_WEIGHTS: dict[str, str] = {
     VGGFACE2: "281cebca8662831adb987a874bdcb36e73f5b1c6dc5ee5878f305e985625d99b",
 }
 """The SHA-256 of the published weights, by name."""
+EMBEDDER_OF_WEIGHTS = {CASIA_WEBFACE: FACENET, VGGFACE2: FACENET}
+"""The embedder that the published weights are of."""
 DEFAULT_WEIGHTS = CASIA_WEBFACE
 # Chosen by accuracy on 1,000 pairs of LFW: docs/accuracy.md has the table.
 DEFAULT_MARGIN_PX = 32
@@ -42,6 +53,7 @@ WEIGHTS_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 """Valid names of weights."""
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
 """A SHA-256 in hexadecimal."""
+_Positive = Annotated[FiniteFloat, Field(gt=0)]
 
 
 def own_weights_name(stem: str) -> str:
@@ -72,14 +84,31 @@ class Contract:
     min_face_px: int = MIN_FACE_PX
     thresholds: tuple[FiniteFloat, FiniteFloat, FiniteFloat] = THRESHOLDS
     pyramid_factor: FiniteFloat = PYRAMID_FACTOR
-    crop_px: int = CROP_PX
-    # Stored in job records and results under this spelling.
-    standardisation: str = f"(x - {PIXEL_MEAN:g}) / {PIXEL_SCALE:g}"
+    model: Annotated[str, Field(pattern=WEIGHTS_NAME_PATTERN)] = FACENET.name
+    """Name of the embedder. It and the next six fields are those of a `shared.domain.embedders.Embedder`."""
+    alignment: Alignment = FACENET.alignment
+    crop_px: Annotated[int, Field(ge=SMALLEST_CROP_PX, le=LARGEST_CROP_PX)] = FACENET.crop_px
+    channels: Channels = FACENET.channels
+    pixel_mean: tuple[FiniteFloat, FiniteFloat, FiniteFloat] = FACENET.pixel_mean
+    pixel_scale: tuple[_Positive, _Positive, _Positive] = FACENET.pixel_scale
+    dimensions: Annotated[int, Field(ge=1, le=MOST_DIMENSIONS)] = FACENET.dimensions
     pipeline_version: int = PIPELINE_VERSION
+
+    @property
+    def embedder(self) -> Embedder:
+        """The embedder that these fields describe."""
+        described = {field.name: getattr(self, field.name) for field in fields(Embedder) if hasattr(self, field.name)}
+        return Embedder(name=self.model, **described)
 
     def as_dict(self) -> dict[str, Any]:
         """The contract as a JSON object."""
-        return asdict(self) | {"thresholds": list(self.thresholds)}
+        # FaceNet's keeps the form of when it was the only embedder, so that earlier results can be updated.
+        values = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        if self.model == FACENET.name:
+            values = {name: value for name, value in values.items() if name not in _OF_OTHER_EMBEDDERS}
+            values[_STANDARDIZATION] = _FACENET_STANDARDIZATION
+            values["pipeline_version"] = values.pop("pipeline_version")  # the last one
+        return values
 
     @staticmethod
     def from_dict(values: Any) -> "Contract":
@@ -87,12 +116,17 @@ class Contract:
         names = {field.name for field in fields(Contract)}
         if not isinstance(values, dict):
             raise _not_a_contract("it is no object")
+        if "model" not in values:
+            names = names - _OF_OTHER_EMBEDDERS | {_STANDARDIZATION}
         # A missing field must not get its default: that is this version's, and the job may have been created with
         # another.
         if missing := sorted(names - values.keys()):
             raise _not_a_contract(f"no {', '.join(missing)}")
         if unknown := sorted(ascii(name)[:40] for name in values.keys() - names):
             raise _not_a_contract(f"unknown {', '.join(unknown[:3])}")
+        if values.get(_STANDARDIZATION, _FACENET_STANDARDIZATION) != _FACENET_STANDARDIZATION:
+            raise _not_a_contract(f"another {_STANDARDIZATION}")
+        values = {name: value for name, value in values.items() if name != _STANDARDIZATION}
         try:
             # Through JSON, because in strict mode only JSON accepts a list for a tuple.
             return _CONTRACT.validate_json(json.dumps(values), strict=True)
@@ -102,6 +136,10 @@ class Contract:
 
 
 _CONTRACT = TypeAdapter(Contract)
+_OF_OTHER_EMBEDDERS = {"model", "alignment", "channels", "pixel_mean", "pixel_scale", "dimensions"}
+# Stored in job records and results under this spelling.
+_STANDARDIZATION = "standardisation"
+_FACENET_STANDARDIZATION = f"(x - {PIXEL_MEAN:g}) / {PIXEL_SCALE:g}"
 
 
 def _not_a_contract(why: str) -> ContractError:

@@ -66,7 +66,7 @@ def on_a_knife_edge(box: Any, width: int, height: int) -> bool:
 
 def compare(path: Path, ours: Any, networks: Any) -> tuple[list[str], int]:
     """Differences beyond the tolerances, and how many faces lie on a knife edge."""
-    from worker.vision.face_selection import crop_face
+    from worker.vision.face_crops import crop_face
     from worker.vision.integral_image import IntegralImage
     from worker.vision.mtcnn_cascade import detect_faces
 

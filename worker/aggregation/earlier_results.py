@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from itertools import accumulate, pairwise
 from pathlib import Path
 
-from shared.domain.arrays import DIMENSIONS, Float32
+from shared.domain.arrays import Float32
 from shared.domain.file_status import FileStatus
 from shared.domain.paths import FolderPath, RootPath, ShownPath, below_folder, below_root, path_of_shown, show_path
 from shared.domain.text import parse_json
@@ -32,7 +32,7 @@ UNREADABLE = (OSError, LookupError, ValueError, TypeError, csv.Error)
 class EarlierResults:
     """A results folder, read row by row in any order. Memory: 8 bytes per line of its tables."""
 
-    def __init__(self, folder: Path, below: RootPath, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, below: RootPath, dimensions: int, stack: ExitStack) -> None:
         """Opens the files until `stack` ends. Raises one of `UNREADABLE` if they do not fit together."""
         self._below = below
         self._images, self._digests, self._faces = (RowTable(folder / name, stack) for name in (IMAGES, DIGESTS, FACES))
@@ -44,7 +44,7 @@ class EarlierResults:
             raise ValueError(f"{DIGESTS} does not fit {IMAGES}")
         if self._first_face[-1] != len(self._faces) or any(a > b for a, b in pairwise(self._first_face)):
             raise ValueError(f"{FACES} does not fit {IMAGES}")
-        if self._embeddings.shape != (len(self._faces), DIMENSIONS):
+        if self._embeddings.shape != (len(self._faces), dimensions):
             raise ValueError(f"{EMBEDDINGS} does not fit {FACES}")
 
     def __len__(self) -> int:
@@ -78,10 +78,12 @@ class EarlierResults:
 
 
 @contextmanager
-def earlier_results(folder: Path, below: RootPath) -> Iterator[EarlierResults]:
-    """The results in a folder; `below` is the folder of the job's images, below the data root."""
+def earlier_results(folder: Path, below: RootPath, dimensions: int) -> Iterator[EarlierResults]:
+    """The results in a folder; `below` is the folder of the job's images, below the data root. Embeddings must have
+    this many dimensions.
+    """
     with ExitStack() as stack:
-        yield EarlierResults(folder, below, stack)
+        yield EarlierResults(folder, below, dimensions, stack)
 
 
 def _exact_path(shown: ShownPath, digest: Mapping[str, str]) -> FolderPath:

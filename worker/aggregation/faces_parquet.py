@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shared.domain.arrays import DIMENSIONS, Float32
+from shared.domain.arrays import Float32
 from shared.domain.job import Job
 from shared.results.schema import FACES_PARQUET, FOUND_COLUMNS, PARQUET_CONTRACT
 from worker.aggregation.rows import Row
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     import pyarrow
 
 _FACES_A_GROUP = 4096
-"""Rows of a row group: 8 MiB of embeddings. Fixed, because the bytes of the file depend on it."""
-_BYTES_A_FACE = DIMENSIONS * 4 + 240
+"""Rows of a row group: 8 MiB of embeddings of 512 values. Fixed, because the bytes of the file depend on it."""
+_BYTES_A_FACE = 240  # without the embedding
 
 
-def bytes_a_face() -> int:
+def bytes_a_face(dimensions: int) -> int:
     """How much of the disk a face takes in the file; 0 if the file is not written."""
-    return _BYTES_A_FACE if find_spec("pyarrow") else 0
+    return dimensions * 4 + _BYTES_A_FACE if find_spec("pyarrow") else 0
 
 
 class _Texts:
@@ -68,10 +68,10 @@ _COLUMNS: dict[str, tuple[str, Callable[[], _Texts | _Numbers]]] = {
 class FacesParquet:
     """The file while it is written. One row group is in memory."""
 
-    def __init__(self, writer: "pyarrow.parquet.ParquetWriter") -> None:
+    def __init__(self, writer: "pyarrow.parquet.ParquetWriter", dimensions: int) -> None:
         self._writer = writer
         self._columns = {name: empty() for name, (_, empty) in _COLUMNS.items()}
-        self._embeddings: Float32 = np.empty((_FACES_A_GROUP, DIMENSIONS), np.float32)
+        self._embeddings: Float32 = np.empty((_FACES_A_GROUP, dimensions), np.float32)
         self._faces, self._written = 0, 0
 
     def add(self, image: int, row: Row) -> None:
@@ -101,7 +101,8 @@ class FacesParquet:
         arrays = [
             _array(schema.field(name).type, self._faces, *column.buffers()) for name, column in self._columns.items()
         ]
-        flat = _array(pyarrow.float32(), self._faces * DIMENSIONS, self._embeddings[: self._faces].reshape(-1))
+        values = self._embeddings[: self._faces].reshape(-1)
+        flat = _array(pyarrow.float32(), len(values), values)
         arrays.append(pyarrow.FixedSizeListArray.from_arrays(flat, type=schema.field("embedding").type))
         self._writer.write_table(pyarrow.Table.from_arrays(arrays, schema=schema), row_group_size=_FACES_A_GROUP)
         self._written += self._faces
@@ -133,7 +134,7 @@ def faces_parquet(folder: Path, job: Job) -> Iterator[FacesParquet | None]:
         use_dictionary=["path", "outcome"],
         write_statistics=[name for name in schema.names if name != "embedding"],
     ) as writer:
-        faces = FacesParquet(writer)
+        faces = FacesParquet(writer, job.contract.dimensions)
         yield faces
         faces.flush()
 
@@ -142,7 +143,7 @@ def _schema(job: Job) -> "pyarrow.Schema":
     import pyarrow
 
     contract = job.contract.as_dict() | (job.runtime or {})
-    embedding = pyarrow.list_(pyarrow.field("element", pyarrow.float32(), nullable=False), DIMENSIONS)
+    embedding = pyarrow.list_(pyarrow.field("element", pyarrow.float32(), nullable=False), job.contract.dimensions)
     return pyarrow.schema(
         [*((name, getattr(pyarrow, kind)()) for name, (kind, _) in _COLUMNS.items()), ("embedding", embedding)],
         metadata={PARQUET_CONTRACT: json.dumps(contract, sort_keys=True)},

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.domain.arrays import DIMENSIONS
 from shared.domain.errors import ResultsError
 from shared.domain.job import Job
 from shared.domain.paths import printable
@@ -46,7 +45,8 @@ class Plan:
 
 def plan_matrix(job: Job, results_dir: Path, max_bytes: float, made: MatrixTiles | None = None) -> Plan:
     """What `--distances` means with this disk space. ResultsError if even the rest of the results has no room."""
-    a_face = DIMENSIONS * 4 + bytes_a_face() + job.options.neighbors * _BYTES_A_NEIGHBOR
+    dimensions = job.contract.dimensions
+    a_face = dimensions * 4 + bytes_a_face(dimensions) + job.options.neighbors * _BYTES_A_NEIGHBOR
     rest = job.faces * a_face + job.images * _BYTES_AN_IMAGE + _SPARE_BYTES
     matrix = job.faces**2 * 4
     free = shutil.disk_usage(results_dir).free

@@ -118,8 +118,8 @@ def job_rows(job: Job, blocks: Iterable[bytes], retried: dict[int, RootPath], ta
     """The images of a job in order. `target` has the earlier results, for a retry or an update."""
     if job.options.update and not job.retries:
         return updated_rows(blocks, job, target)
-    fresh = rows_of_blocks(blocks, job.options.folder)
-    return merged_rows(target, job.options.folder, retried, fresh) if retried else fresh
+    fresh = rows_of_blocks(blocks, job.options.folder, job.contract.dimensions)
+    return merged_rows(target, job.options.folder, job.contract.dimensions, retried, fresh) if retried else fresh
 
 
 def _sync_tree(folder: Path) -> None:

@@ -15,13 +15,15 @@ _FIRST_ATTEMPT = ("images_per_s", "seconds", "workers", "started", "ended", "rec
 _RETRY = ("started", "ended", "seconds", "workers", "phases")
 
 
-def merged_rows(folder: Path, below: RootPath, retried: dict[int, RootPath], fresh: Iterator[Row]) -> Iterator[Row]:
+def merged_rows(
+    folder: Path, below: RootPath, dimensions: int, retried: dict[int, RootPath], fresh: Iterator[Row]
+) -> Iterator[Row]:
     """The images of a results folder in order, with the `retried` ones (path by index) replaced by `fresh` ones.
 
-    `below` is the folder of the job's images, below the data root.
+    `below` is the folder of the job's images, below the data root; embeddings have `dimensions` values.
     """
     try:
-        with earlier_results(folder, below) as earlier:
+        with earlier_results(folder, below, dimensions) as earlier:
             for index in range(len(earlier)):
                 yield _retried_row(folder, retried[index], fresh) if index in retried else earlier.row(index)
     except UNREADABLE as error:

@@ -35,7 +35,7 @@ class Row:
     faces: list[list[str]]
     """The `FOUND_COLUMNS` of faces.csv, for each face."""
     embeddings: Float32
-    """[faces, 512]"""
+    """[faces, dimensions]"""
     thumbnails: list[bytes] = field(default_factory=list)
     """Of each face; empty if none were cut."""
     recalled: bool = False
@@ -61,15 +61,15 @@ def earlier_faces(rows: Iterable[Row]) -> "array[int]":
     return found
 
 
-def rows_of_blocks(blocks: Iterable[bytes], folder: RootPath) -> Iterator[Row]:
+def rows_of_blocks(blocks: Iterable[bytes], folder: RootPath, dimensions: int) -> Iterator[Row]:
     """The images of a job's batches. `folder` is the enqueued folder."""
     for packed in blocks:
-        yield from rows_of_block(packed, folder)
+        yield from rows_of_block(packed, folder, dimensions)
 
 
-def rows_of_block(packed: bytes, folder: RootPath) -> Iterator[Row]:
+def rows_of_block(packed: bytes, folder: RootPath, dimensions: int) -> Iterator[Row]:
     """The images of one batch."""
-    block = Block.unpack(packed)
+    block = Block.unpack(packed, dimensions)
     origin = Origin(block.worker, block.started_ms, block.ended_ms, block.commit_ms)
     first = 0
     for image in block.images:

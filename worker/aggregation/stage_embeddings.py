@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from shared.analysis.copies import Copies, find_copies
-from shared.domain.arrays import DIMENSIONS, Float32
+from shared.domain.arrays import Float32
 from shared.domain.durable_files import sync_to_disk
 from shared.domain.errors import ResultsError
 from shared.domain.job import Job
@@ -25,7 +25,7 @@ def write_embeddings(job: Job, portions: Iterable[Float32], folder: Path) -> Cop
     """
     for name in (ALL, DISTINCT):
         (folder / name).unlink(missing_ok=True)
-    embeddings = new_array(folder / ALL, (job.faces, DIMENSIONS))
+    embeddings = new_array(folder / ALL, (job.faces, job.contract.dimensions))
     faces = 0
     for portion in portions:
         if faces + len(portion) <= job.faces:
@@ -38,7 +38,7 @@ def write_embeddings(job: Job, portions: Iterable[Float32], folder: Path) -> Cop
     _flush(embeddings, folder / ALL)
     copies = find_copies(embeddings)
     if len(copies.first) < faces:
-        distinct = new_array(folder / DISTINCT, (len(copies.first), DIMENSIONS))
+        distinct = new_array(folder / DISTINCT, (len(copies.first), job.contract.dimensions))
         for first in range(0, len(distinct), _ROWS):
             distinct[first : first + _ROWS] = embeddings[copies.first[first : first + _ROWS]]
         _flush(distinct, folder / DISTINCT)

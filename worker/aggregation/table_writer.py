@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from shared.domain.arrays import DIMENSIONS
 from shared.domain.errors import ResultsError
 from shared.domain.job import Job
 from shared.domain.paths import ShownPath, below_folder, show_path
@@ -42,7 +41,7 @@ def write_tables(job: Job, rows: Iterable[Row], folder: Path) -> JobStatistics:
     """
     statistics = JobStatistics()
     first_of: dict[str, ShownPath] = {}  # by digest
-    embeddings = new_array(folder / EMBEDDINGS, (job.faces, DIMENSIONS))
+    embeddings = new_array(folder / EMBEDDINGS, (job.faces, job.contract.dimensions))
     with (
         _table(folder / IMAGES, IMAGE_COLUMNS) as images,
         _table(folder / FACES, FACE_COLUMNS) as faces,

@@ -22,7 +22,7 @@ def updated_rows(blocks: Iterable[bytes], job: Job, folder: Path) -> Iterator[Ro
     if uid not in (job.options.replaces, job.uid):
         raise _replaced(job, folder)
     index = 0
-    with _explained(job, folder), earlier_results(folder, job.options.folder) as earlier:
+    with _explained(job, folder), earlier_results(folder, job.options.folder, job.contract.dimensions) as earlier:
         for block in blocks:
             # An aggregator that died after it had published: the new results have the known images already.
             for row in _rows_of(block, job, earlier, published_from=index if uid == job.uid else None):
@@ -33,7 +33,7 @@ def updated_rows(blocks: Iterable[bytes], job: Job, folder: Path) -> Iterator[Ro
 def _rows_of(block: bytes, job: Job, earlier: EarlierResults, *, published_from: int | None) -> Iterator[Row]:
     kept = unpack_kept(block)
     if kept is None:
-        yield from rows_of_block(block, job.options.folder)
+        yield from rows_of_block(block, job.options.folder, job.contract.dimensions)
         return
     for place, image in enumerate(kept):
         row = image.row if published_from is None else published_from + place

@@ -130,7 +130,8 @@ class BatchExecutor:
             self._objects.open(job.options.location)
         elif not job.options.inline:
             check_job_folder(self._settings.data_root, job.options.folder)
-        networks = self._models.load(job.contract.weights, job.contract.weights_sha256, job.contract.precision)
+        contract = job.contract
+        networks = self._models.load(contract.embedder, contract.weights, contract.weights_sha256, contract.precision)
         agreed = attempt.record.agree_on_runtime(job.uid, mine)
         if not agreed:
             raise BatchAbandoned("the job is gone")

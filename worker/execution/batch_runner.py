@@ -15,7 +15,6 @@ import numpy as np
 import redis
 
 from shared.config.settings import Settings
-from shared.domain.arrays import DIMENSIONS
 from shared.domain.file_status import FileStatus, settled
 from shared.domain.job import Job
 from shared.domain.outcomes import Verdict
@@ -77,7 +76,7 @@ class BatchRunner:
         results = []
         for index, path in enumerate(self._batch.images):
             if index in verdicts:
-                results.append(_failed(path, self._status(path), verdicts[index]))
+                results.append(_failed(path, self._status(path), verdicts[index], self._job.contract.dimensions))
                 continue
             self._record.note_alone(self._batch.batch, self._holder, index)
             results += self._embed([path])
@@ -179,8 +178,8 @@ def _disarm() -> None:
     signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _failed(path: RootPath, status: FileStatus, verdict: Verdict) -> Result:
+def _failed(path: RootPath, status: FileStatus, verdict: Verdict, dimensions: int) -> Result:
     record = ImageRecord(
         path=path, outcome=verdict.outcome, error=verdict.reason, size=status.size, mtime_ns=status.mtime_ns
     )
-    return Result(record, np.empty((0, DIMENSIONS), np.float32))
+    return Result(record, np.empty((0, dimensions), np.float32))

@@ -13,7 +13,6 @@ import msgpack
 import numpy as np
 from pydantic import TypeAdapter
 
-from shared.domain.arrays import DIMENSIONS
 from shared.domain.contract import Contract, Runtime
 from shared.domain.outcomes import Outcome
 from worker.batch_result import EMBEDDING_DTYPE, FACE_FIGURES, ImageRecord
@@ -44,13 +43,13 @@ class ContractCache:
     """The remembered results of one contract."""
 
     def __init__(self, results: PackedResults, contract: Contract, runtime: Runtime) -> None:
-        self._results = results
+        self._results, self._dimensions = results, contract.dimensions
         self._label = json.dumps(contract.as_dict() | runtime.as_dict(), sort_keys=True)
 
     def recall(self, digest: str) -> Result | None:
         """The result of a file with this digest; None if it is not known."""
         packed = self._results.get(self._label, digest)
-        return None if packed is None else unpack_result(packed)
+        return None if packed is None else unpack_result(packed, self._dimensions)
 
     def keep(self, results: Iterable[Result]) -> None:
         """Remembers what was computed of a batch."""
@@ -82,11 +81,11 @@ def pack_result(result: Result, *, thumbnails: bool) -> bytes:
     return packed
 
 
-def unpack_result(packed: bytes) -> Result | None:
-    """The result; None if these are not the bytes of one."""
+def unpack_result(packed: bytes, dimensions: int) -> Result | None:
+    """The result, with embeddings of this many values; None if these are not the bytes of one."""
     try:
         values: dict[str, Any] = msgpack.unpackb(packed)
-        embeddings = np.frombuffer(values.pop("embeddings"), EMBEDDING_DTYPE).reshape(-1, DIMENSIONS)
+        embeddings = np.frombuffer(values.pop("embeddings"), EMBEDDING_DTYPE).reshape(-1, dimensions)
         thumbnails = values.pop("thumbnails", [])
         record = _RECORD.validate_python({**values, "path": ""})
         if record.outcome not in _KEPT or any(len(face) != FACE_FIGURES for face in record.faces):

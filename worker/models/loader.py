@@ -8,8 +8,10 @@ import numpy as np
 
 from shared.config.logs import get_logger
 from shared.config.settings import Settings
-from shared.domain.contract import CROP_PX, KNOWN_WEIGHTS, Precision, Runtime
+from shared.domain.contract import EMBEDDER_OF_WEIGHTS, KNOWN_WEIGHTS, Precision, Runtime
 from shared.domain.cpu_limits import usable_cores
+from shared.domain.embedders import FACENET, Embedder
+from shared.domain.errors import ContractError
 from shared.domain.weights_files import prepared_folder
 from worker.models.allocator import keep_freed_memory
 from worker.models.backend import choose_backend, import_backend
@@ -81,11 +83,15 @@ class ModelLoader:
     def preload(self) -> None:
         """After the fork: loads the networks that most jobs use."""
         name = self._settings.preload_weights
-        self.load(name, KNOWN_WEIGHTS[name], "float32")
+        self.load(EMBEDDER_OF_WEIGHTS[name], name, KNOWN_WEIGHTS[name], "float32")
 
-    def _load(self, weights: str, sha256: str, precision: Precision) -> Networks:
-        """The networks with these weights, ready to run. ContractError if this worker lacks the precision."""
-        return load_networks(weights, sha256, self._settings, self.threads, precision, checked=self._checked)
+    def _load(self, embedder: Embedder, weights: str, sha256: str, precision: Precision) -> Networks:
+        """The networks with these weights, ready to run. ContractError if this worker lacks the precision, or the
+        weights are not of this embedder.
+        """
+        return load_networks(
+            weights, sha256, self._settings, self.threads, precision, embedder=embedder, checked=self._checked
+        )
 
 
 def load_networks(
@@ -95,6 +101,7 @@ def load_networks(
     threads: int,
     precision: Precision = "float32",
     *,
+    embedder: Embedder = FACENET,
     checked: FilesFound | None = None,
 ) -> Networks:
     """Loads networks with these weights in this process and warms them up. Converts the weights first if necessary.
@@ -113,7 +120,7 @@ def load_networks(
     networks = import_backend(backend).load_networks(
         folder, threads, settings.device, precision, processor_key(settings)
     )
-    _warm_up(networks)
+    _warm_up(networks, name, embedder)
     _log.info(
         "networks loaded in %.1f s: %s, %s, %s, %d thread(s)",
         time.monotonic() - started,
@@ -126,11 +133,20 @@ def load_networks(
     return networks
 
 
-def _warm_up(networks: Networks) -> None:
+def _warm_up(networks: Networks, weights: str, embedder: Embedder) -> None:
     """Runs every network once, on little: networks that crash this machine do so before they can be held against an
-    image.
+    image. ContractError if the weights are not of this embedder.
     """
     networks.pnet(np.zeros((1, 3, 48, 48), np.float32))
     networks.rnet(np.zeros((16, 3, 24, 24), np.float32))
     networks.onet(np.zeros((4, 3, 48, 48), np.float32))
-    networks.embed(np.zeros((1, 3, CROP_PX, CROP_PX), np.float32))
+    taken = networks.crop_px
+    if taken != embedder.crop_px:
+        raise ContractError(
+            f"the weights '{weights}' take crops of {taken} pixels, and {embedder.name} has {embedder.crop_px}"
+        )
+    returned = networks.embed(np.zeros((1, 3, taken, taken), np.float32)).shape[1]
+    if returned != embedder.dimensions:
+        raise ContractError(
+            f"the weights '{weights}' return {returned} values, and {embedder.name} has {embedder.dimensions}"
+        )

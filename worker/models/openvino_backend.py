@@ -96,6 +96,8 @@ class OpenVinoNetworks:
             name: self._load(core, folder, name, processor, of_network).create_infer_request()
             for name, of_network in configs.items()
         }
+        embedder = self._requests["embedder"].get_compiled_model()
+        self.crop_px: int = embedder.input(0).get_partial_shape()[2].get_length()
 
     def _load(
         self, core: ov.Core, folder: Path, name: str, processor: str | None, config: dict[str, Any]

@@ -6,13 +6,14 @@ from dataclasses import MISSING, fields
 
 from shared.config.settings import Settings
 from shared.domain.contract import Contract, Runtime
+from shared.domain.embedders import EMBEDDERS, FACENET
 from shared.domain.errors import ContractError
 from worker.models.backend import choose_backend
 from worker.models.instruction_set import check_instruction_set, instruction_set
 from worker.vision.decode import DECODER
 
 _ASK_TIMEOUT_S = 50.0  # in seconds: importing torch is slow from a cold disk
-_CHOSEN = ("mirror", "precision")
+_CHOSEN = {"mirror", "precision", *FACENET.contract_fields()}
 """Fields of the contract that have a default although the producer chooses them."""
 _GPU_QUESTION = """
 import sys, torch
@@ -82,3 +83,7 @@ def check_contract(contract: Contract) -> None:
         theirs = getattr(contract, field.name)
         if field.default is not MISSING and field.name not in _CHOSEN and theirs != field.default:
             raise ContractError(f"{field.name}: {theirs} there, {field.default} here")
+    known = EMBEDDERS.get(contract.model)
+    for name, mine in known.contract_fields().items() if known else ():
+        if getattr(contract, name) != mine:
+            raise ContractError(f"{name} of {contract.model}: {getattr(contract, name)} there, {mine} here")

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from shared.domain.arrays import Float32
-from shared.domain.contract import PIXEL_MEAN, PIXEL_SCALE, Precision
+from shared.domain.contract import CROP_PX, PIXEL_MEAN, PIXEL_SCALE, Precision
 from worker.models.mtcnn_layers import NAMES, Conv, Dense, Layer, MaxPool, PReLU, load_layers
 
 # The last bits of eager torch depend on the batch size, so every forward pass of the embedder has this many rows.
@@ -85,6 +85,7 @@ class TorchNetworks:
         # TF32's 10 bits of mantissa would cost three digits, and only on GPUs that have it.
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
+        self.crop_px = CROP_PX
         embedder = StandardizedEmbedder(new_resnet())
         state = torch.load(folder / "embedder.pt", map_location="cpu", weights_only=True)
         embedder.load_state_dict(state)

@@ -1,12 +1,11 @@
-"""Selects the faces of an image, and crops them."""
+"""Selects the faces of an image."""
 
 from typing import Literal, assert_never
 
 import numpy as np
-from PIL import Image
 
 from shared.domain.arrays import Float32, Int
-from shared.domain.contract import CROP_PX, FacePolicy
+from shared.domain.contract import FacePolicy
 from worker.vision.mtcnn_cascade import Faces
 
 SinglePolicy = Literal["largest", "center"]
@@ -45,21 +44,3 @@ def visible_areas(boxes: Float32, width: int, height: int) -> Float32:
     sides = np.clip(boxes[:, 2:], 0, limit) - np.clip(boxes[:, :2], 0, limit)
     areas: Float32 = sides.prod(axis=1)
     return areas
-
-
-def crop_face(image: Image.Image, box: Float32, margin_px: int, size: int = CROP_PX) -> Float32:
-    """The face with its margin, resized as facenet-pytorch does: float32 [3, size, size] in 0..255.
-
-    `box` is x1, y1, x2, y2 in pixels. `margin_px` is counted in the crop. Edges are truncated to whole pixels and
-    clipped to the image.
-    """
-    x1, y1, x2, y2 = (float(edge) for edge in box)
-    margin_x = margin_px * (x2 - x1) / (size - margin_px) / 2
-    margin_y = margin_px * (y2 - y1) / (size - margin_px) / 2
-    left, top = int(max(x1 - margin_x, 0)), int(max(y1 - margin_y, 0))
-    right, bottom = int(min(x2 + margin_x, image.width)), int(min(y2 + margin_y, image.height))
-    # A clipped face at the border may be thinner than a pixel.
-    left, top = min(left, image.width - 1), min(top, image.height - 1)
-    right, bottom = max(right, left + 1), max(bottom, top + 1)
-    face = image.crop((left, top, right, bottom)).resize((size, size), Image.Resampling.BILINEAR)
-    return np.ascontiguousarray(np.asarray(face, np.float32).transpose(2, 0, 1))

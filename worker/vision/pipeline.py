@@ -17,10 +17,11 @@ from shared.domain.file_status import FileStatus
 from shared.domain.outcomes import Outcome
 from shared.domain.paths import RootPath, resolve_inside
 from shared.domain.thumbnail import crop_square, small_jpeg
-from worker.batch_result import DIMENSIONS, ImageRecord
+from worker.batch_result import ImageRecord
 from worker.vision.best_face_search import detect_best
 from worker.vision.decode import ImageTrouble, Limits, decode, read_bytes
-from worker.vision.face_selection import choose_faces, crop_face
+from worker.vision.face_crops import cut_crop
+from worker.vision.face_selection import choose_faces
 from worker.vision.integral_image import IntegralImage, SumsBuffer
 from worker.vision.mtcnn_cascade import Detector, Faces, detect_faces
 
@@ -47,8 +48,14 @@ _OWN = _Memory()
 class Networks(Detector, Protocol):
     """The detector's networks and the embedder."""
 
+    crop_px: int
+    """Side of the embedder's square input."""
+
     def embed(self, crops: Float32) -> Float32:
-        """[n, 3, 160, 160] in 0..255 -> [n, 512], L2-normalized; the bits of a row do not depend on its neighbors."""
+        """[n, 3, crop_px, crop_px] -> [n, dimensions], L2-normalized; the bits of a row do not depend on its neighbors.
+
+        `worker.vision.face_crops.cut_crop` makes the crops.
+        """
 
 
 @dataclass
@@ -57,7 +64,7 @@ class Result:
 
     record: ImageRecord
     embeddings: Float32
-    """[faces, 512], rows in the order of the record's faces."""
+    """[faces, dimensions], rows in the order of the record's faces."""
 
 
 def process_images(
@@ -85,7 +92,7 @@ def process_images(
     for path in paths:
         step()
         record = ImageRecord(path=path, outcome=Outcome.OK)
-        result = Result(record, np.empty((0, DIMENSIONS), np.float32))
+        result = Result(record, np.empty((0, contract.dimensions), np.float32))
         results.append(result)
         try:
             started = time.perf_counter()
@@ -155,14 +162,15 @@ def _find_crops(
         if len(chosen) == 0:
             raise ImageTrouble(Outcome.NO_FACE, "")
         boxes = faces.boxes[chosen]
-        crops = [crop_face(image, box, contract.margin_px, contract.crop_px) for box in boxes]
+        places = faces.landmarks[chosen]
+        crops = [cut_crop(image, box, points, contract) for box, points in zip(boxes, places, strict=True)]
         if thumbnails and len(boxes) <= MOST_THUMBNAILS:
             squares = (crop_square(image, (x1, y1, x2, y2)) for x1, y1, x2, y2 in boxes.tolist())
             record.thumbnails = [small_jpeg(square) for square in squares]
     finally:
         record.detect_ms = (time.perf_counter() - decoded) * 1000
-    points = faces.landmarks[chosen].reshape(-1, 10)
-    record.faces = np.column_stack([boxes, faces.probabilities[chosen], points]).astype(float).tolist()
+    figures = [boxes, faces.probabilities[chosen], places.reshape(-1, 10)]
+    record.faces = np.column_stack(figures).astype(float).tolist()
     return crops
 
 
@@ -173,8 +181,8 @@ def _detect(image: IntegralImage, networks: Networks, contract: Contract) -> Fac
 
 
 def embed_crops(crops: Float32, networks: Networks, *, mirror: bool) -> Float32:
-    """[n, 3, 160, 160] -> [n, 512], L2-normalized; with `mirror` each row is the mean of the crop's and its mirror
-    image's.
+    """[n, 3, crop_px, crop_px] -> [n, dimensions], L2-normalized; with `mirror` each row is the mean of the crop's and
+    its mirror image's.
     """
     embeddings = networks.embed(crops)
     if not mirror:

@@ -19,7 +19,7 @@ def _block() -> Block:
 
 def test_a_block_keeps_its_thumbnails() -> None:
     """As the worker cut them."""
-    block = Block.unpack(_block().pack())
+    block = Block.unpack(_block().pack(), 512)
     assert block.images == _block().images
     assert (block.embeddings == _block().embeddings).all()
 
@@ -29,5 +29,5 @@ def test_a_block_of_an_earlier_version_has_no_thumbnails() -> None:
     values = msgpack.unpackb(_block().pack())
     for image in values["images"]:
         del image["thumbnails"]
-    (image,) = Block.unpack(msgpack.packb(values)).images
+    (image,) = Block.unpack(msgpack.packb(values), 512).images
     assert image.thumbnails == [] and image.faces == [[0, 0, 9, 9, 1, *[4] * 10]]

@@ -16,7 +16,6 @@ from producer.submission.folder_source import FolderSource
 from producer.submission.jobs import open_job
 from producer.submission.requests import Request
 from shared.config.settings import Settings
-from shared.domain.arrays import DIMENSIONS
 from shared.domain.errors import ResultsError
 from shared.domain.job import Job
 from shared.domain.outcomes import Outcome
@@ -54,7 +53,7 @@ def _result(root: Path, path: RootPath) -> tuple[ImageRecord, np.ndarray]:
     digest = hashlib.blake2b(data, digest_size=16).hexdigest()
     outcome = _OUTCOMES[data[0] % len(_OUTCOMES)]
     faces = 1 + data[0] % 2 if outcome is Outcome.OK else 0
-    embeddings = np.random.default_rng(data[0]).normal(size=(faces, DIMENSIONS)).astype(np.float32)
+    embeddings = np.random.default_rng(data[0]).normal(size=(faces, CONTRACT.dimensions)).astype(np.float32)
     record = ImageRecord(
         path=path,
         outcome=outcome,

@@ -39,7 +39,7 @@ def _enqueue(stage: Stage, images: Path) -> None:
 def _block(stage: Stage, batch: int) -> Block:
     (raw,) = JobRecord(stage.client, "j").blocks([batch])
     assert raw is not None
-    return Block.unpack(raw)
+    return Block.unpack(raw, 512)
 
 
 def _holders(stage: Stage) -> set[int]:

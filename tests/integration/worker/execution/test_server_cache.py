@@ -4,7 +4,6 @@ import msgpack
 import pytest
 
 from tests.support.stage import Stage
-from worker.batch_result import DIMENSIONS
 from worker.execution.result_cache import unpack_result
 from worker.execution.server_cache import _script
 
@@ -45,7 +44,7 @@ def test_what_is_kept_already_is_not_counted_again(server: Stage) -> None:
 
 def _packed(**changes: object) -> bytes:
     values = {"outcome": "ok", "error": "", "faces": [[1.0, 2.0, 3.0, 4.0, 0.9, *[2.0] * 10]], "width": 9, "height": 9}
-    return bytes(msgpack.packb(values | {"embeddings": bytes(4 * DIMENSIONS)} | changes))
+    return bytes(msgpack.packb(values | {"embeddings": bytes(4 * 512)} | changes))
 
 
 @pytest.mark.parametrize(
@@ -59,6 +58,7 @@ def _packed(**changes: object) -> bytes:
         {"outcome": "crashed"},
         {"embeddings": "text"},
         {"embeddings": b"123"},
+        {"embeddings": bytes(4 * 128)},
         {"thumbnails": "text"},
         {"thumbnails": [b"<script>"]},
         {"thumbnails": [b"\xff\xd8\xff"] * 2},
@@ -66,8 +66,8 @@ def _packed(**changes: object) -> bytes:
 )
 def test_a_result_of_other_types_is_not_recalled(changes: dict[str, object]) -> None:
     """Otherwise anyone who can write to the server could stop the aggregation of each job that uses it."""
-    assert unpack_result(_packed()) is not None
-    assert unpack_result(_packed(**changes)) is None
+    assert unpack_result(_packed(), 512) is not None
+    assert unpack_result(_packed(**changes), 512) is None
 
 
 def test_what_has_expired_makes_room_and_is_counted_once(server: Stage) -> None:

@@ -1,6 +1,7 @@
 """A job's contract comes from a server that others can write to, so every field is validated."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,48 @@ GOOD = Contract(
 def test_a_contract_comes_back_from_json_as_it_was() -> None:
     """This includes the thresholds, which are a list in JSON."""
     assert Contract.from_dict(json.loads(json.dumps(GOOD.as_dict()))) == GOOD
+
+
+OTHER = replace(
+    GOOD,
+    model="own-x",
+    alignment="five-points",
+    crop_px=112,
+    channels="bgr",
+    pixel_mean=(1.0, 2.0, 3.5),
+    dimensions=128,
+)
+
+
+def test_facenets_contract_reads_as_before_there_were_other_embedders() -> None:
+    """Results of then are updated, and their cached images recalled; only other embedders are described in full."""
+    of_others = {"model", "alignment", "channels", "pixel_mean", "pixel_scale", "dimensions"}
+    assert GOOD.as_dict().keys() == OTHER.as_dict().keys() - of_others | {"standardisation"}
+    assert GOOD.as_dict()["standardisation"] == "(x - 127.5) / 128"
+    assert Contract.from_dict(json.loads(json.dumps(OTHER.as_dict()))) == OTHER
+    assert OTHER.embedder.contract_fields().items() <= vars(OTHER).items()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("model", "../x"),
+        ("alignment", "none"),
+        ("crop_px", 0),
+        ("crop_px", 10**6),
+        ("channels", "gray"),
+        ("pixel_mean", [1.0, 2.0]),
+        ("pixel_scale", [1.0, 0.0, 1.0]),
+        ("pixel_scale", [1.0, float("nan"), 1.0]),
+        ("dimensions", 0),
+        ("dimensions", 10**9),
+        ("standardisation", "x"),
+    ],
+)
+def test_a_wrong_embedder_is_refused_in_a_line(field: str, value: Any) -> None:
+    """A worker reserves memory for what these fields say."""
+    with pytest.raises(ContractError, match=field):
+        Contract.from_dict(OTHER.as_dict() | {field: value})
 
 
 @pytest.mark.parametrize(

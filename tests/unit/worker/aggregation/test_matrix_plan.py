@@ -81,7 +81,7 @@ def a_retry_beside_a_matrix(disk: Path, mended: bool) -> None:
         ImageRecord(path=f"{k}.jpg", outcome=Outcome.OK, faces=[[0, 0, 9, 9, 1, *[4] * 10]]) for k in range(FACES)
     ]
     bad = ImageRecord(path="bad.jpg", outcome=Outcome.UNREADABLE, error="damaged")
-    whole = Block.unpack(block_of_faces(FACES))
+    whole = Block.unpack(block_of_faces(FACES), 512)
     first = replace(whole, images=[*images, bad])
     job = replace(sealed_job(FACES, "auto"), images=FACES + 1)
     write_job(job, [first.pack()], disk)

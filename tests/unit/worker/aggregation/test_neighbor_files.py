@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +115,7 @@ def test_a_job_can_go_without(tmp_path: Path) -> None:
     summary = write_job(without, [block_of_faces(3)], tmp_path)
     assert summary["options"]["neighbors"] == 0
     assert not {"neighbors.npz", "groups.csv"} & {path.name for path in (tmp_path / "j").iterdir()}
-    other = job.contract.__class__(**job.contract.as_dict() | {"margin_px": 33})
+    other = replace(job.contract, margin_px=33)
     write_job(job.__class__(**vars(job) | {"contract": other}), [block_of_faces(3)], tmp_path)
     assert (tmp_path / "j" / "neighbors.npz").exists() and not (tmp_path / "j" / "groups.csv").exists()
     assert json.loads((tmp_path / "j" / "summary.json").read_text())["options"]["neighbors"] == 64

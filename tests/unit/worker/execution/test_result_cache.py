@@ -76,10 +76,10 @@ def test_numbers_that_are_none_are_not_recalled() -> None:
     """Otherwise a foreign entry would spoil the distances of every face."""
     spoilt = _computed()
     spoilt.embeddings[1, 7] = np.nan
-    assert unpack_result(pack_result(spoilt, thumbnails=True)) is None
+    assert unpack_result(pack_result(spoilt, thumbnails=True), 512) is None
     spoilt = _computed()
     spoilt.record.faces[0][2] = float("inf")
-    assert unpack_result(pack_result(spoilt, thumbnails=True)) is None
+    assert unpack_result(pack_result(spoilt, thumbnails=True), 512) is None
     spoilt = _computed()
     spoilt.record.width = -1
-    assert unpack_result(pack_result(spoilt, thumbnails=True)) is None
+    assert unpack_result(pack_result(spoilt, thumbnails=True), 512) is None

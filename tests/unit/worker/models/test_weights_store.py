@@ -17,13 +17,14 @@ from PIL import Image
 
 from shared.config.settings import Settings
 from shared.domain.contract import KNOWN_WEIGHTS
+from shared.domain.embedders import FACENET
 from shared.domain.errors import ContractError, WeightsError
 from worker.models import backend, loader, preparation
 from worker.models import runtime as runtimes
 from worker.models import weights_store as weights
 from worker.models.frozen_graph import find_graph
 from worker.models.torch_backend import new_resnet
-from worker.vision.face_selection import crop_face
+from worker.vision.face_crops import crop_face
 from worker.vision.integral_image import IntegralImage
 from worker.vision.mtcnn_cascade import detect_faces
 from worker.vision.pipeline import Networks
@@ -215,8 +216,8 @@ def test_how_a_conversion_failed_is_said(
 def test_networks_are_loaded_once_a_process() -> None:
     """The same weights give the same objects for every batch."""
     models = loader.ModelLoader(Settings(_env_file=None))
-    first = models.load(NAME, SHA256, "float32")
-    assert models.load(NAME, SHA256, "float32") is first
+    first = models.load(FACENET, NAME, SHA256, "float32")
+    assert models.load(FACENET, NAME, SHA256, "float32") is first
     models.preload()
     assert models.load.cache_info().misses == 1
 

@@ -5,7 +5,8 @@ import torch
 from facenet_pytorch.models.utils.detect_face import extract_face
 from PIL import Image
 
-from worker.vision.face_selection import choose_faces, crop_face
+from worker.vision.face_crops import crop_face
+from worker.vision.face_selection import choose_faces
 from worker.vision.mtcnn_cascade import Faces
 
 WIDTH, HEIGHT = 200, 100

@@ -1,18 +1,24 @@
 """The second stage of a job through faults: the results are those of one process, to the last byte."""
 
+import errno
 import os
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from shared.results.distance_tiles import arithmetic
 from tests.support.complete_jobs import TILES, aggregate, complete_job, expected_results, is_finished, made_up_faces
+from tests.support.made_up_blocks import sealed_job
 from tests.support.results import result_bytes
+from tests.support.small_disk import fill_disk, run_on_small_disk
 from tests.support.stage import Stage, wait_until
 from worker.aggregation.hidden_names import stage_folder
+from worker.aggregation.pair_stage import PairStage
 
 
 @pytest.fixture
@@ -65,6 +71,38 @@ def test_a_kill_in_the_second_stage_changes_nothing(stage: Stage, tmp_path: Path
     wait_until(lambda: [path.name for path in stage.results.iterdir()] == ["j"], 20, "nothing else is left")
 
 
+_MOMENTS = {
+    "it begins": lambda results: [*results.glob(".j.*.pairs")] and not [*results.glob(".j.*.pairs/plan.json")],
+    "it reserves the matrix": lambda results: [*results.glob(".j.*.pairs/matrix-*")],
+    "it takes the matrix": lambda results: [*results.glob(".j.*.making/distances.npy")],
+    "it merges": lambda results: [*results.glob(".j.*.making/.*distinct.npz*")],
+    "it writes the neighbors": lambda results: [*results.glob(".j.*.making/.neighbors.npz*")],
+}
+
+
+@pytest.mark.parametrize("moment", _MOMENTS)
+def test_an_aggregator_that_is_killed_changes_nothing(stage: Stage, tmp_path: Path, moment: str) -> None:
+    """Neither when it begins the second stage nor when it ends it."""
+    record = complete_job(stage, made_up_faces(), distances="full")
+    expected = expected_results(stage, record, tmp_path)
+    stage.results.mkdir()
+    (worker,) = _aggregators(stage, 1)
+    wait_until(lambda: " ready." in stage.log("aggregators.log"), 90, "ready")
+    aggregate(stage, record)
+    deadline = time.monotonic() + 90
+    while not _MOMENTS[moment](stage.results):  # the moments are short: it runs a millisecond at a time
+        assert time.monotonic() < deadline and not is_finished(record), "the moment was missed"
+        os.killpg(worker.pid, signal.SIGCONT)
+        time.sleep(0.01 if record.load().comparing else 0.001)
+        os.killpg(worker.pid, signal.SIGSTOP)
+    _kill([worker])
+    assert not (stage.results / "j").exists()
+    _aggregators(stage, 1)
+    wait_until(lambda: is_finished(record), 90, "finished")
+    assert result_bytes(stage.results / "j") == expected
+    wait_until(lambda: [path.name for path in stage.results.iterdir()] == ["j"], 20, "nothing else is left")
+
+
 def _made(folder: Path) -> list[Path]:
     """What each tile that is done has written."""
     return [*folder.glob("tile-*.pairs"), *folder.glob("matrix-*.done")]
@@ -87,6 +125,87 @@ def test_a_worker_with_another_results_folder_passes_tiles_on(stage: Stage, tmp_
         str(record.load().refusal),
     )
     assert record.load().comparing
+    _aggregators(stage, 1)
+    wait_until(lambda: is_finished(record), 90, "finished")
+    assert result_bytes(stage.results / "j") == expected
+
+
+def a_second_stage_on_a_filling_disk(folder: Path, done: int) -> None:
+    """The results folder is a disk of its own, which is full once so many tiles are done."""
+    stage = Stage(folder / "stage")
+    try:
+        record = complete_job(stage, made_up_faces(), distances="full")
+        expected = expected_results(stage, record, folder)
+        _aggregators(stage, 1)
+        aggregate(stage, record)
+        wait_until(lambda: record.load().tiles_done >= done, 60, "some tiles are done")
+        fill_disk(stage.results, 0)
+        wait_until(lambda: record.load().problem, 60, "a problem")
+        assert re.search(
+            r"be written to .*No space left on device\. .*aggregate j` goes on", str(record.load().problem)
+        )
+        folder = stage_folder(record.load(), stage.results)
+        before = {path: path.stat().st_ino for path in _made(folder)}
+        assert len(before) >= done and record.load().comparing
+
+        (stage.results / "filler").unlink()
+        again = stage.producer("aggregate", "j")
+        assert again.returncode == 0, again.stderr
+        wait_until(lambda: len(_made(folder)) == 2 * 78 or not folder.exists(), 90, "all tiles are there")
+        still = {path: path.stat().st_ino for path in before if path.exists()}
+        assert still.items() <= before.items()
+        wait_until(lambda: is_finished(record), 60, "finished")
+        assert result_bytes(stage.results / "j") == expected
+    finally:
+        stage.close()
+
+
+@pytest.mark.parametrize("done", [5, 83], ids=["candidates", "matrix"])
+def test_a_full_disk_in_the_second_stage_costs_nothing(tmp_path: Path, done: int) -> None:
+    """One line says it; once there is room, the job goes on with the tiles that are missing."""
+    disk = tmp_path / "stage" / "results"
+    disk.mkdir(parents=True)
+    story = f"from {__name__} import *; a_second_stage_on_a_filling_disk(Path({str(tmp_path)!r}), {done})"
+    told = run_on_small_disk(disk, 40, story)
+    assert told.returncode == 0, told.stderr[-3000:]
+
+
+def a_matrix_without_room(folder: Path) -> None:
+    """A disk that has room for the embeddings, and not for the matrix."""
+    faces = made_up_faces()
+    for distances, room in (("full", 300_000), ("auto", 300_000), ("full", 900_000)):
+        job = sealed_job(len(faces), distances)
+        fill_disk(folder, len(faces) * 2048 * 2 + room)
+        try:
+            made = PairStage.begin(job, [faces], folder, 10_000, 16, matrix=True)
+        except OSError as error:
+            assert (distances, room, error.errno) == ("full", 300_000, errno.ENOSPC)
+        else:
+            assert (made is None) == (distances == "auto")
+        assert bool([*folder.glob(".*/matrix-*")]) == (room == 900_000)
+        (folder / "filler").unlink()
+
+
+def test_the_room_for_a_matrix_is_reserved_at_once(tmp_path: Path) -> None:
+    """A disk without it is an error before any tile, and nothing of the matrix is left; `auto` leaves it out."""
+    (tmp_path / "disk").mkdir()
+    story = f"from {__name__} import *; a_matrix_without_room(Path({str(tmp_path / 'disk')!r}))"
+    told = run_on_small_disk(tmp_path / "disk", 12, story)
+    assert told.returncode == 0, told.stderr[-3000:]
+
+
+def test_a_worker_with_another_arithmetic_leaves_the_matrix_to_others(stage: Stage, tmp_path: Path) -> None:
+    """All distances have the bits of one kind of processor, and `status` shows the reason."""
+    record = complete_job(stage, made_up_faces(), distances="full")
+    expected = expected_results(stage, record, tmp_path)
+    workers = _aggregators(stage, 1)
+    aggregate(stage, record)
+    wait_until(lambda: record.load().tiles_done >= 83, 60, "the matrix was begun")
+    _kill(workers)
+    other = "Nehalem" if "Nehalem" not in arithmetic() else "Haswell"
+    _aggregators(stage, 1, OPENBLAS_CORETYPE=other)
+    wait_until(lambda: " computes distances with " in str(record.load().refusal), 60, "the refusal is noted")
+    assert re.search(rf"{other}, and those of job 'j' were begun with kernel ", str(record.load().refusal))
     _aggregators(stage, 1)
     wait_until(lambda: is_finished(record), 90, "finished")
     assert result_bytes(stage.results / "j") == expected

@@ -31,6 +31,7 @@ from worker.aggregation.stage_embeddings import (
     digest_of,
     distinct_embeddings,
     keep_distinct_alone,
+    remove_embeddings,
     write_embeddings,
 )
 from worker.aggregation.stage_plan import MatrixPlan, PairsPlan, StagePlan
@@ -82,27 +83,23 @@ class PairStage:
         folder = stage_folder(job, results_dir)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _PLAN).unlink(missing_ok=True)
-        copies = write_embeddings(job, portions, folder)
-        pairs = _plan_pairs(job, copies, folder, block_rows) if neighbors and len(copies.first) > smallest else None
-        plan = StagePlan(secrets.token_hex(16), pairs, _plan_matrix(job, folder, block_rows) if matrix else None)
-        stage = cls(folder, plan)
-        if stage.matrix is not None:
-            try:
-                stage.matrix.create()
-            except OSError as error:
-                if job.options.distances != "auto" or error.errno not in NO_ROOM:
-                    raise
-                stage = cls(folder, StagePlan(plan.stage, pairs, None))
-        if stage.plan.tiles == 0:
-            shutil.rmtree(folder)
-            return None
-        if stage.matrix is None:
-            keep_distinct_alone(folder)
-        if pairs is not None:
-            _check_room(job, pairs, folder)
-        replace_content(folder / _PLAN, json.dumps(asdict(stage.plan)).encode())
+        try:
+            copies = write_embeddings(job, portions, folder)
+            pairs = _plan_pairs(job, copies, folder, block_rows) if neighbors and len(copies.first) > smallest else None
+            if pairs is not None:
+                _check_room(job, pairs, folder)
+            plan = StagePlan(secrets.token_hex(16), pairs, _reserve_matrix(job, folder, block_rows) if matrix else None)
+            if plan.tiles == 0:
+                shutil.rmtree(folder)
+                return None
+            if plan.matrix is None:
+                keep_distinct_alone(folder)
+            replace_content(folder / _PLAN, json.dumps(asdict(plan)).encode())
+        except BaseException:
+            remove_embeddings(folder)  # the next attempt writes them anyway, and may need their room
+            raise
         sync_to_disk(folder)
-        return stage
+        return cls(folder, plan)
 
     @property
     def embeddings(self) -> Float32:
@@ -166,9 +163,16 @@ def _plan_pairs(job: Job, copies: Copies, folder: Path, block_rows: int) -> Pair
     )
 
 
-def _plan_matrix(job: Job, folder: Path, block_rows: int) -> MatrixPlan:
+def _reserve_matrix(job: Job, folder: Path, block_rows: int) -> MatrixPlan | None:
     rows = _rows_a_block(job.faces, block_rows, _MOST_MATRIX_ROWS)
-    return MatrixPlan(job.faces, rows, digest_of(all_embeddings(folder)), arithmetic())
+    plan = MatrixPlan(job.faces, rows, digest_of(all_embeddings(folder)), arithmetic())
+    try:
+        MatrixTiles(folder, plan).create()
+    except OSError as error:
+        if job.options.distances != "auto" or error.errno not in NO_ROOM:
+            raise
+        return None
+    return plan
 
 
 def _rows_a_block(faces: int, smallest: int, most: int) -> int:

@@ -23,8 +23,7 @@ def write_embeddings(job: Job, portions: Iterable[Float32], folder: Path) -> Cop
 
     ResultsError if there are not as many as the job has faces; OSError as from the disk.
     """
-    for name in (ALL, DISTINCT):
-        (folder / name).unlink(missing_ok=True)
+    remove_embeddings(folder)
     embeddings = new_array(folder / ALL, (job.faces, job.contract.dimensions))
     faces = 0
     for portion in portions:
@@ -49,6 +48,12 @@ def _flush(array: Float32, path: Path) -> None:
     if isinstance(array, np.memmap):
         array.flush()
     sync_to_disk(path)
+
+
+def remove_embeddings(folder: Path) -> None:
+    """Removes what `write_embeddings` writes."""
+    for name in (ALL, DISTINCT):
+        (folder / name).unlink(missing_ok=True)
 
 
 def keep_distinct_alone(folder: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 MANIFEST = "manifest.json"
 """The file with the SHA-256 of every other file in a folder of converted networks. It is written last."""
-_CONVERSION_VERSION = 2  # part of the folders' names: raise it when the written files change
+_CONVERSION_VERSION = 3  # part of the folders' names: raise it when the written files change
 
 
 def graph_file() -> Path | None:

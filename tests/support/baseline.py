@@ -13,7 +13,8 @@ from PIL import Image
 
 from shared.config.settings import Settings
 from shared.domain.contract import KNOWN_WEIGHTS
-from worker.models.weights_store import find_weights, load_embedder
+from worker.models.torch_backend import StandardizedEmbedder
+from worker.models.weights_store import find_weights, read_weights
 
 # The baseline's crop truncates edges to whole pixels. If an edge is this close to a whole pixel, the last bits of the
 # box decide which one it becomes.
@@ -38,7 +39,7 @@ def baseline_detector() -> MTCNN:
 @cache
 def baseline_embedder() -> Any:
     source = find_weights("casia-webface", KNOWN_WEIGHTS["casia-webface"], Settings(_env_file=None))
-    return load_embedder(source, "casia-webface").resnet
+    return StandardizedEmbedder(read_weights(source, "casia-webface")).resnet
 
 
 def baseline_faces(image: Image.Image) -> BaselineFaces:

@@ -3,20 +3,21 @@
 import importlib.util
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from shared.config.settings import Settings
 from shared.domain.contract import Precision
 from shared.domain.errors import ContractError
+from worker.models.inception_resnet import State
 from worker.vision.pipeline import Networks
 
 
 class Backend(Protocol):
     """Converts networks into files, and runs them from those files."""
 
-    def export_networks(self, embedder: Any, folder: Path, processor: str | None) -> None:
-        """Writes the files that `load_networks` needs into `folder`. The embedder is a torch module. `processor` is
-        this machine's `worker.models.instruction_set.processor_key`.
+    def export_networks(self, state: State, folder: Path, processor: str | None) -> None:
+        """Writes the files that `load_networks` needs into `folder`. `state` holds the embedder's weights. `processor`
+        is this machine's `worker.models.instruction_set.processor_key`.
         """
 
     def load_networks(

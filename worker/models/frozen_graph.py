@@ -13,8 +13,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from shared.domain.arrays import Float32
 from shared.domain.errors import WeightsError
 from shared.domain.weights_files import graph_file
+from worker.models.inception_resnet import BATCH_NORM_EPSILON, shapes
 
-_BATCH_NORM_EPSILON = 0.001  # facenet-pytorch's
 _FLOAT = 1  # tensorflow.DataType.DT_FLOAT
 
 
@@ -82,42 +82,33 @@ def _graph_def() -> Any:
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("subset.GraphDef"))
 
 
-def to_state_dict(constants: dict[str, Float32], template: dict[str, Float32]) -> dict[str, Float32]:
-    """facenet-pytorch's state dict, made from the constants. `template` is the state dict of a new InceptionResnetV1.
+def to_state(constants: dict[str, Float32]) -> dict[str, Float32]:
+    """The constants by facenet-pytorch's names.
 
-    Both list the layers in execution order, so they are matched by position, and every shape is checked. The graph's
-    batch norms are folded: gamma 1, mean 0, variance 1 - epsilon, and beta is the constant `Conv2D_bn_offset`.
+    The graph and `shapes` list the layers in execution order, so they are matched by position. The graph's batch norms
+    are folded: gamma 1, mean 0, variance 1 - epsilon, and beta is the constant `Conv2D_bn_offset`.
     """
-    prefix = "InceptionResnetV1/"
-    state = {key: value for key, value in template.items() if not key.startswith("logits.")}
+    state: dict[str, Float32] = {}
     kernels = [name for name in constants if name.endswith("/weights") and "Bottleneck" not in name]
-    convolutions = [key.removesuffix(".weight") for key, value in template.items() if value.ndim == 4]
-    if len(kernels) != len(convolutions):
-        raise WeightsError(f"The frozen graph has {len(kernels)} convolutions, InceptionResnetV1 {len(convolutions)}.")
-    for name, layer in zip(kernels, convolutions, strict=True):
-        node = name.removesuffix("/weights")
-        _put(state, f"{layer}.weight", constants[name].transpose(3, 2, 0, 1))
-        if f"{layer}.bias" in state:
-            _put(state, f"{layer}.bias", constants[f"{node}/biases"])
+    names = [name.removesuffix(".weight") for name, shape in shapes().items() if len(shape) == 4]
+    if len(kernels) != len(names):
+        raise WeightsError(f"The frozen graph has {len(kernels)} convolutions, InceptionResnetV1 {len(names)}.")
+    for kernel, layer in zip(kernels, names, strict=True):
+        node = kernel.removesuffix("/weights")
+        state[f"{layer}.weight"] = constants[kernel].transpose(3, 2, 0, 1)
+        if layer.endswith(".conv2d"):
+            state[f"{layer}.bias"] = constants[f"{node}/biases"]
             continue
         norm = layer.removesuffix("conv") + "bn"
         beta = constants[f"{node}/Conv2D_bn_offset"]
-        _put(state, f"{norm}.weight", np.ones_like(beta))
-        _put(state, f"{norm}.bias", beta)
-        _put(state, f"{norm}.running_mean", np.zeros_like(beta))
-        _put(state, f"{norm}.running_var", np.full_like(beta, 1 - _BATCH_NORM_EPSILON))
-    bottleneck = f"{prefix}Bottleneck"
-    _put(state, "last_linear.weight", constants[f"{bottleneck}/weights"].T)
-    _put(state, "last_bn.weight", constants[f"{bottleneck}/BatchNorm/Const"])  # gamma, a constant in this model
-    _put(state, "last_bn.bias", constants[f"{bottleneck}/BatchNorm/beta"])
-    _put(state, "last_bn.running_mean", constants[f"{bottleneck}/BatchNorm/moving_mean"])
-    _put(state, "last_bn.running_var", constants[f"{bottleneck}/BatchNorm/moving_variance"])
+        state[f"{norm}.weight"] = np.ones_like(beta)
+        state[f"{norm}.bias"] = beta
+        state[f"{norm}.running_mean"] = np.zeros_like(beta)
+        state[f"{norm}.running_var"] = np.full_like(beta, 1 - BATCH_NORM_EPSILON)
+    bottleneck = "InceptionResnetV1/Bottleneck"
+    state["last_linear.weight"] = constants[f"{bottleneck}/weights"].T
+    state["last_bn.weight"] = constants[f"{bottleneck}/BatchNorm/Const"]  # gamma, a constant in this model
+    state["last_bn.bias"] = constants[f"{bottleneck}/BatchNorm/beta"]
+    state["last_bn.running_mean"] = constants[f"{bottleneck}/BatchNorm/moving_mean"]
+    state["last_bn.running_var"] = constants[f"{bottleneck}/BatchNorm/moving_variance"]
     return state
-
-
-def _put(state: dict[str, Float32], key: str, value: Float32) -> None:
-    if state[key].shape != value.shape:
-        raise WeightsError(
-            f"The frozen graph gives {key} the shape {value.shape}, InceptionResnetV1 wants {state[key].shape}."
-        )
-    state[key] = np.ascontiguousarray(value, np.float32)

@@ -16,6 +16,7 @@ import numpy as np
 from shared.domain.arrays import Float32
 from shared.domain.contract import PIXEL_MEAN, PIXEL_SCALE
 from shared.domain.errors import WeightsError
+from worker.models.checkpoint import read_state_dict
 
 Name = Literal["pnet", "rnet", "onet"]
 NAMES: tuple[Name, ...] = ("pnet", "rnet", "onet")
@@ -94,13 +95,8 @@ def weights_file(name: Name) -> Path:
 
 
 def load_layers(name: Name) -> list[Layer]:
-    """The layers of one network, for a backend to build. Needs torch to read the file."""
-    import torch
-
-    state = {
-        key: value.numpy()
-        for key, value in torch.load(weights_file(name), weights_only=True, map_location="cpu").items()
-    }
+    """The layers of one network, for a backend to build."""
+    state = read_state_dict(weights_file(name))
     layers: list[Layer] = []
     for step in _PLANS[name]:
         kind, *rest = step.split()

@@ -10,8 +10,10 @@ from openvino import opset13 as ops
 from openvino.opset1 import max_pool
 
 from shared.domain.arrays import Float32
-from shared.domain.contract import CROP_PX, Precision
+from shared.domain.contract import Precision
+from worker.models.inception_resnet import State
 from worker.models.mtcnn_layers import NAMES, Conv, Dense, Layer, MaxPool, PReLU, load_layers
+from worker.models.openvino_embedder import build_embedder
 
 _LARGEST_BATCH = 128
 # Compiling for a new batch size takes some milliseconds; one more crop takes 0.2 ms in R-net and 0.4 ms in O-net.
@@ -30,16 +32,12 @@ _CONFIG: dict[str, Any] = {
 }
 
 
-def export_networks(embedder: Any, folder: Path, processor: str | None) -> None:
-    """Writes pnet, rnet, onet and the embedder (a torch module) into `folder` as OpenVINO files, in float32."""
-    import torch
-
+def export_networks(state: State, folder: Path, processor: str | None) -> None:
+    """Writes pnet, rnet, onet and the embedder into `folder` as OpenVINO files, in float32."""
     sides = {"pnet": -1, "rnet": 24, "onet": 48}
     for name in NAMES:
         ov.save_model(_build(load_layers(name), sides[name]), folder / f"{name}.xml", compress_to_fp16=False)
-    shape = ov.PartialShape([-1, 3, CROP_PX, CROP_PX])
-    model = ov.convert_model(embedder, example_input=torch.zeros(2, 3, CROP_PX, CROP_PX), input=[shape])
-    ov.save_model(model, folder / "embedder.xml", compress_to_fp16=False)
+    ov.save_model(build_embedder(state), folder / "embedder.xml", compress_to_fp16=False)
     for network in (*NAMES, "embedder") if processor else ():
         _compiled_file(folder, network, processor).write_bytes(
             ov.Core().compile_model(folder / f"{network}.xml", "CPU", _CONFIG).export_model().getvalue()

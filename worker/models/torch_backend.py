@@ -10,6 +10,8 @@ from torch.nn import functional as F
 
 from shared.domain.arrays import Float32
 from shared.domain.contract import CROP_PX, PIXEL_MEAN, PIXEL_SCALE, Precision
+from worker.models.checkpoint import read_state_dict
+from worker.models.inception_resnet import State
 from worker.models.mtcnn_layers import NAMES, Conv, Dense, Layer, MaxPool, PReLU, load_layers
 
 # The last bits of eager torch depend on the batch size, so every forward pass of the embedder has this many rows.
@@ -26,18 +28,20 @@ def new_resnet() -> Any:
 class StandardizedEmbedder(nn.Module):
     """[n, 3, 160, 160] in 0..255 -> [n, 512], L2-normalized."""
 
-    def __init__(self, resnet: nn.Module) -> None:
+    def __init__(self, state: State) -> None:
         super().__init__()
-        self.resnet = resnet
+        self.resnet = new_resnet()
+        self.resnet.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
+        self.eval()
 
     def forward(self, crops: torch.Tensor) -> torch.Tensor:
         embeddings: torch.Tensor = self.resnet((crops - PIXEL_MEAN) / PIXEL_SCALE)
         return embeddings
 
 
-def export_networks(embedder: nn.Module, folder: Path, processor: str | None) -> None:
+def export_networks(state: State, folder: Path, processor: str | None) -> None:
     """Writes the embedder's weights into `folder`. MTCNN's weights are read from facenet-pytorch's wheel."""
-    torch.save(embedder.state_dict(), folder / "embedder.pt")
+    torch.save({name: torch.from_numpy(value) for name, value in state.items()}, folder / "embedder.pt")
 
 
 def _build(layers: list[Layer]) -> nn.Sequential:
@@ -86,11 +90,9 @@ class TorchNetworks:
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
         self.crop_px = CROP_PX
-        embedder = StandardizedEmbedder(new_resnet())
-        state = torch.load(folder / "embedder.pt", map_location="cpu", weights_only=True)
-        embedder.load_state_dict(state)
+        embedder = StandardizedEmbedder(read_state_dict(folder / "embedder.pt"))
         self._networks: dict[str, nn.Module] = {name: _build(load_layers(name)).to(self._device) for name in NAMES}
-        self._networks["embedder"] = embedder.eval().to(self._device)
+        self._networks["embedder"] = embedder.to(self._device)
 
     @torch.inference_mode()
     def _run(self, name: str, values: Float32) -> Float32:

@@ -4,22 +4,22 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
 from shared.config.logs import get_logger
 from shared.config.settings import Settings
+from shared.domain.arrays import Float32
 from shared.domain.contract import CASIA_WEBFACE, VGGFACE2
 from shared.domain.errors import WeightsError
 from shared.domain.file_digests import file_sha256
 from shared.domain.weights_files import MANIFEST, downloaded_file, prepared_folder
+from worker.models import frozen_graph
 from worker.models.backend import import_backend
+from worker.models.checkpoint import read_state_dict
 from worker.models.download import download
+from worker.models.inception_resnet import check_state
 from worker.models.instruction_set import pin_instruction_set, processor_key
-
-if TYPE_CHECKING:
-    import torch
 
 VGGFACE2_URL = "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/20180402-114759-vggface2.pt"
 _log = get_logger("weights")
@@ -33,8 +33,6 @@ def find_weights(name: str, sha256: str, settings: Settings) -> Path:
         if not path.is_file():
             raise WeightsError(f"FACEQUEUE_WEIGHTS_PATH names {path}, which is not a file.")
     elif name == CASIA_WEBFACE:
-        from worker.models import frozen_graph
-
         path = frozen_graph.find_graph()
     elif name == VGGFACE2:
         path = download(settings.weights_url or VGGFACE2_URL, downloaded_file(settings.cache_dir, name), sha256)
@@ -123,38 +121,11 @@ def _find_damaged(folder: Path) -> Path | None:
 
 
 def _export(source: Path, name: str, backend: str, folder: Path, settings: Settings) -> None:
-    import_backend(backend).export_networks(load_embedder(source, name), folder, processor_key(settings))
+    import_backend(backend).export_networks(read_weights(source, name), folder, processor_key(settings))
 
 
-def load_embedder(source: Path, name: str) -> "torch.nn.Module":
-    """InceptionResnetV1 with these weights, in evaluation mode, with the standardization in front."""
-    import torch
-
-    from worker.models import frozen_graph
-    from worker.models.torch_backend import StandardizedEmbedder, new_resnet
-
-    resnet = new_resnet()
+def read_weights(source: Path, name: str) -> dict[str, Float32]:
+    """The checked weights of InceptionResnetV1 in a file, by facenet-pytorch's names."""
     if name == CASIA_WEBFACE:
-        template = {key: value.numpy() for key, value in resnet.state_dict().items()}
-        arrays = frozen_graph.to_state_dict(frozen_graph.read_constants(source.read_bytes()), template)
-        state: dict[str, Any] = {key: torch.from_numpy(value.copy()) for key, value in arrays.items()}
-    else:
-        try:
-            loaded = torch.load(source, map_location="cpu", weights_only=True)
-        # torch raises many kinds of errors for invalid files, and for files that would run code.
-        except Exception:
-            raise WeightsError(f"{source} is not a file of weights that torch loads safely (weights_only).") from None
-        # torch.load returns whatever was saved: a tensor, a list, a whole training checkpoint.
-        if not isinstance(loaded, dict) or not all(
-            isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in loaded.items()
-        ):
-            raise WeightsError(
-                f"{source} holds no tensors by name (a state_dict) but something else ({type(loaded).__name__}). "
-                "Save the weights with torch.save(model.state_dict(), path)."
-            )
-        state = {key: value for key, value in loaded.items() if not key.startswith("logits.")}
-    try:
-        resnet.load_state_dict(state)
-    except RuntimeError as error:
-        raise WeightsError(f"{source} does not fit InceptionResnetV1: {str(error).splitlines()[-1].strip()}") from None
-    return StandardizedEmbedder(resnet).eval()
+        return check_state(frozen_graph.to_state(frozen_graph.read_constants(source.read_bytes())), source)
+    return check_state(read_state_dict(source), source)

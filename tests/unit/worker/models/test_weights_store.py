@@ -23,7 +23,7 @@ from worker.models import backend, loader, preparation
 from worker.models import runtime as runtimes
 from worker.models import weights_store as weights
 from worker.models.frozen_graph import find_graph
-from worker.models.torch_backend import new_resnet
+from worker.models.torch_backend import StandardizedEmbedder, new_resnet
 from worker.vision.face_crops import crop_face
 from worker.vision.integral_image import IntegralImage
 from worker.vision.mtcnn_cascade import detect_faces
@@ -63,7 +63,7 @@ def test_torch_gives_the_same_embeddings_and_the_same_bits_in_any_batch(
     """The other backend agrees, and a row does not depend on the other rows."""
     from worker.models.torch_backend import TorchNetworks, export_networks
 
-    export_networks(weights.load_embedder(find_graph(), NAME), tmp_path, None)
+    export_networks(weights.read_weights(find_graph(), NAME), tmp_path, None)
     by_torch = TorchNetworks(tmp_path, 1, "cpu")
     together = by_torch.embed(crops)
     assert np.abs(together - networks.embed(crops)).max() < 1e-5
@@ -85,7 +85,7 @@ def test_a_weights_file_of_ones_own_is_used(tmp_path: Path) -> None:
     resnet = new_resnet()
     path = tmp_path / "mine.pt"
     torch.save(resnet.state_dict() | {"logits.weight": torch.zeros(3, 512), "logits.bias": torch.zeros(3)}, path)
-    embedder = weights.load_embedder(path, "mine")
+    embedder = StandardizedEmbedder(weights.read_weights(path, "mine"))
     with torch.inference_mode():
         x = torch.rand(2, 3, 160, 160) * 255
         assert torch.equal(embedder(x), resnet.eval()((x - 127.5) / 128))
@@ -99,7 +99,7 @@ def test_a_file_that_holds_no_state_dict_is_refused(held: object, tmp_path: Path
     path = tmp_path / "mine.pt"
     torch.save(held, path)
     with pytest.raises(WeightsError, match=r"mine\.pt holds no .*state_dict\(\)") as refused:
-        weights.load_embedder(path, "own-mine")
+        weights.read_weights(path, "own-mine")
     assert "\n" not in str(refused.value)
 
 

@@ -1,4 +1,7 @@
-"""The candidates of one tile of the pair matrix in a file, with a digest of its content."""
+"""The candidates of one tile of the pair matrix in a file, with a digest of its content.
+
+The bounds come first, with a digest of their own: other tiles need them alone, and they are a hundredth of the file.
+"""
 
 import hashlib
 import json
@@ -7,12 +10,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 
 from shared.analysis.candidates import Candidates
 from shared.domain.durable_files import replacing
 from shared.results.files import open_regular
 
-_MAGIC = b"facequeue pairs1\n"
+_MAGIC = b"facequeue pairs2\n"
 _HEADER_BYTES = 4096
 _DIGEST_BYTES = 32
 _PORTION_BYTES = 2**20
@@ -28,9 +32,16 @@ def write_candidates(path: Path, about: dict[str, Any], parts: list[Candidates])
         writer = _Hashed(file)
         writer.write(header.ljust(_HEADER_BYTES))
         for part in parts:
-            for array in (part.starts, part.faces, part.closeness, part.bound):
-                writer.write(np.ascontiguousarray(array).view(np.uint8).data)
+            writer.write(_bytes(part.bound))
         file.write(writer.digest())
+        for part in parts:
+            for array in (part.starts, part.faces, part.closeness):
+                writer.write(_bytes(array))
+        file.write(writer.digest())
+
+
+def _bytes(array: npt.NDArray[Any]) -> memoryview:
+    return np.ascontiguousarray(array).view(np.uint8).data
 
 
 class _Hashed:
@@ -49,38 +60,71 @@ def is_whole(path: Path, about: dict[str, Any]) -> bool:
     """Whether the file exists, was computed from this, and has the content that was written. Reads all of it."""
     try:
         with open_regular(path) as file:
-            left = os.fstat(file.fileno()).st_size - _DIGEST_BYTES
-            found = hashlib.blake2b(digest_size=_DIGEST_BYTES)
-            head = file.read(min(left, _HEADER_BYTES)) if left > 0 else b""
-            if _parse(head)["about"] != about:
-                return False
-            found.update(head)
-            left -= len(head)
+            found, _ = _read_bounds(file, about)
+            left = os.fstat(file.fileno()).st_size - file.tell() - _DIGEST_BYTES
             while left > 0 and (portion := file.read(min(left, _PORTION_BYTES))):
                 found.update(portion)
                 left -= len(portion)
-            return file.read() == found.digest()
-    except (OSError, ValueError, LookupError, TypeError):
+            return left == 0 and file.read() == found.digest()
+    except _DAMAGED:
         return False
+
+
+def read_bounds(path: Path, about: dict[str, Any]) -> list[Candidates] | None:
+    """What the file says of the bounds alone: `Candidates` without faces. None if it does not exist, was computed from
+    something else, or has other bounds than were written.
+    """
+    try:
+        with open_regular(path) as file:
+            return _read_bounds(file, about)[1]
+    except _DAMAGED:
+        return None
 
 
 def map_candidates(path: Path) -> list[Candidates]:
     """The candidates in a file that is whole, mapped into memory."""
     with open_regular(path) as file:
         sizes = _parse(file.read(_HEADER_BYTES))["sizes"]
-        place, parts = _HEADER_BYTES, []
-        for rows, entries, error in sizes:
+        bounds, place = [], _HEADER_BYTES
+        for rows, _, _ in sizes:
+            bounds.append(_map(file, np.float32, place, rows))
+            place += bounds[-1].nbytes
+        place += _DIGEST_BYTES
+        parts = []
+        for bound, (rows, entries, error) in zip(bounds, sizes, strict=True):
             arrays = []
-            lengths = (np.int64, rows + 1), (np.int32, entries), (np.float32, entries), (np.float32, rows)
-            for dtype, length in lengths:
-                kind = np.dtype(dtype)
-                arrays.append(np.memmap(file, kind, "r", place, (length,)) if length else np.empty(0, kind))
-                place += kind.itemsize * length
-            parts.append(Candidates(arrays[0], arrays[1], arrays[2], arrays[3], error))
+            for dtype, length in (np.int64, rows + 1), (np.int32, entries), (np.float32, entries):
+                arrays.append(_map(file, dtype, place, length))
+                place += arrays[-1].nbytes
+            parts.append(Candidates(arrays[0], arrays[1], arrays[2], bound, error))
     return parts
+
+
+def _map(file: BinaryIO, dtype: type[Any], place: int, length: int) -> npt.NDArray[Any]:
+    return np.memmap(file, dtype, "r", place, (length,)) if length else np.empty(0, dtype)
+
+
+def _read_bounds(file: BinaryIO, about: dict[str, Any]) -> tuple[Any, list[Candidates]]:
+    """The hash of what was read so far, and the bounds."""
+    head = file.read(_HEADER_BYTES)
+    parsed = _parse(head)
+    if parsed["about"] != about:
+        raise ValueError("candidates of something else")
+    found, parts = hashlib.blake2b(head, digest_size=_DIGEST_BYTES), []
+    for rows, _, error in parsed["sizes"]:
+        content = file.read(4 * rows)
+        found.update(content)
+        nothing = np.zeros(rows + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32)
+        parts.append(Candidates(*nothing, np.frombuffer(content, np.float32), error))
+    if file.read(_DIGEST_BYTES) != found.digest():
+        raise ValueError("damaged")
+    return found, parts
 
 
 def _parse(head: bytes) -> Any:
     if not head.startswith(_MAGIC):
         raise ValueError("no candidates")
     return json.loads(head.removeprefix(_MAGIC))
+
+
+_DAMAGED = (OSError, ValueError, LookupError, TypeError)

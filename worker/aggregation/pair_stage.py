@@ -22,7 +22,7 @@ from shared.domain.job import Job
 from shared.domain.paths import printable
 from shared.results.distance_tiles import arithmetic
 from shared.results.files import read_json
-from worker.aggregation.candidate_file import is_whole, map_candidates, write_candidates
+from worker.aggregation.candidate_file import is_whole, map_candidates, read_bounds, write_candidates
 from worker.aggregation.hidden_names import stage_folder
 from worker.aggregation.matrix_tiles import MatrixTiles
 from worker.aggregation.reserved_array import NO_ROOM
@@ -137,11 +137,11 @@ class PairStage:
         return [self._candidates(tile, blocks, block) for tile, blocks in enumerate(plan.tiles) if block in blocks]
 
     def _known(self, plan: PairsPlan, block: int) -> list[Candidates]:
-        """Those of the tiles that other processes have finished."""
+        """The bounds of the tiles that other processes have finished."""
         found = []
         for tile, blocks in enumerate(plan.tiles):
-            if block in blocks and self.has(tile):
-                found.append(self._candidates(tile, blocks, block))
+            if block in blocks and (bounds := read_bounds(self._path(tile), plan.about(tile))) is not None:
+                found.append(bounds[blocks.index(block)])
         return found
 
     def _candidates(self, tile: int, blocks: tuple[int, int], block: int) -> Candidates:

@@ -16,7 +16,7 @@ from shared.analysis.pair_screening import screen_tile
 from shared.domain.arrays import Float32
 from shared.domain.cpu_limits import usable_cores
 from shared.results.distance_tiles import one_blas_thread
-from shared.results.neighbors_file import Neighbors
+from shared.results.neighbors_file import Neighbors, Rows
 
 _MERGED_CANDIDATES = 500_000  # at a time in a thread: some 20 MB, and 8 MB of embeddings
 _MERGED_ROWS = 4096
@@ -51,7 +51,7 @@ def near_neighbors(
             known = [list(found[side].values()) for side in (a, b)]
             found[a][b], found[b][a] = screen_tile(embeddings, blocks[a], blocks[b], wanted, threads, known)
     parts = merged(embeddings, blocks, lambda block: [found[block][b] for b in range(len(blocks))], wanted, threads)
-    return _concatenated(list(parts), faces)
+    return concatenated(list(parts), faces)
 
 
 def divide(faces: int, block_rows: int) -> list[range]:
@@ -79,7 +79,8 @@ def merged(
             parts = candidates_of(block)
             for begin, end in _stripes(parts, len(rows)):
                 some = [part.rows(begin, end) for part in parts]
-                pending.append(pool.submit(_nearest, embeddings, rows.start + begin, some, wanted))
+                faces = np.arange(rows.start + begin, rows.start + end, dtype=np.int32)
+                pending.append(pool.submit(nearest, embeddings, faces, some, wanted))
                 if len(pending) > threads:
                     yield pending.pop(0).result()
         for future in pending:
@@ -99,8 +100,8 @@ def _stripes(parts: Sequence[Candidates], rows: int) -> Iterator[tuple[int, int]
         begin = end
 
 
-def _nearest(embeddings: Float32, first: int, parts: Sequence[Candidates], wanted: Wanted) -> Neighbors:
-    """The wanted neighbors of the faces from `first` on, of which `parts` are the candidates."""
+def nearest(embeddings: Float32, these: Rows, parts: Sequence[Candidates], wanted: Wanted) -> Neighbors:
+    """The wanted neighbors of some faces, of which `parts` are the candidates."""
     count = len(parts[0])
     error = max(part.error for part in parts)
     bound = known_bound(parts, count, error)
@@ -108,7 +109,7 @@ def _nearest(embeddings: Float32, first: int, parts: Sequence[Candidates], wante
     reached_bounds(rows, closeness, bound, wanted, error)
     keep = closeness >= bound[rows]
     rows, faces = rows[keep], faces[keep]
-    distances = exact_distances(embeddings, rows + np.int32(first), faces)
+    distances = exact_distances(embeddings, these[rows], faces)
     order = np.lexsort((faces, distances, rows))
     rows, faces, distances = rows[order], faces[order], distances[order]
     starts = np.searchsorted(rows, np.arange(count + 1))
@@ -121,7 +122,8 @@ def _nearest(embeddings: Float32, first: int, parts: Sequence[Candidates], wante
     return Neighbors(np.concatenate([[0], ends]), faces[chosen], distances[chosen])
 
 
-def _concatenated(parts: Sequence[Neighbors], faces: int) -> Neighbors:
+def concatenated(parts: Sequence[Neighbors], faces: int) -> Neighbors:
+    """The rows of this many faces, which come in parts."""
     starts = np.zeros(faces + 1, np.int64)
     if parts:
         np.cumsum(np.concatenate([np.diff(part.starts) for part in parts]), out=starts[1:])

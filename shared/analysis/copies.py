@@ -42,12 +42,12 @@ def find_copies(embeddings: Float32) -> Copies:
     return Copies(np.array(first, np.intp), number)
 
 
-def places_among(embeddings: Float32, copies: Copies, others: Float32, copies_of_others: Copies) -> Faces:
-    """[m]: of each distinct embedding its place among the distinct ones of `others`, or -1. Both may be mapped from
-    files. Memory: 100 bytes for each of the others.
+def places_among(distinct: Float32, others: Float32, copies_of_others: Copies) -> Faces:
+    """[m]: of each of m distinct embeddings its place among the distinct ones of `others`, or -1. Both may be mapped
+    from files. Memory: 100 bytes for each of the others.
     """
     known = {_digest(others, face): place for place, face in enumerate(copies_of_others.first.tolist())}
-    return np.array([known.get(_digest(embeddings, face), -1) for face in copies.first.tolist()], np.intp)
+    return np.array([known.get(_digest(distinct, face), -1) for face in range(len(distinct))], np.intp)
 
 
 def _digest(embeddings: Float32, face: int) -> bytes:

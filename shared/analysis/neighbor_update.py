@@ -5,6 +5,7 @@ may be too short; then the row is searched anew. New faces are searched among al
 are near to. The result is that of a search from nothing.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -67,18 +68,25 @@ class NeighborUpdate:
     def __init__(self, embeddings: Float32, wanted: Wanted, earlier: Earlier) -> None:
         """`embeddings` is float32 [n, d], each about of length 1; it may be mapped from a file."""
         self._embeddings, self._wanted, self._earlier = embeddings, wanted, earlier
-        self._now = np.full(len(earlier.copies.first), _GONE, np.intp)
-        known = np.flatnonzero(earlier.places != _NEW)
-        self._now[earlier.places[known]] = known
-        self._in_order = bool((np.diff(earlier.places[known]) > 0).all())
-        self._new = np.flatnonzero(earlier.places == _NEW)
+        # Known faces in another order than before count as new: among equal distances they may come before a face that
+        # is the last of a row.
+        self._places = _in_order(earlier.places)
+        self._now, self._now_with_moved = self._inverse(self._places), self._inverse(earlier.places)
+        self._new = np.flatnonzero(self._places == _NEW)
         nothing = np.empty(0, np.int32)
         self._added = _Lists(nothing, nothing, np.empty(0, np.float32))  # new faces in rows of known ones
 
+    def _inverse(self, places: Places) -> Places:
+        """[m]: the number now of each embedding of before, or -1."""
+        now = np.full(len(self._earlier.copies.first), _GONE, np.intp)
+        known = np.flatnonzero(places != _NEW)
+        now[places[known]] = known
+        return now
+
     @cached_property
     def anew(self) -> int:
-        """The most rows that are searched."""
-        return len(self._new) + int(self._short().sum())
+        """About how many rows are searched: the new faces may fill a row that is short without them."""
+        return len(self._new) + int(self._short(self._now_with_moved).sum())
 
     @property
     def suffices(self) -> bool:
@@ -95,9 +103,9 @@ class NeighborUpdate:
         radius = np.full(len(self._embeddings), -np.inf, np.float32)
         for begin in range(0, len(radius), _ROWS):
             known = self._known_in(begin)
-            radius[known] = self._gather(known)[1]
+            radius[known] = self._gather(known, self._now)[1]
         new_rows, self._added = self._search(self._new, radius, threads)
-        short = np.flatnonzero(self._short())
+        short = np.flatnonzero(self._short(self._now))
         short_rows, _ = self._search(short, np.full_like(radius, -np.inf), threads)
         searched = np.concatenate([self._new, short])
         found = concatenated([*new_rows, *short_rows], len(searched))
@@ -112,7 +120,7 @@ class NeighborUpdate:
         """The rows from `begin` to before `end`. `searched` are those of them that were searched, whose rows are those
         of `found` at `places`.
         """
-        lists, counts, _ = self._merged(begin, np.setdiff1d(self._known_in(begin), searched))
+        lists, counts, _ = self._merged(begin, np.setdiff1d(self._known_in(begin), searched), self._now)
         kept = _rank(lists.rows) < counts[lists.rows - begin] if len(lists.rows) else np.empty(0, bool)
         lengths = np.diff(found.starts)[places]
         index = _runs(np.asarray(found.starts, np.int64)[places], lengths)
@@ -124,22 +132,22 @@ class NeighborUpdate:
         return Neighbors(starts.astype(np.int64), faces, distances)
 
     def _known_in(self, begin: int) -> Places:
-        places = self._earlier.places[begin : begin + _ROWS]
+        places = self._places[begin : begin + _ROWS]
         return np.flatnonzero(places != _NEW) + begin
 
-    def _short(self) -> Flags:
+    def _short(self, now: Places) -> Flags:
         """[n]: which earlier rows, with the new faces known so far, do not tell all neighbors."""
         short = np.zeros(len(self._embeddings), bool)
         for begin in range(0, len(short), _ROWS):
-            short[begin : begin + _ROWS] = self._merged(begin, self._known_in(begin))[2]
+            short[begin : begin + _ROWS] = self._merged(begin, self._known_in(begin), now)[2]
         return short
 
-    def _gather(self, rows: Places) -> tuple[_Lists, Float32, Flags, Float32]:
+    def _gather(self, rows: Places, now: Places) -> tuple[_Lists, Float32, Flags, Float32]:
         """The earlier rows of these faces without those that are gone; then for each: the distance up to which all
         others are listed or may matter, whether it lists all that are within the threshold, and its last distance.
         """
         earlier, wanted = self._earlier, self._earlier.wanted
-        place = earlier.places[rows]
+        place = self._places[rows]
         first = earlier.copies.first[place]
         starts = np.asarray(earlier.neighbors.starts, np.int64)
         begins = starts[first] + (self._counts[place] > 1)
@@ -159,34 +167,34 @@ class NeighborUpdate:
         last[lengths == len(self._now) - 1] = np.inf
         within = np.float32(-np.inf if wanted.within is None else wanted.within)
         all_within = (lengths < wanted.most) | (last > within)
-        now = self._now[earlier.copies.number[faces]]
-        there = now != _GONE
-        lists = _Lists(rows[of_row[there]].astype(np.int32), now[there].astype(np.int32), distances[there])
+        others = now[earlier.copies.number[faces]]
+        there = others != _GONE
+        lists = _Lists(rows[of_row[there]].astype(np.int32), others[there].astype(np.int32), distances[there])
         return lists, np.where(all_within, np.maximum(last, within), last), all_within, last
 
     @cached_property
     def _counts(self) -> Places:
         return self._earlier.copies.counts
 
-    def _merged(self, begin: int, rows: Places) -> tuple[_Lists, Places, Flags]:
+    def _merged(self, begin: int, rows: Places, now: Places) -> tuple[_Lists, Places, Flags]:
         """The lists of these known faces, which are in the stretch from `begin` on, with the new faces; then for each
         row of the stretch the number of its neighbors, and whether the list does not tell them all.
         """
         size = min(_ROWS, len(self._embeddings) - begin)
-        old, _, all_within, last = self._gather(rows)
+        old, _, all_within, last = self._gather(rows, now)
         low, high = np.searchsorted(self._added.rows, (begin, begin + size))
         mine = np.isin(self._added.rows[low:high], rows)
         added = self._added.part(np.flatnonzero(mine) + low)
         lists = old.joined(added)
         is_old = np.arange(len(lists.rows)) < len(old.rows)
-        if len(added.rows) or not self._in_order:
+        if len(added.rows):
             order = np.lexsort((lists.faces, lists.distances, lists.rows))
             lists, is_old = lists.part(order), is_old[order]
         place = np.searchsorted(rows, lists.rows)
         within, kept, most = self._wanted.within, self._wanted.kept, self._wanted.most
         certain = lists.distances < last[place]
-        # At the last distance there may be others that are not listed, but in the old order they come behind.
-        certain |= (lists.distances == last[place]) & is_old & self._in_order
+        # At the last distance there may be others that are not listed, but these come behind.
+        certain |= (lists.distances == last[place]) & is_old
         near = np.zeros(len(rows), np.intp)
         if within is not None:
             is_near = lists.distances <= np.float32(within)
@@ -229,6 +237,24 @@ class NeighborUpdate:
         distances = exact_distances(self._embeddings, others, faces)
         near = distances <= radius[others]
         return found, _Lists(others, faces, distances).part(near)
+
+
+def _in_order(places: Places) -> Places:
+    """The places, without as few as possible (-1 instead) so that they go up."""
+    known = np.flatnonzero(places != _NEW)
+    if (np.diff(places[known]) > 0).all():
+        return places
+    ends: list[int] = []  # the smallest end of a sequence of each length, and whose it is
+    at: list[int] = []
+    before = np.full(len(places), -1, np.intp)
+    for row, place in zip(known.tolist(), places[known].tolist(), strict=True):
+        length = bisect_left(ends, place)
+        before[row] = at[length - 1] if length else -1
+        ends[length : length + 1], at[length : length + 1] = [place], [row]
+    kept, row = np.full(len(places), _NEW, np.intp), at[-1]
+    while row != -1:
+        kept[row], row = places[row], int(before[row])
+    return kept
 
 
 def _bounds_alone(bound: Float32) -> Candidates:

@@ -24,6 +24,7 @@ from shared.results.distance_tiles import arithmetic
 from shared.results.files import read_json
 from worker.aggregation.candidate_file import is_whole, map_candidates, read_bounds, write_candidates
 from worker.aggregation.hidden_names import stage_folder
+from worker.aggregation.known_neighbors import neighbor_update
 from worker.aggregation.matrix_tiles import MatrixTiles
 from worker.aggregation.reserved_array import NO_ROOM
 from worker.aggregation.stage_embeddings import (
@@ -73,9 +74,11 @@ class PairStage:
         *,
         neighbors: bool = True,
         matrix: bool = False,
+        earlier: Path | None = None,
     ) -> Self | None:
         """Writes the embeddings, which come in portions, and the plan of the search for `neighbors`, if more than
-        `smallest` are distinct, and of the `matrix`. None if neither has any tiles: then nothing is left.
+        `smallest` are distinct and the results in `earlier` do not have most, and of the `matrix`. None if neither has
+        any tiles: then nothing is left.
 
         What was made in an earlier stage with the same embeddings stays. ResultsError if the disk has no room, unless
         the job does without a matrix then.
@@ -85,7 +88,10 @@ class PairStage:
         (folder / _PLAN).unlink(missing_ok=True)
         try:
             copies = write_embeddings(job, portions, folder)
-            pairs = _plan_pairs(job, copies, folder, block_rows) if neighbors and len(copies.first) > smallest else None
+            searched = neighbors and len(copies.first) > smallest
+            if searched and earlier is not None:
+                searched = neighbor_update(job, distinct_embeddings(folder), earlier) is None
+            pairs = _plan_pairs(job, copies, folder, block_rows) if searched else None
             if pairs is not None:
                 _check_room(job, pairs, folder)
             plan = StagePlan(secrets.token_hex(16), pairs, _reserve_matrix(job, folder, block_rows) if matrix else None)

@@ -17,6 +17,7 @@ from shared.results.distance_tiles import arithmetic
 from shared.results.failed_list import write_failed_list
 from shared.results.schema import SUMMARY
 from worker.aggregation.hidden_names import new_scratch_name
+from worker.aggregation.known_neighbors import takes_earlier_rows
 from worker.aggregation.matrix_plan import plan_matrix, write_matrix
 from worker.aggregation.neighbor_files import write_neighbors
 from worker.aggregation.pair_stage import PairStage
@@ -71,7 +72,7 @@ def write_results(
             phases = {"distances_started": _now()}
             matrix_absent = write_matrix(plan, job, scratch, results_dir, threads, statistics.earlier_faces)
             phases["distances_ended"] = phases["neighbors_started"] = _now()
-            write_neighbors(job, scratch, threads, stage)
+            write_neighbors(job, scratch, threads, stage, target if takes_earlier_rows(job) else None)
             phases["neighbors_ended"] = _now()
             write_samples(resources(), scratch, {} if earlier is None else earlier_samples(earlier))
             copy_profiles(profiles, scratch, earlier)

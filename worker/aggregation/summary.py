@@ -5,6 +5,7 @@ from typing import Any
 
 from shared.domain.job import Job
 from shared.domain.paths import printable
+from worker.aggregation.known_neighbors import describe_neighbors
 from worker.aggregation.statistics import JobStatistics, utc
 
 _OPTIONS = ("batch_size", "distances", "neighbors", "inline", "report")
@@ -35,6 +36,7 @@ def summarize(
         "seconds": {stage: round(spent, 3) for stage, spent in statistics.stage_s.items()},
         "workers": {worker: figures.as_dict() for worker, figures in statistics.workers.items()},
         "distances": {"written": matrix_absent is None, "reason": matrix_absent, "arithmetic": arithmetic},
+        "neighbors": describe_neighbors(job),
         "options": {name: getattr(job.options, name) for name in _OPTIONS},
         "contract": job.contract.as_dict() | (job.runtime or {}),
         "versions": {package: _version(package) for package in ("facequeue", "celery", "numpy", "facenet-pytorch")},

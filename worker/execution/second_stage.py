@@ -17,6 +17,7 @@ from shared.store.pair_tiles import NotAdded
 from shared.store.redis_client import Client
 from shared.store.worker_registry import living_workers
 from worker.aggregation.hidden_names import stage_folder
+from worker.aggregation.known_neighbors import takes_earlier_rows
 from worker.aggregation.matrix_plan import known_distances, plan_matrix
 from worker.aggregation.pair_stage import PairStage
 from worker.aggregation.results_writer import os_errors_explained
@@ -70,12 +71,13 @@ class SecondStage:
             settings.pair_block_rows,
             neighbors=neighbors,
             matrix=matrix,
+            earlier=results_dir / job.name if takes_earlier_rows(job) else None,
         )
 
     def _copies(self, rows: Callable[[], Iterable[Row]]) -> bool:
         """Whether earlier results have most distances: then the aggregator copies them."""
         job = self._job
-        if not job.options.update and not job.retries:
+        if not takes_earlier_rows(job):
             return False
         known = known_distances(self._settings.results_dir / job.name, earlier_faces(rows()))
         return known is not None and known.suffices

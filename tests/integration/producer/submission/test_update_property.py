@@ -15,6 +15,7 @@ from producer.submission.batches import enqueue_images
 from producer.submission.folder_source import FolderSource
 from producer.submission.jobs import open_job
 from producer.submission.requests import Request
+from shared.analysis import neighbor_update
 from shared.config.settings import Settings
 from shared.domain.errors import ResultsError
 from shared.domain.job import Job
@@ -26,7 +27,8 @@ from tests.support.jobs import CONTRACT, RUNTIME
 from tests.support.made_up_blocks import commit_batch
 from tests.support.results import result_bytes
 from tests.support.stage import Stage
-from worker.aggregation.results_writer import write_results
+from worker.aggregation.pair_stage import PairStage
+from worker.aggregation.results_writer import job_rows, write_results
 from worker.aggregation.spilling import read_blocks
 from worker.batch_result import ImageRecord
 from worker.execution.image_source import read_status
@@ -83,8 +85,10 @@ class _World:
         self.computed: list[str] = []
         self.touched = 1_500_000_000
 
-    def run(self, name: str, crash: str = "none") -> bool:
-        """Runs the job, through a crash if one is asked for; whether there was anything to do."""
+    def run(self, name: str, crash: str = "none", *, tiles: bool = False) -> bool:
+        """Runs the job, through a crash if one is asked for; whether there was anything to do. With `tiles`, it has a
+        second stage, if there is anything to compare in one.
+        """
         if crash == "record gone":
             JobRecord(self.client, name).delete()
         request = Request(
@@ -92,6 +96,7 @@ class _World:
             contract=CONTRACT,
             batch_size=2,
             distances="full",
+            neighbors=2,
             job=name,
             results_dir=None,
         )
@@ -108,7 +113,7 @@ class _World:
             self.client, self.app, record.load(), FolderSource.open(self.images), self.settings, print, take_over=True
         )
         self._work(record)
-        self._aggregate(record, crash)
+        self._aggregate(record, crash, tiles)
         return True
 
     def _work(self, record: JobRecord) -> None:
@@ -124,7 +129,7 @@ class _World:
             images = [image for image, _ in rows]
             commit_batch(record, job.uid, batch, images, embeddings)
 
-    def _aggregate(self, record: JobRecord, crash: str) -> None:
+    def _aggregate(self, record: JobRecord, crash: str, tiles: bool) -> None:
         job = record.load()
         assert job.complete
         before = _contents(self.results / job.name)
@@ -134,15 +139,16 @@ class _World:
 
         if crash == "aggregator before":
             with suppress(_Crash):
-                self._write(job, die)
+                self._write(job, die, tiles)
             assert _contents(self.results / job.name) == before
         if crash == "aggregator after":
-            self._write(job, lambda: True)
-        failed = self._write(job, lambda: True)
+            self._write(job, lambda: True, tiles)
+        failed = self._write(job, lambda: True, tiles)
         assert record.claim_aggregation("a", 600)
         record.finish(job, "a", 600, failed)
 
-    def _write(self, job: Job, may_publish: Callable[[], bool]) -> dict[int, RootPath]:
+    def _write(self, job: Job, may_publish: Callable[[], bool], tiles: bool = False) -> dict[int, RootPath]:
+        stage = self._second_stage(job) if tiles else None
         return write_results(
             job,
             read_blocks(self.client, job, self.results),
@@ -152,7 +158,20 @@ class _World:
             threads=1,
             distances_max_bytes=2**30,
             may_publish=may_publish,
+            stage=stage,
         ).failed
+
+    def _second_stage(self, job: Job) -> PairStage | None:
+        """With all its tiles done."""
+        target = self.results / job.name
+        blocks = read_blocks(self.client, job, self.results)
+        portions = (row.embeddings for row in job_rows(job, blocks, {}, target))
+        earlier = target if job.options.update else None
+        stage = PairStage.begin(job, portions, self.results, 1, 2, matrix=job.faces > 0, earlier=earlier)
+        for tile in range(0 if stage is None else stage.plan.tiles):
+            assert stage is not None
+            stage.compute(tile, 1)
+        return stage
 
     def change(self, kind: str, name: str, other: str | int | None) -> None:
         """Applies a change to the folder, if it is possible."""
@@ -194,22 +213,26 @@ def _compared(folder: Path) -> dict[str, bytes]:
 )
 @given(
     first=st.dictionaries(_NAMES, _CONTENTS, min_size=1),
-    rounds=st.lists(st.tuples(st.lists(_CHANGES, max_size=5), _CRASHES), min_size=1, max_size=3),
+    rounds=st.lists(st.tuples(st.lists(_CHANGES, max_size=5), _CRASHES, st.booleans()), min_size=1, max_size=3),
+    most_anew=st.sampled_from([0.25, 1.0]),
 )
 def test_an_update_has_the_bytes_of_a_job_from_nothing(
-    server: Stage, tmp_path_factory, first: dict[str, int], rounds: list
+    server: Stage, tmp_path_factory, monkeypatch, first: dict[str, int], rounds: list, most_anew: float
 ) -> None:
-    """Files come, go, change, are renamed and touched; producer and aggregator die, and the record may be gone."""
+    """Files come, go, change, are renamed and touched; producer and aggregator die, and the record may be gone. The
+    neighbors are updated, or searched anew in one process or in tiles.
+    """
+    monkeypatch.setattr(neighbor_update, "_MOST_ANEW", most_anew)
     server.client.flushall()
     world = _World(server, tmp_path_factory.mktemp("world"))
     (world.images / "kept.jpg").write_bytes(b"\0\0")
     for name, content in first.items():
         world.change("write", name, content)
     assert world.run("j")
-    for number, (changes, crash) in enumerate(rounds):
+    for number, (changes, crash, tiles) in enumerate(rounds):
         for change in changes:
             world.change(*change)
-        world.run("j", crash)
+        world.run("j", crash, tiles=tiles)
         world.run(f"nothing-{number}")
         assert _compared(world.results / "j") == _compared(world.results / f"nothing-{number}")
     shutil.rmtree(world.images.parent)
@@ -266,6 +289,7 @@ def test_results_that_were_replaced_meanwhile_are_not_mixed(server: Stage, tmp_p
         contract=CONTRACT,
         batch_size=2,
         distances="full",
+        neighbors=2,
         job="j",
         results_dir=None,
     )

@@ -26,7 +26,7 @@ def _from_nothing(faces: Float32, count: int, within: float | None) -> tuple[Nei
 
 def _updated(before: Float32, now: Float32, count: int, within: float | None) -> NeighborUpdate:
     old, new = find_copies(before), find_copies(now)
-    places = places_among(now, new, before, old)
+    places = places_among(now[new.first], before, old)
     wanted = [wanted_of(count, within, len(copies.first)) for copies in (old, new)]
     return NeighborUpdate(
         now[new.first], wanted[1], Earlier(_from_nothing(before, count, within)[1], old, wanted[0], places)
@@ -44,7 +44,7 @@ def _updated(before: Float32, now: Float32, count: int, within: float | None) ->
     count=st.integers(1, 40),
     within=st.sampled_from([None, SAME_PERSON, 0.3]),
     most=st.sampled_from([1024, 5, 12]),
-    spread=st.sampled_from([0.05, 0.4, 0.9]),
+    spread=st.sampled_from([0.05, 0.4, 0.9, None]),
 )
 def test_the_result_is_that_from_nothing(
     persons: int,
@@ -57,7 +57,10 @@ def test_the_result_is_that_from_nothing(
 ) -> None:
     """Faces come, go and change their places, with copies; rows are cut by the count, the threshold or the limit."""
     count, within, most, spread = how["count"], how["within"], how["most"], how["spread"]
-    faces = people(persons, each, 1, spread=spread)  # type: ignore[arg-type]
+    if spread is None:  # all at the same distance
+        faces = np.eye(persons * each, 512, dtype=np.float32)
+    else:
+        faces = people(persons, each, 1, spread=spread)  # type: ignore[arg-type]
     old = [face % len(faces) for face in before]
     now = [face for place, face in enumerate(old) if place not in gone]
     for place, face in new:
@@ -88,6 +91,18 @@ def test_only_new_faces_and_rows_that_lost_one_are_searched() -> None:
     update = _updated(faces, faces[10:], 8, None)
     assert update.anew == len(losing) > 0
     assert update.suffices == (len(losing) <= 290 / 4)
+
+
+def test_a_face_that_moved_is_searched_and_the_others_are_not() -> None:
+    """Its rows are those of before, but for their numbers."""
+    faces = people(60, 5, 1, spread=0.4)
+    moved = np.concatenate([faces[200:201], faces[:200], faces[201:]])
+    update = _updated(faces, moved, 8, None)
+    assert update.anew == 1
+    expected, _ = _from_nothing(moved, 8, None)
+    found = concatenated(list(update.rows(1)), 300)
+    np.testing.assert_array_equal(found.faces, expected.faces)
+    np.testing.assert_array_equal(found.distances, expected.distances)
 
 
 @pytest.mark.parametrize("damage", ["face", "order", "short", "nan"])

@@ -42,6 +42,7 @@ def main() -> None:
         ("Methods of grouping, and large jobs", ["groups.py", lfw / "images"]),
         ("Groups of large jobs", ["group_sizes.py"]),
         ("Nearest neighbors of many faces", ["neighbors.py"]),
+        ("Updates of nearest neighbors", ["neighbor_updates.py"]),
         ("Accuracy on pairs", ["pairs.py", lfw / "images", pairs, "--margin", 32, "--mirror"]),
     ]
     parts = [

@@ -24,6 +24,12 @@ def _from_nothing(faces: Float32, count: int, within: float | None) -> tuple[Nei
     return found, concatenated(list(rows_of_faces(found, copies)), len(faces))
 
 
+def _faces(persons: int, each: int, spread: float | None) -> Float32:
+    if spread is None:  # all at the same distance
+        return np.eye(persons * each, 512, dtype=np.float32)
+    return people(persons, each, 1, spread=spread)
+
+
 def _updated(before: Float32, now: Float32, count: int, within: float | None) -> NeighborUpdate:
     old, new = find_copies(before), find_copies(now)
     places = places_among(now[new.first], before, old)
@@ -57,10 +63,7 @@ def test_the_result_is_that_from_nothing(
 ) -> None:
     """Faces come, go and change their places, with copies; rows are cut by the count, the threshold or the limit."""
     count, within, most, spread = how["count"], how["within"], how["most"], how["spread"]
-    if spread is None:  # all at the same distance
-        faces = np.eye(persons * each, 512, dtype=np.float32)
-    else:
-        faces = people(persons, each, 1, spread=spread)  # type: ignore[arg-type]
+    faces = _faces(persons, each, spread)  # type: ignore[arg-type]
     old = [face % len(faces) for face in before]
     now = [face for place, face in enumerate(old) if place not in gone]
     for place, face in new:

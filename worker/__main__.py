@@ -94,8 +94,26 @@ def _stop_with_parent(parent_pid: int) -> None:
 
 
 @cli.command(cls=Command)
-def alive(context: typer.Context) -> None:
-    """Exit with 0 if a live worker on this host has its networks loaded (for health checks)."""
+def alive(
+    context: typer.Context,
+    max_age: Annotated[float, typer.Option(help="Age in seconds of a heartbeat that still counts.", min=1)] = 60,
+) -> None:
+    """Exit with 0 if the worker's main process is running. Asks no server (for liveness probes)."""
+    from worker.supervision.heartbeat_file import age_s
+
+    file = context.obj.heartbeat_file
+    if file is None:
+        raise InvalidRequest("Set FACEQUEUE_HEARTBEAT_FILE, for this command and for the worker.")
+    age = age_s(file)
+    if age is None:
+        raise FaceQueueError(f"{file} has no heartbeat: the worker has not loaded its networks yet, or does not run.")
+    if age > max_age:
+        raise FaceQueueError(f"The last heartbeat in {file} is {age:.0f} s old: the worker's main process hangs.")
+
+
+@cli.command(cls=Command)
+def ready(context: typer.Context) -> None:
+    """Exit with 0 if a worker on this host has its networks loaded and reaches the server (for readiness probes)."""
     from shared.store.redis_client import connect, explain_server_errors
     from shared.store.worker_registry import living_workers
 

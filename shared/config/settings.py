@@ -182,6 +182,12 @@ class Settings(BaseSettings):
     log_max_mib: Annotated[
         float, Field(gt=0, description="At this size the sample log is rotated to `<worker>.csv.1`.")
     ] = 16.0
+    heartbeat_file: Annotated[
+        Path | None,
+        Field(
+            description="The worker's main process writes its heartbeat into this file, for `python -m worker alive`."
+        ),
+    ] = None
     distances_max_gib: Annotated[
         float, Field(gt=0, description="`--distances auto` leaves out a larger distance matrix.")
     ] = 16.0

@@ -72,7 +72,6 @@ class Story:
         lines = [f"{name}={value}" for name, value in ports.items()]
         lines += [
             f"FACEQUEUE_REDIS_PASSWORD='{PASSWORD}'",
-            f"TORCH_INDEX_URL={os.environ.get('TORCH_INDEX_URL', '')}",
             f"FACEQUEUE_UID={OWNER if os.getuid() == 0 else os.getuid()}",
             "FACEQUEUE_QUEUE_PREFIX=story-",  # a setting that host and containers must agree on
         ]
@@ -163,12 +162,33 @@ def check(holds: object, what: str) -> None:
         sys.exit(f"not as promised: {what}")
 
 
+def image_mb(name: str) -> float:
+    """The size of an image in MB."""
+    told = subprocess.run(
+        ["docker", "image", "inspect", "--format", "{{.Size}}", name], capture_output=True, check=True, timeout=60
+    ).stdout
+    return int(told) / 1e6
+
+
 def _start(story: Story) -> None:
-    """Builds the images and starts every service."""
+    """Builds the images and starts every service; after a change of the code, builds them again in seconds."""
     with step("build"):
         story.compose("build", timeout_s=1200)
     with step("up, every service healthy"):
         story.compose("up", "--detach", "--wait", "--wait-timeout", "180", timeout_s=240)
+    check(sum(spent for _, spent in _times) < 180, "from nothing to healthy services in three minutes")
+    # Beyond Python's image, which differs between registries; the official one has 130 MB.
+    for image, most in (("facequeue", 220), ("facequeue-worker", 850)):
+        own = image_mb(image) - image_mb("python:3.11-slim")
+        print(f"   {image}: {own:.0f} MB beyond python:3.11-slim")
+        check(own <= most, f"the image {image} adds at most {most} MB")
+    with step("build again after a change of the code"):
+        with (story.folder / "shared" / "domain" / "job.py").open("a") as code:
+            code.write("# changed\n")
+        story.compose("build", timeout_s=120)
+    check(_times[-1][1] < 30, "a change of the code is built in seconds")
+    without = story.compose("exec", "-T", "worker", "sh", "-c", "python -c 'import torch' 2>&1 || true")
+    check("No module named 'torch'" in without, "the workers' image has no torch")
 
 
 def _finish_a_job(story: Story) -> None:
@@ -235,6 +255,43 @@ def _lose_a_worker_and_restart(story: Story) -> None:
         check(story.same_as_run("data/", story.folder / "results" / "second"), "nothing lost, nothing double")
 
 
+def _stop_the_server(story: Story) -> None:
+    """Without the server, workers stay up and healthy, and go on when it is back."""
+    with step("the server stopped: workers are alive and not ready, and go on by themselves"):
+        probed = ("worker", "aggregator")
+        before = {service: story.inspect(service)["State"]["StartedAt"] for service in probed}
+        story.compose("stop", "redis")
+        for service in probed:
+            story.compose("exec", "-T", service, "python", "-m", "worker", "ready", expect=1)
+            # Older than the stop would be too old.
+            story.compose("exec", "-T", service, "python", "-m", "worker", "alive", "--max-age", "5")
+        wait_for(
+            lambda: all(_checked_since(story, service) for service in probed), 90, "health checks without a server"
+        )
+        for service in probed:
+            told = story.inspect(service)["State"]
+            check(told["Health"]["Status"] == "healthy", f"{service} is healthy without the server")
+            check(told["StartedAt"] == before[service], f"{service} was not restarted")
+        story.compose("start", "redis")
+        for service in probed:
+            wait_for(lambda service=service: _is_ready(story, service), 60, f"{service} is ready again")
+        story.producer("enqueue", "data/nobody", "--wait", "--job", "after", expect=0)
+
+
+def _is_ready(story: Story, service: str) -> bool:
+    command = ["docker", "compose", "-p", PROJECT, "exec", "-T", service, "python", "-m", "worker", "ready"]
+    return subprocess.run(command, cwd=story.folder, capture_output=True, timeout=60).returncode == 0
+
+
+def _checked_since(story: Story, service: str) -> bool:
+    """Whether a health check of a service has begun after the server was stopped."""
+    stopped = json.loads(
+        subprocess.run(["docker", "inspect", f"{PROJECT}-redis-1"], capture_output=True, check=True, timeout=60).stdout
+    )[0]["State"]["FinishedAt"]
+    checks = story.inspect(service)["State"]["Health"]["Log"]
+    return bool(checks) and checks[-1]["Start"] > stopped
+
+
 def _come_back(story: Story) -> None:
     """Jobs and results survive `down` and `up`."""
     with step("down, up: jobs and results are still there"):
@@ -295,6 +352,7 @@ def tell(story: Story) -> None:
     _finish_a_job(story)
     _look_at_flower(story)
     _lose_a_worker_and_restart(story)
+    _stop_the_server(story)
     _come_back(story)
     _check_security(story)
 

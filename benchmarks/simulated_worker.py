@@ -94,5 +94,8 @@ if __name__ == "__main__":
     from worker.models import loader
 
     vars(batch_runner)["process_images"] = simulate_images
-    vars(loader).update(is_prepared=lambda folder: True, load_networks=lambda *arguments, **named: None)
+    vars(loader).update(
+        result_of_check=lambda settings: (loader.preloaded_folders(settings)[0], {}),
+        load_networks=lambda *arguments, **named: None,
+    )
     main()

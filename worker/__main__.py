@@ -57,22 +57,20 @@ def serve(
     if parent_pid:
         threading.Thread(target=_stop_with_parent, args=(parent_pid,), daemon=True).start()
 
-    models = None
     # An error here ends the command with one line. In the pool, Celery would restart the failed process forever.
     if EMBED in wanted:  # a worker that only aggregates needs no device
-        from worker.models.loader import ModelLoader
+        from worker.models.digest_check import begin_check
         from worker.models.runtime import check_device
 
         check_device(settings)
-        models = ModelLoader(settings)
-        models.begin_check()  # while the rest is imported
+        begin_check(settings)  # while the rest is imported
 
     from shared.domain.cpu_limits import usable_cores
     from worker.app import make_worker
 
     processes = concurrency or settings.concurrency or usable_cores()
     # Not by Celery's command line, which imports all of its commands, and those of Flower.
-    worker = make_worker(settings, models).Worker(
+    worker = make_worker(settings).Worker(
         concurrency=processes,
         hostname=f"worker-{os.getpid()}@{socket.gethostname()}",
         queues=[names[queue] for queue in wanted],
@@ -146,12 +144,16 @@ def fetch_weights(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="`casia-webface`, `vggface2`, or `own-STEM` for your STEM.pt.")],
     sha256: Annotated[str, typer.Option(help="SHA-256 of weights of your own.")] = "",
+    compile_too: Annotated[
+        bool, typer.Option("--compile", help="Also compile the networks for this processor: workers load them faster.")
+    ] = False,
 ) -> None:
     """Fetch and convert weights now, instead of at first use."""
     import re
 
     from shared.domain.contract import KNOWN_WEIGHTS, SHA256_PATTERN, WEIGHTS_NAME_PATTERN
     from worker.models.backend import choose_backend
+    from worker.models.compiled_networks import compile_for_here
     from worker.models.weights_store import prepare
 
     if not re.fullmatch(WEIGHTS_NAME_PATTERN, name):
@@ -169,7 +171,11 @@ def fetch_weights(
             f"--sha256 {wanted!r} is not a SHA-256: give the 64 digits (0-9, a-f) that `sha256sum` prints."
         )
     settings: Settings = context.obj
-    print(prepare(name, wanted, choose_backend(settings), settings))
+    backend = choose_backend(settings)
+    folder = prepare(name, wanted, backend, settings)
+    if compile_too:
+        compile_for_here(folder, backend, settings)
+    print(folder)
 
 
 def main() -> NoReturn:

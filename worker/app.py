@@ -29,10 +29,10 @@ from worker.tasks import AggregateTask, EmbedBatchTask, PairTileTask
 _log = get_logger("worker")
 
 
-def make_worker(settings: Settings, models: ModelLoader | None = None) -> Celery:
+def make_worker(settings: Settings) -> Celery:
     """The Celery application of a worker with these settings. Nothing is connected or loaded yet."""
     app = make_celery(settings)
-    models = models or ModelLoader(settings)
+    models = ModelLoader(settings)
     # Not shared: a child that forks while another thread uses a connection pool inherits the pool's locked lock.
     main = MainProcess(settings, Connections(settings), models)
     in_child = Connections(settings)

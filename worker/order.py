@@ -3,9 +3,12 @@
 import json
 import os
 import sys
+from contextlib import suppress
+from importlib import import_module
 
-import worker.app
-import worker.models.loader  # noqa: F401
+from shared.config.settings import load_settings
+from shared.domain.errors import FaceQueueError
+from worker.models.digest_check import begin_check
 
 
 def wait_for_order() -> None:
@@ -13,6 +16,9 @@ def wait_for_order() -> None:
 
     Ends it if there is no order: then `run` has ended, or has nothing to do.
     """
+    with suppress(FaceQueueError):  # reported when the order is carried out
+        begin_check(load_settings())
+    import_module("worker.app")  # only now, while the check is under way
     line = sys.stdin.buffer.readline()
     if not line.endswith(b"\n"):
         os._exit(0)

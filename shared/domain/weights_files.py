@@ -5,7 +5,7 @@ from pathlib import Path
 
 MANIFEST = "manifest.json"
 """The file with the SHA-256 of every other file in a folder of converted networks. It is written last."""
-_CONVERSION_VERSION = 3  # part of the folders' names: raise it when the written files change
+_CONVERSION_VERSION = 4  # part of the folders' names: raise it when the written files change
 
 
 def graph_file() -> Path | None:
@@ -23,6 +23,11 @@ def downloaded_file(cache_dir: Path, name: str) -> Path:
 def prepared_folder(cache_dir: Path, name: str, sha256: str, backend: str) -> Path:
     """The folder of the networks converted for this backend. It may not exist yet."""
     return cache_dir / "networks" / f"{name}-{sha256}-{backend.replace(' ', '-')}-{_CONVERSION_VERSION}"
+
+
+def compiled_folder(prepared: Path, processor: str) -> Path:
+    """The folder of the same networks, compiled for one kind of processor. It may not exist."""
+    return prepared.with_name(f"{prepared.name}-{processor}")
 
 
 def prepared_for_any_backend(cache_dir: Path, name: str, sha256: str) -> bool:

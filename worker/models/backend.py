@@ -3,30 +3,29 @@
 import importlib.util
 from importlib.metadata import version
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from shared.config.settings import Settings
 from shared.domain.contract import Precision
 from shared.domain.errors import ContractError
-from worker.models.inception_resnet import State
-from worker.vision.pipeline import Networks
+
+if TYPE_CHECKING:
+    from worker.models.inception_resnet import State
+    from worker.vision.pipeline import Networks
 
 
 class Backend(Protocol):
     """Converts networks into files, and runs them from those files."""
 
-    def export_networks(self, state: State, folder: Path, processor: str | None) -> None:
-        """Writes the files that `load_networks` needs into `folder`. `state` holds the embedder's weights. `processor`
-        is this machine's `worker.models.instruction_set.processor_key`.
-        """
+    def export_networks(self, state: "State", folder: Path) -> None:
+        """Writes the files that `load_networks` needs into `folder`. `state` holds the embedder's weights."""
 
-    def load_networks(
-        self, folder: Path, threads: int, device: str, precision: Precision, processor: str | None
-    ) -> Networks:
+    def load_networks(self, folder: Path, threads: int, device: str, precision: Precision) -> "Networks":
         """Loads the networks in this process. Call it after the fork, which the threads of both libraries do not
         survive.
 
-        `precision` is the embedder's. `worker.models.precision.check_precision` must allow it.
+        `precision` is the embedder's. `worker.models.precision.check_precision` must allow it. RuntimeError if the
+        library does not take the files, which are undamaged.
         """
 
 

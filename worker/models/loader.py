@@ -1,8 +1,10 @@
 """The networks of a worker: converted before its processes fork, then loaded and warmed up once in each of them."""
 
-import threading
+import os
 import time
+from contextlib import suppress
 from functools import cached_property, lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -15,11 +17,13 @@ from shared.domain.errors import ContractError
 from shared.domain.weights_files import prepared_folder
 from worker.models.allocator import keep_freed_memory
 from worker.models.backend import choose_backend, import_backend
-from worker.models.instruction_set import pin_instruction_set, processor_key
+from worker.models.checked_folder import FilesFound, check_folder, files_as_found, is_undamaged
+from worker.models.compiled_networks import compiled_for_here
+from worker.models.digest_check import preloaded_folders, result_of_check
+from worker.models.instruction_set import pin_instruction_set
 from worker.models.precision import check_precision
 from worker.models.preparation import prepare_in_subprocess
 from worker.models.runtime import find_runtime
-from worker.models.weights_store import FilesFound, check_prepared, files_as_found, is_prepared
 from worker.vision.pipeline import Networks
 
 _KEPT_NETWORKS = 2  # for two sets of weights: 0.4 GiB each
@@ -38,7 +42,6 @@ class ModelLoader:
         self._settings = settings
         self._processes = 1
         self._checked: FilesFound | None = None
-        self._check: threading.Thread | None = None
         self.load = lru_cache(maxsize=_KEPT_NETWORKS)(self._load)
 
     @cached_property
@@ -53,32 +56,19 @@ class ModelLoader:
         """The number of threads for each process."""
         return thread_count(self._settings, self._processes)
 
-    def begin_check(self) -> None:
-        """Begins to compare the digests of the preloaded weights in a thread, which `prepare` waits for."""
-        name = self._settings.preload_weights
-        folder = prepared_folder(self._settings.cache_dir, name, KNOWN_WEIGHTS[name], choose_backend(self._settings))
-
-        def check() -> None:
-            found = files_as_found(folder)
-            if is_prepared(folder):
-                self._checked = found
-
-        self._check = threading.Thread(target=check, daemon=True, name="check-weights")
-        self._check.start()
-
     def prepare(self, processes: int) -> None:
-        """Before the fork: determines the runtime, converts the preloaded weights, and divides the cores among the
-        processes.
+        """Before the fork: determines the runtime, converts and compiles the preloaded weights, and divides the cores
+        among the processes.
         """
         self._processes = processes
         _ = self.runtime
-        name = self._settings.preload_weights
-        if self._check is None:
-            self.begin_check()
-        if self._check is not None:
-            self._check.join()  # no thread may run at the fork
-        if self._checked is None:
-            prepare_in_subprocess(name, KNOWN_WEIGHTS[name], self._settings)
+        settings, name = self._settings, self._settings.preload_weights
+        best = preloaded_folders(settings)[0]
+        found = result_of_check(settings)  # no thread may run at the fork
+        if found is None or (found[0] != best and os.access(best.parent, os.W_OK)):
+            prepare_in_subprocess(name, KNOWN_WEIGHTS[name], settings)
+            found = result_of_check(settings)
+        self._checked = found[1] if found else None
 
     def preload(self) -> None:
         """After the fork: loads the networks that most jobs use."""
@@ -106,7 +96,8 @@ def load_networks(
 ) -> Networks:
     """Loads networks with these weights in this process and warms them up. Converts the weights first if necessary.
 
-    `checked` are files whose digests the main process has compared, so that each process need not do it again.
+    `checked` are the files of a folder whose digests the main process has compared, so that each process need not do
+    it again.
     """
     started = time.monotonic()
     keep_freed_memory()
@@ -114,12 +105,16 @@ def load_networks(
     pin_instruction_set(settings)
     backend = choose_backend(settings)
     folder = prepared_folder(settings.cache_dir, name, sha256, backend)
-    if (checked is None or files_as_found(folder) != checked) and not is_prepared(folder):
-        prepare_in_subprocess(name, sha256, settings)
-        check_prepared(folder)
-    networks = import_backend(backend).load_networks(
-        folder, threads, settings.device, precision, processor_key(settings)
-    )
+    compiled = compiled_for_here(folder, backend, settings) if precision == "float32" else None
+    library, networks = import_backend(backend), None
+    if compiled is not None and _is_intact(compiled, checked):
+        with suppress(RuntimeError):  # by another build of OpenVINO
+            networks = library.load_networks(compiled, threads, settings.device, precision)
+    if networks is None:
+        if not _is_intact(folder, checked):
+            prepare_in_subprocess(name, sha256, settings)
+            check_folder(folder)
+        networks = library.load_networks(folder, threads, settings.device, precision)
     _warm_up(networks, name, embedder)
     _log.info(
         "networks loaded in %.1f s: %s, %s, %s, %d thread(s)",
@@ -131,6 +126,10 @@ def load_networks(
         extra={"action": "models_loaded", "duration_s": round(time.monotonic() - started, 3)},
     )
     return networks
+
+
+def _is_intact(folder: Path, checked: FilesFound | None) -> bool:
+    return (checked is not None and files_as_found(folder) == checked) or is_undamaged(folder)
 
 
 def _warm_up(networks: Networks, weights: str, embedder: Embedder) -> None:

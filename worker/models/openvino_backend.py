@@ -1,6 +1,5 @@
 """The networks on a CPU with OpenVINO: built and compiled once into files, loaded in every process."""
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,21 +31,20 @@ _CONFIG: dict[str, Any] = {
 }
 
 
-def export_networks(state: State, folder: Path, processor: str | None) -> None:
+def export_networks(state: State, folder: Path) -> None:
     """Writes pnet, rnet, onet and the embedder into `folder` as OpenVINO files, in float32."""
     sides = {"pnet": -1, "rnet": 24, "onet": 48}
     for name in NAMES:
         ov.save_model(_build(load_layers(name), sides[name]), folder / f"{name}.xml", compress_to_fp16=False)
     ov.save_model(build_embedder(state), folder / "embedder.xml", compress_to_fp16=False)
-    for network in (*NAMES, "embedder") if processor else ():
-        _compiled_file(folder, network, processor).write_bytes(
-            ov.Core().compile_model(folder / f"{network}.xml", "CPU", _CONFIG).export_model().getvalue()
-        )
 
 
-def _compiled_file(folder: Path, network: str, processor: str | None) -> Path:
-    """A network compiled for float32 and this processor, which takes half the time to load. Others compile it anew."""
-    return folder / f"{network}-{processor}.blob"
+def compile_networks(folder: Path, into: Path) -> None:
+    """Compiles the networks in `folder` for float32 and this processor. They load in half the time, and only there."""
+    core = ov.Core()
+    for name in (*NAMES, "embedder"):
+        compiled = core.compile_model(folder / f"{name}.xml", "CPU", _CONFIG)
+        (into / f"{name}.blob").write_bytes(compiled.export_model().getvalue())
 
 
 def _build(layers: list[Layer], side: int) -> ov.Model:
@@ -68,11 +66,9 @@ def _build(layers: list[Layer], side: int) -> ov.Model:
     return ov.Model([node], [pixels])
 
 
-def load_networks(
-    folder: Path, threads: int, device: str, precision: Precision, processor: str | None
-) -> "OpenVinoNetworks":
-    """Loads the networks in `folder`. The device is always the CPU."""
-    return OpenVinoNetworks(folder, threads, precision, processor)
+def load_networks(folder: Path, threads: int, device: str, precision: Precision) -> "OpenVinoNetworks":
+    """Loads the networks in `folder`, compiled or not. The device is always the CPU."""
+    return OpenVinoNetworks(folder, threads, precision)
 
 
 class OpenVinoNetworks:
@@ -80,33 +76,28 @@ class OpenVinoNetworks:
     survive.
     """
 
-    def __init__(
-        self, folder: Path, threads: int, precision: Precision = "float32", processor: str | None = None
-    ) -> None:
+    def __init__(self, folder: Path, threads: int, precision: Precision = "float32") -> None:
         """`precision` is the embedder's. Its last layers (normalization) stay in float32 by OpenVINO's own choice.
 
-        Networks that were compiled for `processor` are loaded as they are.
+        RuntimeError if the folder's networks were compiled by another build of OpenVINO.
         """
         core, config = ov.Core(), _CONFIG | {"INFERENCE_NUM_THREADS": threads}
         configs = dict.fromkeys(NAMES, config) | {"embedder": config | {"INFERENCE_PRECISION_HINT": _HINTS[precision]}}
         self._mapped: list[Any] = []  # the files that compiled networks use, for as long as these exist
         self._requests = {
-            name: self._load(core, folder, name, processor, of_network).create_infer_request()
+            name: self._load(core, folder, name, of_network).create_infer_request()
             for name, of_network in configs.items()
         }
         embedder = self._requests["embedder"].get_compiled_model()
         self.crop_px: int = embedder.input(0).get_partial_shape()[2].get_length()
 
-    def _load(
-        self, core: ov.Core, folder: Path, name: str, processor: str | None, config: dict[str, Any]
-    ) -> ov.CompiledModel:
-        file = _compiled_file(folder, name, processor)
-        if config["INFERENCE_PRECISION_HINT"] == _HINTS["float32"] and file.exists():
-            # Processes share its pages. OpenVINO takes no memory that is only for reading.
-            self._mapped.append(np.memmap(file, np.uint8, "c"))
-            with suppress(RuntimeError):
-                return core.import_model(ov.Tensor(self._mapped[-1], shared_memory=True), "CPU", config)
-        return core.compile_model(folder / f"{name}.xml", "CPU", config)
+    def _load(self, core: ov.Core, folder: Path, name: str, config: dict[str, Any]) -> ov.CompiledModel:
+        compiled = folder / f"{name}.blob"
+        if not compiled.exists():
+            return core.compile_model(folder / f"{name}.xml", "CPU", config)
+        # Processes share its pages. OpenVINO takes no memory that is only for reading.
+        self._mapped.append(np.memmap(compiled, np.uint8, "c"))
+        return core.import_model(ov.Tensor(self._mapped[-1], shared_memory=True), "CPU", config)
 
     def _run(self, name: str, values: Float32) -> Float32:
         result = self._requests[name].infer([np.ascontiguousarray(values)], share_inputs=True)

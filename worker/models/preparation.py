@@ -15,7 +15,7 @@ def prepare_in_subprocess(name: str, sha256: str, settings: Settings) -> None:
     # The process reads all other settings from the same environment. `--`: a name that starts with `-` must not be
     # parsed as an option.
     worker = [sys.executable, "-m", "worker", "--device", settings.device]
-    command = [*worker, "fetch-weights", f"--sha256={sha256}", "--", name]
+    command = [*worker, "fetch-weights", "--compile", f"--sha256={sha256}", "--", name]
     by_hand = f"To see more, run it by hand: python -m worker fetch-weights {name} --sha256 {sha256}"
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT_S)

@@ -39,7 +39,7 @@ class StandardizedEmbedder(nn.Module):
         return embeddings
 
 
-def export_networks(state: State, folder: Path, processor: str | None) -> None:
+def export_networks(state: State, folder: Path) -> None:
     """Writes the embedder's weights into `folder`. MTCNN's weights are read from facenet-pytorch's wheel."""
     torch.save({name: torch.from_numpy(value) for name, value in state.items()}, folder / "embedder.pt")
 
@@ -73,9 +73,7 @@ def _fill(module: nn.Conv2d | nn.Linear, weight: Float32, bias: Float32) -> nn.M
     return module
 
 
-def load_networks(
-    folder: Path, threads: int, device: str, precision: Precision, processor: str | None
-) -> "TorchNetworks":
+def load_networks(folder: Path, threads: int, device: str, precision: Precision) -> "TorchNetworks":
     """Loads the networks in `folder` on the CPU or a GPU. The precision is always float32."""
     return TorchNetworks(folder, threads, device)
 

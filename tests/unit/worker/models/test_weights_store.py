@@ -22,6 +22,7 @@ from shared.domain.errors import ContractError, WeightsError
 from worker.models import backend, loader, preparation
 from worker.models import runtime as runtimes
 from worker.models import weights_store as weights
+from worker.models.checked_folder import check_folder
 from worker.models.frozen_graph import find_graph
 from worker.models.torch_backend import StandardizedEmbedder, new_resnet
 from worker.vision.face_crops import crop_face
@@ -63,7 +64,7 @@ def test_torch_gives_the_same_embeddings_and_the_same_bits_in_any_batch(
     """The other backend agrees, and a row does not depend on the other rows."""
     from worker.models.torch_backend import TorchNetworks, export_networks
 
-    export_networks(weights.read_weights(find_graph(), NAME), tmp_path, None)
+    export_networks(weights.read_weights(find_graph(), NAME), tmp_path)
     by_torch = TorchNetworks(tmp_path, 1, "cpu")
     together = by_torch.embed(crops)
     assert np.abs(together - networks.embed(crops)).max() < 1e-5
@@ -110,17 +111,17 @@ def test_a_folder_with_a_broken_manifest_is_damaged(manifest: bytes | None, tmp_
     if manifest is not None:
         (tmp_path / "manifest.json").write_bytes(manifest)
     with pytest.raises(WeightsError, match=f"damaged. Remove {tmp_path}"):
-        weights.check_prepared(tmp_path)
+        check_folder(tmp_path)
 
 
 def test_damaged_networks_are_noticed(tmp_path: Path) -> None:
     """A changed byte in the cache folder is an error that says what to remove."""
     (tmp_path / "a.bin").write_bytes(b"abc")
     (tmp_path / "manifest.json").write_text(json.dumps({"a.bin": hashlib.sha256(b"abc").hexdigest()}))
-    weights.check_prepared(tmp_path)
+    check_folder(tmp_path)
     (tmp_path / "a.bin").write_bytes(b"abd")
     with pytest.raises(WeightsError, match="damaged"):
-        weights.check_prepared(tmp_path)
+        check_folder(tmp_path)
 
 
 @pytest.fixture
@@ -128,7 +129,7 @@ def conversions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Records the names of converted weights in a file, instead of converting them."""
     conversions: list[str] = []
 
-    def export(source: Path, name: str, backend: str, folder: Path, settings: Settings) -> None:
+    def export(source: Path, name: str, backend: str, folder: Path) -> None:
         conversions.append(name)
         (folder / "net.bin").write_bytes(b"x" * 1000)
 
@@ -143,7 +144,7 @@ def test_two_processes_may_convert_at_once(tmp_path: Path, conversions: list[str
         folders = list(pool.map(lambda _: weights.prepare(NAME, SHA256, "openvino 1", settings), range(4)))
     assert len(set(folders)) == 1
     assert len(conversions) == 1
-    weights.check_prepared(folders[0])
+    check_folder(folders[0])
 
 
 @pytest.mark.parametrize("victim", ["net.bin", "manifest.json"])
@@ -155,7 +156,7 @@ def test_a_damaged_folder_is_made_again_once(victim: str, tmp_path: Path, conver
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: weights.prepare(NAME, SHA256, "openvino 1", settings), range(4)))
     assert len(conversions) == 2
-    weights.check_prepared(folder)
+    check_folder(folder)
     assert {path.suffix for path in folder.parent.iterdir() if path != folder} <= {".lock"}
 
 
@@ -174,12 +175,12 @@ def test_a_worker_has_damaged_networks_made_again(
     (folder / "net.bin").write_bytes(b"")
     loader.ModelLoader(settings).prepare(processes=1)
     assert len(conversions) == 2
-    weights.check_prepared(folder)
+    check_folder(folder)
     (folder / "net.bin").write_bytes(b"")
     with pytest.raises(RuntimeError):  # what is made here is no network that could be loaded
         loader.load_networks(NAME, SHA256, settings, 1)
     assert len(conversions) == 3
-    weights.check_prepared(folder)
+    check_folder(folder)
 
 
 @pytest.mark.parametrize("name", ["--help", "../outside", "a/b"])
@@ -229,13 +230,16 @@ def test_the_device_of_the_command_line_reaches_the_conversion(tmp_path: Path, m
     python.chmod(0o755)
     monkeypatch.setattr("sys.executable", str(python))
     monkeypatch.delenv("FACEQUEUE_DEVICE", raising=False)
-    with pytest.raises(WeightsError, match="--device cuda:1 fetch-weights"):
+    with pytest.raises(WeightsError, match="--device cuda:1 fetch-weights --compile"):
         preparation.prepare_in_subprocess(NAME, SHA256, Settings(_env_file=None, device="cuda:1"))
 
 
-def test_embeddings_depend_on_no_file_that_is_not_checked(networks: Networks) -> None:
-    """OpenVINO loads damaged compiled networks without an error: ours are in the manifest, it writes none."""
-    blobs = list(Settings(_env_file=None).cache_dir.rglob("*.blob"))
+def test_embeddings_depend_on_no_file_that_is_not_checked() -> None:
+    """OpenVINO loads damaged compiled networks without an error: ours are in a manifest, it writes none."""
+    settings = Settings(_env_file=None)
+    preparation.prepare_in_subprocess(NAME, SHA256, settings)
+    loader.load_networks(NAME, SHA256, settings, 1)
+    blobs = list(settings.cache_dir.rglob("*.blob"))
     assert blobs
     assert all(blob.name in json.loads((blob.parent / "manifest.json").read_text()) for blob in blobs)
 

@@ -76,7 +76,7 @@ _MOMENTS = {
     "it reserves the matrix": lambda results: [*results.glob(".j.*.pairs/matrix-*")],
     "it takes the matrix": lambda results: [*results.glob(".j.*.making/distances.npy")],
     "it merges": lambda results: [*results.glob(".j.*.making/.*distinct.npz*")],
-    "it writes the neighbors": lambda results: [*results.glob(".j.*.making/.neighbors.npz*")],
+    "it writes the neighbors": lambda results: [*results.glob(".j.*.making/*neighbors.npz*")],
 }
 
 

@@ -1,5 +1,6 @@
 """Celery's pool of child processes, extended to remember the exit codes of processes."""
 
+import gc
 from multiprocessing import current_process
 from tempfile import gettempdir
 from time import monotonic
@@ -26,6 +27,10 @@ class ProcessPool(TaskPool):  # type: ignore[misc]
         # The shared memory needs a folder for a file that it unlinks at once. A folder of its own would stay behind if
         # this process is killed, and `run` kills its worker.
         current_process()._config.setdefault("tempdir", gettempdir())  # type: ignore[attr-defined]
+        # What is there now is never collected: the pool collects before each fork, and pages that a collection marks
+        # are no longer shared with the children.
+        gc.freeze()
+        gc.enable()
         super().on_start()
 
 

@@ -142,7 +142,7 @@ def supports(
 @cli.command("fetch-weights", cls=Command)
 def fetch_weights(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="`casia-webface`, `vggface2`, or `own-STEM` for your STEM.pt.")],
+    name: Annotated[str, typer.Argument(help="`casia-webface`, `vggface2`, `sface`, or `own-STEM` for your STEM.pt.")],
     sha256: Annotated[str, typer.Option(help="SHA-256 of weights of your own.")] = "",
     compile_too: Annotated[
         bool, typer.Option("--compile", help="Also compile the networks for this processor: workers load them faster.")

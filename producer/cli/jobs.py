@@ -18,6 +18,7 @@ from producer.cli.options import (
     JobName,
     Margin,
     Mirror,
+    Model,
     Name,
     Neighbors,
     NoReport,
@@ -29,7 +30,7 @@ from producer.cli.options import (
 from producer.cli.session import Session, exit_with, open_session
 from producer.console.terminal import say
 from shared.config.settings import load_settings
-from shared.domain.contract import DEFAULT_MARGIN_PX, DEFAULT_WEIGHTS, KNOWN_WEIGHTS
+from shared.domain.contract import DEFAULT_MARGIN_PX, DEFAULT_WEIGHTS, KNOWN_WEIGHTS, SFACE_WEIGHTS
 from shared.domain.errors import InvalidRequest
 from shared.domain.options import DEFAULT_NEIGHBORS, DEFAULT_REPORT_FACES
 
@@ -52,6 +53,7 @@ def run(
     exact: Exact = False,
     margin: Margin = DEFAULT_MARGIN_PX,
     mirror: Mirror = False,
+    model: Model = "facenet",
     weights: Weights = DEFAULT_WEIGHTS,
     precision: PrecisionOption = "float32",
     distances: Distances = "auto",
@@ -83,12 +85,14 @@ def run(
     settings = load_settings(device=device)
     if weights not in KNOWN_WEIGHTS:
         settings = settings.model_copy(update={"weights_path": Path(weights).resolve()})
+    if model == "sface":
+        settings = settings.model_copy(update={"preload_weights": SFACE_WEIGHTS})
     check_precision(precision, settings)
     results_dir = (results or settings.results_dir).resolve()
     source = open_source(folder, files, archives=archives)
     request = Request(
         source=source,
-        contract=contract_of(faces, exact, margin, mirror, weights, precision),
+        contract=contract_of(faces, exact, margin, mirror, weights, precision, model),
         batch_size=batch_size or images_a_batch(source, settings),
         distances=distances,
         neighbors=neighbors,
@@ -115,6 +119,7 @@ def enqueue(
     exact: Exact = False,
     margin: Margin = DEFAULT_MARGIN_PX,
     mirror: Mirror = False,
+    model: Model = "facenet",
     weights: Weights = DEFAULT_WEIGHTS,
     precision: PrecisionOption = "float32",
     distances: Distances = "auto",
@@ -137,7 +142,7 @@ def enqueue(
     from producer.submission.sources import open_source
     from shared.store.redis_client import explain_server_errors
 
-    contract = contract_of(faces, exact, margin, mirror, weights, precision)
+    contract = contract_of(faces, exact, margin, mirror, weights, precision, model)
     source = open_source(folder, files, archives=archives)
     if inline and source.archives:
         raise InvalidRequest("Images in archives cannot be sent with --inline. Unpack them, or let workers read them.")

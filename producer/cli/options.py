@@ -1,11 +1,23 @@
 """Options and arguments that several commands share, and the contract that the options of a job make."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-from shared.domain.contract import KNOWN_WEIGHTS, MOST_MARGIN_PX, Contract, FacePolicy, Precision, own_weights_name
+from shared.domain.contract import (
+    DEFAULT_MARGIN_PX,
+    DEFAULT_WEIGHTS,
+    EMBEDDER_OF_WEIGHTS,
+    KNOWN_WEIGHTS,
+    MOST_MARGIN_PX,
+    SFACE_WEIGHTS,
+    Contract,
+    FacePolicy,
+    Precision,
+    own_weights_name,
+)
+from shared.domain.embedders import FACENET, SFACE
 from shared.domain.errors import InvalidRequest
 from shared.domain.file_digests import file_sha256
 from shared.domain.options import MOST_IMAGES, MOST_NEIGHBORS, MOST_REPORT_FACES, WhenDistances
@@ -45,6 +57,12 @@ Mirror = Annotated[
     bool, typer.Option("--mirror", help="Average each embedding with the embedding of the mirrored crop.")
 ]
 Weights = Annotated[str, typer.Option(help="`casia-webface`, `vggface2`, or a weights file (.pt) of your own.")]
+Model = Annotated[
+    Literal["facenet", "sface"],
+    typer.Option(
+        help="The embedder. `sface` aligns faces and tells people apart better; its embeddings have 128 values.",
+    ),
+]
 PrecisionOption = Annotated[
     Precision,
     typer.Option("--precision", help="The embedder's arithmetic. `bf16` is faster; it needs a CPU with AVX512_BF16."),
@@ -96,9 +114,25 @@ def port_option(setting: str) -> Any:
 
 
 def contract_of(
-    faces: FacePolicy, exact: bool, margin: int, mirror: bool, weights: str, precision: Precision = "float32"
+    faces: FacePolicy,
+    exact: bool,
+    margin: int,
+    mirror: bool,
+    weights: str,
+    precision: Precision = "float32",
+    model: str = FACENET.name,
 ) -> Contract:
-    """The contract that these options ask for; InvalidRequest if there are no such weights."""
+    """The contract that these options ask for; InvalidRequest if there are no such weights, or they do not fit."""
+    if model == SFACE.name:
+        if weights not in (DEFAULT_WEIGHTS, SFACE_WEIGHTS):
+            raise InvalidRequest(f"--weights {weights} are FaceNet's, and --model sface has its own: leave it out.")
+        if margin not in (DEFAULT_MARGIN_PX, 0):
+            raise InvalidRequest("--model sface aligns faces by their landmarks, without a margin: leave out --margin.")
+        if precision != "float32":
+            raise InvalidRequest(f"--precision {precision} is tested with --model facenet only: leave it out.")
+        weights, margin = SFACE_WEIGHTS, 0
+    elif weights == SFACE_WEIGHTS:
+        raise InvalidRequest("The weights sface are those of --model sface.")
     name, sha256 = _identify(weights)
     return Contract(
         faces=faces,
@@ -108,6 +142,7 @@ def contract_of(
         weights=name,
         weights_sha256=sha256,
         precision=precision,
+        **EMBEDDER_OF_WEIGHTS.get(name, FACENET).contract_fields(),
     )
 
 

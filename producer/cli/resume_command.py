@@ -4,7 +4,8 @@ import shlex
 
 from producer.submission.requests import RUN_PREFIX
 from shared.archives.opening import is_archive
-from shared.domain.contract import DEFAULT_WEIGHTS, KNOWN_WEIGHTS
+from shared.domain.contract import DEFAULT_WEIGHTS, KNOWN_WEIGHTS, SFACE_WEIGHTS
+from shared.domain.embedders import FACENET
 from shared.domain.job import Job
 from shared.domain.options import DEFAULT_REPORT_FACES
 from shared.domain.paths import printable
@@ -29,7 +30,10 @@ def is_of_run(job: Job) -> bool:
 
 def _options(job: Job) -> list[str]:
     contract, options = job.contract, job.options
-    words = ["--faces", contract.faces, "--margin", str(contract.margin_px), "--batch-size", str(options.batch_size)]
+    words = ["--faces", contract.faces]
+    words += ["--margin", str(contract.margin_px)] if contract.alignment == "box" else []
+    words += ["--batch-size", str(options.batch_size)]
+    words += ["--model", contract.model] if contract.model != FACENET.name else []
     words += ["--exact"] if contract.mode == "exact" else []
     words += ["--mirror"] if contract.mirror else []
     words += ["--precision", contract.precision] if contract.precision != "float32" else []
@@ -39,6 +43,8 @@ def _options(job: Job) -> list[str]:
     words += ["--archives"] if options.archives and not is_archive(job.source) else []
     words += [] if options.report else ["--no-report"]
     words += ["--report-faces", str(options.report_faces)] if options.report_faces != DEFAULT_REPORT_FACES else []
+    if contract.weights == SFACE_WEIGHTS:
+        return words
     if contract.weights in KNOWN_WEIGHTS:
         return words + (["--weights", contract.weights] if contract.weights != DEFAULT_WEIGHTS else [])
     # Only its owner knows where the file is.

@@ -80,8 +80,9 @@ def print_job(job: Job, now_ms: int, refusals: Mapping[str, str] = {}, *, stalle
         "created": _time(job.created_ms),
         "last news": _time(job.updated_ms),
         "faces": job.contract.faces,
+        "model": job.contract.model,
         "weights": job.contract.weights,
-        "margin": f"{job.contract.margin_px} px",
+        "margin": f"{job.contract.margin_px} px" if job.contract.alignment == "box" else "none: aligned by landmarks",
         "precision": job.contract.precision,
         "problem": job.problem or ("stalled: it resumes when a worker serves it" if stalled else "none"),
     }

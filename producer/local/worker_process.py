@@ -127,6 +127,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         "FACEQUEUE_ALLOWED_URLS": settings.allowed_urls or "",
         "FACEQUEUE_BATCH_SIZE": str(settings.batch_size),
         "FACEQUEUE_DEVICE": settings.device,
+        "FACEQUEUE_PRELOAD_WEIGHTS": settings.preload_weights,
         "FACEQUEUE_WEIGHTS_PATH": str(settings.weights_path or ""),
         "FACEQUEUE_PROFILE_DIR": str(settings.profile_dir or ""),
         "FACEQUEUE_CACHE_TTL_S": str(settings.cache_ttl_s),

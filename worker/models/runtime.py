@@ -83,6 +83,8 @@ def check_contract(contract: Contract) -> None:
         theirs = getattr(contract, field.name)
         if field.default is not MISSING and field.name not in _CHOSEN and theirs != field.default:
             raise ContractError(f"{field.name}: {theirs} there, {field.default} here")
+    if contract.precision != "float32" and contract.model != FACENET.name:
+        raise ContractError(f"precision {contract.precision} is tested with the model {FACENET.name} only")
     known = EMBEDDERS.get(contract.model)
     for name, mine in known.contract_fields().items() if known else ():
         if getattr(contract, name) != mine:

@@ -13,7 +13,10 @@ from shared.domain.contract import CROP_PX, PIXEL_MEAN, PIXEL_SCALE, Precision
 from worker.models.checkpoint import read_state_dict
 from worker.models.inception_resnet import State
 from worker.models.mtcnn_layers import NAMES, Conv, Dense, Layer, MaxPool, PReLU, load_layers
+from worker.models.onnx_file import OnnxNetwork, read_onnx
+from worker.models.torch_onnx import OnnxModule
 
+_ONNX = "embedder.onnx"
 # The last bits of eager torch depend on the batch size, so every forward pass of the embedder has this many rows.
 _EMBED_ROWS = 16
 
@@ -39,9 +42,21 @@ class StandardizedEmbedder(nn.Module):
         return embeddings
 
 
-def export_networks(state: State, folder: Path) -> None:
+def export_networks(embedder: State | OnnxNetwork, folder: Path) -> None:
     """Writes the embedder's weights into `folder`. MTCNN's weights are read from facenet-pytorch's wheel."""
-    torch.save({name: torch.from_numpy(value) for name, value in state.items()}, folder / "embedder.pt")
+    if isinstance(embedder, OnnxNetwork):
+        OnnxModule(embedder)  # raises if it cannot be run
+        (folder / _ONNX).write_bytes(embedder.model.SerializeToString())
+        return
+    torch.save({name: torch.from_numpy(value) for name, value in embedder.items()}, folder / "embedder.pt")
+
+
+def _load_embedder(folder: Path) -> tuple[nn.Module, int]:
+    """The embedder, and the side of its input."""
+    if (folder / _ONNX).exists():
+        network = read_onnx(folder / _ONNX)
+        return OnnxModule(network), network.crop_px
+    return StandardizedEmbedder(read_state_dict(folder / "embedder.pt")), CROP_PX
 
 
 def _build(layers: list[Layer]) -> nn.Sequential:
@@ -87,8 +102,7 @@ class TorchNetworks:
         # TF32's 10 bits of mantissa would cost three digits, and only on GPUs that have it.
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
-        self.crop_px = CROP_PX
-        embedder = StandardizedEmbedder(read_state_dict(folder / "embedder.pt"))
+        embedder, self.crop_px = _load_embedder(folder)
         self._networks: dict[str, nn.Module] = {name: _build(load_layers(name)).to(self._device) for name in NAMES}
         self._networks["embedder"] = embedder.to(self._device)
 

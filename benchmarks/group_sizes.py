@@ -91,10 +91,10 @@ def time_groups(folder: Path) -> None:
     copied = time.perf_counter()
     neighbors = read_neighbors(folder / _FILE, len(embeddings))
     known = rows_of_embeddings(neighbors, copies)
-    labels = link_neighbors(known, copies.counts, SAME_PERSON)
+    labels = link_neighbors(embeddings, known, copies, SAME_PERSON)
     numbers = number_groups(labels[copies.number])
     grouped = time.perf_counter()
-    medoid_distances(known, copies, labels, embeddings)
+    medoid_distances(copies, labels, embeddings)
     ended = time.perf_counter()
     found = {"copies_s": copied - started, "groups_s": grouped - copied, "medoids_s": ended - grouped}
     (folder / _FOUND).write_text(json.dumps(found | {"groups": int(numbers.max())}))

@@ -26,7 +26,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks.all_pairs import embed, find_crops
 from benchmarks.machine import describe_machine
 from shared.analysis.calibration import SAME_PERSON
-from shared.analysis.clustering import find_groups
+from shared.analysis.clustering import find_groups, neighbors_to_link
+from shared.analysis.copies import find_copies
 from shared.analysis.near_pairs import near_neighbors
 from shared.analysis.neighbor_linkage import link_neighbors
 from shared.config.settings import load_settings
@@ -100,12 +101,13 @@ def average_linkage_of_all(embeddings: Float32, thresholds: list[float]) -> list
     return [fcluster(tree, threshold, criterion="distance") for threshold in thresholds]
 
 
-def linkage_of_nearest(count: int) -> Method:
-    def method(embeddings: Float32, thresholds: list[float]) -> list[Labels]:
-        neighbors, once = near_neighbors(embeddings, count), np.ones(len(embeddings), np.int64)
-        return [link_neighbors(neighbors, once, threshold) for threshold in thresholds]
-
-    return method
+def linkage_in_use(embeddings: Float32, thresholds: list[float]) -> list[Labels]:
+    copies = find_copies(embeddings)
+    found = []
+    for threshold in thresholds:
+        neighbors = neighbors_to_link(embeddings, copies, threshold)
+        found.append(link_neighbors(embeddings, neighbors, copies, threshold)[copies.number])
+    return found
 
 
 def mutual_nearest(embeddings: Float32, thresholds: list[float]) -> list[Labels]:
@@ -133,9 +135,7 @@ def _components(neighbors: Neighbors, thresholds: list[float], *, mutual: bool) 
 
 METHODS: dict[str, Method] = {
     "average linkage, all pairs": average_linkage_of_all,
-    "average linkage, 10 nearest": linkage_of_nearest(10),
-    "**average linkage, 20 nearest**": linkage_of_nearest(20),
-    "average linkage, 64 nearest": linkage_of_nearest(64),
+    "**average linkage of squared distances**": linkage_in_use,
     "mutual among 20 nearest, components": mutual_nearest,
     "within the threshold, components": all_within,
 }

@@ -36,6 +36,7 @@ from producer.local.redis_server import EmbeddedServer
 from producer.monitoring.prometheus import QueueCollector
 from producer.submission.folder_source import FolderSource
 from shared.analysis.calibration import SAME_PERSON
+from shared.analysis.copies import Copies
 from shared.analysis.neighbor_linkage import link_neighbors
 from shared.config.settings import Settings
 from shared.domain.arrays import Float32
@@ -296,7 +297,8 @@ def group_all(room: Room, clock: Clock, images: int) -> int:
     neighbors = neighbors_of_centers(embeddings, paths, LINKS)
     clock.check()
     with clock.measured("groups"):
-        labels = link_neighbors(neighbors, np.ones(len(neighbors), np.int64), SAME_PERSON)
+        everyone = np.arange(len(neighbors))
+        labels = link_neighbors(embeddings, neighbors, Copies(everyone, everyone), SAME_PERSON)
     return len(np.unique(labels))
 
 

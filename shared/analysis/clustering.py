@@ -52,7 +52,7 @@ def find_groups(embeddings: Float32, threshold: float) -> Groups:
     """
     copies = find_copies(embeddings)
     near = neighbors_to_link(embeddings, copies, threshold)
-    return _sorted(link_neighbors(near, copies.counts, threshold)[copies.number], threshold)
+    return _sorted(link_neighbors(embeddings, near, copies, threshold)[copies.number], threshold)
 
 
 def neighbors_to_link(embeddings: Float32, copies: Copies, threshold: float) -> Neighbors:

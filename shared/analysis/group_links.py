@@ -1,19 +1,18 @@
-"""What is known of the distances between groups of faces, in a few arrays."""
+"""Links between groups of faces that may be joined, in a few arrays."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from shared.analysis.group_means import GroupMeans, Values
+
 Links = npt.NDArray[np.int32]
 Sums = npt.NDArray[np.int64]
-Values = npt.NDArray[np.float64]
 
 _AT_ONCE = 1 << 20
 """Links that are read in one portion: some 100 bytes each, for as long as they are worked on."""
-_WHOLE_BITS = 61  # of a sum of distances in fixed point, the digits before the binary point included
 
 
 @dataclass(frozen=True)
@@ -23,39 +22,33 @@ class Found:
     owner: npt.NDArray[np.intp]
     """The place of a link's group among those that were asked for."""
     other: Links
-    distance: Values
-    """The mean distance between the faces of both."""
+    square: Values
+    """The mean squared distance between the faces of both."""
 
 
 class GroupLinks:
-    """Groups of faces, each known by its first face, and the links between them.
-
-    A link is the sum of the known distances between the faces of two groups, and their number. Both groups have it.
-    The sums are in fixed point, so they do not depend on the order of the joins, and both sides have the same.
+    """Groups of faces, each known by its first face, and the links between them. Both groups have a link.
 
     A group's links are a stretch of the arrays. They may still name groups that were joined to others since; they are
-    brought up to date when they are read.
+    brought up to date when they are read. A link above the limit is left out then: what a group comes to be part
+    of is near enough to the other only by a part that is, and that has a link of its own.
     """
 
-    def __init__(
-        self, one: Links, other: Links, distances: npt.NDArray[np.float32], sizes: Sums, unrelated: float
-    ) -> None:
-        """Links between faces, each once; `sizes` [n] says how many each of n faces counts for. A pair of faces that
-        has no link counts as `unrelated`.
+    def __init__(self, one: Links, other: Links, squares: Values, means: GroupMeans, limit: float) -> None:
+        """Links between groups, each once, with the mean squared distances between their faces. Above `limit` groups
+        are not joined.
         """
-        count = len(sizes)
-        self._unrelated = unrelated
-        self._sizes = sizes.copy()
+        count = len(means)
+        self._means, self.limit = means, limit
         self._group = np.arange(count, dtype=np.int32)  # or one that is closer to it
         self._partner = np.full(count, -1, np.int32)  # the group joined to this one, whose links still stand alone
-        numbers = sizes[one] * sizes[other]
-        most = 2 * float(distances.max(initial=1)) * float(numbers.sum(initial=1))
-        self._unit = 2.0 ** -(_WHOLE_BITS - math.ceil(math.log2(most)))
-        sums = np.rint(distances / self._unit).astype(np.int64) * numbers
+        self._joined_at = np.zeros(count, np.int32)
+        self._read_at = np.zeros(count, np.int32)
+        self._joins = 0
         order = np.argsort(np.concatenate([one, other]), kind="stable")
         pair = np.where(order < len(one), order, order - len(one))
         self._other = np.concatenate([other, one])[order]
-        self._sum, self._number = sums[pair], numbers[pair]
+        self._square = squares[pair]
         self._count = np.bincount(one, minlength=count) + np.bincount(other, minlength=count)
         self._begin = np.cumsum(self._count) - self._count
         self._end = len(self._other)
@@ -83,12 +76,14 @@ class GroupLinks:
 
     def join(self, low: Links, high: Links) -> None:
         """Makes each of `low` the group of both; no group is among them twice."""
-        self._sizes[low] += self._sizes[high]
+        self._means.join(low, high)
         self._group[high] = low
         self._partner[low] = high
+        self._joins += 1
+        self._joined_at[low] = self._joins
 
     def of(self, groups: Links) -> Found:
-        """The links of these groups, none of which is named twice."""
+        """The links of these groups, none of which is named twice. Those above the limit are found this once."""
         joined = np.flatnonzero(self._partner[groups] >= 0)
         partners = self._partner[groups[joined]]
         holders = np.concatenate([groups, partners])
@@ -99,16 +94,20 @@ class GroupLinks:
         keys = owner[kept] * len(self) + other[kept]
         order = np.argsort(keys, kind="stable")
         kept, keys = kept[order], keys[order]
-        first = np.flatnonzero(np.diff(keys, prepend=-1))
-        at, owner, other = at[kept], owner[kept[first]], other[kept[first]]
-        sums, numbers = _sums(self._sum[at], first), _sums(self._number[at], first)
+        kept = kept[np.diff(keys, prepend=-1) > 0]
+        at, owner, other = at[kept], owner[kept], other[kept]
+        last = np.maximum(self._joined_at[groups[owner]], self._joined_at[other])
+        stale = np.flatnonzero(last > self._read_at[groups[owner]])
+        square = self._square[at]
+        square[stale] = self._means.mean_squares(groups[owner[stale]], other[stale])
         self._partner[groups] = -1
         self._count[partners] = 0
-        self._write(groups, joined, np.bincount(owner, minlength=len(groups)), other, sums, numbers)
-        pairs = self._sizes[groups[owner]] * self._sizes[other]
-        return Found(owner, other, (sums * self._unit + (pairs - numbers) * self._unrelated) / pairs)
+        self._read_at[groups] = self._joins
+        near = square <= self.limit
+        self._write(groups, joined, np.bincount(owner[near], minlength=len(groups)), other[near], square[near])
+        return Found(owner, other, square)
 
-    def _write(self, groups: Links, joined: Sums, counts: Sums, other: Links, sums: Sums, numbers: Sums) -> None:
+    def _write(self, groups: Links, joined: Sums, counts: Sums, other: Links, square: Values) -> None:
         """Writes links that are up to date: in their place, or at the end for groups that were joined."""
         self._count[groups[joined]] = 0
         needed = counts[joined]
@@ -118,7 +117,7 @@ class GroupLinks:
         self._end += int(needed.sum())
         self._count[groups] = counts
         at = _stretches(self._begin[groups], counts)
-        self._other[at], self._sum[at], self._number[at] = other, sums, numbers
+        self._other[at], self._square[at] = other, square
 
     def _compact(self, needed: int) -> None:
         """Moves all links together, with room for more after them."""
@@ -126,10 +125,8 @@ class GroupLinks:
         counts = self._count[groups]
         at = _stretches(self._begin[groups], counts)
         room = max(needed, len(at) // 4)
-        self._other, self._sum, self._number = (
-            np.concatenate([values[at], np.empty(room, values.dtype)])
-            for values in (self._other, self._sum, self._number)
-        )
+        self._other = np.concatenate([self._other[at], np.empty(room, np.int32)])
+        self._square = np.concatenate([self._square[at], np.empty(room)])
         self._begin[groups] = np.cumsum(counts) - counts
         self._end = len(at)
 
@@ -137,7 +134,3 @@ class GroupLinks:
 def _stretches(begin: Sums, count: Sums) -> Sums:
     """The numbers from each of `begin` on, as many as `count` says."""
     return np.repeat(begin - np.cumsum(count) + count, count) + np.arange(count.sum())
-
-
-def _sums(values: Sums, first: npt.NDArray[np.intp]) -> Sums:
-    return np.add.reduceat(values, first) if len(first) else np.empty(0, np.int64)

@@ -54,5 +54,5 @@ def find_grouping(
         known = neighbors_to_link(embeddings, copies, threshold)
     else:
         known = rows_of_embeddings(neighbors, copies)
-    labels = link_neighbors(known, copies.counts, threshold)
-    return Grouping(number_groups(labels[copies.number]), medoid_distances(known, copies, labels, embeddings))
+    labels = link_neighbors(embeddings, known, copies, threshold)
+    return Grouping(number_groups(labels[copies.number]), medoid_distances(copies, labels, embeddings))

@@ -103,7 +103,7 @@ def test_groups_are_those_of_the_neighbors(tmp_path: Path) -> None:
     distances = cdist(embeddings, embeddings)
     for number, members in enumerate(found.members, start=1):
         assert {int(rows[face]["group"]) for face in members} == {number}
-        medoid = members[int(distances[np.ix_(members, members)].sum(axis=1).argmin())]
+        medoid = members[int((distances[np.ix_(members, members)] ** 2).sum(axis=1).argmin())]
         for face in members:
             assert abs(float(rows[face]["distance"]) - distances[face, medoid]) < 1e-5
 

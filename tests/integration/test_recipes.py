@@ -10,11 +10,15 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet
 import pytest
+from sklearn.cluster import DBSCAN
 
+from benchmarks.groups import made_up_faces
 from shared.config.settings import Settings
 from tests.support.commands import run_in
+from tests.support.made_up_blocks import sealed_job
 from tests.support.results import rows_of
 from tests.support.stage import ROOT
+from worker.aggregation.neighbor_files import write_neighbors
 
 RECIPES = (ROOT / "docs" / "recipes.md").read_text()
 NOT_RUN = "fiftyone"
@@ -66,7 +70,7 @@ def left(folder: Path) -> dict[str, dict[str, Any]]:
 
 def test_every_example_of_an_installed_package_is_run(left: dict[str, Any]) -> None:
     """All but FiftyOne's, and the text marks what is not run."""
-    assert set(EXAMPLES) - set(left) == {"FiftyOne 0"} and len(left) == 8
+    assert set(EXAMPLES) - set(left) == {"FiftyOne 0"} and len(left) == 9
     assert RECIPES.lower().count("*not run*") == 4  # the introduction too
 
 
@@ -88,6 +92,28 @@ def test_the_examples_agree_with_the_other_files(left: dict[str, dict[str, Any]]
     assert np.allclose(left["FAISS 0"]["distances"], np.sort(distances, axis=1)[:, :5], atol=2e-3)
     small = {face["path"] for face in faces if float(face["x2"]) - float(face["x1"]) < 40}
     assert {row["path"] for row in rows_of(folder / "small.csv")} == small
+
+
+def test_clusters_from_neighbors_are_those_of_all_embeddings(
+    left: dict[str, Any], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the sample; and of people some of whose faces are copies, where DBSCAN leaves faces alone."""
+    sample = np.load(folder / "results" / "archive" / "embeddings.npy")
+    assert np.array_equal(left["scikit-learn 0"]["clusters"], DBSCAN(0.9, min_samples=3).fit(sample).labels_)
+    once = made_up_faces(500)
+    random = np.random.default_rng(1)
+    faces = random.permutation(np.concatenate([once, once[random.integers(0, 60, 150)]]))
+    results = tmp_path / "results" / "archive"
+    results.mkdir(parents=True)
+    np.save(results / "embeddings.npy", faces)
+    write_neighbors(sealed_job(len(faces)), results, 1)
+    monkeypatch.chdir(tmp_path)
+    for eps in ("0.65", "0.7", "0.9"):
+        values: dict[str, Any] = {}
+        exec(EXAMPLES["scikit-learn 0"].replace("eps=0.9", f"eps={eps}"), values)
+        expected = DBSCAN(float(eps), min_samples=3).fit(faces).labels_
+        assert expected.max() > 10 and (eps == "0.9" or -1 in expected)
+        np.testing.assert_array_equal(values["clusters"], expected)
 
 
 def test_vectors_for_pgvector_lose_no_bit(left: dict[str, Any], folder: Path) -> None:

@@ -1,25 +1,41 @@
-"""The independent check of nearest neighbors: brute force in float64, as scikit-learn does it."""
+"""The independent check of nearest neighbors: scikit-learn's brute force in float64."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import scipy.sparse
+from sklearn.cluster import DBSCAN
+from sklearn.neighbors import NearestNeighbors
 
 from benchmarks.groups import made_up_faces
 from shared.analysis.calibration import SAME_PERSON
+from shared.domain.arrays import Float32
+from shared.domain.job import Job
 from tests.support.made_up_blocks import sealed_job
 from worker.aggregation.neighbor_files import write_neighbors
 from worker.aggregation.pair_stage import PairStage
 
-_K = 64
-_AT_ONCE = 500
+_EXACTLY = 1e-6
 
 
-def check_neighbors(faces: int, block_rows: int, every: int, folder: Path) -> None:
-    """Writes the neighbors of made-up faces in one process and from tiles. Fails unless both files are equal, and
-    `every`th row has the faces that brute force finds (but for ties), at distances within 1e-6.
+def check_neighbors(faces: int, block_rows: int, count: int, folder: Path) -> None:
+    """Writes the `count` nearest of made-up faces in one process and from tiles. Fails unless both files are equal and
+    say the same as scikit-learn of the embeddings: who is nearest, but for ties, at distances within 1e-6, and which
+    clusters DBSCAN makes of them.
     """
     embeddings, job = made_up_faces(faces), sealed_job(faces)
+    job = replace(job, options=replace(job.options, neighbors=count))
+    file = _write_in_both_ways(embeddings, job, block_rows, folder)
+    found, exact = scipy.sparse.load_npz(file), embeddings.astype(np.float64)
+    _check_rows(found, exact, count)
+    near = 0.7  # splits some people and leaves faces alone
+    clusters = DBSCAN(near, metric="precomputed").fit(found).labels_
+    assert clusters.max() > faces // 100 and (clusters < 0).any()
+    np.testing.assert_array_equal(clusters, DBSCAN(near, algorithm="brute").fit(exact).labels_)
+
+
+def _write_in_both_ways(embeddings: Float32, job: Job, block_rows: int, folder: Path) -> Path:
     stage = PairStage.begin(job, [embeddings], folder, 0, block_rows)
     assert stage is not None and stage.plan.tiles > 10
     for tile in reversed(range(stage.plan.tiles)):
@@ -31,18 +47,20 @@ def check_neighbors(faces: int, block_rows: int, every: int, folder: Path) -> No
         write_neighbors(job, folder / name, 2, made_with)
         files.append(folder / name / "neighbors.npz")
     assert files[0].read_bytes() == files[1].read_bytes()
-    found, exact = scipy.sparse.load_npz(files[0]), embeddings.astype(np.float64)
-    rows = np.arange(0, faces, every)
-    for first in range(0, len(rows), _AT_ONCE):
-        some = rows[first : first + _AT_ONCE]
-        squares = (exact[some] ** 2).sum(axis=1)[:, None] + (exact**2).sum(axis=1) - 2 * exact[some] @ exact.T
-        for row, distances in zip(some, np.sqrt(np.maximum(squares, 0)), strict=True):
-            distances[row] = np.inf
-            mine = slice(found.indptr[row], found.indptr[row + 1])
-            others, values = found.indices[mine], found.data[mine]
-            assert len(set(others.tolist())) == len(others) == max(_K, int((distances <= SAME_PERSON).sum()))
-            # Those at other distances than the farthest are determined by these two.
-            np.testing.assert_allclose(
-                values, np.sort(np.partition(distances, len(others))[: len(others)]), rtol=0, atol=1e-6
-            )
-            np.testing.assert_allclose(values, distances[others], rtol=0, atol=1e-6)
+    return files[0]
+
+
+def _check_rows(found: scipy.sparse.csr_matrix, exact: np.ndarray, count: int) -> None:
+    lengths = np.diff(found.indptr)
+    with_ties = int(lengths.max()) + 10
+    nearest = NearestNeighbors(n_neighbors=with_ties, algorithm="brute", metric="euclidean").fit(exact).kneighbors()
+    np.testing.assert_array_equal(lengths, np.maximum(count, (nearest[0] <= SAME_PERSON).sum(axis=1)))
+    for row, (distances, others) in enumerate(zip(*nearest, strict=True)):
+        mine = slice(found.indptr[row], found.indptr[row + 1])
+        values, farthest = found.data[mine], distances[lengths[row] - 1]
+        np.testing.assert_allclose(values, distances[: lengths[row]], rtol=0, atol=_EXACTLY)
+        at = dict(zip(others.tolist(), distances.tolist(), strict=True))
+        faces = found.indices[mine].tolist()
+        assert len(set(faces)) == len(faces)
+        np.testing.assert_allclose(values, [at[face] for face in faces], rtol=0, atol=_EXACTLY)
+        assert set(others[distances < farthest - _EXACTLY].tolist()) <= set(faces)

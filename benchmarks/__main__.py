@@ -1,18 +1,27 @@
 """Every benchmark, one after the other, into `benchmarks/results.md`: `python -m benchmarks DATA` (or `make bench`).
 
-DATA holds the folders `humans` (portraits) and `lfw-view1` (`images/` and `pairsDevTest.txt`).
+DATA holds the folders `humans` (portraits) and `lfw-view1` (`images/` and `pairsDevTest.txt`). Each result replaces the
+one of before, and says when it was measured. `--only stages latency` runs some of them.
 """
 
+import argparse
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 HERE = Path(__file__).parent
+RESULTS = HERE / "results.md"
+HEAD = "# Measurements\n\nWritten by `make bench`. The column `met` says which targets were missed.\n"
 
 
 def main() -> None:
-    data = Path(sys.argv[1] if len(sys.argv) > 1 else "../shared/data")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, nargs="?", default=Path("../shared/data"))
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="names of benchmarks, without .py")
+    given = parser.parse_args()
+    data: Path = given.data
     humans, lfw = data / "humans", data / "lfw-view1"
     if not humans.is_dir() or not lfw.is_dir():
         sys.exit(f"{data} holds no folders humans and lfw-view1. Name the folder that does: make bench BENCH_DATA=...")
@@ -45,18 +54,31 @@ def main() -> None:
         ("Updates of nearest neighbors", ["neighbor_updates.py"]),
         ("Accuracy on pairs", ["pairs.py", lfw / "images", pairs, "--margin", 32, "--mirror"]),
     ]
-    parts = [
-        "# Measurements\n",
-        f"Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}. The column `met` says which targets were missed.\n",
-    ]
-    for title, arguments in plans:
+    names = [str(arguments[0]).removesuffix(".py") for _, arguments in plans]
+    if unknown := sorted(set(given.only or ()) - set(names)):
+        sys.exit(f"There is no benchmark {', '.join(unknown)}: there are {', '.join(sorted(set(names)))}.")
+    for (title, arguments), name in zip(plans, names, strict=True):
+        if given.only and name not in given.only:
+            continue
         command = [sys.executable, str(HERE / str(arguments[0])), *map(str, arguments[1:])]
         shown = " ".join(["python", f"benchmarks/{arguments[0]}", *(_short(data, part) for part in arguments[1:])])
         print(f"## {title}\n\n`{shown}`\n", flush=True)
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         print(done.stdout, flush=True)
-        parts += [f"## {title}\n", f"`{shown}`\n", done.stdout]
-    (HERE / "results.md").write_text("\n".join(parts))
+        measured = f"`{shown}`, {datetime.now(UTC):%Y-%m-%d}\n\n{done.stdout.strip()}\n"
+        sections = read_sections(RESULTS.read_text()) | {title: measured}
+        RESULTS.write_text(format_sections(sections, [title for title, _ in plans]))
+
+
+def read_sections(text: str) -> dict[str, str]:
+    """The sections of a file of results, by title."""
+    parts = re.split(r"^## (.*)\n+", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], (part.strip() + "\n" for part in parts[2::2]), strict=True))
+
+
+def format_sections(sections: dict[str, str], titles: list[str]) -> str:
+    """A file of results with those sections that have one of `titles`, in their order."""
+    return "\n".join([HEAD, *(f"## {title}\n\n{sections[title]}" for title in titles if title in sections)])
 
 
 def _short(data: Path, argument: object) -> str:

@@ -164,9 +164,8 @@ class PairStage:
 def _plan_pairs(job: Job, copies: Copies, folder: Path, block_rows: int) -> PairsPlan:
     threshold = same_person_threshold(job.contract.as_dict())
     faces, digest = len(copies.first), digest_of(distinct_embeddings(folder))
-    return PairsPlan(
-        faces, _rows_a_block(faces, block_rows, _MOST_BLOCK_ROWS), job.options.neighbors, threshold, digest
-    )
+    rows = _rows_a_block(faces, block_rows, _MOST_BLOCK_ROWS)
+    return PairsPlan(faces, rows, digest, job.options.neighbors, threshold)
 
 
 def _reserve_matrix(job: Job, folder: Path, block_rows: int) -> MatrixPlan | None:

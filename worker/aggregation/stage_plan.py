@@ -8,16 +8,13 @@ from shared.analysis.near_pairs import divide, tiles_of
 
 
 @dataclass(frozen=True)
-class PairsPlan:
-    """The search for the nearest neighbors among the distinct embeddings."""
+class _TilesPlan:
+    """The tiles of a matrix of pairs, symmetric, whose rows are divided into blocks."""
 
     faces: int
-    """The number of distinct embeddings."""
     block_rows: int
-    count: int
-    within: float | None
     digest: str
-    """BLAKE2b of the distinct embeddings."""
+    """BLAKE2b of the embeddings, in order."""
 
     @property
     def blocks(self) -> list[range]:
@@ -28,41 +25,31 @@ class PairsPlan:
     def tiles(self) -> list[tuple[int, int]]:
         """The tiles, by their blocks."""
         return tiles_of(len(self.blocks))
+
+    def about(self, tile: int) -> dict[str, Any]:
+        """What the values of a tile depend on."""
+        return asdict(self) | {"tile": tile}
+
+
+@dataclass(frozen=True)
+class PairsPlan(_TilesPlan):
+    """The search for the nearest neighbors among the distinct embeddings."""
+
+    count: int
+    within: float | None
 
     @property
     def wanted(self) -> Wanted:
         """Which neighbors are searched."""
         return wanted_of(self.count, self.within, self.faces)
 
-    def about(self, tile: int) -> dict[str, Any]:
-        """What the candidates of a tile depend on."""
-        return asdict(self) | {"tile": tile}
-
 
 @dataclass(frozen=True)
-class MatrixPlan:
+class MatrixPlan(_TilesPlan):
     """The distance matrix of all faces."""
 
-    faces: int
-    block_rows: int
-    digest: str
-    """BLAKE2b of the embeddings of all faces, in order."""
     arithmetic: str
     """What the last bits depend on: all tiles have the same."""
-
-    @property
-    def blocks(self) -> list[range]:
-        """The rows of each block."""
-        return divide(self.faces, self.block_rows)
-
-    @property
-    def tiles(self) -> list[tuple[int, int]]:
-        """The tiles, by their blocks."""
-        return tiles_of(len(self.blocks))
-
-    def about(self, tile: int) -> dict[str, Any]:
-        """What the distances of a tile depend on."""
-        return asdict(self) | {"tile": tile}
 
 
 @dataclass(frozen=True)

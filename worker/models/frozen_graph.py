@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from shared.domain.arrays import Float32
 from shared.domain.errors import WeightsError
 from shared.domain.weights_files import graph_file
 from worker.models.inception_resnet import BATCH_NORM_EPSILON, shapes
+from worker.models.protobuf_subset import KINDS, Field, message_class
 
 _FLOAT = 1  # tensorflow.DataType.DT_FLOAT
 
@@ -48,38 +48,25 @@ def read_constants(graph: bytes) -> dict[str, Float32]:
 
 def _graph_def() -> Any:
     """The required fields of tensorflow/core/framework/{graph,node_def,attr_value,tensor}.proto."""
-    file = descriptor_pb2.FileDescriptorProto(name="graph_subset.proto", package="subset", syntax="proto3")
-    kinds = descriptor_pb2.FieldDescriptorProto
-    messages = {
+    messages: dict[str, list[Field]] = {
         "GraphDef": [("node", 1, "NodeDef", True)],
         "NodeDef": [
-            ("name", 1, kinds.TYPE_STRING, False),
-            ("op", 2, kinds.TYPE_STRING, False),
+            ("name", 1, KINDS.TYPE_STRING, False),
+            ("op", 2, KINDS.TYPE_STRING, False),
             ("attr", 5, "Attr", True),
         ],
-        "Attr": [("key", 1, kinds.TYPE_STRING, False), ("value", 2, "AttrValue", False)],
+        "Attr": [("key", 1, KINDS.TYPE_STRING, False), ("value", 2, "AttrValue", False)],
         "AttrValue": [("tensor", 8, "Tensor", False)],
         "Tensor": [
-            ("dtype", 1, kinds.TYPE_INT32, False),
+            ("dtype", 1, KINDS.TYPE_INT32, False),
             ("tensor_shape", 2, "Shape", False),
-            ("tensor_content", 4, kinds.TYPE_BYTES, False),
-            ("float_val", 5, kinds.TYPE_FLOAT, True),
+            ("tensor_content", 4, KINDS.TYPE_BYTES, False),
+            ("float_val", 5, KINDS.TYPE_FLOAT, True),
         ],
         "Shape": [("dim", 2, "Dim", True)],
-        "Dim": [("size", 1, kinds.TYPE_INT64, False)],
+        "Dim": [("size", 1, KINDS.TYPE_INT64, False)],
     }
-    for name, fields in messages.items():
-        message = file.message_type.add(name=name)
-        for field_name, number, kind, repeated in fields:
-            label = kinds.LABEL_REPEATED if repeated else kinds.LABEL_OPTIONAL
-            field = message.field.add(name=field_name, number=number, label=label)
-            if isinstance(kind, str):
-                field.type, field.type_name = kinds.TYPE_MESSAGE, f".subset.{kind}"
-            else:
-                field.type = kind
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("subset.GraphDef"))
+    return message_class("proto3", messages, "GraphDef")
 
 
 def to_state(constants: dict[str, Float32]) -> dict[str, Float32]:

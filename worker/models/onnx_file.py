@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
 from shared.domain.embedders import LARGEST_CROP_PX, SMALLEST_CROP_PX
 from shared.domain.errors import WeightsError
+from worker.models.protobuf_subset import KINDS, Field, message_class
 
 LARGEST_FILE_BYTES = 512 * 2**20
 """ArcFace's ResNet-100 has 261 MB."""
@@ -218,9 +218,8 @@ def _fold(node: Any, operands: list[Any]) -> Array | None:
 @lru_cache
 def _message(name: str) -> Any:
     """The class of a message of onnx.proto, with the fields that are used here. Others are kept as they are."""
-    kinds = descriptor_pb2.FieldDescriptorProto
-    text, number, data = kinds.TYPE_STRING, kinds.TYPE_INT64, kinds.TYPE_BYTES
-    messages: dict[str, list[tuple[str, int, Any, bool]]] = {
+    text, number, data = KINDS.TYPE_STRING, KINDS.TYPE_INT64, KINDS.TYPE_BYTES
+    messages: dict[str, list[Field]] = {
         "ModelProto": [
             ("graph", 7, "GraphProto", False),
             ("opset_import", 8, "OperatorSetIdProto", True),
@@ -244,7 +243,7 @@ def _message(name: str) -> Any:
         ],
         "AttributeProto": [
             ("name", 1, text, False),
-            ("f", 2, kinds.TYPE_FLOAT, False),
+            ("f", 2, KINDS.TYPE_FLOAT, False),
             ("i", 3, number, False),
             ("t", 5, "TensorProto", False),
             ("g", 6, data, False),
@@ -254,33 +253,21 @@ def _message(name: str) -> Any:
         ],
         "TensorProto": [
             ("dims", 1, number, True),
-            ("data_type", 2, kinds.TYPE_INT32, False),
-            ("float_data", 4, kinds.TYPE_FLOAT, True),
-            ("int32_data", 5, kinds.TYPE_INT32, True),
+            ("data_type", 2, KINDS.TYPE_INT32, False),
+            ("float_data", 4, KINDS.TYPE_FLOAT, True),
+            ("int32_data", 5, KINDS.TYPE_INT32, True),
             ("int64_data", 7, number, True),
             ("name", 8, text, False),
             ("raw_data", 9, data, False),
-            ("double_data", 10, kinds.TYPE_DOUBLE, True),
-            ("uint64_data", 11, kinds.TYPE_UINT64, True),
+            ("double_data", 10, KINDS.TYPE_DOUBLE, True),
+            ("uint64_data", 11, KINDS.TYPE_UINT64, True),
             ("external_data", 13, data, True),
-            ("data_location", 14, kinds.TYPE_INT32, False),
+            ("data_location", 14, KINDS.TYPE_INT32, False),
         ],
         "ValueInfoProto": [("name", 1, text, False), ("type", 2, "TypeProto", False)],
         "TypeProto": [("tensor_type", 1, "TensorTypeProto", False)],
-        "TensorTypeProto": [("elem_type", 1, kinds.TYPE_INT32, False), ("shape", 2, "TensorShapeProto", False)],
+        "TensorTypeProto": [("elem_type", 1, KINDS.TYPE_INT32, False), ("shape", 2, "TensorShapeProto", False)],
         "TensorShapeProto": [("dim", 1, "Dimension", True)],
         "Dimension": [("dim_value", 1, number, False)],
     }
-    file = descriptor_pb2.FileDescriptorProto(name="onnx_subset.proto", package="onnx_subset", syntax="proto2")
-    for message_name, of_message in messages.items():
-        message = file.message_type.add(name=message_name)
-        for field_name, place, kind, repeated in of_message:
-            label = kinds.LABEL_REPEATED if repeated else kinds.LABEL_OPTIONAL
-            field = message.field.add(name=field_name, number=place, label=label)
-            if isinstance(kind, str):
-                field.type, field.type_name = kinds.TYPE_MESSAGE, f".onnx_subset.{kind}"
-            else:
-                field.type = kind
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"onnx_subset.{name}"))
+    return message_class("proto2", messages, name)

@@ -6,6 +6,7 @@ import socket
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import Annotated, NoReturn
 
 import typer
@@ -182,8 +183,11 @@ def main() -> NoReturn:
     """Runs the command line. An error that a user can cause is printed as one line."""
     open_standard_streams()
     if "--wait-for-order" in sys.argv:
+        from worker.models.digest_check import begin_check
         from worker.order import wait_for_order
 
+        with suppress(FaceQueueError):  # reported when the order is carried out
+            begin_check(load_settings())
         wait_for_order()
     try:
         cli(standalone_mode=True)

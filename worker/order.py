@@ -4,12 +4,7 @@ import gc
 import json
 import os
 import sys
-from contextlib import suppress
 from importlib import import_module
-
-from shared.config.settings import load_settings
-from shared.domain.errors import FaceQueueError
-from worker.models.digest_check import begin_check
 
 
 def wait_for_order() -> None:
@@ -18,9 +13,7 @@ def wait_for_order() -> None:
     Ends it if there is no order: then `run` has ended, or has nothing to do.
     """
     gc.disable()  # until its pool starts: while code is imported there is nothing to collect, and it costs a tenth
-    with suppress(FaceQueueError):  # reported when the order is carried out
-        begin_check(load_settings())
-    import_module("worker.app")  # only now, while the check is under way
+    import_module("worker.app")
     line = sys.stdin.buffer.readline()
     if not line.endswith(b"\n"):
         os._exit(0)

@@ -450,7 +450,7 @@ def test_a_closed_terminal_ends_all_that_was_started(
         process.send_signal(signal.SIGHUP)
     try:
         assert process.wait(60) == 4
-        assert not [child for child in started if child.is_running()]
+        wait_until(lambda: not any(child.is_running() for child in started), 10, "everything started has ended")
     finally:
         for child in started:
             with suppress(psutil.NoSuchProcess):

@@ -120,7 +120,7 @@ class WorkerProcess:
 def _environment(settings: Settings) -> dict[str, str]:
     """The settings that `run` or its options may have changed, as environment variables. Empty ones count as unset."""
     return {
-        "REDIS_URL": settings.server_url,
+        "REDIS_URL": settings.given_url,
         "FACEQUEUE_DATA_ROOT": str(settings.data_root),
         "FACEQUEUE_RESULTS_DIR": str(settings.results_dir),
         "FACEQUEUE_QUEUE_PREFIX": settings.queue_prefix,

@@ -19,6 +19,15 @@ from shared.domain.options import MOST_IMAGES
 from shared.domain.queues import aggregate_queue, embed_queue
 
 _COMPOSE_PASSWORD = "facequeue"  # noqa: S105 - of a server that only loopback reaches
+_SCHEMES = {
+    "redis": "redis",
+    "rediss": "rediss",
+    "valkey": "redis",
+    "valkeys": "rediss",
+    "unix": "redis+socket",
+    "redis+socket": "redis+socket",
+}
+"""What REDIS_URL may begin with, and how kombu spells it: Valkey speaks Redis's protocol."""
 
 
 class Settings(BaseSettings):
@@ -37,8 +46,9 @@ class Settings(BaseSettings):
         str | None,
         Field(
             validation_alias=AliasChoices("REDIS_URL", "FACEQUEUE_REDIS_URL"),
-            description="Address of the Redis server. Without it, `run` starts a server of its own, and other commands "
-            "use the compose file's server on loopback.",
+            description="Address of the Redis or Valkey server: `redis://`, `rediss://` (TLS), `valkey://`, "
+            "`valkeys://` (TLS) or `unix://`. Without it, `run` starts a server of its own, and other commands use the "
+            "compose file's server on loopback.",
         ),
     ] = None
     redis_password: Annotated[str, Field(description="Password of the compose file's server.")] = _COMPOSE_PASSWORD
@@ -228,10 +238,10 @@ class Settings(BaseSettings):
         if url is None:
             return None
         parts = urlsplit(url)
-        if parts.scheme not in ("redis", "rediss", "unix", "redis+socket"):
-            raise ValueError("it has to begin with redis://, rediss:// or unix://")
+        if parts.scheme not in _SCHEMES:
+            raise ValueError("it has to begin with redis://, rediss://, valkey://, valkeys:// or unix://")
         _ = parts.port  # ValueError if it is not a port
-        return url.replace("unix://", "redis+socket://", 1)  # kombu's spelling
+        return url
 
     @field_validator("allowed_urls")
     @classmethod
@@ -285,7 +295,13 @@ class Settings(BaseSettings):
 
     @property
     def server_url(self) -> str:
-        """REDIS_URL, or the address of the compose file's server."""
+        """REDIS_URL in kombu's spelling, or the address of the compose file's server."""
+        scheme, colon, rest = self.given_url.partition(":")
+        return _SCHEMES[scheme.lower()] + colon + rest
+
+    @property
+    def given_url(self) -> str:
+        """REDIS_URL as the user wrote it, or the address of the compose file's server."""
         return self.redis_url or f"redis://:{quote(self.redis_password, safe='')}@{self.redis_host}:{self.redis_port}/0"
 
     @property

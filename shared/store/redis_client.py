@@ -82,8 +82,8 @@ def server_memory(client: Client) -> Memory:
 
 
 def readable_url(settings: Settings) -> str:
-    """The server's address without its password."""
-    parts = urlsplit(settings.server_url)
+    """The server's address as the user wrote it, without its password."""
+    parts = urlsplit(settings.given_url)
     if not parts.hostname:
         return f"{parts.scheme}://{parts.path}"
     return f"{parts.scheme}://{parts.hostname}:{parts.port or 6379}{parts.path}"

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import pytest
+import redis
 
 from shared.config.settings import Settings, load_settings
 from shared.domain.errors import InvalidRequest
 from shared.messaging.celery_app import make_celery
-from shared.store.redis_client import connect
+from shared.store.redis_client import connect, readable_url
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +36,22 @@ def test_both_spellings_of_a_unix_socket(monkeypatch: pytest.MonkeyPatch) -> Non
     """The spellings of redis-py and kombu."""
     monkeypatch.setenv("REDIS_URL", "unix:///run/redis.sock")
     assert Settings().server_url == "redis+socket:///run/redis.sock"
+
+
+@pytest.mark.parametrize(
+    ("given", "understood"), [("valkey", "redis"), ("valkeys", "rediss"), ("VALKEYS", "rediss"), ("Redis", "redis")]
+)
+def test_valkeys_spelling_of_addresses(monkeypatch: pytest.MonkeyPatch, given: str, understood: str) -> None:
+    """redis-py and kombu know only Redis's. Messages name the address as it was written, without its password."""
+    tls = understood == "rediss"
+    monkeypatch.setenv("REDIS_URL", f"{given}://facequeue:s3cret@h:6380/2" + ("?ssl_cert_reqs=required" if tls else ""))
+    settings = load_settings()
+    assert readable_url(settings) == f"{given.lower()}://h:6380/2"
+    client, broker = connect(settings), make_celery(settings).connection()
+    connection = client.get_connection_kwargs()
+    assert (connection["host"], connection["port"], connection["db"]) == ("h", 6380, 2)
+    assert (broker.transport_cls, broker.hostname, broker.password) == (understood, "h", "s3cret")
+    assert issubclass(client.connection_pool.connection_class, redis.SSLConnection) == tls
 
 
 @pytest.mark.parametrize(

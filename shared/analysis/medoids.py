@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from shared.analysis.copies import Copies
 from shared.analysis.exact_distances import exact_distances
-from shared.analysis.group_means import in_units
+from shared.analysis.group_means import UNIT, in_units
 from shared.domain.arrays import Float32
 
 _ROWS_AT_ONCE = 4096
@@ -19,8 +19,9 @@ def medoid_distances(copies: Copies, labels: _Labels, embeddings: Float32) -> Fl
     """Each face's distance to the medoid of its group: float32 [n]. `labels` are of the m distinct embeddings,
     `embeddings` [n, d] of all faces.
 
-    The medoid has the smallest mean squared distance to the faces of its group, the first of several. It follows from
-    the mean embedding of the group, so time grows with the faces and not with the square of the group.
+    The medoid has the smallest mean squared distance to the faces of its group, the first of several that are equal but
+    for rounding (any two faces alone are). It follows from the mean embedding of the group, so time grows with the
+    faces and not with the square of the group.
     """
     medoid = np.arange(len(labels))
     order = np.argsort(labels, kind="stable")
@@ -62,6 +63,8 @@ def _medoids(members: _Labels, labels: _Labels, copies: Copies, embeddings: Floa
         part = slice(begin, begin + _ROWS_AT_ONCE)
         rows = in_units(embeddings[copies.first[members[part]]])
         farness[part] = np.einsum("nd,nd->n", rows, rows) - 2 * np.einsum("nd,nd->n", rows, means[row[part]])
-    nearest = np.flatnonzero(farness == np.minimum.reduceat(farness, first)[row])
+    # Rounding moves the mean by half a unit at most in each dimension, and embeddings have a length of about one.
+    rounding = 2 * np.sqrt(embeddings.shape[1]) / UNIT
+    nearest = np.flatnonzero(farness <= np.minimum.reduceat(farness, first)[row] + rounding)
     chosen = nearest[np.diff(row[nearest], prepend=-1) > 0]
     return members[chosen][row]

@@ -32,16 +32,17 @@ def neighbor_update(job: Job, distinct: Float32, earlier: Path) -> NeighborUpdat
 
     `distinct` has the distinct embeddings now; it may be mapped from a file.
     """
+    described = describe_neighbors(job)
     try:
-        if read_json(earlier / SUMMARY)["neighbors"] != describe_neighbors(job):
+        if read_json(earlier / SUMMARY)["neighbors"] != described:
             return None
         before: Float32 = map_array(earlier / EMBEDDINGS)
         if before.ndim != 2 or before.shape[1] != distinct.shape[1] or before.dtype != distinct.dtype:
             return None
         neighbors, before_copies = read_neighbors(earlier / NEIGHBORS, len(before)), find_copies(before)
-        within = same_person_threshold(job.contract.as_dict())
         searched, wanted = (
-            wanted_of(job.options.neighbors, within, faces) for faces in (len(before_copies.first), len(distinct))
+            wanted_of(described["count"], described["within"], faces)
+            for faces in (len(before_copies.first), len(distinct))
         )
         places = places_among(distinct, before, before_copies)
         update = NeighborUpdate(distinct, wanted, Earlier(neighbors, before_copies, searched, places))

@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from shared.analysis.ragged import Index, rectangles, row_order
 from shared.domain.arrays import Float32
 from shared.results.neighbors_file import Rows
 
 MOST_WITHIN = 1024
 """Neighbors of a face, if more are within the distance that is asked for."""
-
-Index = npt.NDArray[np.int64]
 
 
 class Wanted(NamedTuple):
@@ -61,20 +59,16 @@ def join(parts: Sequence[Candidates], bound: Float32) -> tuple[Rows, Rows, Float
     """The candidates of the same rows in several tiles that reach `bound`, one of each row: rows, faces and closeness,
     sorted by row.
     """
-    parts = [_reaching(part, bound) for part in parts]
-    rows = np.concatenate([np.repeat(np.arange(len(part), dtype=np.int32), np.diff(part.starts)) for part in parts])
-    order = np.argsort(rows, kind="stable")
-    faces = np.concatenate([part.faces for part in parts])
-    closeness = np.concatenate([part.closeness for part in parts])
+    found = [_reaching(part, bound) for part in parts]
+    rows, faces, closeness = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+    order = row_order(rows, len(bound))
     return rows[order], faces[order], closeness[order]
 
 
-def _reaching(part: Candidates, bound: Float32) -> Candidates:
+def _reaching(part: Candidates, bound: Float32) -> tuple[Rows, Rows, Float32]:
     rows = np.repeat(np.arange(len(part), dtype=np.int32), np.diff(part.starts))
-    keep = part.closeness >= bound[rows]
-    starts = np.zeros(len(part) + 1, np.int64)
-    np.cumsum(np.bincount(rows[keep], minlength=len(part)), out=starts[1:])
-    return Candidates(starts, part.faces[keep], part.closeness[keep], part.bound, part.error)
+    keep = np.flatnonzero(part.closeness >= bound[rows])
+    return rows[keep], part.faces[keep], part.closeness[keep]
 
 
 def known_bound(parts: Sequence[Candidates], rows: int, error: float) -> Float32:
@@ -88,32 +82,21 @@ def known_bound(parts: Sequence[Candidates], rows: int, error: float) -> Float32
     return bound
 
 
-def reached_bounds(rows: Rows, closeness: Float32, bound: Float32, wanted: Wanted, error: float) -> None:
-    """Raises `bound`, one of each row, to what the wanted neighbors of the row reach at least, in place. `closeness`
-    has all that is known of the row and reaches the bound of before.
+def reached_bounds(closeness: Float32, starts: Index, bound: Float32, wanted: Wanted, error: float) -> None:
+    """Raises `bound`, one of each row, to what the wanted neighbors of the row reach at least, in place. `closeness`,
+    sorted by row, has all that is known of the row and reaches the bound of before; the values of a row are those from
+    its start to the next.
     """
-    counts = np.bincount(rows, minlength=len(bound))
-    begins, in_order = np.cumsum(counts) - counts, _in_order(rows, -closeness)
-
-    def reached(place: int) -> tuple[Index, Float32]:
-        full = np.flatnonzero(counts >= place)
-        return full, -in_order[begins[full] + place - 1] - np.float32(error)
-
-    full, nearest = reached(wanted.kept)
-    bound[full] = np.maximum(bound[full], np.minimum(nearest, threshold_bound(wanted, error)))
-    full, most = reached(wanted.most)
-    bound[full] = np.maximum(bound[full], most)
+    within = threshold_bound(wanted, error)
+    for rows, values in rectangles(closeness, starts, -np.inf):
+        width = values.shape[1]
+        if width < wanted.kept:
+            return
+        places = [width - count for count in (wanted.kept, wanted.most) if count <= width]
+        nearest, *most = (np.partition(values, places, axis=1)[:, places] - np.float32(error)).T
+        bound[rows] = np.maximum.reduce([bound[rows], np.minimum(nearest, within), *most])
 
 
 def threshold_bound(wanted: Wanted, error: float) -> np.float32:
     """What all faces within the threshold reach; infinite without one."""
     return np.float32(np.inf if wanted.within is None else -(wanted.within**2) / 2 - error)
-
-
-def _in_order(rows: Rows, values: Float32) -> Float32:
-    """The values, sorted by row and then by value; negative ones count as 0."""
-    # One sort of integers: the bits of floats from 0 up are in their order.
-    keys = rows.astype(np.uint64) << np.uint64(32)
-    keys |= np.maximum(values, 0).view(np.uint32)
-    keys.sort()
-    return keys.astype(np.uint32).view(np.float32)

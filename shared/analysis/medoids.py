@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.analysis.copies import Copies
-from shared.analysis.exact_distances import exact_distances
+from shared.analysis.exact_distances import ExactDistances
 from shared.analysis.group_means import UNIT, in_units
 from shared.domain.arrays import Float32
 
@@ -27,7 +27,7 @@ def medoid_distances(copies: Copies, labels: _Labels, embeddings: Float32) -> Fl
     order = np.argsort(labels, kind="stable")
     for members in _batches(order, labels):
         medoid[members] = _medoids(members, labels[members], copies, embeddings)
-    found = exact_distances(embeddings, copies.first.astype(np.int32), copies.first[medoid].astype(np.int32))
+    found = ExactDistances(embeddings).of_pairs(copies.first.astype(np.int32), copies.first[medoid].astype(np.int32))
     found[medoid == np.arange(len(labels))] = 0
     return found[copies.number]
 

@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from shared.analysis.candidates import Candidates, Wanted, join, known_bound, reached_bounds, wanted_of
-from shared.analysis.exact_distances import exact_distances
+from shared.analysis.exact_distances import ExactDistances
 from shared.analysis.pair_screening import screen_tile
+from shared.analysis.ragged import pieces, rectangles, starts_of
 from shared.domain.arrays import Float32
 from shared.domain.cpu_limits import usable_cores
 from shared.results.distance_tiles import one_blas_thread
@@ -74,13 +75,14 @@ def merged(
         yield from (Neighbors(np.zeros(len(rows) + 1, np.int64), *_NOTHING) for rows in blocks)
         return
     with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
-        pending = []
+        distances, pending = ExactDistances(embeddings), []
         for block, rows in enumerate(blocks):
             parts = candidates_of(block)
-            for begin, end in _stripes(parts, len(rows)):
+            total = np.sum([part.starts for part in parts], axis=0)
+            for begin, end in pieces(total, _MERGED_CANDIDATES, _MERGED_ROWS):
                 some = [part.rows(begin, end) for part in parts]
                 faces = np.arange(rows.start + begin, rows.start + end, dtype=np.int32)
-                pending.append(pool.submit(nearest, embeddings, faces, some, wanted))
+                pending.append(pool.submit(nearest, distances, faces, some, wanted))
                 if len(pending) > threads:
                     yield pending.pop(0).result()
         for future in pending:
@@ -90,36 +92,32 @@ def merged(
 _NOTHING = np.empty(0, np.int32), np.empty(0, np.float32)
 
 
-def _stripes(parts: Sequence[Candidates], rows: int) -> Iterator[tuple[int, int]]:
-    total = np.sum([part.starts for part in parts], axis=0)
-    begin = 0
-    while begin < rows:
-        last = int(np.searchsorted(total, total[begin] + _MERGED_CANDIDATES, "right")) - 1
-        end = min(rows, max(begin + 1, last), begin + _MERGED_ROWS)
-        yield begin, end
-        begin = end
-
-
-def nearest(embeddings: Float32, these: Rows, parts: Sequence[Candidates], wanted: Wanted) -> Neighbors:
+def nearest(exact: ExactDistances, these: Rows, parts: Sequence[Candidates], wanted: Wanted) -> Neighbors:
     """The wanted neighbors of some faces, of which `parts` are the candidates."""
     count = len(parts[0])
     error = max(part.error for part in parts)
     bound = known_bound(parts, count, error)
     rows, faces, closeness = join(parts, bound)
-    reached_bounds(rows, closeness, bound, wanted, error)
-    keep = closeness >= bound[rows]
+    reached_bounds(closeness, starts_of(rows, count), bound, wanted, error)
+    keep = np.flatnonzero(closeness >= bound[rows])
     rows, faces = rows[keep], faces[keep]
-    distances = exact_distances(embeddings, these[rows], faces)
-    order = np.lexsort((faces, distances, rows))
-    rows, faces, distances = rows[order], faces[order], distances[order]
-    starts = np.searchsorted(rows, np.arange(count + 1))
+    starts = starts_of(rows, count)
+    distances = exact.from_each(these, starts, faces)
     counts = np.full(count, wanted.kept)
     if wanted.within is not None:
         near = np.bincount(rows[distances <= np.float32(wanted.within)], minlength=count)
         counts = np.maximum(counts, np.minimum(near, wanted.most))
-    ends = np.cumsum(counts)
-    chosen = np.repeat(starts[:-1] - (ends - counts), counts) + np.arange(ends[-1])
-    return Neighbors(np.concatenate([[0], ends]), faces[chosen], distances[chosen])
+    ends = np.concatenate([[0], np.cumsum(counts)])
+    sorted_keys = np.empty(ends[-1], np.uint64)
+    # The bits of distances are in their order.
+    keys = distances.view(np.uint32).astype(np.uint64) << np.uint64(32) | faces.astype(np.uint64)
+    for some, rectangle in rectangles(keys, starts, np.uint64(2**64 - 1)):
+        rectangle.sort(axis=1)
+        place = np.arange(rectangle.shape[1])
+        chosen = place < counts[some][:, None]
+        sorted_keys[(ends[some][:, None] + place)[chosen]] = rectangle[chosen]
+    nearest_distances = (sorted_keys >> np.uint64(32)).astype(np.uint32).view(np.float32)
+    return Neighbors(ends, sorted_keys.astype(np.uint32).view(np.int32), nearest_distances)
 
 
 def concatenated(parts: Sequence[Neighbors], faces: int) -> Neighbors:

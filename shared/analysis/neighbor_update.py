@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from shared.analysis.candidates import Candidates, Wanted
 from shared.analysis.copies import Copies
-from shared.analysis.exact_distances import exact_distances
+from shared.analysis.exact_distances import ExactDistances
 from shared.analysis.near_pairs import concatenated, divide, nearest
 from shared.analysis.pair_screening import screen_tile
 from shared.domain.arrays import Float32
@@ -73,6 +73,7 @@ class NeighborUpdate:
         self._places = _in_order(earlier.places)
         self._now, self._now_with_moved = self._inverse(self._places), self._inverse(earlier.places)
         self._new = np.flatnonzero(self._places == _NEW)
+        self._exact = ExactDistances(embeddings)
         nothing = np.empty(0, np.int32)
         self._added = _Lists(nothing, nothing, np.empty(0, np.float32))  # new faces in rows of known ones
 
@@ -229,12 +230,12 @@ class NeighborUpdate:
                 parts.append(_without_themselves(of_rows, these, block.start - len(these)))
                 others = np.repeat(np.arange(block.start, block.stop, dtype=np.int32), np.diff(of_columns.starts))
                 added.append((others, these[of_columns.faces]))
-            found.append(nearest(self._embeddings, these, parts, self._wanted))
+            found.append(nearest(self._exact, these, parts, self._wanted))
         nothing = np.empty(0, np.int32)
         others, faces = (np.concatenate(pair) for pair in zip((nothing, nothing), *added, strict=True))
         order = np.argsort(others, kind="stable")
         others, faces = others[order], faces[order]
-        distances = exact_distances(self._embeddings, others, faces)
+        distances = self._exact.of_pairs(others, faces)
         near = distances <= radius[others]
         return found, _Lists(others, faces, distances).part(near)
 

@@ -6,11 +6,12 @@ The tile is multiplied in float32, sub-tile after sub-tile, with a bound that co
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from shared.analysis.candidates import Candidates, Wanted, known_bound, reached_bounds, threshold_bound
+from shared.analysis.ragged import Index, row_order, starts_of
 from shared.domain.arrays import Float32
 from shared.results.distance_tiles import one_blas_thread
 from shared.results.neighbors_file import Rows
@@ -37,7 +38,7 @@ def screen_tile(
     with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
         for tiles in search.rounds():
             for found in _bounded_map(pool, search.look_at, tiles, 2 * threads):
-                search.add(*found)
+                search.add(found)
             search.raise_bounds()
     return search.candidates()
 
@@ -46,8 +47,19 @@ class _Scratch(threading.local):
     """A thread's memory for one sub-tile after another: fresh memory would cost as much as the product."""
 
     def __init__(self) -> None:
-        self.closeness = np.empty((BLOCK_ROWS, BLOCK_ROWS), np.float32)
-        self.wanted = np.empty((2, BLOCK_ROWS, BLOCK_ROWS), bool)
+        self.all = [np.empty((BLOCK_ROWS, BLOCK_ROWS), dtype) for dtype in (np.float32, bool, bool)]
+
+
+class _Entries(NamedTuple):
+    """Pairs, by the places of their faces."""
+
+    place: Rows
+    other: Rows
+    closeness: Float32
+
+    def part(self, index: Index | slice) -> "_Entries":
+        """Some of them."""
+        return _Entries(self.place[index], self.other[index], self.closeness[index])
 
 
 class _Search:
@@ -78,9 +90,8 @@ class _Search:
         self._within = threshold_bound(wanted, self._error)
         sides = list(zip((rows,) if self._same else (rows, cols), known, strict=False))
         self._bound = np.concatenate([known_bound(parts, len(side), self._error) for side, parts in sides])
-        self._one, self._other = np.empty(0, np.int32), np.empty(0, np.int32)
-        self._closeness = np.empty(0, np.float32)
-        self._new: list[tuple[Rows, Rows, Float32]] = []
+        self._found = _Entries(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.float32))
+        self._new: list[_Entries] = []
         self._scratch = _Scratch()
 
     def rounds(self) -> Iterator[list[tuple[int, int]]]:
@@ -97,36 +108,36 @@ class _Search:
             ]
             first, last = last, 2 * last
 
-    def look_at(self, tile: tuple[int, int]) -> tuple[Rows, Rows, Float32]:
+    def look_at(self, tile: tuple[int, int]) -> _Entries:
         """The pairs of a sub-tile that may matter, by place, and their closeness."""
         top, left = tile
-        closeness = self._multiply(top, left)
-        height, width = closeness.shape
+        rows, cols = self._a[top : top + BLOCK_ROWS], self._b[left : left + BLOCK_ROWS]
+        height, width = len(rows), len(cols)
+        products, for_row, for_col = (
+            scratch.reshape(-1)[: height * width].reshape(height, width) for scratch in self._scratch.all
+        )
+        np.matmul(rows, cols.T, out=products)
         col_place = self._left + left
+        row_half, col_half = self._halves[top : top + height], self._halves[col_place : col_place + width]
         row_bound, col_bound = self._bound[top : top + height], self._bound[col_place : col_place + width]
         on_diagonal = self._same and top == left
         if np.isneginf(row_bound).any() or np.isneginf(col_bound).any():
+            closeness = products - row_half[:, None]
+            closeness -= col_half
             row_bound = np.maximum(row_bound, self._bound_within(closeness, same=on_diagonal))
             col_bound = row_bound if on_diagonal else np.maximum(col_bound, self._bound_within(closeness.T, same=False))
-        for_row, for_col = (
-            wanted.reshape(-1)[: height * width].reshape(height, width) for wanted in self._scratch.wanted
-        )
-        np.greater_equal(closeness, row_bound[:, None], out=for_row)
-        np.greater_equal(closeness, col_bound, out=for_col)
+        # What a product must reach, whatever the other face's length.
+        np.greater_equal(products, (row_bound + row_half + col_half.min())[:, None], out=for_row)
+        np.greater_equal(products, col_bound + col_half + row_half.min(), out=for_col)
         for_row |= for_col
-        one, other = np.divmod(np.flatnonzero(for_row), width)
+        found = np.flatnonzero(for_row)
+        one = found // width
+        other = found - one * width
         if on_diagonal:
-            once = one < other
-            one, other = one[once], other[once]
-        return (one + top).astype(np.int32), (other + col_place).astype(np.int32), closeness[one, other]
-
-    def _multiply(self, top: int, left: int) -> Float32:
-        rows, cols = self._a[top : top + BLOCK_ROWS], self._b[left : left + BLOCK_ROWS]
-        closeness = self._scratch.closeness.reshape(-1)[: len(rows) * len(cols)].reshape(len(rows), len(cols))
-        np.matmul(rows, cols.T, out=closeness)
-        closeness -= self._halves[top : top + len(rows), None]
-        closeness -= self._halves[self._left + left : self._left + left + len(cols)]
-        return closeness
+            once = np.flatnonzero(one < other)
+            found, one, other = found[once], one[once], other[once]
+        near = products.reshape(-1)[found] - row_half[one] - col_half[other]
+        return _Entries((one + top).astype(np.int32), (other + col_place).astype(np.int32), near)
 
     def _bound_within(self, closeness: Float32, *, same: bool) -> Float32:
         """What the nearest of each row of a sub-tile reach; lower than any closeness if it is too small."""
@@ -138,45 +149,40 @@ class _Search:
         np.minimum(bound, self._within, out=bound)
         return bound
 
-    def add(self, one: Rows, other: Rows, closeness: Float32) -> None:
-        """Keeps the pairs of a sub-tile."""
-        self._new.append((one, other, closeness))
+    def add(self, pairs: _Entries) -> None:
+        """Keeps the pairs of a sub-tile, each for those of its places whose bound it reaches."""
+        for entries in pairs, _Entries(pairs.other, pairs.place, pairs.closeness):
+            self._new.append(self._reaching(entries))
 
     def raise_bounds(self) -> None:
-        """Raises the bounds to what the nearest known of each face reach, and forgets pairs below both bounds."""
-        ones, others, values = zip((self._one, self._other, self._closeness), *self._new, strict=True)
+        """Raises the bounds to what the nearest known of each face reach, and forgets what is below them."""
+        entries = _Entries(*map(np.concatenate, zip(self._found, *self._new, strict=True)))
         self._new.clear()
-        one, other, closeness = np.concatenate(ones), np.concatenate(others), np.concatenate(values)
-        places, both = np.concatenate([one, other]), np.tile(closeness, 2)
-        reached_bounds(places, both, self._bound, self._wanted, self._error)
-        keep = closeness >= np.minimum(self._bound[one], self._bound[other])
-        self._one, self._other, self._closeness = one[keep], other[keep], closeness[keep]
+        entries = entries.part(row_order(entries.place, len(self._bound)))
+        starts = starts_of(entries.place, len(self._bound))
+        reached_bounds(entries.closeness, starts, self._bound, self._wanted, self._error)
+        self._found = self._reaching(entries)
+
+    def _reaching(self, entries: _Entries) -> _Entries:
+        return entries.part(np.flatnonzero(entries.closeness >= self._bound[entries.place]))
 
     def candidates(self) -> tuple[Candidates, Candidates]:
         """Those of the rows and those of the columns."""
-        one, other, closeness = self._one, self._other, self._closeness
-        for_one, for_other = closeness >= self._bound[one], closeness >= self._bound[other]
-        row_part = one[for_one], other[for_one], closeness[for_one]
-        col_part = other[for_other], one[for_other], closeness[for_other]
         if self._same:
-            places, others, values = (np.concatenate(pair) for pair in zip(row_part, col_part, strict=True))
-            found = self._directed(places, others, values, 0, self._rows, self._rows)
+            found = self._side(0, self._rows, self._rows.start)
             return found, found
-        return (
-            self._directed(*row_part, 0, self._rows, self._cols),
-            self._directed(*col_part, self._left, self._cols, self._rows),
+        # From places to faces: columns begin after the rows.
+        return self._side(0, self._rows, self._cols.start - self._left), self._side(
+            self._left, self._cols, self._rows.start
         )
 
-    def _directed(
-        self, places: Rows, others: Rows, closeness: Float32, begin: int, rows: range, cols: range
-    ) -> Candidates:
-        order = np.argsort(places, kind="stable")
-        starts = np.zeros(len(rows) + 1, np.int64)
-        np.cumsum(np.bincount(places - begin, minlength=len(rows)), out=starts[1:])
-        # From places to faces: columns begin after the rows.
-        first = cols.start - (self._left if begin == 0 else 0)
-        bound = self._bound[begin : begin + len(rows)]
-        return Candidates(starts, (others[order] + first).astype(np.int32), closeness[order], bound, self._error)
+    def _side(self, begin: int, side: range, shift: int) -> Candidates:
+        """The candidates of the places from `begin` on, as many as the side has; `shift` makes places to faces."""
+        starts = starts_of(self._found.place, len(self._bound))[begin : begin + len(side) + 1]
+        entries = self._found.part(slice(int(starts[0]), int(starts[-1])))
+        faces = (entries.other + shift).astype(np.int32)
+        bound = self._bound[begin : begin + len(side)]
+        return Candidates(starts - starts[0], faces, entries.closeness, bound, self._error)
 
 
 def _halves(embeddings: Float32) -> Float32:

@@ -181,7 +181,9 @@ def _reserve_matrix(job: Job, folder: Path, block_rows: int) -> MatrixPlan | Non
 
 
 def _rows_a_block(faces: int, smallest: int, most: int) -> int:
-    return min(most, max(smallest, -(-faces // _MOST_BLOCKS)))
+    """Blocks of about the same size, so that workers finish at about the same time."""
+    rows = min(most, max(smallest, -(-faces // _MOST_BLOCKS)))
+    return -(-faces // -(-faces // rows))
 
 
 def _check_room(job: Job, plan: PairsPlan, folder: Path) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.analysis import candidates, near_pairs, pair_screening
-from shared.analysis.exact_distances import exact_distances
+from shared.analysis.exact_distances import ExactDistances
 from shared.analysis.near_pairs import near_neighbors
 from shared.analysis.neighbors import nearest
 from shared.domain.arrays import Float32
@@ -108,5 +108,5 @@ def test_distances_have_the_bits_of_the_matrix() -> None:
     with one_blas_thread():
         matrix = euclidean_tile(both, both)
     different = one != other
-    found = exact_distances(both, one[different], other[different])
+    found = ExactDistances(both).of_pairs(one[different], other[different])
     assert found.tobytes() == matrix[one[different], other[different]].tobytes()

@@ -38,8 +38,8 @@ class FoundCorrections:
 def find_corrections(folder: Path, corrections: Collection[Correction]) -> FoundCorrections:
     """Finds the faces of all corrections in the results folder.
 
-    The image is the one with the digest; of several, that with the same name, or else the first. If the job has no image
-    with it, the image is that with the same name. The face is the one whose box overlaps most, by at least
+    The image is the one with the digest; of several, that with the same name, or else the first. If the job has none,
+    the image is that with the same name. The face is the one whose box overlaps most, by at least
     `MIN_OVERLAP`; without a box it is the image's only face. Raises as `rows_of` if tables cannot be read.
     """
     faces = _JobFaces(folder, [face for said in corrections for face in (said.face, said.other) if face is not None])

@@ -23,7 +23,7 @@ def _is_name(text: str) -> bool:
 
 
 _text = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
-_sides = st.floats(-100, 10_000, width=16)
+_sides = st.integers(-800, 80_000).map(lambda eighths: eighths / 8)
 _faces = st.builds(
     FaceReference,
     image=_text.map(lambda text: ShownPath(printable(text))),

@@ -102,6 +102,12 @@ Threshold = Annotated[
     float | None,
     typer.Option(min=0, help="Largest distance within a group.", show_default="calibrated for the default options"),
 ]
+People = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Names and corrections of groups, a people.csv as the report saves it.", show_default=False
+    ),
+]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")]
 
 # For commands that serve HTTP

@@ -1,15 +1,18 @@
 """Commands that read a job's results."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from producer.cli.options import AsCsv, JobName, ReportFaces, Results, Threshold
+from producer.cli.options import AsCsv, JobName, People, ReportFaces, Results, Threshold
 from producer.console.terminal import say
 from shared.config.settings import load_settings
 from shared.domain.errors import InvalidRequest
 from shared.domain.options import DEFAULT_REPORT_FACES
+
+if TYPE_CHECKING:
+    from shared.results.corrections import Correction
 
 
 def report(
@@ -55,11 +58,23 @@ def neighbors(
     show_neighbors(_find(job, results), image, count, as_csv=as_csv)
 
 
-def groups(job: JobName, threshold: Threshold = None, as_csv: AsCsv = False, results: Results = None) -> None:
+def groups(
+    job: JobName,
+    threshold: Threshold = None,
+    people: People = None,
+    as_csv: AsCsv = False,
+    results: Results = None,
+) -> None:
     """Group faces that may be the same person."""
     from producer.results.queries import show_groups
 
-    show_groups(_find(job, results), threshold, as_csv=as_csv)
+    show_groups(_find(job, results), threshold, as_csv=as_csv, corrections=_read_people(people))
+
+
+def _read_people(path: Path | None) -> "list[Correction] | None":
+    from shared.results.people_file import read_people
+
+    return None if path is None else read_people(path)
 
 
 def _find(job: str, results: Path | None) -> Path:

@@ -1,9 +1,12 @@
 """Tables of jobs, workers and dead letters."""
 
+import csv
+import sys
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from itertools import chain, repeat
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -38,6 +41,13 @@ def new_table(*columns: str) -> Table:
 def print_table(table: Table) -> None:
     """Prints a table in the width of the terminal, or with one line per row if there is none."""
     _console().print(table)
+
+
+def write_csv(columns: tuple[str, ...], lines: Iterable[tuple[Any, ...]]) -> None:
+    """Prints CSV with a line of column names."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(lines)
 
 
 def _console() -> Console:

@@ -1,23 +1,23 @@
 """Nearest faces and groups of faces, as tables or as CSV on standard output."""
 
-import csv
-import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.markup import escape
 
-from producer.console.tables import new_table, print_table
+from producer.console.tables import new_table, print_table, write_csv
 from producer.console.terminal import say
+from producer.results.group_lists import print_groups, print_groups_as_csv
 from producer.results.lookup import Tables, find_faces
 from shared.analysis.calibration import SAME_PERSON, same_person_threshold
 from shared.analysis.grouping import Grouping, find_grouping, recorded_grouping
 from shared.analysis.neighbors import nearest
+from shared.analysis.people_groups import PeopleGroups, group_people
 from shared.domain.errors import InvalidRequest
-from shared.report.captions import counted, false_pairs_note
+from shared.report.captions import counted, false_pairs_note, hidden_note, missing_note
+from shared.results.corrections import Correction
 from shared.results.distances import Distances
 from shared.results.reader import neighbors_in, read_arrays, read_paths, read_summary, reading
 
@@ -34,7 +34,7 @@ def show_neighbors(folder: Path, image: str, count: int, *, as_csv: bool) -> Non
             for rank, (other, distance) in enumerate(near, start=1)
         ]
     if as_csv:
-        _write_csv(("face", "path", "rank", "neighbor", "neighbor_path", "distance"), lines)
+        write_csv(("face", "path", "rank", "neighbor", "neighbor_path", "distance"), lines)
         return
     print(f"{path}: {counted(len(faces), 'face')}")
     if not lines:
@@ -46,8 +46,12 @@ def show_neighbors(folder: Path, image: str, count: int, *, as_csv: bool) -> Non
     print_table(shown)
 
 
-def show_groups(folder: Path, threshold: float | None, *, as_csv: bool) -> None:
-    """Prints the groups of faces within `threshold`, by default the one calibrated for the job's contract."""
+def show_groups(
+    folder: Path, threshold: float | None, *, as_csv: bool, corrections: Sequence[Correction] | None = None
+) -> None:
+    """Prints the groups of faces within `threshold`, by default the one calibrated for the job's contract. With
+    corrections they keep to these, and have names.
+    """
     with reading(folder):
         summary, paths = read_summary(folder), read_paths(folder)
     calibrated = same_person_threshold(dict(summary.get("contract") or {}))
@@ -57,25 +61,19 @@ def show_groups(folder: Path, threshold: float | None, *, as_csv: bool) -> None:
             "No threshold is calibrated for this job's options. Give one with --threshold D: with the default options "
             f"it is {SAME_PERSON}, and benchmarks/all_pairs.py measures it on photos of your own."
         )
-    members = [faces.tolist() for faces in _grouping(folder, len(paths), chosen, calibrated).members()]
-    people = [faces for faces in members if len(faces) > 1]
+    people = None if corrections is None else _people(folder, len(paths), chosen, corrections)
+    grouping = _grouping(folder, len(paths), chosen, calibrated) if people is None else people
+    members = [faces.tolist() for faces in grouping.members()]
     if as_csv:
-        lines = (
-            (number, len(faces), face, paths[face]) for number, faces in enumerate(members, start=1) for face in faces
-        )
-        _write_csv(("group", "faces", "face", "path"), lines)
+        print_groups_as_csv(members, paths, people)
     else:
-        shown = new_table("group", "faces", "images")
-        for number, faces in enumerate(people, start=1):
-            shown.add_row(str(number), str(len(faces)), escape(", ".join(dict.fromkeys(paths[face] for face in faces))))
-        if people:
-            print_table(shown)
-        found, alone = counted(len(people), "group"), counted(len(members) - len(people), "face")
-        print(f"{found} of two or more faces, {alone} alone, at a distance of {chosen:g}.")
+        print_groups(members, paths, people, chosen)
     if calibrated is None:
         notes = ["The threshold is not calibrated for this job's options."]
     else:
         notes = [false_pairs_note(len(paths), chosen)]
+    if people is not None and corrections is not None:
+        notes += [hidden_note(people.hidden), missing_note(people.missing, len(corrections))]
     for note in filter(None, notes):
         say(note)
 
@@ -101,7 +99,8 @@ def _grouping(folder: Path, faces: int, threshold: float, calibrated: float | No
     return find_grouping(embeddings, neighbors, threshold)
 
 
-def _write_csv(columns: tuple[str, ...], lines: Iterable[tuple[Any, ...]]) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(lines)
+def _people(folder: Path, faces: int, threshold: float, corrections: Sequence[Correction]) -> PeopleGroups:
+    with reading(folder):
+        embeddings, _ = read_arrays(folder, faces)
+        neighbors = neighbors_in(folder, faces)
+    return group_people(folder, corrections, embeddings, neighbors, threshold)

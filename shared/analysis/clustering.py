@@ -13,7 +13,7 @@ from shared.analysis.average_linkage import Tree, leaves_in_order
 from shared.analysis.copies import Copies, distinct_rows, find_copies
 from shared.analysis.near_pairs import near_neighbors
 from shared.analysis.neighbor_linkage import link_neighbors
-from shared.domain.arrays import Float32
+from shared.domain.arrays import Bool, Float32
 from shared.domain.options import DEFAULT_NEIGHBORS
 from shared.results.distances import Faces
 from shared.results.neighbors_file import Neighbors
@@ -62,13 +62,14 @@ def neighbors_to_link(embeddings: Float32, copies: Copies, threshold: float) -> 
     return near_neighbors(distinct_rows(embeddings, copies), DEFAULT_NEIGHBORS, within=threshold)
 
 
-def number_groups(labels: Labels) -> Labels:
+def number_groups(labels: Labels, named: Bool | None = None) -> Labels:
     """Of each face [n] the number of its group, from 1: the largest first, of equally large ones that with the first
-    face.
+    face. If `named` [n] says of which faces the groups have names, these are before others of their size.
     """
     _, first, inverse, sizes = np.unique(labels, return_index=True, return_inverse=True, return_counts=True)
     numbers = np.empty(len(first), np.intp)
-    numbers[np.lexsort((first, -sizes))] = np.arange(1, len(first) + 1)
+    unnamed = np.zeros(len(first)) if named is None else ~named[first]
+    numbers[np.lexsort((first, unnamed, -sizes))] = np.arange(1, len(first) + 1)
     return numbers[inverse]
 
 

@@ -50,9 +50,15 @@ def find_grouping(
     `copies`, the equal embeddings are.
     """
     copies = find_copies(embeddings) if copies is None else copies
-    if neighbors is None:
-        known = neighbors_to_link(embeddings, copies, threshold)
-    else:
-        known = rows_of_embeddings(neighbors, copies)
+    known = neighbors_of_distinct(embeddings, neighbors, copies, threshold)
     labels = link_neighbors(embeddings, known, copies, threshold)
     return Grouping(number_groups(labels[copies.number]), medoid_distances(copies, labels, embeddings))
+
+
+def neighbors_of_distinct(
+    embeddings: Float32, neighbors: Neighbors | None, copies: Copies, threshold: float
+) -> Neighbors:
+    """The neighbors of each distinct embedding; `neighbors` are those of all faces, if they are known."""
+    if neighbors is None:
+        return neighbors_to_link(embeddings, copies, threshold)
+    return rows_of_embeddings(neighbors, copies)

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from shared.analysis.constrained_means import ConstrainedMeans
+from shared.analysis.constraints import Constraints
 from shared.analysis.copies import Copies
 from shared.analysis.group_links import Found, GroupLinks, Links
 from shared.analysis.group_means import GroupMeans, Values
@@ -33,15 +35,27 @@ _READ_AT_ONCE = 1 << 22
 _Labels = npt.NDArray[np.intp]
 
 
-def link_neighbors(embeddings: Float32, neighbors: Neighbors, copies: Copies, threshold: float) -> _Labels:
+def link_neighbors(
+    embeddings: Float32,
+    neighbors: Neighbors,
+    copies: Copies,
+    threshold: float,
+    constraints: Constraints | None = None,
+) -> _Labels:
     """A label for each of m distinct faces, the first face of its group: groups are joined, closest first, while the
     root of the mean squared distance between their faces is within the threshold. Groups without a pair of neighbors
     are never joined. Of equally close pairs of groups the one with the smaller labels is joined first.
 
-    `neighbors` are of the distinct faces. `embeddings` [n, d] of all faces may be mapped from a file.
+    `neighbors` are of the distinct faces. `embeddings` [n, d] of all faces may be mapped from a file. With
+    `constraints`, faces that must be together are at first, and of the other pairs of groups only those are joined that
+    need not stay apart.
     """
-    means = GroupMeans(embeddings, copies)
-    labels = np.arange(len(means), dtype=np.int32)
+    if constraints is None:
+        means = GroupMeans(embeddings, copies)
+        labels = np.arange(len(means), dtype=np.int32)
+    else:
+        means = ConstrainedMeans(embeddings, copies, constraints)
+        labels = constraints.together.astype(np.int32)
     pairs = _Pairs(np.empty(0, np.int64), np.empty(0))
     for nearest, farthest in _steps(neighbors, threshold):
         pairs = _more_pairs(pairs, _between(neighbors, labels, nearest, farthest), means, threshold**2)
@@ -177,7 +191,7 @@ class _Joining:
         is_closest = groups[found.owner[order]] == closest[row]
         to_closest = np.minimum.reduceat(np.where(is_closest, square, np.inf), first)
         to_others = np.minimum.reduceat(np.where(is_closest, np.inf, square), first)
-        joined = to_closest < np.inf  # its closest is one of `groups`
+        joined = np.logical_or.reduceat(is_closest, first)  # its closest is one of `groups`, and may be forbidden now
         nearest = np.where(joined, to_closest, self._square[told])
         others = np.minimum(self._others[told], to_others)
         self._closest[told], self._square[told], self._others[told] = closest, nearest, others

@@ -1,9 +1,12 @@
 """Sentences on the page that depend on the job's figures."""
 
+from collections.abc import Sequence
+
 from shared.analysis.calibration import FALSE_PAIRS_MEASURED, SAME_PERSON, TRUE_ACCEPTS, false_accepts_at
 from shared.analysis.false_pairs import expect_false_pairs
 from shared.report.charts import Histogram, Timeline
 from shared.report.thumbnails import Thumbnails
+from shared.results.corrections import Correction
 
 _SHORT_JOB_S = 5.0  # more than workers let pass between two samples
 
@@ -67,6 +70,23 @@ def threshold_note(threshold: float | None, calibrated: bool, job: str, faces: i
         "suggestion, not proof."
     )
     return " ".join(part for part in (source, false_pairs_note(faces, threshold), limits) if part)
+
+
+def hidden_note(hidden: int) -> str:
+    """How many faces are not shown since somebody has said so; empty for none."""
+    return f"{counted(hidden, 'face')} hidden." if hidden else ""
+
+
+def missing_note(missing: Sequence[Correction], corrections: int) -> str:
+    """How many corrections are of faces that the job does not have; empty for none."""
+    if not missing:
+        return ""
+    first = missing[0]
+    where = f"{first.origin}, " if first.origin else ""
+    return (
+        f"{len(missing):,} of {counted(corrections, 'correction')} had no effect: their faces are not in this job, the "
+        f"first of {where}{first.face}."
+    )
 
 
 def pictures_note(thumbnails: Thumbnails, job: str) -> str:

@@ -1,0 +1,44 @@
+"""Groups of faces, as a table or as CSV on standard output."""
+
+from collections.abc import Sequence
+
+from rich.markup import escape
+
+from producer.console.tables import new_table, print_table, write_csv
+from shared.analysis.people_groups import PeopleGroups
+from shared.domain.paths import ShownPath
+from shared.report.captions import counted
+
+
+def print_groups_as_csv(members: list[list[int]], paths: Sequence[ShownPath], people: PeopleGroups | None) -> None:
+    """Prints every face of every group, with its person if there are names."""
+    columns: tuple[str, ...] = ("group", "faces", "face", "path")
+    lines = ((number, len(faces), face, paths[face]) for number, faces in enumerate(members, start=1) for face in faces)
+    if people is None:
+        write_csv(columns, lines)
+        return
+    named = ((*line, people.person_of(line[2]), people.status_of(line[2])) for line in lines)
+    write_csv((*columns, "person", "status"), named)
+
+
+def print_groups(
+    members: list[list[int]], paths: Sequence[ShownPath], people: PeopleGroups | None, threshold: float
+) -> None:
+    """Prints the groups of two faces and more, and those with a name, then how many there are."""
+    columns = ("group", "faces", "images") if people is None else ("group", "person", "faces", "suggested", "images")
+    shown = new_table(*columns)
+    for number, faces in enumerate(members, start=1):
+        images = escape(", ".join(dict.fromkeys(paths[face] for face in faces)))
+        if people is None and len(faces) > 1:
+            shown.add_row(str(number), str(len(faces)), images)
+        elif people is not None and (len(faces) > 1 or people.person_of(faces[0])):
+            suggested = sum(people.status_of(face) == "suggested" for face in faces)
+            person = escape(people.person_of(faces[0]))
+            shown.add_row(str(number), person, str(len(faces)), str(suggested) if person else "", images)
+    if shown.row_count:
+        print_table(shown)
+    several = sum(len(faces) > 1 for faces in members)
+    parts = [f"{counted(several, 'group')} of two or more faces", f"{counted(len(members) - several, 'face')} alone"]
+    if people is not None:
+        parts.append(counted(len(people.names), "person", "people") + " with a name")
+    print(f"{', '.join(parts)}, at a distance of {threshold:g}.")

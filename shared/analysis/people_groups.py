@@ -1,0 +1,127 @@
+"""Groups that keep to corrections, with the names of people."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from shared.analysis.clustering import number_groups
+from shared.analysis.constraints import NOBODY, Constraints, Labels, constraints_of
+from shared.analysis.copies import Copies, find_copies
+from shared.analysis.grouping import neighbors_of_distinct
+from shared.analysis.medoids import medoid_distances
+from shared.analysis.neighbor_linkage import link_neighbors
+from shared.domain.arrays import Bool, Float32
+from shared.results.corrections import Correction
+from shared.results.distances import Faces
+from shared.results.found_faces import find_corrections
+from shared.results.neighbors_file import Neighbors
+from shared.results.reader import reading
+
+Status = Literal["confirmed", "suggested", ""]
+HIDDEN = 0
+"""The group of faces that are not to be shown."""
+
+
+@dataclass(frozen=True)
+class PeopleGroups:
+    """The groups of n faces."""
+
+    numbers: Faces
+    """[n]: the number of each face's group, from 1: those with most faces to show first, of equally large ones those
+    with names; `HIDDEN` for faces that are not to be shown.
+    """
+    distances: Float32
+    """[n]: the distance to the medoid of the faces of its group that are shown."""
+    names: list[str]
+    """The people that were named, in order."""
+    person: Faces
+    """[n]: the person of each face's group, by its number in `names`; `NOBODY` if nobody has named one."""
+    confirmed: Bool
+    """[n]: whether the face itself was named, or a copy, or a face that must be with it. Others are suggestions."""
+    apart: Labels
+    """[p, 2]: the numbers of groups that must stay apart, besides those of different people."""
+    missing: list[Correction]
+    """Those of faces that the job does not have."""
+
+    @property
+    def hidden(self) -> int:
+        """How many faces are not to be shown."""
+        return int((self.numbers == HIDDEN).sum())
+
+    @property
+    def shown(self) -> Faces:
+        """The rows of the faces to show."""
+        return np.flatnonzero(self.numbers != HIDDEN)
+
+    def members(self) -> list[Faces]:
+        """The faces of each group, in their order."""
+        rows = self.shown
+        order = rows[np.argsort(self.numbers[rows], kind="stable")]
+        return np.split(order, np.flatnonzero(np.diff(self.numbers[order])) + 1) if len(order) else []
+
+    def person_of(self, face: int) -> str:
+        """The name of the person of the face's group; empty if nobody has named one."""
+        person = int(self.person[face])
+        return "" if person == NOBODY else self.names[person]
+
+    def status_of(self, face: int) -> Status:
+        """Whether this person was named, or is a suggestion."""
+        if self.person[face] == NOBODY:
+            return ""
+        return "confirmed" if self.confirmed[face] else "suggested"
+
+    def names_of_groups(self) -> list[str]:
+        """The name of each group, in order; empty for those without."""
+        names = [""] * int(self.numbers.max(initial=0))
+        for face in np.flatnonzero((self.person != NOBODY) & (self.numbers != HIDDEN)).tolist():
+            names[self.numbers[face] - 1] = self.person_of(face)
+        return names
+
+
+def group_people(
+    folder: Path,
+    corrections: Collection[Correction],
+    embeddings: Float32,
+    neighbors: Neighbors | None,
+    threshold: float,
+) -> PeopleGroups:
+    """The groups of the faces in a results folder at a threshold: as `find_grouping`, but they keep to the corrections.
+
+    Contradiction if these exclude each other; ResultsError if tables cannot be read.
+    """
+    with reading(folder):
+        found = find_corrections(folder, corrections)
+    copies = find_copies(embeddings)
+    constraints = constraints_of(found.found, copies)
+    known = neighbors_of_distinct(embeddings, neighbors, copies, threshold)
+    labels = link_neighbors(embeddings, known, copies, threshold, constraints)
+    return _with_names(labels, constraints, copies, embeddings, found.missing)
+
+
+def _with_names(
+    labels: Labels, constraints: Constraints, copies: Copies, embeddings: Float32, missing: list[Correction]
+) -> PeopleGroups:
+    distinct = np.arange(len(labels))
+    person = np.full(len(labels), NOBODY, np.intp)  # of each group
+    np.maximum.at(person, labels, constraints.person)
+    # Hidden faces are joined like others, but are no medoids, and do not count for the order of groups.
+    shown_labels = np.where(constraints.hidden, len(labels) + distinct, labels)
+    shown = ~constraints.hidden[copies.number]
+    numbers = np.full(len(copies.number), HIDDEN, np.intp)
+    person_of_face = person[labels][copies.number]
+    numbers[shown] = number_groups(shown_labels[copies.number[shown]], person_of_face[shown] != NOBODY)
+    number_of_group = np.full(len(labels), HIDDEN, np.intp)
+    number_of_group[labels[copies.number[shown]]] = numbers[shown]
+    apart = np.sort(number_of_group[labels[constraints.apart]], axis=1)
+    return PeopleGroups(
+        numbers=numbers,
+        distances=medoid_distances(copies, shown_labels, embeddings),
+        names=constraints.names,
+        person=person_of_face,
+        confirmed=(constraints.person != NOBODY)[copies.number],
+        apart=np.unique(apart[apart[:, 0] != HIDDEN], axis=0),
+        missing=missing,
+    )

@@ -26,6 +26,7 @@ def report(
         int | None,
         typer.Option(min=1, help="Write a page of this group alone, with all its faces.", show_default=False),
     ] = None,
+    people: People = None,
     results: Results = None,
 ) -> None:
     """Write report.html into a job's results folder again."""
@@ -38,11 +39,8 @@ def report(
     source = images or images_folder(folder)
     if source is None:
         say("The images have moved: the report shows no faces. Give their folder with --images DIR.")
-    print(
-        printable(
-            str(build_report(folder, source, ReportRequest(threshold=threshold, pictures=report_faces, group=group)))
-        )
-    )
+    request = ReportRequest(threshold=threshold, pictures=report_faces, group=group, corrections=_read_people(people))
+    print(printable(str(build_report(folder, source, request))))
 
 
 def neighbors(

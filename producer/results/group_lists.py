@@ -1,24 +1,47 @@
 """Groups of faces, as a table or as CSV on standard output."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.markup import escape
 
 from producer.console.tables import new_table, print_table, write_csv
+from shared.analysis.constraints import NOBODY
 from shared.analysis.people_groups import PeopleGroups
+from shared.domain.arrays import Float32
 from shared.domain.paths import ShownPath
 from shared.report.captions import counted
+from shared.results.distances import Faces
 
 
-def print_groups_as_csv(members: list[list[int]], paths: Sequence[ShownPath], people: PeopleGroups | None) -> None:
+@dataclass(frozen=True)
+class NamedGroups:
+    """Groups with the names of people, and who the faces of other groups may be."""
+
+    groups: PeopleGroups
+    perhaps: Faces
+    """[n]: the person with the nearest face, by number; `NOBODY` if there is none within the threshold."""
+    distances: Float32
+    """[n]: the distance to that face."""
+
+    def columns(self, face: int) -> tuple[str, str, str, str]:
+        """The values of `PEOPLE_OF_FACES`."""
+        number = int(self.perhaps[face])
+        also = ("", "") if number == NOBODY else (self.groups.names[number], f"{self.distances[face]:.4f}")
+        return self.groups.person_of(face), self.groups.status_of(face), *also
+
+
+PEOPLE_OF_FACES = ("person", "status", "perhaps", "distance")
+
+
+def print_groups_as_csv(members: list[list[int]], paths: Sequence[ShownPath], people: NamedGroups | None) -> None:
     """Prints every face of every group, with its person if there are names."""
     columns: tuple[str, ...] = ("group", "faces", "face", "path")
     lines = ((number, len(faces), face, paths[face]) for number, faces in enumerate(members, start=1) for face in faces)
     if people is None:
         write_csv(columns, lines)
-        return
-    named = ((*line, people.person_of(line[2]), people.status_of(line[2])) for line in lines)
-    write_csv((*columns, "person", "status"), named)
+    else:
+        write_csv((*columns, *PEOPLE_OF_FACES), ((*line, *people.columns(line[2])) for line in lines))
 
 
 def print_groups(

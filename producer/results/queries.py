@@ -9,12 +9,13 @@ from rich.markup import escape
 
 from producer.console.tables import new_table, print_table, write_csv
 from producer.console.terminal import say
-from producer.results.group_lists import print_groups, print_groups_as_csv
+from producer.results.group_lists import NamedGroups, print_groups, print_groups_as_csv
 from producer.results.lookup import Tables, find_faces
 from shared.analysis.calibration import SAME_PERSON, same_person_threshold
 from shared.analysis.grouping import Grouping, find_grouping, recorded_grouping
+from shared.analysis.nearest_people import nearest_people
 from shared.analysis.neighbors import nearest
-from shared.analysis.people_groups import PeopleGroups, group_people
+from shared.analysis.people_groups import group_people
 from shared.domain.errors import InvalidRequest
 from shared.report.captions import counted, false_pairs_note, hidden_note, missing_note
 from shared.results.corrections import Correction
@@ -62,18 +63,18 @@ def show_groups(
             f"it is {SAME_PERSON}, and benchmarks/all_pairs.py measures it on photos of your own."
         )
     people = None if corrections is None else _people(folder, len(paths), chosen, corrections)
-    grouping = _grouping(folder, len(paths), chosen, calibrated) if people is None else people
+    grouping = _grouping(folder, len(paths), chosen, calibrated) if people is None else people.groups
     members = [faces.tolist() for faces in grouping.members()]
     if as_csv:
         print_groups_as_csv(members, paths, people)
     else:
-        print_groups(members, paths, people, chosen)
+        print_groups(members, paths, None if people is None else people.groups, chosen)
     if calibrated is None:
         notes = ["The threshold is not calibrated for this job's options."]
     else:
         notes = [false_pairs_note(len(paths), chosen)]
-    if people is not None and corrections is not None:
-        notes += [hidden_note(people.hidden), missing_note(people.missing, len(corrections))]
+    if people is not None:
+        notes += [hidden_note(people.groups.hidden), missing_note(people.groups.corrections)]
     for note in filter(None, notes):
         say(note)
 
@@ -99,8 +100,9 @@ def _grouping(folder: Path, faces: int, threshold: float, calibrated: float | No
     return find_grouping(embeddings, neighbors, threshold)
 
 
-def _people(folder: Path, faces: int, threshold: float, corrections: Sequence[Correction]) -> PeopleGroups:
+def _people(folder: Path, faces: int, threshold: float, corrections: Sequence[Correction]) -> NamedGroups:
     with reading(folder):
         embeddings, _ = read_arrays(folder, faces)
         neighbors = neighbors_in(folder, faces)
-    return group_people(folder, corrections, embeddings, neighbors, threshold)
+    groups = group_people(folder, corrections, embeddings, neighbors, threshold)
+    return NamedGroups(groups, *nearest_people(neighbors, groups, threshold))

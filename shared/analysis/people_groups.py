@@ -16,7 +16,7 @@ from shared.analysis.neighbor_linkage import link_neighbors
 from shared.domain.arrays import Bool, Float32
 from shared.results.corrections import Correction
 from shared.results.distances import Faces
-from shared.results.found_faces import find_corrections
+from shared.results.found_faces import FoundCorrections, find_corrections
 from shared.results.neighbors_file import Neighbors
 from shared.results.reader import reading
 
@@ -43,8 +43,14 @@ class PeopleGroups:
     """[n]: whether the face itself was named, or a copy, or a face that must be with it. Others are suggestions."""
     apart: Labels
     """[p, 2]: the numbers of groups that must stay apart, besides those of different people."""
-    missing: list[Correction]
-    """Those of faces that the job does not have."""
+    corrections: FoundCorrections
+
+    @property
+    def listed(self) -> int:
+        """How many groups have two faces to show and more, or a name: those with the first numbers."""
+        sizes = np.bincount(self.numbers[self.shown], minlength=1)
+        sizes[self.numbers[self.person != NOBODY]] += 1  # as large as if nobody was alone
+        return int((sizes[1:] > 1).sum())
 
     @property
     def hidden(self) -> int:
@@ -98,11 +104,11 @@ def group_people(
     constraints = constraints_of(found.found, copies)
     known = neighbors_of_distinct(embeddings, neighbors, copies, threshold)
     labels = link_neighbors(embeddings, known, copies, threshold, constraints)
-    return _with_names(labels, constraints, copies, embeddings, found.missing)
+    return _with_names(labels, constraints, copies, embeddings, found)
 
 
 def _with_names(
-    labels: Labels, constraints: Constraints, copies: Copies, embeddings: Float32, missing: list[Correction]
+    labels: Labels, constraints: Constraints, copies: Copies, embeddings: Float32, corrections: FoundCorrections
 ) -> PeopleGroups:
     distinct = np.arange(len(labels))
     person = np.full(len(labels), NOBODY, np.intp)  # of each group
@@ -123,5 +129,5 @@ def _with_names(
         person=person_of_face,
         confirmed=(constraints.person != NOBODY)[copies.number],
         apart=np.unique(apart[apart[:, 0] != HIDDEN], axis=0),
-        missing=missing,
+        corrections=corrections,
     )

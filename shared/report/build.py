@@ -1,6 +1,6 @@
 """Builds the report of a results folder: one page, and for many faces a folder with files beside it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,18 +9,20 @@ from jinja2 import TemplateError
 
 from shared.analysis.calibration import same_person_threshold
 from shared.analysis.grouping import find_grouping, recorded_grouping
+from shared.analysis.people_groups import PeopleGroups, group_people
 from shared.archives.opening import is_archive
 from shared.domain.durable_files import replace_content
 from shared.domain.errors import InvalidRequest, ResultsError
 from shared.domain.options import DEFAULT_REPORT_FACES
 from shared.domain.paths import printable
-from shared.report.face_order import FaceOrder, one_group, order_faces, ungrouped
+from shared.report.face_order import FaceOrder, one_group, order_faces, order_people, ungrouped
 from shared.report.large_page import LargeReport, build_large_page
-from shared.report.page_values import MAX_FACES, Shown, all_faces, faces_of_group, page_values
+from shared.report.page_values import MAX_FACES, Shown, all_faces, page_values, part_of, some_faces
 from shared.report.rendering import render
 from shared.report.report_files import remove_leftovers, remove_others
 from shared.report.thumbnails import cut_thumbnails
 from shared.report.view_model import LargePageView, SmallPageView
+from shared.results.corrections import Correction
 from shared.results.reader import Results, damaged_results, read_summary, reading
 from shared.results.recorded_digests import recorded_digests
 from shared.results.schema import REPORT, REPORT_FILES, THUMBNAILS
@@ -47,6 +49,8 @@ class ReportRequest:
     """The most faces with a thumbnail, of a large page."""
     thumbnail_seconds: float | None = None
     """No further thumbnail is cut from an image after this time."""
+    corrections: Sequence[Correction] | None = None
+    """What groups have to keep to, and the names of people; None for groups as they were computed."""
     may_compare: bool = True
     """Whether faces are compared if the results have no neighbors of them; that takes time with every pair."""
 
@@ -75,24 +79,27 @@ def _view(
 ) -> SmallPageView | LargePageView:
     calibrated = same_person_threshold(results.contract)
     threshold = calibrated if request.threshold is None else request.threshold
-    if request.group is None and len(results.faces) <= MAX_FACES:
-        return _small(results, all_faces(results), request, images, ready, threshold, calibrated)
-    order = _order(results, request, threshold, calibrated)
+    people = _people(results, request, threshold)
+    faces = all_faces(results) if people is None else some_faces(results, people.shown)
+    if request.group is None and len(faces.rows) <= MAX_FACES:
+        return _small(results, faces, request, images, ready, threshold, calibrated, people)
+    order = _order(results, request, threshold, calibrated) if people is None else order_people(people)
     if order is None:
         order, threshold = ungrouped(len(results.faces)), None
     part = ""
     if request.group is not None:
-        order = _only(order, request.group, results.job)
+        order = _only(order, request.group, results.job, people)
         if len(order) <= MAX_FACES:
-            shown = faces_of_group(results, order.rows, request.group)
-            return _small(results, shown, request, images, ready, threshold, calibrated)
-        part = f"group {request.group}"
+            shown = some_faces(results, order.rows, request.group)
+            return _small(results, shown, request, images, ready, threshold, calibrated, people)
+        part = part_of(request.group, order.rows, people)
     report = LargeReport(
         results=results,
         order=order,
         neighbors=results.neighbors,
         threshold=threshold,
         calibrated=calibrated is not None,
+        people=people,
         part=part,
         pictures=request.pictures if request.group is None else len(order),
     )
@@ -107,6 +114,7 @@ def _small(
     ready: Mapping[int, bytes],
     threshold: float | None,
     calibrated: float | None,
+    people: PeopleGroups | None,
 ) -> SmallPageView:
     rows = shown.rows.tolist()
     at_hand = {place: jpeg for place, row in enumerate(rows) if (jpeg := ready.get(row)) is not None}
@@ -114,7 +122,18 @@ def _small(
     digests = recorded_digests(results.folder, others) if images is not None and others else {}
     seconds = request.thumbnail_seconds
     thumbnails = cut_thumbnails(shown.faces, results.images, digests, images, ready=at_hand, seconds=seconds)
-    return page_values(results, shown, thumbnails, threshold, calibrated is not None)
+    return page_values(results, shown, thumbnails, threshold, calibrated is not None, people)
+
+
+def _people(results: Results, request: ReportRequest, threshold: float | None) -> PeopleGroups | None:
+    if request.corrections is None:
+        return None
+    if threshold is None:
+        raise InvalidRequest(
+            "No threshold is calibrated for this job's options, so there are no groups to correct. Give one with "
+            "--threshold D."
+        )
+    return group_people(results.folder, request.corrections, results.distances.embeddings, results.neighbors, threshold)
 
 
 def _order(
@@ -132,12 +151,13 @@ def _order(
     return order_faces(found.numbers, found.distances)
 
 
-def _only(order: FaceOrder, group: int, job: str) -> FaceOrder:
+def _only(order: FaceOrder, group: int, job: str, people: PeopleGroups | None) -> FaceOrder:
     try:
         return one_group(order, group)
     except LookupError:
         count = len(order.sizes)
-        there = f"Its groups of two faces and more are 1 to {count}." if count else "Its faces are not in groups."
+        kind = "Its groups of two faces and more" if people is None else "Its groups"
+        there = f"{kind} are 1 to {count}." if count else "Its faces are not in groups."
         raise InvalidRequest(f"Job '{job}' has no group {group}. {there}") from None
 
 

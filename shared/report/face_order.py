@@ -1,10 +1,11 @@
 """The order in which a large report shows faces: group after group, the largest first, then the faces alone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from shared.analysis.people_groups import PeopleGroups
 from shared.domain.arrays import Float32
 from shared.results.distances import Faces
 
@@ -18,7 +19,7 @@ class FaceOrder:
     distances: Float32
     """[m]: its distance to the medoid of its group; 0 for a face alone."""
     sizes: Faces
-    """[g]: the faces of each group of two and more; never rising."""
+    """[g]: the faces of each group of two and more, or with a name; never rising."""
     first_group: int = 1
     """The number of the first group."""
 
@@ -46,8 +47,9 @@ class FaceOrder:
         return group, rank
 
 
-def order_faces(groups: npt.NDArray[np.integer], distances: Float32) -> FaceOrder:
-    """The order of n faces; `groups` [n] are numbers from 1, the largest group first; `distances` [n] as above.
+def order_faces(groups: npt.NDArray[np.integer], distances: Float32, listed: int | None = None) -> FaceOrder:
+    """The order of n faces; `groups` [n] are numbers from 1, the largest group first; `distances` [n] as above. The
+    groups with numbers up to `listed` are shown as such, by default those of two faces and more.
 
     ValueError if these are not such numbers.
     """
@@ -55,8 +57,14 @@ def order_faces(groups: npt.NDArray[np.integer], distances: Float32) -> FaceOrde
     if counts[:1].sum() or (counts[1:] == 0).any() or (np.diff(counts[1:]) > 0).any():
         raise ValueError("its groups are not numbered from the largest")
     rows = np.lexsort((np.arange(len(groups)), distances, groups))
-    sizes = counts[1:][counts[1:] > 1]
+    sizes = counts[1:][counts[1:] > 1] if listed is None else counts[1 : listed + 1]
     return FaceOrder(rows, np.asarray(distances[rows], np.float32), sizes.astype(np.intp))
+
+
+def order_people(people: PeopleGroups) -> FaceOrder:
+    """The order of the faces that are to be shown."""
+    order = order_faces(people.numbers[people.shown], people.distances[people.shown], people.listed)
+    return replace(order, rows=people.shown[order.rows])
 
 
 def ungrouped(faces: int) -> FaceOrder:

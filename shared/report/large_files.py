@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from shared.analysis.people_groups import PeopleGroups
 from shared.domain.arrays import Float32
 from shared.report.data_scripts import packed, steps, write_script
 from shared.report.face_names import face_name, places_in_images
@@ -61,15 +63,17 @@ def write_sheets(folder: Path, faces: int, jpegs: Iterator[tuple[int, bytes]]) -
     return pictures
 
 
-def write_faces(folder: Path, named: NamedFaces) -> None:
-    """Writes `faces-*.js`: names, rows and pictures by place."""
+def write_faces(folder: Path, named: NamedFaces, people: PeopleGroups | None) -> None:
+    """Writes `faces-*.js`: names, rows and pictures by place, and with corrected groups, who has been confirmed."""
     for number, part in _parts(len(named.order), FACES_A_FILE):
         faces = [named.face(place) for place in range(part.start, part.stop)]
-        content = {
+        content: dict[str, list[Any]] = {
             "names": [face.name for face in faces],
             "rows": [face.row for face in faces],
             "pictures": [face.picture for face in faces],
         }
+        if people is not None:
+            content["confirmed"] = people.confirmed[named.order.rows[part]].tolist()
         write_script(folder, "faces", number, content)
 
 
@@ -92,13 +96,15 @@ def write_nearest(folder: Path, order: FaceOrder, neighbors: Neighbors) -> None:
         write_script(folder, "near", number, content)
 
 
-def write_groups(folder: Path, order: FaceOrder, embeddings: Float32) -> list[int]:
-    """Writes `groups-*.js`, the farthest face of each group, and `pairs-*.js`, the distances within groups; the number
-    of groups of each of the latter.
+def write_groups(folder: Path, order: FaceOrder, embeddings: Float32, people: PeopleGroups | None) -> list[int]:
+    """Writes `groups-*.js`, the farthest face of each group and with corrected groups its person, and `pairs-*.js`, the
+    distances within groups; the number of groups of each of the latter.
     """
+    first = order.first_group - 1
+    names = [] if people is None else people.names_of_groups()[first : first + len(order.sizes)]
     farthest = order.distances[order.starts[1:] - 1]
     for number, part in _parts(len(farthest), GROUPS_A_FILE):
-        write_script(folder, "groups", number, {"farthest": steps(farthest[part])})
+        write_script(folder, "groups", number, {"farthest": steps(farthest[part]), "people": names[part]})
     counts = []
     for number, (groups, distances) in enumerate(group_pairs(order, embeddings)):
         write_script(folder, "pairs", number, {"distances": packed(distances, "<u2")})

@@ -10,6 +10,7 @@ from shared.analysis.average_linkage import average_linkage
 from shared.analysis.calibration import NEAR_DUPLICATE
 from shared.analysis.clustering import Groups
 from shared.analysis.duplicates import Duplicates, find_duplicates, recorded_near_pairs
+from shared.analysis.people_groups import PeopleGroups
 from shared.report.captions import large_pictures_note
 from shared.report.data_scripts import UNIT
 from shared.report.face_names import face_words
@@ -46,6 +47,8 @@ class LargeReport:
     neighbors: Neighbors | None
     threshold: float | None
     calibrated: bool
+    people: PeopleGroups | None
+    """Corrected groups; None if nothing was corrected."""
     part: str
     """What part of the job's faces it shows; empty for all."""
     pictures: int
@@ -69,10 +72,10 @@ def build_large_page(
     with scratch_folder(results.folder) as scratch:
         chosen = choose_pictured(order, report.pictures, source.available())
         named = name_faces(results, order, write_sheets(scratch, len(order), source.of(chosen)))
-        write_faces(scratch, named)
+        write_faces(scratch, named, report.people)
         if report.neighbors is not None:
             write_nearest(scratch, order, report.neighbors)
-        pair_groups = write_groups(scratch, order, results.distances.embeddings)
+        pair_groups = write_groups(scratch, order, results.distances.embeddings, report.people)
         files = f"{target.name}/{publish_files(scratch, target)}"
     pictured = int((named.pictures >= 0).sum())
     note = large_pictures_note(
@@ -106,6 +109,7 @@ def _page(
             threshold=report.threshold,
             calibrated=report.calibrated,
             faces=len(order),
+            people=report.people,
         ),
         sampled=len(places) < len(order),
         pictures_note=note,

@@ -9,6 +9,7 @@ from shared.analysis.average_linkage import average_linkage
 from shared.analysis.calibration import NEAR_DUPLICATE
 from shared.analysis.clustering import MAX_ORDERED_FACES, Groups, find_groups, leaf_order
 from shared.analysis.duplicates import find_duplicates, near_pairs
+from shared.analysis.people_groups import PeopleGroups
 from shared.domain.arrays import Float32
 from shared.report.captions import pictures_note
 from shared.report.heat_map import matrix_views, neighbor_data
@@ -41,35 +42,47 @@ def all_faces(results: Results) -> Shown:
     return Shown(np.arange(len(results.faces)), list(results.faces), results.distances)
 
 
-def faces_of_group(results: Results, rows: Faces, group: int) -> Shown:
-    """The faces of one group."""
+def some_faces(results: Results, rows: Faces, group: int | None = None) -> Shown:
+    """The faces in these rows, or with its number those of one group."""
     chosen = np.asarray(results.distances.embeddings[rows])
     return Shown(rows, [results.faces[row] for row in rows.tolist()], Distances(chosen), group)
 
 
+def part_of(group: int, rows: Faces, people: PeopleGroups | None) -> str:
+    """What a page of one group is about: the number of the group, and its person. `rows` are its faces."""
+    person = "" if people is None else people.person_of(int(rows[0]))
+    return f"group {group}, {person}" if person else f"group {group}"
+
+
 def page_values(
-    results: Results, shown: Shown, thumbnails: Thumbnails, threshold: float | None, calibrated: bool
+    results: Results,
+    shown: Shown,
+    thumbnails: Thumbnails,
+    threshold: float | None,
+    calibrated: bool,
+    people: PeopleGroups | None = None,
 ) -> SmallPageView:
     """The values of the page.
 
     `threshold` is the distance up to which faces are grouped, None for no groups; `calibrated` says whether one is
-    known for the job's contract.
+    known for the job's contract. `people` are corrected groups of the job's faces.
     """
     square = shown.distances.among(np.arange(len(shown.faces)))
     tree = average_linkage(square)
-    faces = _face_views(results, shown, thumbnails)
-    groups = _groups_of(shown, threshold)
+    faces = _face_views(results, shown, thumbnails, people)
+    groups = _groups_of(shown, threshold, people)
     several = len(faces) > 1
     matrix, matrix_data = matrix_views(square, tree, groups) if several else (None, None)
     return SmallPageView(
         **common_values(
             results,
             groups=None if groups is None else len(groups.people),
-            part="" if shown.group is None else f"group {shown.group}",
+            part="" if shown.group is None else part_of(shown.group, shown.rows, people),
             square=square,
             threshold=threshold,
             calibrated=calibrated,
             faces=len(faces),
+            people=people,
         ),
         sampled=False,
         faces=faces,
@@ -84,15 +97,17 @@ def page_values(
     )
 
 
-def _groups_of(shown: Shown, threshold: float | None) -> Groups | None:
+def _groups_of(shown: Shown, threshold: float | None, people: PeopleGroups | None) -> Groups | None:
     if threshold is None:
         return None
     if shown.group is not None:
         return Groups(threshold, [list(range(len(shown.faces)))])
+    if people is not None:
+        return Groups(threshold, [np.searchsorted(shown.rows, rows).tolist() for rows in people.members()])
     return find_groups(shown.distances.embeddings, threshold)
 
 
-def _face_views(results: Results, shown: Shown, thumbnails: Thumbnails) -> list[FaceView]:
+def _face_views(results: Results, shown: Shown, thumbnails: Thumbnails, people: PeopleGroups | None) -> list[FaceView]:
     of_image = {face.path for face in shown.faces}
     faces_of: Counter[str] = Counter()
     places = {}  # of each shown face among those of its image
@@ -108,16 +123,22 @@ def _face_views(results: Results, shown: Shown, thumbnails: Thumbnails) -> list[
         name = face.path if of == 1 else f"{face.path} ({place}/{of})"
         alt = f"Face {row}, in {face.path}" if of == 1 else f"Face {row}, {place} of {of} in {face.path}"
         picture = None if jpeg is None else data_uri(jpeg, "image/jpeg")
-        views.append(FaceView(index, name, alt, picture, thumbnails.side_px))
+        person, status = ("", "") if people is None else (people.person_of(row), people.status_of(row))
+        views.append(FaceView(index, name, alt, picture, thumbnails.side_px, person, status))
     return views
 
 
 def _groups(groups: Groups, faces: list[FaceView], square: Float32) -> GroupsView:
-    people = []
-    for members in groups.people:
-        inside = condensed(square[np.ix_(members, members)], np.float32)
-        people.append(GroupView([faces[k] for k in members], float(inside.min()), float(inside.max())))
-    return GroupsView(people, [faces[k] for k in groups.alone], groups.threshold)
+    people, alone = [], []
+    for members in groups.members:
+        views = [faces[k] for k in members]
+        if len(views) > 1 or views[0].person:
+            inside = condensed(square[np.ix_(members, members)], np.float32)
+            closest, widest = float(inside.min(initial=np.inf)), float(inside.max(initial=0))
+            people.append(GroupView(views, closest, widest, views[0].person))
+        else:
+            alone += views
+    return GroupsView(people, sorted(alone, key=lambda face: face.index), groups.threshold)
 
 
 def _duplicates(results: Results, shown: Shown, faces: list[FaceView]) -> DuplicatesView:

@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from shared.analysis.people_groups import PeopleGroups
 from shared.domain.arrays import Float32
 from shared.domain.outcomes import FAILED, Outcome
-from shared.report.captions import histogram_alt, no_samples_note, recalled_note, threshold_note
+from shared.report.captions import histogram_alt, no_samples_note, people_note, recalled_note, threshold_note
 from shared.report.charts import Run, Span, histogram, timelines
 from shared.report.profile import costly_functions
 from shared.report.view_model import FilesView, MachinesView, OutcomeView, OverviewView, StageView
@@ -39,6 +40,7 @@ def common_values(
     threshold: float | None,
     calibrated: bool,
     faces: int,
+    people: PeopleGroups | None,
 ) -> dict[str, Any]:
     """The values that small and large pages have in common, by their name in `PageView`.
 
@@ -56,6 +58,7 @@ def common_values(
         "shown_faces": faces,
         "threshold": threshold,
         "threshold_note": threshold_note(threshold, calibrated, results.job, faces),
+        "people_note": "" if people is None else people_note(people),
         "histogram": chart,
         "histogram_alt": histogram_alt(chart, threshold),
         "failures": _files(results.images, "Failed", FAILED),

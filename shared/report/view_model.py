@@ -18,6 +18,10 @@ class FaceView:
     alt: str
     picture: str | None
     side_px: int
+    person: str = ""
+    """The name of the person of its group; empty without one."""
+    status: str = ""
+    """Whether somebody has named this face (`confirmed`), or it is a suggestion (`suggested`)."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +62,13 @@ class OverviewView:
 
 @dataclass(frozen=True)
 class GroupView:
-    """Two faces or more, and the smallest and largest distance between any two of them."""
+    """Two faces or more, and the smallest and largest distance between any two of them; or one with a name."""
 
     faces: list[FaceView]
     closest: float
     widest: float
+    person: str = ""
+    """The name; empty without one."""
 
 
 @dataclass(frozen=True)
@@ -228,6 +234,8 @@ class PageView:
     """Whether distances are those of a sample."""
     threshold: float | None
     threshold_note: str
+    people_note: str
+    """How many people have names, and how many faces are hidden; empty without corrections."""
     pictures_note: str
     matrix: MatrixView | None
     histogram: Histogram | None

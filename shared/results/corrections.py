@@ -62,7 +62,7 @@ class Correction:
     other: FaceReference | None = None
     """The second face of the kinds `same` and `different`."""
     origin: str = ""
-    """Where it comes from, for messages: `line 7`."""
+    """Where it comes from, for messages: `people.csv, line 7`."""
 
 
 def person_name(text: str) -> str:

@@ -41,6 +41,7 @@ def read_people(path: Path) -> list[Correction]:
     Columns are found by name; those not in `PEOPLE_COLUMNS` are ignored, and so are empty lines.
     """
     found: list[Correction] = []
+    name = printable(path.name)
     with _explained(path), _opened(path) as file:
         reader = csv.reader(file, strict=True)
         rows = _rows(reader, path)
@@ -61,7 +62,7 @@ def read_people(path: Path) -> list[Correction]:
             try:
                 if len(fields) != len(head):
                     raise ValueError(f"{len(fields)} fields, and the first line has {len(head)}")
-                found.append(_correction(dict(zip(head, fields, strict=True)), f"line {reader.line_num}"))
+                found.append(_correction(dict(zip(head, fields, strict=True)), f"{name}, line {reader.line_num}"))
             except ValueError as error:
                 raise PeopleFileUnreadable(
                     path, f"line {reader.line_num}: {one_line(str(error))}. Correct the line or remove it."

@@ -21,7 +21,10 @@ function groupShown({ group, size, start }) {
   show(Math.min(size, shownOf.get(group) ?? data.at_first));
   load("groups", Math.floor(group / data.groups_a_file)).then((content) => {
     const farthest = decodeUint16(content.farthest)[group % data.groups_a_file] * data.unit;
-    words.textContent = `${counted(size, "face")}, at most ${farthest.toFixed(2)} from the first`;
+    const person = content.people[group % data.groups_a_file];
+    if (person) title.firstChild.replaceWith(element("bdi", {}, person));
+    const number = person ? `${groupName(group)}, ` : "";
+    words.textContent = `${number}${counted(size, "face")}${size > 1 ? `, at most ${farthest.toFixed(2)} from the first` : ""}`;
   }, () => {});
   const title = element("h3", { id: `group-${group + data.first_group}`, tabIndex: -1 }, groupName(group), words, tools);
   return element("div", { className: "group" }, title, faces, more);

@@ -58,9 +58,9 @@ def test_columns_are_found_by_name_and_line_ends_may_be_those_of_windows(tmp_pat
         Kind.PERSON,
         FaceReference(ShownPath("a.jpg")),
         "Zo\u00eb",
-        "line 2",
+        "people.csv, line 2",
     )
-    assert (second.face.image, second.origin) == ("b, c.jpg", "line 4")
+    assert (second.face.image, second.origin) == ("b, c.jpg", "people.csv, line 4")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,17 +38,22 @@ class NamedFaces:
     """[n]: how many these are."""
     pictures: npt.NDArray[np.int64]
     """[m]: the number of each face's thumbnail; -1 if it has none."""
+    people: PeopleGroups | None
+    """Corrected groups; None if nothing was corrected."""
 
     def face(self, place: int) -> KnownFace:
         """The face at a place."""
         row = int(self.order.rows[place])
         name = face_name(self.results.faces.paths[row], int(self.places[row]), int(self.counts[row]))
-        return KnownFace(place, name, row, int(self.pictures[place]))
+        suggested = self.people is not None and self.people.status_of(row) == "suggested"
+        return KnownFace(place, name, row, int(self.pictures[place]), suggested)
 
 
-def name_faces(results: Results, order: FaceOrder, pictures: npt.NDArray[np.int64]) -> NamedFaces:
+def name_faces(
+    results: Results, order: FaceOrder, pictures: npt.NDArray[np.int64], people: PeopleGroups | None
+) -> NamedFaces:
     """The faces of `order`."""
-    return NamedFaces(results, order, *places_in_images(results.faces.paths), pictures)
+    return NamedFaces(results, order, *places_in_images(results.faces.paths), pictures, people)
 
 
 def write_sheets(folder: Path, faces: int, jpegs: Iterator[tuple[int, bytes]]) -> npt.NDArray[np.int64]:
@@ -63,17 +67,16 @@ def write_sheets(folder: Path, faces: int, jpegs: Iterator[tuple[int, bytes]]) -
     return pictures
 
 
-def write_faces(folder: Path, named: NamedFaces, people: PeopleGroups | None) -> None:
-    """Writes `faces-*.js`: names, rows and pictures by place, and with corrected groups, who has been confirmed."""
+def write_faces(folder: Path, named: NamedFaces) -> None:
+    """Writes `faces-*.js`: names, rows and pictures by place, and which faces are suggestions."""
     for number, part in _parts(len(named.order), FACES_A_FILE):
         faces = [named.face(place) for place in range(part.start, part.stop)]
-        content: dict[str, list[Any]] = {
+        content = {
             "names": [face.name for face in faces],
             "rows": [face.row for face in faces],
             "pictures": [face.picture for face in faces],
+            "suggested": [at for at, face in enumerate(faces) if face.suggested],
         }
-        if people is not None:
-            content["confirmed"] = people.confirmed[named.order.rows[part]].tolist()
         write_script(folder, "faces", number, content)
 
 

@@ -71,8 +71,8 @@ def build_large_page(
     source = LargePictures(results, order, ready, images, seconds)
     with scratch_folder(results.folder) as scratch:
         chosen = choose_pictured(order, report.pictures, source.available())
-        named = name_faces(results, order, write_sheets(scratch, len(order), source.of(chosen)))
-        write_faces(scratch, named, report.people)
+        named = name_faces(results, order, write_sheets(scratch, len(order), source.of(chosen)), report.people)
+        write_faces(scratch, named)
         if report.neighbors is not None:
             write_nearest(scratch, order, report.neighbors)
         pair_groups = write_groups(scratch, order, results.distances.embeddings, report.people)

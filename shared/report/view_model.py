@@ -183,6 +183,8 @@ class KnownFace:
     """In faces.csv."""
     picture: int
     """The number of its thumbnail, -1 if it has none."""
+    suggested: bool
+    """Whether it is in the group of a person, and nobody has said that it is this person."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,7 +49,7 @@ const fileOf = (place) => Math.floor(place / data.faces_a_file);
 
 function faceIn(content, place) {
   const at = place % data.faces_a_file;
-  return { place, name: content.names[at], row: content.rows[at], picture: content.pictures[at] };
+  return { place, name: content.names[at], row: content.rows[at], picture: content.pictures[at], suggested: content.suggested.includes(at) };
 }
 
 const faceAt = async (place) => known.get(place) ?? faceIn(await load("faces", fileOf(place)), place);
@@ -79,15 +79,17 @@ function faceFigure(place, ...caption) {
   const link = element("a", { href: "#neighbors" }, element("span", { className: "coming" }));
   link.dataset.face = place;
   const name = element("bdi"), title = element("figcaption", {}, name);
+  const figure = element("figure", { className: "face" }, link, ...caption, title);
   const fill = (face) => {
     link.replaceChildren(picture(face));
+    figure.classList.toggle("suggested", face.suggested);
     name.textContent = title.title = face.name;
   };
   const content = arrived.get(`faces ${fileOf(place)}`);
   if (known.has(place)) fill(known.get(place));
   else if (content) fill(faceIn(content, place));
   else faceAt(place).then(fill, () => {});
-  return element("figure", { className: "face" }, link, ...caption, title);
+  return figure;
 }
 
 // Groups: runs of one size, the largest first. The places behind them are of faces alone.

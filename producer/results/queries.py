@@ -74,7 +74,7 @@ def show_groups(
     else:
         notes = [false_pairs_note(len(paths), chosen)]
     if people is not None:
-        notes += [hidden_note(people.groups.hidden), missing_note(people.groups.corrections)]
+        notes += [hidden_note(people.groups.hidden), missing_note(people.groups.missing, len(corrections or ()))]
     for note in filter(None, notes):
         say(note)
 

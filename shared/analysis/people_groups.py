@@ -46,6 +46,11 @@ class PeopleGroups:
     corrections: FoundCorrections
 
     @property
+    def missing(self) -> list[Correction]:
+        """Corrections of faces that the job does not have."""
+        return self.corrections.missing
+
+    @property
     def listed(self) -> int:
         """How many groups have two faces to show and more, or a name: those with the first numbers."""
         sizes = np.bincount(self.numbers[self.shown], minlength=1)

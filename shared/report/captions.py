@@ -1,12 +1,14 @@
 """Sentences on the page that depend on the job's figures."""
 
+from collections.abc import Sequence
+
 from shared.analysis.calibration import FALSE_PAIRS_MEASURED, SAME_PERSON, TRUE_ACCEPTS, false_accepts_at
 from shared.analysis.constraints import NOBODY
 from shared.analysis.false_pairs import expect_false_pairs
 from shared.analysis.people_groups import PeopleGroups
 from shared.report.charts import Histogram, Timeline
 from shared.report.thumbnails import Thumbnails
-from shared.results.found_faces import FoundCorrections
+from shared.results.corrections import Correction
 
 _SHORT_JOB_S = 5.0  # more than workers let pass between two samples
 
@@ -84,18 +86,17 @@ def people_note(people: PeopleGroups) -> str:
     suggested = int(shown.sum()) - confirmed
     names = counted(len(people.names), "person", "people")
     named = f"{names} with a name: {counted(confirmed, 'face')} confirmed, {suggested:,} suggested."
-    return " ".join(filter(None, (named, hidden_note(people.hidden), missing_note(people.corrections))))
+    total = len(people.missing) + len(people.corrections.found)
+    return " ".join(filter(None, (named, hidden_note(people.hidden), missing_note(people.missing, total))))
 
 
-def missing_note(corrections: FoundCorrections) -> str:
-    """How many corrections are of faces that the job does not have; empty for none."""
-    missing = corrections.missing
+def missing_note(missing: Sequence[Correction], corrections: int) -> str:
+    """How many of the corrections are of faces that the job does not have; empty for none."""
     if not missing:
         return ""
-    total = len(missing) + len(corrections.found)
     where = f"{missing[0].origin}: " if missing[0].origin else ""
     return (
-        f"{len(missing):,} of {counted(total, 'correction')} had no effect, since their faces are not in this job. The "
+        f"{len(missing):,} of {counted(corrections, 'correction')} had no effect, since their faces are not in this job. The "
         f"first: {where}{missing[0].face}."
     )
 

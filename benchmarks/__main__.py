@@ -50,6 +50,7 @@ def main() -> None:
         ("False and true accepts over all pairs", ["all_pairs.py", lfw / "images", "--faces", "largest", "center"]),
         ("Methods of grouping, and large jobs", ["groups.py", lfw / "images"]),
         ("Groups of large jobs", ["group_sizes.py"]),
+        ("Groups with corrections", ["corrected_groups.py"]),
         ("Nearest neighbors of many faces", ["neighbors.py"]),
         ("Updates of nearest neighbors", ["neighbor_updates.py"]),
         ("Accuracy on pairs", ["pairs.py", lfw / "images", pairs, "--margin", 32, "--mirror"]),

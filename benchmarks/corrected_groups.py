@@ -82,8 +82,8 @@ def made_up_corrections(labels: Labels, count: int) -> list[FoundCorrection]:
         for number, faces in enumerate(named[: third // 4])
         for face in faces[:4]
     ]
-    pairs = zip(joined[: 2 * third : 2], joined[1 : 2 * third : 2], strict=False)
-    said += [_pair(Kind.SAME, one[0], other[0]) for one, other in pairs]
+    pairs = list(zip(joined[::2], joined[1::2], strict=False))
+    said += [_pair(Kind.SAME, one[k], other[k]) for k in range(4) for one, other in pairs][:third]
     said += [_pair(Kind.DIFFERENT, faces[k], faces[3]) for k in range(3) for faces in parted][:third]
     return said
 

@@ -50,8 +50,8 @@ def _people(
 def test_names_survive_an_update(
     sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A photo is renamed, and another one has its name now; the metadata of a third has changed. New photos are suggested
-    to people with names, and what was refused stays refused.
+    """A photo is renamed, and another one has its name now; the metadata of a third has changed. New photos are
+    suggested to people with names, and what was refused stays refused.
     """
     images = tmp_path / "images"
     images.mkdir()

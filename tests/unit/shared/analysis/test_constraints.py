@@ -2,6 +2,7 @@
 
 import random
 
+import numpy as np
 import pytest
 
 from shared.analysis.constraints import NOBODY, constraints_of
@@ -30,7 +31,7 @@ def test_faces_that_are_one_person_are_together_whatever_the_order() -> None:
 
 def test_a_correction_of_a_face_holds_for_its_copies() -> None:
     """Faces 0 and 2 are equal, and so are 1 and 3."""
-    copies = Copies([0, 1], [0, 1, 0, 1])  # type: ignore[arg-type]
+    copies = Copies(np.array([0, 1]), np.array([0, 1, 0, 1]))
     found = constraints_of([person(2, "Ann"), hidden(3), different(2, 3)], copies)
     assert (found.person.tolist(), found.hidden.tolist(), found.apart.tolist()) == (
         [0, NOBODY],
@@ -80,7 +81,7 @@ def test_a_long_contradiction_is_shortened() -> None:
 
 def test_copies_cannot_be_different_people() -> None:
     """Nothing could tell them apart. The message says why the statements exclude each other."""
-    copies = Copies([0], [0, 0])  # type: ignore[arg-type]
+    copies = Copies(np.array([0]), np.array([0, 0]))
     for corrections in ([different(0, 1)], [person(0, "Ann"), person(1, "Bob")]):
         with pytest.raises(Contradiction, match="Files with equal faces are copies"):
             constraints_of(corrections, copies)

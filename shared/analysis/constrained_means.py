@@ -50,7 +50,7 @@ class CannotLinks:
     def between(self, one: Groups, other: Groups) -> Bool:
         """Whether the groups of each pair [k] must stay apart."""
         a, b = self._person[one], self._person[other]
-        found = (a != b) & (a != NOBODY) & (b != NOBODY)
+        found: Bool = (a != b) & (a != NOBODY) & (b != NOBODY)
         a, b = self._set[one], self._set[other]
         for pair in np.flatnonzero((a >= 0) & (b >= 0)).tolist():
             found[pair] |= b[pair] in self._apart[a[pair]]

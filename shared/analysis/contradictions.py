@@ -32,10 +32,8 @@ class Statements:
 
     def add(self, said: FoundCorrection) -> None:
         """Adds a correction of the kind `person` or `same`."""
-        if said.said.kind is Kind.PERSON:
-            one, other = int(self._number[said.face]), said.said.person
-        else:
-            one, other = self.faces_of(said)
+        one: Node = int(self._number[said.face])
+        other: Node = said.said.person if said.said.kind is Kind.PERSON else self.faces_of(said)[1]
         self._edges.setdefault(one, []).append((other, said))
         self._edges.setdefault(other, []).append((one, said))
 

@@ -17,8 +17,8 @@ def nearest_people(neighbors: Neighbors | None, groups: PeopleGroups, within: fl
     """For each of n faces in a group without a name, the person with the nearest face up to the distance `within`, by
     number, and that distance: [n], [n]. `NOBODY` and infinity if there is none, and for all other faces.
 
-    Two faces are compared if one is among the neighbors of the other, so without `neighbors` none are. People whose
-    group must stay apart from that of the face are left out. Of equally near ones it is the first by name.
+    Two faces are compared if one is among the neighbors of the other, so without `neighbors` none are. People are
+    left out of whom somebody has said that the face is not theirs. Of equally near ones it is the first by name.
     """
     count = len(groups.numbers)
     person, nearest = np.full(count, NOBODY, np.intp), np.full(count, np.inf, np.float32)
@@ -36,8 +36,7 @@ def nearest_people(neighbors: Neighbors | None, groups: PeopleGroups, within: fl
 def _pairs(neighbors: Neighbors, groups: PeopleGroups, within: float) -> Iterator[tuple[Faces, Faces, Float32]]:
     """Faces without a name, persons, and the distances of a face of each."""
     starts = np.asarray(neighbors.starts, np.int64)
-    count = int(groups.numbers.max(initial=0)) + 1
-    apart = groups.apart[:, 0] * count + groups.apart[:, 1]
+    refused = groups.refused[:, 0] * len(groups.names) + groups.refused[:, 1]
     shown = groups.numbers != HIDDEN
     named, unnamed = shown & (groups.person != NOBODY), shown & (groups.person == NOBODY)
     for first in range(0, len(neighbors.faces), _READ_AT_ONCE):
@@ -51,7 +50,6 @@ def _pairs(neighbors: Neighbors, groups: PeopleGroups, within: float) -> Iterato
             distances[at],
         )
         for face, mate in ((one, other), (other, one)):
-            groups_of_pair = groups.numbers[face], groups.numbers[mate]
             kept = unnamed[face] & named[mate]
-            kept &= ~np.isin(np.minimum(*groups_of_pair) * count + np.maximum(*groups_of_pair), apart)
+            kept &= ~np.isin(groups.part[face] * len(groups.names) + groups.person[mate], refused)
             yield face[kept], groups.person[mate[kept]], distances[kept]

@@ -41,8 +41,10 @@ class PeopleGroups:
     """[n]: the person of each face's group, by its number in `names`; `NOBODY` if nobody has named one."""
     confirmed: Bool
     """[n]: whether the face itself was named, or a copy, or a face that must be with it. Others are suggestions."""
-    apart: Labels
-    """[p, 2]: the numbers of groups that must stay apart, besides those of different people."""
+    part: Faces
+    """[n]: a number that faces share which must be together."""
+    refused: Labels
+    """[p, 2]: the part and the person of faces of which somebody has said that they are not this person."""
     corrections: FoundCorrections
 
     @property
@@ -124,15 +126,15 @@ def _with_names(
     numbers = np.full(len(copies.number), HIDDEN, np.intp)
     person_of_face = person[labels][copies.number]
     numbers[shown] = number_groups(shown_labels[copies.number[shown]], person_of_face[shown] != NOBODY)
-    number_of_group = np.full(len(labels), HIDDEN, np.intp)
-    number_of_group[labels[copies.number[shown]]] = numbers[shown]
-    apart = np.sort(number_of_group[labels[constraints.apart]], axis=1)
+    pairs = np.concatenate([constraints.apart, constraints.apart[:, ::-1]])
+    refused = np.stack([pairs[:, 0], constraints.person[pairs[:, 1]]], axis=1)
     return PeopleGroups(
         numbers=numbers,
         distances=medoid_distances(copies, shown_labels, embeddings),
         names=constraints.names,
         person=person_of_face,
         confirmed=(constraints.person != NOBODY)[copies.number],
-        apart=np.unique(apart[apart[:, 0] != HIDDEN], axis=0),
+        part=constraints.together[copies.number],
+        refused=refused[refused[:, 1] != NOBODY],
         corrections=corrections,
     )

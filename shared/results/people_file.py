@@ -14,7 +14,7 @@ from shared.domain.text import one_line
 from shared.results.corrections import Correction, FaceReference, Kind, check_box, person_name
 
 if TYPE_CHECKING:
-    from _csv import _reader
+    from _csv import Reader
 
 PEOPLE = "people.csv"
 """The usual name of the file."""
@@ -100,7 +100,7 @@ def _opened(path: Path) -> TextIO:
     return path.open(encoding="utf-8-sig", newline="")
 
 
-def _rows(reader: "_reader", path: Path) -> Iterator[list[str]]:
+def _rows(reader: "Reader", path: Path) -> Iterator[list[str]]:
     try:
         yield from reader
     except csv.Error as error:

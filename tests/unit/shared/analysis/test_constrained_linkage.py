@@ -116,7 +116,7 @@ def test_groups_are_those_of_a_naive_linkage_that_keeps_to_the_corrections(
 
 def test_without_corrections_groups_are_the_same() -> None:
     """To the label."""
-    embeddings, threshold = people(30, 6, spread=0.75), 1.0
+    embeddings, threshold = people(30, 6, spread=0.75), 0.85
     neighbors, copies = near_neighbors(embeddings, 4, within=threshold), find_copies(embeddings)
     plain = link_neighbors(embeddings, neighbors, copies, threshold)
     assert 30 < len(set(plain.tolist())) < 180

@@ -1,6 +1,6 @@
 """Compares methods of grouping on labeled images, and times the one in use on made-up faces.
 
-    python benchmarks/groups.py IMAGES [--faces largest] [--least 1] [--sizes 30000 100000]
+    python benchmarks/groups.py IMAGES [--model sface] [--faces largest] [--least 1] [--sizes 30000 100000]
 
 An image's person is the name of its folder. Precision, recall and F are pairwise, and BCubed (Bagga, Baldwin 1998).
 Each method's threshold is the best on half of the people; the figures are those on the other half, mean of five
@@ -23,23 +23,21 @@ from scipy.sparse.csgraph import connected_components
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.all_pairs import embed, find_crops
+from benchmarks.labeled_faces import embed_faces, find_faces, labeled_images, people_of
 from benchmarks.machine import describe_machine
+from benchmarks.model_choice import add_models, choose_model
 from shared.analysis.calibration import SAME_PERSON
 from shared.analysis.clustering import find_groups, neighbors_to_link
 from shared.analysis.copies import find_copies
 from shared.analysis.near_pairs import near_neighbors
 from shared.analysis.neighbor_linkage import link_neighbors
-from shared.config.settings import load_settings
 from shared.domain.arrays import Float32
-from shared.domain.contract import KNOWN_WEIGHTS
 from shared.domain.cpu_limits import usable_cores
 from shared.results.distances import Distances, condensed
 from shared.results.neighbors_file import Neighbors
-from worker.models.loader import load_networks
+from worker.vision.face_selection import SinglePolicy
 
-WEIGHTS = "casia-webface"
-THRESHOLDS = np.arange(0.70, 1.20, 0.025).tolist()
+THRESHOLDS = np.arange(0.70, 1.30, 0.025).tolist()
 SPLITS = 5
 Labels = NDArray[np.intp]
 Method = Callable[[Float32, list[float]], list[Labels]]
@@ -49,25 +47,23 @@ Method = Callable[[Float32, list[float]], list[Labels]]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", type=Path)
+    add_models(parser)
     parser.add_argument("--faces", default="largest", choices=["largest", "center"])
     parser.add_argument("--least", type=int, default=1, help="leave out people with fewer images")
     parser.add_argument("--sizes", nargs="*", type=int, default=[30_000, 100_000], help="numbers of made-up faces")
     arguments = parser.parse_args()
-    compare_methods(arguments.images, arguments.faces, arguments.least)
+    compare_methods(arguments.images, arguments.model, arguments.faces, arguments.least)
     if arguments.sizes:
         time_sizes(arguments.sizes)
 
 
-def compare_methods(images: Path, faces: str, least: int) -> None:
-    paths = sorted(path for path in images.glob("*/*") if path.is_file())
-    counts = {path.parent: 0 for path in paths}
-    for path in paths:
-        counts[path.parent] += 1
-    paths = [path for path in paths if counts[path.parent] >= least]
-    networks = load_networks(WEIGHTS, KNOWN_WEIGHTS[WEIGHTS], load_settings(), usable_cores())
-    crops, people = find_crops(paths, [faces], 32, networks)[faces]  # type: ignore[list-item, index]
-    embeddings = embed(crops, networks)
-    print(f"{len(people)} faces of {len(set(people.tolist()))} people, {faces}, {WEIGHTS}. {describe_machine()}\n")
+def compare_methods(images: Path, model: str, faces: SinglePolicy, least: int) -> None:
+    chosen = choose_model(model)
+    networks = chosen.load(usable_cores())
+    found = find_faces(labeled_images(images, least), [faces], networks)[faces]
+    people, embeddings = people_of(found), embed_faces(found, chosen.contract, networks).embeddings
+    described = f"{len(people)} faces of {len(set(people.tolist()))} people, {faces}, {chosen.description}"
+    print(f"{described}. {describe_machine()}\n")
     print("| method | threshold | BCubed precision | recall | F | pairwise precision | recall | F | seconds |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for name, method in METHODS.items():

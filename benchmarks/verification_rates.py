@@ -8,6 +8,7 @@ different people. For rare pairs that have nobody in common it is too wide, by u
 pigeonhole bootstrap, 2007): the right interval is most likely between the two.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,8 +41,8 @@ class Share:
 
     @property
     def rate(self) -> float:
-        """The share of pairs within the distance."""
-        return self.within / self.pairs
+        """The share of pairs within the distance; not a number if there are no pairs."""
+        return self.within / self.pairs if self.pairs else math.nan
 
 
 class AllPairs:
@@ -83,12 +84,17 @@ class AllPairs:
         """Of all pairs of two images of one person."""
         within = self._true <= distance
         persons = len(self._images)
+        if not len(within):
+            return _share(0, 0, np.zeros(0))
         counted = self._drawn @ np.bincount(self._true_person, within, persons)
         total = self._drawn @ np.bincount(self._true_person, minlength=persons)
         return _share(int(within.sum()), len(self._true), counted / total)
 
 
 def _share(within: int, pairs: int, drawn: NDArray[np.float64]) -> Share:
+    if not pairs:
+        nothing = Interval(math.nan, math.nan)
+        return Share(0, 0, nothing, nothing)
     tail = (1 - _CONFIDENCE) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail])
     binomial = clopper_pearson(within, pairs)

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -16,7 +17,7 @@ from shared.config.exit_codes import ExitCode
 from shared.config.settings import Settings, load_settings
 from shared.config.standard_streams import open_standard_streams
 from shared.domain.contract import Precision
-from shared.domain.errors import ContractError, FaceQueueError, InvalidRequest
+from shared.domain.errors import ContractError, FaceQueueError, InvalidRequest, WeightsError
 from shared.domain.queues import AGGREGATE, EMBED
 
 cli = typer.Typer(
@@ -138,6 +139,35 @@ def supports(
     except ContractError as error:
         raise InvalidRequest(f"{error}.") from None
     print(f"Workers on this machine can compute in {precision}.")
+
+
+@cli.command("check-model", cls=Command)
+def check_model(
+    context: typer.Context,
+    model: Annotated[Path, typer.Argument(help="An ONNX file with its description (.toml) beside it.")],
+    sha256: Annotated[str, typer.Argument(help="The SHA-256 that it has to have.", show_default="any")] = "",
+) -> None:
+    """Convert a model of your own, and exit with 0 if workers on this machine can use it; otherwise say why not."""
+    from shared.domain.embedder_files import read_embedder
+    from shared.domain.file_digests import file_sha256
+    from worker.models.backend import choose_backend
+    from worker.models.compiled_networks import compile_for_here
+    from worker.models.loader import load_networks
+    from worker.models.weights_store import prepare
+
+    embedder = read_embedder(model)
+    settings = context.obj.model_copy(update={"weights_path": model})
+    try:
+        digest, backend = sha256 or file_sha256(model), choose_backend(settings)
+        compile_for_here(prepare(embedder.name, digest, backend, settings), backend, settings)
+        load_networks(embedder.name, digest, settings, 1, embedder=embedder)
+    except WeightsError as error:
+        raise InvalidRequest(str(error)) from None
+    except ContractError as error:
+        raise InvalidRequest(f"The model {model} does not fit {model.with_suffix('.toml').name}: {error}.") from None
+    except OSError as error:
+        raise InvalidRequest(f"The model {model} cannot be read: {error.strerror}.") from None
+    print(f"Workers on this machine can use {model}: {embedder.dimensions} values a face.")
 
 
 @cli.command("fetch-weights", cls=Command)

@@ -26,11 +26,13 @@ from producer.cli.options import (
     ReportFaces,
     Weights,
     contract_of,
+    embedder_of,
 )
 from producer.cli.session import Session, exit_with, open_session
 from producer.console.terminal import say
 from shared.config.settings import load_settings
 from shared.domain.contract import DEFAULT_MARGIN_PX, DEFAULT_WEIGHTS, KNOWN_WEIGHTS, SFACE_WEIGHTS
+from shared.domain.embedders import EMBEDDERS, SFACE, Embedder
 from shared.domain.errors import InvalidRequest
 from shared.domain.options import DEFAULT_NEIGHBORS, DEFAULT_REPORT_FACES
 
@@ -77,27 +79,33 @@ def run(
 ) -> None:
     """Run the whole job on this machine: server, workers, waiting, results."""
     from producer.console.summary import print_summary
-    from producer.local.precision_check import check_precision
     from producer.local.run import run as run_job
+    from producer.local.worker_checks import check_model, check_precision
     from producer.submission.requests import Request, images_a_batch
     from producer.submission.sources import open_source
 
     settings = load_settings(device=device)
     if weights not in KNOWN_WEIGHTS:
         settings = settings.model_copy(update={"weights_path": Path(weights).resolve()})
-    if model == "sface":
+    embedder = embedder_of(model)
+    if embedder == SFACE:
         settings = settings.model_copy(update={"preload_weights": SFACE_WEIGHTS})
     check_precision(precision, settings)
     results_dir = (results or settings.results_dir).resolve()
     source = open_source(folder, files, archives=archives)
+    contract = contract_of(faces, exact, margin, mirror, weights, precision, model)
+    if embedder.name not in EMBEDDERS:
+        settings = settings.model_copy(update={"weights_path": Path(model).resolve()})
+        check_model(Path(model), contract, settings)
     request = Request(
         source=source,
-        contract=contract_of(faces, exact, margin, mirror, weights, precision, model),
+        contract=contract,
         batch_size=batch_size or images_a_batch(source, settings),
         distances=distances,
         neighbors=neighbors,
         report=not no_report,
         report_faces=report_faces,
+        **_words_of_own(embedder),
         job=job,
         results_dir=results_dir,
         fresh=fresh,
@@ -137,12 +145,16 @@ def enqueue(
     ] = False,
 ) -> None:
     """Put a folder into the queue of a running server, or resume its unfinished job."""
+    from producer.local.worker_checks import check_model
     from producer.submission.jobs import open_job
     from producer.submission.requests import Request, images_a_batch
     from producer.submission.sources import open_source
     from shared.store.redis_client import explain_server_errors
 
+    embedder = embedder_of(model)
     contract = contract_of(faces, exact, margin, mirror, weights, precision, model)
+    if embedder.name not in EMBEDDERS:
+        check_model(Path(model), contract, load_settings())
     source = open_source(folder, files, archives=archives)
     if inline and source.archives:
         raise InvalidRequest("Images in archives cannot be sent with --inline. Unpack them, or let workers read them.")
@@ -158,6 +170,7 @@ def enqueue(
         neighbors=neighbors,
         report=not no_report,
         report_faces=report_faces,
+        **_words_of_own(embedder),
         job=job,
         results_dir=None,
         inline=inline,
@@ -174,6 +187,13 @@ def enqueue(
     if wait:
         session.enqueue_and_follow(opened.job, source, opened.plan)
     _enqueue_rest(session, opened.job, source, opened.plan)
+
+
+def _words_of_own(embedder: Embedder) -> dict[str, str]:
+    """License and origin, which nobody else knows of a model of the user's own."""
+    if embedder.name in EMBEDDERS:
+        return {}
+    return {"model_license": embedder.license, "model_origin": embedder.origin}
 
 
 def _enqueue_rest(session: Session, job: "Job", source: "Source", plan: "UpdatePlan | None") -> None:

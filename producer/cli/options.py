@@ -1,15 +1,15 @@
 """Options and arguments that several commands share, and the contract that the options of a job make."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from shared.domain.contract import (
     DEFAULT_MARGIN_PX,
     DEFAULT_WEIGHTS,
-    EMBEDDER_OF_WEIGHTS,
     KNOWN_WEIGHTS,
+    MOST_MARGIN,
     MOST_MARGIN_PX,
     SFACE_WEIGHTS,
     Contract,
@@ -17,7 +17,8 @@ from shared.domain.contract import (
     Precision,
     own_weights_name,
 )
-from shared.domain.embedders import FACENET, SFACE
+from shared.domain.embedder_files import MODEL_SUFFIX, read_embedder
+from shared.domain.embedders import EMBEDDERS, FACENET, SFACE, Embedder
 from shared.domain.errors import InvalidRequest
 from shared.domain.file_digests import file_sha256
 from shared.domain.options import MOST_IMAGES, MOST_NEIGHBORS, MOST_REPORT_FACES, WhenDistances
@@ -58,9 +59,10 @@ Mirror = Annotated[
 ]
 Weights = Annotated[str, typer.Option(help="`casia-webface`, `vggface2`, or a weights file (.pt) of your own.")]
 Model = Annotated[
-    Literal["facenet", "sface"],
+    str,
     typer.Option(
-        help="The embedder. `sface` aligns faces and tells people apart better; its embeddings have 128 values.",
+        help="The embedder: `facenet`, `sface` (aligns faces, and tells people apart better; 128 values), or an ONNX "
+        "file of your own with its description beside it.",
     ),
 ]
 PrecisionOption = Annotated[
@@ -119,6 +121,11 @@ def port_option(setting: str) -> Any:
     return typer.Option(min=1, max=65535, help="Port to listen on.", show_default=setting)
 
 
+def embedder_of(model: str) -> Embedder:
+    """The embedder of this name, or in this file; InvalidRequest if there is none, or its description is wrong."""
+    return EMBEDDERS[model] if model in EMBEDDERS else read_embedder(Path(model))
+
+
 def contract_of(
     faces: FacePolicy,
     exact: bool,
@@ -129,17 +136,14 @@ def contract_of(
     model: str = FACENET.name,
 ) -> Contract:
     """The contract that these options ask for; InvalidRequest if there are no such weights, or they do not fit."""
-    if model == SFACE.name:
-        if weights not in (DEFAULT_WEIGHTS, SFACE_WEIGHTS):
-            raise InvalidRequest(f"--weights {weights} are FaceNet's, and --model sface has its own: leave it out.")
-        if margin not in (DEFAULT_MARGIN_PX, 0):
-            raise InvalidRequest("--model sface aligns faces by their landmarks, without a margin: leave out --margin.")
-        if precision != "float32":
-            raise InvalidRequest(f"--precision {precision} is tested with --model facenet only: leave it out.")
-        weights, margin = SFACE_WEIGHTS, 0
+    embedder = embedder_of(model)
+    if embedder != FACENET:
+        weights, margin = _only_for_facenet(model, embedder, weights, margin, precision)
     elif weights == SFACE_WEIGHTS:
         raise InvalidRequest("The weights sface are those of --model sface.")
-    name, sha256 = _identify(weights)
+    elif weights.endswith(MODEL_SUFFIX):
+        raise InvalidRequest(f"--weights {weights} is a model of its own: give it as --model.")
+    name, sha256 = _identify(weights, "--weights" if embedder == FACENET else "--model")
     return Contract(
         faces=faces,
         mode="exact" if exact else "fast",
@@ -148,18 +152,38 @@ def contract_of(
         weights=name,
         weights_sha256=sha256,
         precision=precision,
-        **EMBEDDER_OF_WEIGHTS.get(name, FACENET).contract_fields(),
+        **embedder.contract_fields(),
     )
 
 
-def _identify(weights: str) -> tuple[str, str]:
+def _only_for_facenet(
+    model: str, embedder: Embedder, weights: str, margin: int, precision: Precision
+) -> tuple[str, int]:
+    """The weights and the margin of another embedder; InvalidRequest if an option is given that it does not have."""
+    own = SFACE_WEIGHTS if embedder == SFACE else model
+    if weights not in (DEFAULT_WEIGHTS, own):
+        raise InvalidRequest(f"--weights {weights} are FaceNet's, and --model {model} has its own: leave it out.")
+    if precision != "float32":
+        raise InvalidRequest(f"--precision {precision} is tested with --model facenet only: leave it out.")
+    if embedder.alignment == "box":
+        if margin > MOST_MARGIN * embedder.crop_px:
+            raise InvalidRequest(
+                f"--margin {margin} is too much in --model {model}'s crop of {embedder.crop_px} pixels."
+            )
+        return own, margin
+    if margin not in (DEFAULT_MARGIN_PX, 0):
+        raise InvalidRequest(f"--model {model} aligns faces by their landmarks, without a margin: leave out --margin.")
+    return own, 0
+
+
+def _identify(weights: str, option: str) -> tuple[str, str]:
     """The name and the SHA-256 of built-in weights, or of a file."""
     if weights in KNOWN_WEIGHTS:
         return weights, KNOWN_WEIGHTS[weights]
     path = Path(weights)
     if not path.is_file():
-        raise InvalidRequest(f"--weights {weights}: neither one of {', '.join(KNOWN_WEIGHTS)} nor a file.")
+        raise InvalidRequest(f"{option} {weights}: neither one of {', '.join(KNOWN_WEIGHTS)} nor a file.")
     try:
         return own_weights_name(path.stem), file_sha256(path)
     except OSError as error:
-        raise InvalidRequest(f"--weights {weights} cannot be read: {error.strerror}.") from None
+        raise InvalidRequest(f"{option} {weights} cannot be read: {error.strerror}.") from None

@@ -4,8 +4,9 @@ import shlex
 
 from producer.submission.requests import RUN_PREFIX
 from shared.archives.opening import is_archive
-from shared.domain.contract import DEFAULT_WEIGHTS, KNOWN_WEIGHTS, SFACE_WEIGHTS
-from shared.domain.embedders import FACENET
+from shared.domain.contract import DEFAULT_WEIGHTS, KNOWN_WEIGHTS, Contract
+from shared.domain.embedder_files import MODEL_SUFFIX
+from shared.domain.embedders import EMBEDDERS, FACENET
 from shared.domain.job import Job
 from shared.domain.options import DEFAULT_REPORT_FACES
 from shared.domain.paths import printable
@@ -33,7 +34,7 @@ def _options(job: Job) -> list[str]:
     words = ["--faces", contract.faces]
     words += ["--margin", str(contract.margin_px)] if contract.alignment == "box" else []
     words += ["--batch-size", str(options.batch_size)]
-    words += ["--model", contract.model] if contract.model != FACENET.name else []
+    words += ["--model", _model(contract)] if contract.model != FACENET.name else []
     words += ["--exact"] if contract.mode == "exact" else []
     words += ["--mirror"] if contract.mirror else []
     words += ["--precision", contract.precision] if contract.precision != "float32" else []
@@ -43,9 +44,13 @@ def _options(job: Job) -> list[str]:
     words += ["--archives"] if options.archives and not is_archive(job.source) else []
     words += [] if options.report else ["--no-report"]
     words += ["--report-faces", str(options.report_faces)] if options.report_faces != DEFAULT_REPORT_FACES else []
-    if contract.weights == SFACE_WEIGHTS:
+    if contract.model != FACENET.name:
         return words
     if contract.weights in KNOWN_WEIGHTS:
         return words + (["--weights", contract.weights] if contract.weights != DEFAULT_WEIGHTS else [])
     # Only its owner knows where the file is.
     return [*words, "--weights", f"{contract.weights.removeprefix('own-')}.pt"]
+
+
+def _model(contract: Contract) -> str:
+    return contract.model if contract.model in EMBEDDERS else f"{contract.model.removeprefix('own-')}{MODEL_SUFFIX}"

@@ -94,7 +94,7 @@ def _describe_contract(label: str) -> str:
             values["weights"],
             f"faces {values['faces']}",
             values["mode"],
-            *(["aligned"] if "model" in values else [f"margin {values['margin_px']}"]),
+            *(["aligned"] if values.get("alignment") == "five-points" else [f"margin {values['margin_px']}"]),
             *(["mirror"] if values["mirror"] else []),
             values["precision"],
             f"{values['backend']} on {values['device']} ({values['instruction_set']})",

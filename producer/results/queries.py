@@ -11,7 +11,7 @@ from producer.console.tables import new_table, print_table, write_csv
 from producer.console.terminal import say
 from producer.results.group_lists import NamedGroups, print_groups, print_groups_as_csv
 from producer.results.lookup import Tables, find_faces
-from shared.analysis.calibration import SAME_PERSON, same_person_threshold
+from shared.analysis.calibration import calibration_of, same_person_threshold, why_not_calibrated
 from shared.analysis.grouping import Grouping, find_grouping, recorded_grouping
 from shared.analysis.nearest_people import nearest_people
 from shared.analysis.neighbors import nearest
@@ -55,12 +55,13 @@ def show_groups(
     """
     with reading(folder):
         summary, paths = read_summary(folder), read_paths(folder)
-    calibrated = same_person_threshold(dict(summary.get("contract") or {}))
+    contract = dict(summary.get("contract") or {})
+    calibration, calibrated = calibration_of(contract), same_person_threshold(contract)
     chosen = calibrated if threshold is None else threshold
     if chosen is None:
         raise InvalidRequest(
-            "No threshold is calibrated for this job's options. Give one with --threshold D: with the default options "
-            f"it is {SAME_PERSON}, and benchmarks/all_pairs.py measures it on photos of your own."
+            f"{why_not_calibrated(contract)} Give one with --threshold D; benchmarks/all_pairs.py measures one on "
+            "photos of your own."
         )
     people = None if corrections is None else _people(folder, len(paths), chosen, corrections)
     grouping = _grouping(folder, len(paths), chosen, calibrated) if people is None else people.groups
@@ -69,10 +70,10 @@ def show_groups(
         print_groups_as_csv(members, paths, people)
     else:
         print_groups(members, paths, None if people is None else people.groups, chosen)
-    if calibrated is None:
-        notes = ["The threshold is not calibrated for this job's options."]
+    if calibration is None:
+        notes = [why_not_calibrated(contract)]
     else:
-        notes = [false_pairs_note(len(paths), chosen)]
+        notes = [false_pairs_note(len(paths), chosen, calibration)]
     if people is not None:
         notes += [hidden_note(people.groups.hidden), missing_note(people.groups.missing, len(corrections or ()))]
     for note in filter(None, notes):

@@ -151,6 +151,8 @@ def _create(
         report_faces=request.report_faces,
         location=request.source.location,
         archives=request.source.archives,
+        model_license=request.model_license,
+        model_origin=request.model_origin,
         replaces="" if earlier is None else earlier.uid,
         update=update,
         files="" if listing is None else printable(listing.name),

@@ -29,6 +29,9 @@ class Request:
     """Whether report.html is written."""
     report_faces: int = DEFAULT_REPORT_FACES
     """How many faces of a large report have a thumbnail."""
+    model_license: str = ""
+    model_origin: str = ""
+    """Of a model of the user's own, in words."""
     job: str | None
     results_dir: Path | None
     """Part of the job's identity for `run`, which writes the results itself."""

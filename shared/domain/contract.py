@@ -51,6 +51,8 @@ DEFAULT_WEIGHTS = CASIA_WEBFACE
 # Chosen by accuracy on 1,000 pairs of LFW: docs/accuracy.md has the table.
 DEFAULT_MARGIN_PX = 32
 MOST_MARGIN_PX = 120
+MOST_MARGIN = 0.75
+"""The largest margin, as a share of the crop's side: of FaceNet's 160 pixels it is `MOST_MARGIN_PX`."""
 
 # Both become part of a folder's name and of a command line, and come from a server that others can write to.
 WEIGHTS_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"

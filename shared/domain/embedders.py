@@ -13,7 +13,11 @@ Channels = Literal["rgb", "bgr"]
 
 MOST_DIMENSIONS = 512
 """The error bounds of the distances (`shared.results.distance_tiles`) hold up to this many."""
+MOST_WORDS = 300
+"""Characters of a license or an origin in words."""
 SMALLEST_CROP_PX, LARGEST_CROP_PX = 32, 512
+LARGEST_MODEL_BYTES = 512 * 2**20
+"""Of a file in ONNX. ArcFace's ResNet-100 has 261 MB."""
 
 
 @dataclass(frozen=True, kw_only=True)

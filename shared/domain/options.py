@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, TypeAdapter, ValidationError
 
+from shared.domain.embedders import MOST_WORDS
 from shared.domain.locations import check_canonical
 from shared.domain.paths import RootPath, check_relative, printable
 from shared.domain.validation import explain
@@ -47,6 +48,11 @@ class Options:
     """The URL prefix that the images are below; empty if they are files or inline."""
     archives: Annotated[bool, Field(strict=True)] = False
     """Whether the images of archives (tar, zip) belong to the job, not the archives."""
+
+    model_license: Annotated[str, Field(max_length=MOST_WORDS), AfterValidator(printable)] = ""
+    """The license of a model of the user's own, in words; empty for those that facequeue knows."""
+    model_origin: Annotated[str, Field(max_length=MOST_WORDS), AfterValidator(printable)] = ""
+    """Who made it, of what; as above."""
 
     replaces: Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")] = ""
     """The uid of earlier results that the job may replace, whatever their origin."""

@@ -1,8 +1,9 @@
 """Sentences on the page that depend on the job's figures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from shared.analysis.calibration import FALSE_PAIRS_MEASURED, SAME_PERSON, TRUE_ACCEPTS, false_accepts_at
+from shared.analysis.calibration import FALSE_PAIRS_MEASURED, Calibration, calibration_of, why_not_calibrated
 from shared.analysis.constraints import NOBODY
 from shared.analysis.false_pairs import expect_false_pairs
 from shared.analysis.people_groups import PeopleGroups
@@ -28,9 +29,9 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def false_pairs_note(faces: int, threshold: float) -> str:
+def false_pairs_note(faces: int, threshold: float, calibration: Calibration) -> str:
     """How many pairs of different people to expect within the threshold among so many faces; empty for one face."""
-    found = expect_false_pairs(faces, threshold)
+    found = expect_false_pairs(faces, threshold, calibration)
     if not found.pairs:
         return ""
     if found.expected is not None:
@@ -50,28 +51,35 @@ def _rounded(number: float) -> str:
     return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
 
 
-def threshold_note(threshold: float | None, calibrated: bool, job: str, faces: int) -> str:
-    """Where the threshold comes from, what it lets one expect among so many faces, and what it does not guarantee."""
+def threshold_note(threshold: float | None, contract: Mapping[str, Any], job: str, faces: int) -> str:
+    """Where the threshold comes from, what it lets one expect among so many faces, and what it does not guarantee.
+
+    `contract` is the job's, from `summary.json`. Without a threshold, the note says why there is none.
+    """
+    calibration = calibration_of(contract)
     if threshold is None:
+        why = why_not_calibrated(contract) if calibration is None else "The results have no neighbors of the faces."
         return (
-            "No threshold is calibrated for this job's contract, so faces are not grouped. "
-            f"`python -m producer report {job} --threshold D` groups them at a distance of your own."
+            f"{why} So faces are not grouped. `python -m producer report {job} --threshold D` groups them at a "
+            "distance of your own."
         )
-    if not calibrated:
-        return f"The threshold {threshold:g} was given by hand; it is not calibrated for this job's contract."
-    if threshold != SAME_PERSON:
-        by_hand = f"The threshold {threshold:g} was given by hand; the calibrated one is {SAME_PERSON}."
-        return f"{by_hand} {false_pairs_note(faces, threshold)}".strip()
+    if calibration is None:
+        return f"The threshold {threshold:g} was given by hand. {why_not_calibrated(contract)}"
+    known = calibration.same_person
+    if threshold != known:
+        by_hand = f"The threshold {threshold:g} was given by hand; the calibrated one is {known:g}."
+        return f"{by_hand} {false_pairs_note(faces, threshold, calibration)}".strip()
     source = (
-        f"{SAME_PERSON} was calibrated on LFW View 1 for this contract: {100 * false_accepts_at(SAME_PERSON).rate:.2g} "
+        f"{known:g} was calibrated on LFW View 1 for this contract: "
+        f"{100 * calibration.false_accepts_at(known).rate:.2g} "
         f"% of its {FALSE_PAIRS_MEASURED / 1e6:.1f} million pairs of different people are that near, and "
-        f"{100 * TRUE_ACCEPTS:.0f} % of its pairs of one person."
+        f"{100 * calibration.true_accepts:.0f} % of its pairs of one person."
     )
     limits = (
         "This guarantees nothing for other photos: children, relatives, other ages, other cameras. A group is a "
         "suggestion, not proof."
     )
-    return " ".join(part for part in (source, false_pairs_note(faces, threshold), limits) if part)
+    return " ".join(part for part in (source, false_pairs_note(faces, threshold, calibration), limits) if part)
 
 
 def hidden_note(hidden: int) -> str:

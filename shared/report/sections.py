@@ -57,7 +57,7 @@ def common_values(
         "overview": _overview(results, groups),
         "shown_faces": faces,
         "threshold": threshold,
-        "threshold_note": threshold_note(threshold, calibrated, results.job, faces),
+        "threshold_note": threshold_note(threshold, results.contract, results.job, faces),
         "people_note": "" if people is None else people_note(people),
         "histogram": chart,
         "histogram_alt": histogram_alt(chart, threshold),

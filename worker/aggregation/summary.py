@@ -1,10 +1,12 @@
 """The summary of a job's results: counts, time per stage, and contract."""
 
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from shared.domain.job import Job
 from shared.domain.paths import printable
+from shared.results.model_words import describe_model
 from worker.aggregation.known_neighbors import describe_neighbors
 from worker.aggregation.statistics import JobStatistics, utc
 
@@ -39,6 +41,7 @@ def summarize(
         "neighbors": describe_neighbors(job),
         "options": {name: getattr(job.options, name) for name in _OPTIONS},
         "contract": job.contract.as_dict() | (job.runtime or {}),
+        "model": asdict(describe_model(job.contract.as_dict(), job.options.model_license, job.options.model_origin)),
         "versions": {package: _version(package) for package in ("facequeue", "celery", "numpy", "facenet-pytorch")},
         "created": utc(job.created_ms),
         "started": utc(job.started_ms),

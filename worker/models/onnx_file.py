@@ -14,12 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from google.protobuf.message import DecodeError
 
-from shared.domain.embedders import LARGEST_CROP_PX, SMALLEST_CROP_PX
+from shared.domain.embedders import LARGEST_CROP_PX, LARGEST_MODEL_BYTES, SMALLEST_CROP_PX
 from shared.domain.errors import WeightsError
 from worker.models.protobuf_subset import KINDS, Field, message_class
 
-LARGEST_FILE_BYTES = 512 * 2**20
-"""ArcFace's ResNet-100 has 261 MB."""
 _FLOAT, _INT64 = 1, 7
 _TYPES = {
     _FLOAT: "<f4",
@@ -60,9 +58,9 @@ def read_onnx(path: Path) -> OnnxNetwork:
     """The network in a file. WeightsError says in one line why it cannot be used."""
     try:
         size = path.stat().st_size
-        if size > LARGEST_FILE_BYTES:
+        if size > LARGEST_MODEL_BYTES:
             raise WeightsError(
-                f"{path} has {size / 2**20:,.0f} MiB, and a model may have {LARGEST_FILE_BYTES / 2**20:.0f}."
+                f"{path} has {size / 2**20:,.0f} MiB, and a model may have {LARGEST_MODEL_BYTES / 2**20:.0f}."
             )
         data = path.read_bytes()
     except OSError as error:

@@ -10,6 +10,7 @@ from openvino.opset1 import max_pool
 
 from shared.domain.arrays import Float32
 from shared.domain.contract import Precision
+from shared.domain.errors import WeightsError
 from worker.models.inception_resnet import State
 from worker.models.mtcnn_layers import NAMES, Conv, Dense, Layer, MaxPool, PReLU, load_layers
 from worker.models.onnx_file import OnnxNetwork
@@ -40,7 +41,10 @@ def export_networks(embedder: State | OnnxNetwork, folder: Path) -> None:
         ov.save_model(_build(load_layers(name), sides[name]), folder / f"{name}.xml", compress_to_fp16=False)
     network = convert_onnx(embedder) if isinstance(embedder, OnnxNetwork) else build_embedder(embedder)
     if isinstance(embedder, OnnxNetwork):
-        try_embedder(embedder, ov.Core().compile_model(network, "CPU", _CONFIG))
+        try:
+            try_embedder(embedder, ov.Core().compile_model(network, "CPU", _CONFIG))
+        except RuntimeError:  # its message has several lines
+            raise WeightsError(f"The model {embedder.source} cannot be used: OpenVINO cannot run it.") from None
     ov.save_model(network, folder / "embedder.xml", compress_to_fp16=False)
 
 

@@ -5,7 +5,7 @@ import sys
 from dataclasses import MISSING, fields
 
 from shared.config.settings import Settings
-from shared.domain.contract import Contract, Runtime
+from shared.domain.contract import MOST_MARGIN, Contract, Runtime
 from shared.domain.embedders import EMBEDDERS, FACENET
 from shared.domain.errors import ContractError
 from worker.models.backend import choose_backend
@@ -83,6 +83,8 @@ def check_contract(contract: Contract) -> None:
         theirs = getattr(contract, field.name)
         if field.default is not MISSING and field.name not in _CHOSEN and theirs != field.default:
             raise ContractError(f"{field.name}: {theirs} there, {field.default} here")
+    if contract.alignment == "box" and contract.margin_px > MOST_MARGIN * contract.crop_px:
+        raise ContractError(f"margin_px: {contract.margin_px} is too much in a crop of {contract.crop_px} pixels")
     if contract.precision != "float32" and contract.model != FACENET.name:
         raise ContractError(f"precision {contract.precision} is tested with the model {FACENET.name} only")
     known = EMBEDDERS.get(contract.model)

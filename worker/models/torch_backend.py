@@ -14,7 +14,7 @@ from worker.models.checkpoint import read_state_dict
 from worker.models.inception_resnet import State
 from worker.models.mtcnn_layers import NAMES, Conv, Dense, Layer, MaxPool, PReLU, load_layers
 from worker.models.onnx_file import OnnxNetwork, read_onnx
-from worker.models.torch_onnx import OnnxModule
+from worker.models.torch_onnx import OnnxModule, try_module
 
 _ONNX = "embedder.onnx"
 # The last bits of eager torch depend on the batch size, so every forward pass of the embedder has this many rows.
@@ -45,7 +45,7 @@ class StandardizedEmbedder(nn.Module):
 def export_networks(embedder: State | OnnxNetwork, folder: Path) -> None:
     """Writes the embedder's weights into `folder`. MTCNN's weights are read from facenet-pytorch's wheel."""
     if isinstance(embedder, OnnxNetwork):
-        OnnxModule(embedder)  # raises if it cannot be run
+        try_module(embedder)
         (folder / _ONNX).write_bytes(embedder.model.SerializeToString())
         return
     torch.save({name: torch.from_numpy(value) for name, value in embedder.items()}, folder / "embedder.pt")

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from shared.domain.errors import WeightsError
 from worker.models.onnx_file import OnnxNetwork
 
+_LENGTH_ERROR = 1e-3
 _Values = dict[str, torch.Tensor]
 _Attributes = dict[str, Any]
 
@@ -35,6 +36,11 @@ class OnnxModule(nn.Module):
                     f"The model {network.source} cannot be used with the torch backend: it has the operator "
                     f"{ascii(node.op_type)[:40]}. Use the OpenVINO backend (FACEQUEUE_BACKEND=openvino)."
                 )
+            if strange := {attribute.name for attribute in node.attribute} - _ATTRIBUTES.get(node.op_type, set()):
+                raise WeightsError(
+                    f"The model {network.source} cannot be used with the torch backend: its {node.op_type} has "
+                    f"{ascii(min(strange))[:40]}. Use the OpenVINO backend (FACEQUEUE_BACKEND=openvino)."
+                )
             attributes = {
                 attribute.name: list(attribute.ints) or (attribute.f if attribute.HasField("f") else attribute.i)
                 for attribute in node.attribute
@@ -48,6 +54,20 @@ class OnnxModule(nn.Module):
         for operator, operands, result, attributes in self._steps:
             values[result] = operator([values[name] for name in operands if name in values], attributes)
         return F.normalize(values[self._output], dim=1)
+
+
+def try_module(network: OnnxNetwork) -> None:
+    """WeightsError if the network cannot be run, or what it returns for a made-up crop has no length."""
+    side = network.crop_px
+    module = OnnxModule(network)
+    try:
+        with torch.inference_mode():
+            returned = module(torch.full((1, 3, side, side), 127.0))
+        usable = returned.ndim == 2 and abs(float(returned.norm()) - 1) < _LENGTH_ERROR
+    except (RuntimeError, LookupError, TypeError, ValueError):  # operands that do not fit together
+        usable = False
+    if not usable:
+        raise WeightsError(f"The model {network.source} cannot be used: torch cannot run it, or it returns nothing.")
 
 
 def _convolve(operands: list[torch.Tensor], attributes: _Attributes) -> torch.Tensor:
@@ -78,6 +98,15 @@ def _multiply_matrices(operands: list[torch.Tensor], attributes: _Attributes) ->
         product = product + attributes.get("beta", 1.0) * bias[0]
     return product
 
+
+_ATTRIBUTES = {
+    "BatchNormalization": {"epsilon", "momentum", "training_mode", "spatial"},
+    "Conv": {"dilations", "group", "kernel_shape", "pads", "strides"},
+    "Dropout": {"ratio", "seed"},
+    "Flatten": {"axis"},
+    "Gemm": {"alpha", "beta", "transA", "transB"},
+}
+"""The attributes of operators that are computed with, or change nothing. Others are refused."""
 
 _OPERATORS: dict[str, Callable[[list[torch.Tensor], _Attributes], torch.Tensor]] = {
     "Add": lambda operands, _: operands[0] + operands[1],

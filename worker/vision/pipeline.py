@@ -27,6 +27,7 @@ from worker.vision.mtcnn_cascade import Detector, Faces, detect_faces
 
 # The embedder's forward pass takes at most this many crops, so that a picture of a crowd does not need gigabytes.
 _CROPS_A_PASS = 32
+_LENGTH_ERROR = 1e-3
 # A picture of a crowd would make a block large: the report cuts its thumbnails itself.
 MOST_THUMBNAILS = 16
 """An image with more faces has no thumbnails."""
@@ -207,5 +208,11 @@ def _embed(
     face_ms = (time.perf_counter() - started) * 1000 / len(crops)
     rows = np.concatenate(parts)
     for result, of_one in waiting:
-        result.embeddings, rows = rows[: len(of_one)], rows[len(of_one) :]
-        result.record.embed_ms = face_ms * len(of_one)
+        embeddings, rows = rows[: len(of_one)], rows[len(of_one) :]
+        record = result.record
+        record.embed_ms = face_ms * len(of_one)
+        if (np.abs(np.linalg.norm(embeddings, axis=1) - 1) < _LENGTH_ERROR).all():
+            result.embeddings = embeddings
+        else:  # only a model of the user's own does that
+            record.outcome, record.error = Outcome.UNREADABLE, "the model gives a face in it no embedding"
+            record.faces, record.thumbnails = [], []

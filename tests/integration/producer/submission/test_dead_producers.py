@@ -164,6 +164,8 @@ def test_the_command_is_that_of_whoever_made_the_job(stage: Stage) -> None:
     assert command_to_resume(job) == f"python -m producer enqueue '/photos of mine' --job j {common}"
     own = replace(job.contract, weights=own_weights_name("mine"))
     assert command_to_resume(replace(job, contract=own)).endswith("--weights mine.pt")
+    of_own = replace(job.contract, model="own-mine", weights="own-mine", alignment="five-points")
+    assert command_to_resume(replace(job, contract=of_own)).endswith("--batch-size 2 --model mine.onnx")
     inline = replace(job.options, inline=True)
     assert command_to_resume(replace(job, options=inline)).endswith("--inline")
     assert command_to_resume(replace(job, retries=1)) == "python -m producer retry j"

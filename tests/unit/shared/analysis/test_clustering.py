@@ -246,7 +246,8 @@ def test_another_contract_has_no_threshold(
     assert "No threshold is calibrated" in capsys.readouterr().err
     assert _run(monkeypatch, "groups", "j", "--threshold", "1", "--csv", "--results", str(tmp_path)) == 0
     said = capsys.readouterr()
-    assert "not calibrated" in said.err and said.out.splitlines()[1:] == ["1,2,0,a.jpg", "1,2,1,b.jpg"]
+    assert "No threshold is calibrated for facenet with this job's options" in said.err
+    assert said.out.splitlines()[1:] == ["1,2,0,a.jpg", "1,2,1,b.jpg"]
 
 
 def test_people_with_many_photographs_stay_together() -> None:

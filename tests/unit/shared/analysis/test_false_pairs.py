@@ -4,25 +4,30 @@ import math
 
 import pytest
 
-from shared.analysis.calibration import FALSE_ACCEPTS, SAME_PERSON
-from shared.analysis.calibration import false_accepts_at as _row
+from shared.analysis.calibration import CALIBRATIONS, SAME_PERSON, Calibration
+from shared.analysis.calibration import FACENET_CALIBRATION as FACENET
 from shared.analysis.false_pairs import expect_false_pairs
 from shared.report.captions import false_pairs_note, threshold_note
 
+CONTRACT = FACENET.contract.as_dict()
+_row = FACENET.false_accepts_at
 
-def test_the_rates_rise_with_the_distance_and_lie_in_their_intervals() -> None:
+
+@pytest.mark.parametrize("known", CALIBRATIONS, ids=lambda known: known.contract.model)
+def test_the_rates_rise_with_the_distance_and_lie_in_their_intervals(known: Calibration) -> None:
     """The default threshold is one of the measured distances."""
-    assert [row.distance for row in FALSE_ACCEPTS] == sorted(row.distance for row in FALSE_ACCEPTS)
+    rows = known.false_accepts
+    assert [row.distance for row in rows] == sorted(row.distance for row in rows)
     for name in ("rate", "low", "high"):
-        values = [getattr(row, name) for row in FALSE_ACCEPTS]
+        values = [getattr(row, name) for row in rows]
         assert values == sorted(values)
-    assert all(row.low <= row.rate <= row.high for row in FALSE_ACCEPTS)
-    assert _row(SAME_PERSON).rate < 1e-3
+    assert all(row.low <= row.rate <= row.high for row in rows)
+    assert known.false_accepts_at(known.same_person).rate < 1e-3
 
 
 def test_expected_pairs_by_hand() -> None:
     """388 faces have 388 * 387 / 2 pairs. At a measured distance the rate is the measured one."""
-    found = expect_false_pairs(388, 0.95)
+    found = expect_false_pairs(388, 0.95, FACENET)
     assert found.pairs == 75_078
     assert found.expected == pytest.approx(75_078 * 0.000277)
     assert (found.low, found.high) == pytest.approx((75_078 * 0.000188, 75_078 * 0.000391))
@@ -30,18 +35,18 @@ def test_expected_pairs_by_hand() -> None:
 
 def test_between_two_distances_the_rate_is_their_geometric_mean_in_the_middle() -> None:
     """It is continuous at the measured distances, including the one without a lower bound."""
-    middle = expect_false_pairs(1_000, 0.975)
+    middle = expect_false_pairs(1_000, 0.975, FACENET)
     assert middle.expected == pytest.approx(499_500 * math.sqrt(_row(0.95).rate * _row(1.00).rate))
-    for row in FALSE_ACCEPTS[1:-1]:
-        below, above = (expect_false_pairs(1_000, row.distance + step) for step in (-1e-9, 1e-9))
+    for row in FACENET.false_accepts[1:-1]:
+        below, above = (expect_false_pairs(1_000, row.distance + step, FACENET) for step in (-1e-9, 1e-9))
         assert (below.expected, below.low, below.high) == pytest.approx((above.expected, above.low, above.high))
-    first = expect_false_pairs(1_000, 0.80)
+    first = expect_false_pairs(1_000, 0.80, FACENET)
     assert first.low == 0 < (first.expected or 0) < first.high
 
 
 def test_outside_what_was_measured_only_a_bound_is_known() -> None:
     """Nothing is extrapolated."""
-    below, above = expect_false_pairs(1_000, 0.5), expect_false_pairs(1_000, 1.3)
+    below, above = expect_false_pairs(1_000, 0.5, FACENET), expect_false_pairs(1_000, 1.3, FACENET)
     assert (below.expected, below.low, below.high) == (None, 0, pytest.approx(499_500 * _row(0.80).high))
     assert (above.expected, above.low, above.high) == (None, pytest.approx(499_500 * _row(1.20).low), math.inf)
 
@@ -58,21 +63,21 @@ def test_outside_what_was_measured_only_a_bound_is_known() -> None:
 )
 def test_the_sentence_for_people(faces: int, threshold: float, words: str) -> None:
     """It states the condition that all faces are of different people."""
-    note = false_pairs_note(faces, threshold)
+    note = false_pairs_note(faces, threshold, FACENET)
     assert words in note
     assert note.startswith(f"If all {faces} faces were of different people, ")
 
 
 def test_one_face_has_no_pairs() -> None:
     """No face has none either."""
-    assert false_pairs_note(1, 0.95) == false_pairs_note(0, 0.95) == ""
+    assert {false_pairs_note(faces, 0.95, FACENET) for faces in (0, 1)} == {""}
 
 
 def test_the_reports_note_has_the_sentence_only_for_calibrated_contracts() -> None:
     """This includes a threshold given by the user."""
-    note = threshold_note(SAME_PERSON, True, "j", 388)
+    note = threshold_note(SAME_PERSON, CONTRACT, "j", 388)
     assert "0.028 % of its 1.2 million pairs of different people are that near, and 88 % of its pairs of one" in note
     assert "about 21 of their 75,078 pairs" in note
-    assert "about 71 of their 75,078 pairs" in threshold_note(1.0, True, "j", 388)
-    assert "pairs" not in threshold_note(1.0, False, "j", 388)
-    assert "pairs" not in threshold_note(None, False, "j", 388)
+    assert "about 71 of their 75,078 pairs" in threshold_note(1.0, CONTRACT, "j", 388)
+    assert "pairs" not in threshold_note(1.0, CONTRACT | {"margin_px": 14}, "j", 388)
+    assert "pairs" not in threshold_note(None, CONTRACT | {"margin_px": 14}, "j", 388)

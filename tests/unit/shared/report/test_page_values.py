@@ -112,7 +112,8 @@ def test_another_contract_has_no_groups(tmp_path: Path) -> None:
     contract = CONTRACT.as_dict() | {"margin_px": 0}
     folder = make_results(tmp_path / "j", ["a.jpg", "b.jpg"], people(1, 2), contract=contract)
     page = make_report(folder)
-    assert "No threshold is calibrated for this job's contract" in page.text and page.data["threshold"] is None
+    assert "No threshold is calibrated for facenet with this job's options" in page.text
+    assert page.data["threshold"] is None
     page = make_report(folder, threshold=0.9)
     assert "The threshold 0.9 was given by hand" in page.text and "1 group of two faces" in page.text
     assert "would be expected" not in page.text

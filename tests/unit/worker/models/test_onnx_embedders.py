@@ -10,7 +10,7 @@ import pytest
 
 from shared.config.settings import Settings
 from shared.domain.contract import KNOWN_WEIGHTS
-from shared.domain.embedders import FACENET, SFACE
+from shared.domain.embedders import FACENET, LARGEST_MODEL_BYTES, SFACE
 from shared.domain.errors import ContractError, WeightsError
 from shared.domain.file_digests import file_sha256
 from shared.domain.weights_files import sface_file
@@ -152,6 +152,6 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     """Its size is looked at first."""
     path = tmp_path / "mine.onnx"
     with path.open("wb") as file:
-        file.truncate(onnx_file.LARGEST_FILE_BYTES + 1)
+        file.truncate(LARGEST_MODEL_BYTES + 1)
     with pytest.raises(WeightsError, match="a model may have 512"):
         read_onnx(path)

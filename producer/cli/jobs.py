@@ -105,7 +105,8 @@ def run(
         neighbors=neighbors,
         report=not no_report,
         report_faces=report_faces,
-        **_words_of_own(embedder),
+        model_license=_of_own(embedder, embedder.license),
+        model_origin=_of_own(embedder, embedder.origin),
         job=job,
         results_dir=results_dir,
         fresh=fresh,
@@ -170,7 +171,8 @@ def enqueue(
         neighbors=neighbors,
         report=not no_report,
         report_faces=report_faces,
-        **_words_of_own(embedder),
+        model_license=_of_own(embedder, embedder.license),
+        model_origin=_of_own(embedder, embedder.origin),
         job=job,
         results_dir=None,
         inline=inline,
@@ -189,11 +191,9 @@ def enqueue(
     _enqueue_rest(session, opened.job, source, opened.plan)
 
 
-def _words_of_own(embedder: Embedder) -> dict[str, str]:
-    """License and origin, which nobody else knows of a model of the user's own."""
-    if embedder.name in EMBEDDERS:
-        return {}
-    return {"model_license": embedder.license, "model_origin": embedder.origin}
+def _of_own(embedder: Embedder, words: str) -> str:
+    """What is to be said of a model of the user's own; nothing of a known one."""
+    return "" if embedder.name in EMBEDDERS else words
 
 
 def _enqueue_rest(session: Session, job: "Job", source: "Source", plan: "UpdatePlan | None") -> None:

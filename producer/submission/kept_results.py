@@ -21,7 +21,12 @@ _FLAGS = {
     "weights": "--weights",
     "weights_sha256": "--weights (their SHA-256)",
     "precision": "--precision",
-    **dict.fromkeys(("alignment", "crop_px", "channels", "pixel_mean", "pixel_scale", "dimensions"), "the model's {}"),
+    "alignment": "the model's alignment",
+    "crop_px": "the model's crop",
+    "channels": "the model's channels",
+    "pixel_mean": "the model's mean",
+    "pixel_scale": "the model's scale",
+    "dimensions": "the model's dimensions",
     "pipeline_version": "the pipeline's version",
     "batch_size": "--batch-size",
     "distances": "--distances",
@@ -77,4 +82,4 @@ def _differences(summary: dict[str, Any], request: Request) -> Iterator[str]:
     )
     for name, value in here.items():
         if name in there and there[name] != value:
-            yield f"{_FLAGS.get(name, name).format(name)} was {printable(str(there[name]))[:80]}, now {value}"
+            yield f"{_FLAGS.get(name, name)} was {printable(str(there[name]))[:80]}, now {value}"

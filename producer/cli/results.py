@@ -39,7 +39,9 @@ def report(
     source = images or images_folder(folder)
     if source is None:
         say("The images have moved: the report shows no faces. Give their folder with --images DIR.")
-    request = ReportRequest(threshold=threshold, pictures=report_faces, group=group, corrections=_read_people(people))
+    request = ReportRequest(
+        threshold=threshold, pictures=report_faces, group=group, corrections=_corrections(people, folder)
+    )
     print(printable(str(build_report(folder, source, request))))
 
 
@@ -66,13 +68,14 @@ def groups(
     """Group faces that may be the same person."""
     from producer.results.queries import show_groups
 
-    show_groups(_find(job, results), threshold, as_csv=as_csv, corrections=_read_people(people))
+    folder = _find(job, results)
+    show_groups(folder, threshold, as_csv=as_csv, corrections=_corrections(people, folder))
 
 
-def _read_people(path: Path | None) -> "list[Correction] | None":
-    from shared.results.people_file import read_people
+def _corrections(people: Path | None, folder: Path) -> "list[Correction] | None":
+    from producer.results.corrections_source import corrections_from
 
-    return None if path is None else read_people(path)
+    return None if people is None else corrections_from(people, folder, say)
 
 
 def _find(job: str, results: Path | None) -> Path:

@@ -21,6 +21,7 @@ _COMMANDS = {
         operations.doctor,
         operations.flower,
         operations.metrics,
+        operations.page,
         operations.sample,
     ),
 }

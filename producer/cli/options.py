@@ -107,9 +107,7 @@ Threshold = Annotated[
 People = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE",
-        help="Names and corrections of groups: people.csv as the report saves it, or a folder with sidecars (.xmp).",
-        show_default=False,
+        metavar="FILE", help="Names and corrections of groups, a people.csv as the report saves it.", show_default=False
     ),
 ]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")]

@@ -39,9 +39,7 @@ def report(
     source = images or images_folder(folder)
     if source is None:
         say("The images have moved: the report shows no faces. Give their folder with --images DIR.")
-    request = ReportRequest(
-        threshold=threshold, pictures=report_faces, group=group, corrections=_corrections(people, folder)
-    )
+    request = ReportRequest(threshold=threshold, pictures=report_faces, group=group, corrections=_read_people(people))
     print(printable(str(build_report(folder, source, request))))
 
 
@@ -68,14 +66,13 @@ def groups(
     """Group faces that may be the same person."""
     from producer.results.queries import show_groups
 
-    folder = _find(job, results)
-    show_groups(folder, threshold, as_csv=as_csv, corrections=_corrections(people, folder))
+    show_groups(_find(job, results), threshold, as_csv=as_csv, corrections=_read_people(people))
 
 
-def _corrections(people: Path | None, folder: Path) -> "list[Correction] | None":
-    from producer.results.corrections_source import corrections_from
+def _read_people(path: Path | None) -> "list[Correction] | None":
+    from shared.results.people_file import read_people
 
-    return None if people is None else corrections_from(people, folder, say)
+    return None if path is None else read_people(path)
 
 
 def _find(job: str, results: Path | None) -> Path:

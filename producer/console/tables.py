@@ -65,13 +65,12 @@ def print_jobs(jobs: list[Job], now_ms: int, stalled: Collection[str] = ()) -> N
         progress = describe(job)
         if job.unfinished and job.refusal:
             progress += f"; refused by a worker: {job.refusal}"
-        state = state_of(job, now_ms, stalled=job.name in stalled)
+        state = _state(job, now_ms, stalled=job.name in stalled)
         table.add_row(*map(escape, (job.name, state, _time(job.created_ms), progress, job.source)))
     print_table(table)
 
 
-def state_of(job: Job, now_ms: int, *, stalled: bool) -> str:
-    """The state of a job in words. `now_ms` is the server's time."""
+def _state(job: Job, now_ms: int, *, stalled: bool) -> str:
     gone = ", producer gone" if is_abandoned(job, now_ms) else ""
     return f"{job.state}{', stalled' if stalled else ''}{gone}"
 
@@ -83,7 +82,7 @@ def print_job(job: Job, now_ms: int, refusals: Mapping[str, str] = {}, *, stalle
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in job.outcomes.items()) or "none yet"
     rows = {
         "job": job.name,
-        "state": state_of(job, now_ms, stalled=stalled),
+        "state": _state(job, now_ms, stalled=stalled),
         "folder": job.source,
         "progress": describe(job),
         "outcomes": outcomes,
@@ -125,13 +124,13 @@ def workers_table(workers: list[Worker]) -> Table:
             worker.host,
             *(() if narrow else (", ".join(worker.queues),)),
             str(worker.processes),
-            figure_of(worker, "cpu_percent", 0),
-            figure_of(worker, "rss_mib", 0),
-            figure_of(worker, "images_per_s", 1),
-            figure_of(worker, "images_done", 0),
-            time_since(worker.started_ms),
-            batches_by_job(worker.current),
-            *((refusals_of(worker),) if refuse else ()),
+            _figure(worker, "cpu_percent", 0),
+            _figure(worker, "rss_mib", 0),
+            _figure(worker, "images_per_s", 1),
+            _figure(worker, "images_done", 0),
+            _since(worker.started_ms),
+            _batches(worker.current),
+            *((_refusals(worker),) if refuse else ()),
         ]
         table.add_row(*map(escape, cells))
     if narrow:
@@ -141,12 +140,11 @@ def workers_table(workers: list[Worker]) -> Table:
     return table
 
 
-def refusals_of(worker: Worker) -> str:
-    """The jobs that a worker refuses, and why."""
+def _refusals(worker: Worker) -> str:
     return "; ".join(f"{job}: {reason}" for job, reason in sorted(worker.refuses.items())) or "-"
 
 
-def time_since(ms: int | None) -> str:
+def _since(ms: int | None) -> str:
     """How long ago, in one unit, since a date would take a quarter of a terminal's line."""
     if not ms:
         return "-"
@@ -154,7 +152,7 @@ def time_since(ms: int | None) -> str:
     return next((f"{seconds / size:.0f}{unit}" for size, unit in _UNITS if seconds >= size), f"{seconds:.0f}s")
 
 
-def batches_by_job(current: list[str]) -> str:
+def _batches(current: list[str]) -> str:
     """`<job>:<batch>,<batch>` for each job."""
     of_job: dict[str, list[str]] = {}
     for item in current:
@@ -163,8 +161,7 @@ def batches_by_job(current: list[str]) -> str:
     return " ".join(f"{job}:{','.join(batches)}" for job, batches in of_job.items()) or "-"
 
 
-def figure_of(worker: Worker, name: str, digits: int) -> str:
-    """A number of a worker's resources; `-` if there is none yet."""
+def _figure(worker: Worker, name: str, digits: int) -> str:
     figure = worker.figure(name)
     return "-" if figure is None else f"{figure:.{digits}f}"
 

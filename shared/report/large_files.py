@@ -95,7 +95,7 @@ def write_nearest(folder: Path, order: FaceOrder, neighbors: Neighbors) -> None:
         there &= (faces >= 0) & (faces < len(neighbors))
         places = np.where(there, place_of[np.where(there, faces, 0)], _NONE)
         distances = np.where(there, neighbors.distances[at] if len(neighbors.faces) else 0, 0)
-        content = {"count": NEAREST, "places": packed(places, "<u4"), "distances": steps(distances)}
+        content = {"count": NEAREST, "faces": packed(places, "<u4"), "distances": steps(distances)}
         write_script(folder, "near", number, content)
 
 

@@ -28,11 +28,20 @@ from shared.report.large_files import (
     write_sheets,
 )
 from shared.report.large_pictures import LargePictures
+from shared.report.people_data import write_people_files
 from shared.report.picture_choice import AT_FIRST, choose_pictured
 from shared.report.report_files import publish_files, scratch_folder
 from shared.report.sections import common_values
 from shared.report.sprite_sheets import CELL_PX, COLUMNS, ROWS
-from shared.report.view_model import DuplicatesView, FaceView, KnownFace, LargeData, LargePageView, MatrixData
+from shared.report.view_model import (
+    DuplicatesView,
+    FaceView,
+    KnownFace,
+    LargeData,
+    LargePageView,
+    MatrixData,
+    PeopleData,
+)
 from shared.results.distances import Distances, Faces, evenly_spaced
 from shared.results.neighbors_file import Neighbors
 from shared.results.reader import Results
@@ -76,6 +85,9 @@ def build_large_page(
         if report.neighbors is not None:
             write_nearest(scratch, order, report.neighbors)
         pair_groups = write_groups(scratch, order, results.distances.embeddings, report.people)
+        correctable = None
+        if report.threshold is not None and not report.part:
+            correctable = write_people_files(scratch, results, order, report.people, FACES_A_FILE)
         files = f"{target.name}/{publish_files(scratch, target)}"
     pictured = int((named.pictures >= 0).sum())
     note = large_pictures_note(
@@ -87,11 +99,17 @@ def build_large_page(
         job=results.job,
         whole=not report.part,
     )
-    return _page(report, named, files, pair_groups, pictured, note)
+    return _page(report, named, files, pair_groups, correctable, pictured, note)
 
 
 def _page(
-    report: LargeReport, named: NamedFaces, files: str, pair_groups: list[int], pictured: int, note: str
+    report: LargeReport,
+    named: NamedFaces,
+    files: str,
+    pair_groups: list[int],
+    correctable: PeopleData | None,
+    pictured: int,
+    note: str,
 ) -> LargePageView:
     results, order = report.results, report.order
     places = evenly_spaced(len(order), MAX_MATRIX_FACES)
@@ -137,6 +155,7 @@ def _page(
             colors=list(PALETTE),
             top=view.top,
             known=[named.face(place) for place in sorted(known)],
+            people=correctable,
         ),
     )
 

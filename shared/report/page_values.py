@@ -13,6 +13,7 @@ from shared.analysis.people_groups import PeopleGroups
 from shared.domain.arrays import Float32
 from shared.report.captions import pictures_note
 from shared.report.heat_map import matrix_views, neighbor_data
+from shared.report.people_data import people_data
 from shared.report.rendering import data_uri
 from shared.report.sections import common_values
 from shared.report.thumbnails import Thumbnails
@@ -73,6 +74,11 @@ def page_values(
     groups = _groups_of(shown, threshold, people)
     several = len(faces) > 1
     matrix, matrix_data = matrix_views(square, tree, groups) if several else (None, None)
+    shown_groups = None if groups is None else _groups(groups, faces, square)
+    correctable = None
+    if shown_groups is not None and shown.group is None and faces:
+        members = [[face.index for face in group.faces] for group in shown_groups.people]
+        correctable = people_data(results, shown.rows, members, square, people)
     return SmallPageView(
         **common_values(
             results,
@@ -87,12 +93,16 @@ def page_values(
         sampled=False,
         faces=faces,
         faces_in_order=[faces[k] for k in leaf_order(tree, len(faces))],
-        groups=None if groups is None else _groups(groups, faces, square),
+        groups=shown_groups,
         pictures_note=pictures_note(thumbnails, results.job),
         matrix=matrix,
         duplicates=_duplicates(results, shown, faces),
         data=ScriptData(
-            [face.name for face in faces], threshold, neighbor_data(shown.distances) if several else None, matrix_data
+            [face.name for face in faces],
+            threshold,
+            neighbor_data(shown.distances) if several else None,
+            matrix_data,
+            correctable,
         ),
     )
 

@@ -14,15 +14,20 @@ from shared.report.captions import counted, duration, phases_in_words
 from shared.report.view_model import LargePageView, SmallPageView
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_COMMON = ("theme.js", "common.js", "search.js")
-_SMALL = ("faces.js", "matrix.js")
+_BEFORE = (
+    *("theme.js", "common.js", "search.js"),
+    *("corrections.js", "correcting.js", "people_statements.js", "people_guards.js"),
+    *("people_csv.js", "people_records.js", "correction_history.js", "correction_groups.js"),
+)
+_SMALL = ("faces.js", "matrix.js", "small_groups.js")
 _LARGE = ("large.js", "matrix.js", "large_matrix.js", "large_groups.js", "large_search.js")
+_AFTER = ("selection.js", "correction_dialogs.js", "correction_bar.js")
 
 
 def render(view: SmallPageView | LargePageView) -> str:
     """The page as HTML. All of its values are escaped, in the text and in the data."""
     large = isinstance(view, LargePageView)
-    script = "\n".join(_read(name) for name in (*_COMMON, *(_LARGE if large else _SMALL)))
+    script = "\n".join(_read(name) for name in (*_BEFORE, *(_LARGE if large else _SMALL), *_AFTER))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     # Only these files of our own are not escaped. A browser runs no script with another content (script_hash).
     trusted = {"style": _read("report.css"), "script": script, "script_hash": f"sha256-{digest}"}

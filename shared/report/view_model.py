@@ -5,6 +5,7 @@ from typing import Any
 
 from shared.domain.paths import ShownPath
 from shared.report.charts import Histogram, Run, Tick, Timeline
+from shared.report.face_records import FaceRecords
 from shared.report.profile import CostlyFunction
 from shared.results.tables import ImageFile
 
@@ -164,6 +165,51 @@ class NeighborData:
 
 
 @dataclass(frozen=True)
+class OutsideData:
+    """The nearest faces outside of each face's group for the script."""
+
+    count: int
+    """How many there are of each face."""
+    faces: str
+    """uint32 in base64, `count` for each face; the largest number where there are fewer."""
+    distances: str
+    """uint16 in base64, in steps of `unit`."""
+    unit: float
+
+
+@dataclass(frozen=True)
+class StatementData:
+    """A row of people.csv, about faces of the page."""
+
+    kind: str
+    face: int
+    other: int | None
+    person: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeopleData:
+    """What the scripts that correct groups read. The faces of a large page are in files."""
+
+    key: str
+    """Under which a browser keeps the corrections: another one for other faces or groups."""
+    columns: list[str]
+    """Of people.csv."""
+    groups: list[list[int]]
+    """The faces of each group that a small page shows as such."""
+    copies: list[list[int]]
+    """Faces with equal embeddings, which are always in one group."""
+    records: FaceRecords | None
+    """Of all faces, of a small page."""
+    outside: OutsideData | None
+    """Of all faces, of a small page."""
+    statements: list[StatementData]
+    """What the file that the report was made with says about faces of the page."""
+    kept: list[list[str]]
+    """Rows of that file about other faces, which are saved again."""
+
+
+@dataclass(frozen=True)
 class ScriptData:
     """What the scripts of a small page read, as JSON."""
 
@@ -171,6 +217,8 @@ class ScriptData:
     threshold: float | None
     neighbors: NeighborData | None
     matrix: MatrixData | None
+    people: PeopleData | None
+    """None if groups cannot be corrected: there are none, or the page is about one."""
 
 
 @dataclass(frozen=True)
@@ -217,6 +265,8 @@ class LargeData:
     top: float
     """The distance of the darkest color of all heat maps."""
     known: list[KnownFace]
+    people: PeopleData | None
+    """None if groups cannot be corrected: there are none, or the page is about one."""
 
 
 @dataclass(frozen=True, kw_only=True)

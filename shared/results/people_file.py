@@ -76,7 +76,7 @@ def write_people(path: Path, corrections: Iterable[Correction]) -> None:
         text = io.TextIOWrapper(file, encoding="utf-8", newline="")
         rows = csv.writer(text, lineterminator="\n")
         rows.writerow(PEOPLE_COLUMNS)
-        rows.writerows(map(_fields, corrections))
+        rows.writerows(map(row_of, corrections))
         text.flush()
         text.detach()
 
@@ -145,7 +145,8 @@ def _face(row: Mapping[str, str], prefix: str) -> FaceReference:
     return FaceReference(ShownPath(printable(image)), box, digest, int(number) if number else None)
 
 
-def _fields(correction: Correction) -> list[str]:
+def row_of(correction: Correction) -> list[str]:
+    """Its fields in the file."""
     return [correction.kind, *_of_face(correction.face), correction.person, *_of_face(correction.other)]
 
 

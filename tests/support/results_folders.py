@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -41,14 +40,11 @@ def make_results(
     same_as: dict[str, str] | None = None,
     resources: dict[str, list[dict[str, Any]]] | None = None,
     photos: Path | None = None,
-    boxes: Sequence[tuple[float, float, float, float]] | None = None,
-    sizes: Mapping[str, tuple[int, int]] | None = None,
     **summary: Any,
 ) -> Path:
     """Writes a results folder with these faces (a path that occurs twice has two). `more` are images without faces.
 
-    Without `boxes` (one per face) and `sizes` (width and height by path), all have `BOX` and `SIZE`. The digests of the
-    files below `photos` are recorded: these are the files that were embedded.
+    The digests of the files below `photos` are recorded: these are the files that were embedded.
     """
     folder.mkdir(parents=True)
     np.save(folder / "embeddings.npy", embeddings)
@@ -57,7 +53,7 @@ def make_results(
     unique = list(dict.fromkeys(paths))
     faces = [
         {"face": k, "image": unique.index(path), "path": path, "probability": 0.99}
-        | dict(zip(("x1", "y1", "x2", "y2"), BOX if boxes is None else boxes[k], strict=True))
+        | dict(zip(("x1", "y1", "x2", "y2"), BOX, strict=True))
         for k, path in enumerate(paths)
     ]
     images = [
@@ -68,7 +64,7 @@ def make_results(
             "faces": paths.count(path),
             "same_as": (same_as or {}).get(path, ""),
         }
-        | dict(zip(("width", "height"), (sizes or {}).get(path, SIZE), strict=True))
+        | {"width": SIZE[0], "height": SIZE[1]}
         for k, path in enumerate(unique)
     ] + (more or [])
     _write(folder / "faces.csv", FACE_COLUMNS, faces)

@@ -19,6 +19,12 @@ function element(tag, properties, ...children) {
   return made;
 }
 
+function button(text, action, properties = {}) {
+  const made = element("button", { type: "button", ...properties }, text);
+  made.addEventListener("click", action);
+  return made;
+}
+
 function distanceNote(distance) {
   const note = element("span", { className: withinThreshold(distance) ? "far same" : "far" }, distance.toFixed(3));
   if (withinThreshold(distance)) note.title = "within the threshold";

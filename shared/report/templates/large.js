@@ -1,12 +1,6 @@
 // Faces of a large page. A face is known by its place in the page's order; its name, its picture and what is near it are
 // in files beside the page, and are loaded when they are needed.
 
-function button(text, action, properties = {}) {
-  const made = element("button", { type: "button", ...properties }, text);
-  made.addEventListener("click", action);
-  return made;
-}
-
 // Files: scripts that call `facequeueReport`. A page opened from a disk may load nothing else. The latest ones are kept.
 const arrived = new Map();
 const loading = new Map();
@@ -74,6 +68,13 @@ function picture(face) {
   return shown;
 }
 
+// The picture, as soon as it is there.
+function thumbOf(place) {
+  const shown = element("span", { className: "coming" });
+  faceAt(place).then((face) => shown.replaceWith(picture(face)), () => {});
+  return shown;
+}
+
 // At once, with picture and name as soon as they are there.
 function faceFigure(place, ...caption) {
   const link = element("a", { href: "#neighbors" }, element("span", { className: "coming" }));
@@ -82,7 +83,7 @@ function faceFigure(place, ...caption) {
   const figure = element("figure", { className: "face" }, link, ...caption, title);
   const fill = (face) => {
     link.replaceChildren(picture(face));
-    figure.classList.toggle("suggested", face.suggested);
+    if (!data.people) figure.classList.toggle("suggested", face.suggested);
     name.textContent = title.title = face.name;
   };
   const content = arrived.get(`faces ${fileOf(place)}`);
@@ -122,24 +123,41 @@ function groupOf(place) {
   return groupAt(run.group + Math.floor((place - run.place) / run.size));
 }
 
-const groupName = (group) => `Group ${(group + data.first_group).toLocaleString("en")}`;
+// As `corrections.js` wants it.
+const computedGroups = {
+  faces: data.faces,
+  groups: groupCount,
+  several: data.group_sizes.reduce((sum, [size, count]) => sum + (size > 1 ? count : 0), 0),
+  copiesOf: copiesIn(data.people?.copies ?? []),
+  groupOf: (place) => groupOf(place)?.group ?? groupCount + place,
+  membersOf: (group) => {
+    if (group >= groupCount) return group - groupCount < groupedFaces ? [] : [group - groupCount];
+    const { size, start } = groupAt(group);
+    return Array.from({ length: size }, (_, k) => start + k);
+  },
+};
+work.state = uncorrected(computedGroups);
 
-async function nearestTo(place) {
-  const content = await load("near", fileOf(place));
+const unpacked = new WeakMap(); // by the content of a file: its places and distances
+
+// The faces that a file of this kind has for a face, and their distances.
+async function nearestTo(place, kind = "near") {
+  const content = await load(kind, fileOf(place));
+  if (!unpacked.has(content)) unpacked.set(content, [decodeNumbers(content.faces, 4), decodeUint16(content.distances)]);
+  const [places, distances] = unpacked.get(content);
   const at = (place % data.faces_a_file) * content.count;
-  const places = decodeNumbers(content.places, 4).subarray(at, at + content.count);
-  const distances = decodeUint16(content.distances).subarray(at, at + content.count);
-  return [...places].map((near, k) => [near, distances[k] * data.unit]).filter(([near]) => near < data.faces);
+  const found = Array.from({ length: content.count }, (_, k) => [places[at + k], distances[at + k] * data.unit]);
+  return found.filter(([near]) => near < data.faces);
 }
 
 async function showNearest(place, into) {
   const nearest = element("div", { className: "faces" });
   const self = faceFigure(place);
-  const group = groupOf(place);
-  if (group) {
-    self.append(button(`${groupName(group.group)}, ${counted(group.size, "face")}`, () => {
+  const group = groupOfFace(work.state, place);
+  if (!isAlone(work.state, group)) {
+    self.append(button(`${titleOf(work.state, group)}, ${counted(membersOf(work.state, group).length, "face")}`, () => {
       closeDialog();
-      openGroup(group.group);
+      openGroup(group);
     }, { className: "to-group" }));
   }
   into.replaceChildren(element("div", { className: "found" }, self, nearest));

@@ -1,48 +1,68 @@
 // The list of groups, a page of it at a time as one scrolls. Pages that are far away are emptied, and keep their height.
 const groupsAPage = 24, aloneAPage = 240, moreAtOnce = 240;
 const groupPages = Math.ceil(groupCount / groupsAPage);
-const pageCount = groupPages + Math.ceil((data.faces - groupedFaces) / aloneAPage);
+const alonePages = Math.ceil((data.faces - groupedFaces) / aloneAPage) || (data.people ? 1 : 0); // for faces taken out of groups
+const pageCount = groupPages + alonePages;
 const pageList = document.getElementById("group-pages");
 const shownOf = new Map(); // how many faces of a group are shown, if the reader has asked for more
 let firstPage = 0, endPage = 0;
 
-function groupShown({ group, size, start }) {
-  const words = element("span", {}, counted(size, "face"));
+function groupShown(group) {
+  const { state } = work;
+  const members = isShown(state, group) ? membersOf(state, group) : [];
+  const size = members.length;
+  const words = element("span", { className: "facts" }, counted(size, "face"));
   const tools = element("span", { className: "group-tools" });
-  if (size > 2 && hasMatrix(group)) tools.append(button("Heat map", () => showGroupMatrix(group)));
   const faces = element("div", { className: "faces" });
   const more = button("", () => show(Math.min(size, faces.children.length + moreAtOnce)), { className: "more" });
   const show = (count) => {
-    for (let k = faces.children.length; k < count; k++) faces.append(faceFigure(start + k));
+    for (let k = faces.children.length; k < count; k++) faces.append(markFace(state, faceFigure(members[k]), members[k]));
     if (count > data.at_first) shownOf.set(group, count);
     more.textContent = `${Math.min(size - count, moreAtOnce).toLocaleString("en")} more of ${(size - count).toLocaleString("en")}`;
     more.hidden = count >= size;
   };
   show(Math.min(size, shownOf.get(group) ?? data.at_first));
-  load("groups", Math.floor(group / data.groups_a_file)).then((content) => {
-    const farthest = decodeUint16(content.farthest)[group % data.groups_a_file] * data.unit;
-    const person = content.people[group % data.groups_a_file];
-    if (person) title.firstChild.replaceWith(element("bdi", {}, person));
-    const number = person ? `${groupName(group)}, ` : "";
-    words.textContent = `${number}${counted(size, "face")}${size > 1 ? `, at most ${farthest.toFixed(2)} from the first` : ""}`;
-  }, () => {});
-  const title = element("h3", { id: `group-${group + data.first_group}`, tabIndex: -1 }, groupName(group), words, tools);
-  return element("div", { className: "group" }, title, faces, more);
+  if (group < groupCount && !isChanged(state, group)) {
+    if (size > 2 && hasMatrix(group)) tools.append(button("Heat map", () => showGroupMatrix(group)));
+    load("groups", Math.floor(group / data.groups_a_file)).then((content) => {
+      const farthest = decodeUint16(content.farthest)[group % data.groups_a_file] * data.unit;
+      const person = content.people[group % data.groups_a_file];
+      if (person && !correctable) title.firstChild.textContent = person;
+      words.textContent = `${counted(size, "face")}${size > 1 ? `, at most ${farthest.toFixed(2)} from the first` : ""}`;
+    }, () => {});
+  }
+  const title = element("h3", { tabIndex: -1 }, element("bdi", { className: "group-title" }, titleOf(state, group)), words, tools);
+  if (group < groupCount) title.id = `group-${group + data.first_group}`;
+  const block = element("div", { className: "group", hidden: !size }, title, faces, more);
+  block.dataset.group = group;
+  fillHeading(state, group, title);
+  return block;
 }
 
-function pageShown(number) {
-  if (number < groupPages) {
-    const first = number * groupsAPage;
-    const groups = Array.from({ length: Math.min(groupsAPage, groupCount - first) }, (_, k) => groupShown(groupAt(first + k)));
-    return [element("div", { className: "groups" }, ...groups)];
-  }
-  const start = groupedFaces + (number - groupPages) * aloneAPage;
-  const faces = Array.from({ length: Math.min(aloneAPage, data.faces - start) }, (_, k) => faceFigure(start + k));
-  const grid = element("div", { className: "faces" }, ...faces);
-  if (number > groupPages) return [grid];
-  const title = groupCount || data.threshold !== null ? "Alone" : "All faces";
-  return [element("h3", { className: "alone-title" }, title, element("span", {}, counted(data.faces - groupedFaces, "face"))), grid];
+function groupsShown(number) {
+  const first = number * groupsAPage;
+  const groups = Array.from({ length: Math.min(groupsAPage, groupCount - first) }, (_, k) => first + k);
+  return element("div", { className: "groups" }, ...groups.flatMap((group) => [group, ...madeBeside(work.state, group)]).map(groupShown));
 }
+
+function aloneShown(number) {
+  const { state } = work;
+  const alone = (face) => groupOfFace(state, face) === ownGroup(computedGroups, face) && isShown(state, ownGroup(computedGroups, face));
+  const start = groupedFaces + number * aloneAPage;
+  const faces = Array.from({ length: Math.min(aloneAPage, data.faces - start) }, (_, k) => start + k);
+  const out = number ? [] : [...state.groupOf.keys()].filter((face) => face < groupedFaces).sort((one, other) => one - other);
+  const figures = [...out, ...faces].filter(alone).map((face) => markFace(state, faceFigure(face), face));
+  const grid = element("div", { className: "faces" }, ...figures);
+  if (number) return [grid];
+  const total = data.faces - groupedFaces;
+  const title = element("h3", { className: "alone-title" }, groupCount || data.threshold !== null ? "Alone" : "All faces", element("span", {}, counted(total, "face")));
+  title.hidden = !total && !figures.length;
+  if (figures.length !== Math.min(aloneAPage, total) || out.length) title.lastElementChild.textContent = `${counted(total, "face")} before your corrections`;
+  const made = madeBeside(state, null).map(groupShown);
+  return [...(made.length ? [element("div", { className: "groups" }, ...made)] : []), title, grid];
+}
+
+const pageShown = (number) => (number < groupPages ? [groupsShown(number)] : aloneShown(number - groupPages));
 
 const nearby = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {
@@ -106,14 +126,52 @@ function openPage(number) {
   nextPage();
 }
 
-function openGroup(group) {
-  const number = Math.floor(group / groupsAPage);
+// The page of the list on which a group is.
+function pageOf(state, group) {
+  const slot = slotOf(state, group);
+  if (slot !== null) return Math.floor(slot / groupsAPage);
+  const place = group - groupCount;
+  return groupPages + (isAlone(state, group) && place >= groupedFaces ? Math.floor((place - groupedFaces) / aloneAPage) : 0);
+}
+
+// Shows the page with a group, and returns its block, or the figure of a face alone.
+function reveal(state, group) {
+  const number = pageOf(state, group);
   if (number < firstPage || number >= endPage) openPage(number);
   const page = pageList.children[number - firstPage];
   if (!page.children.length) page.replaceChildren(...pageShown(number));
-  const title = document.getElementById(`group-${group + data.first_group}`);
+  if (isAlone(state, group)) return pageList.querySelector(`[data-face="${group - groupCount}"]`)?.closest("figure");
+  return pageList.querySelector(`[data-group="${group}"]`);
+}
+
+function openGroup(group) {
+  const { state } = work;
+  // The faces of a group that was joined to another are there.
+  const there = membersOf(state, group).length ? group : groupOfFace(state, state.base.membersOf(group)[0]);
+  const shown = reveal(state, there);
+  const title = shown?.querySelector("h3, a");
+  if (!title) return;
   title.scrollIntoView({ behavior: "instant", block: "start" });
   title.focus({ preventScroll: true });
+}
+
+function refreshGroups(state, groups) {
+  let alone = false;
+  for (const group of [...groups].sort((one, other) => one - other)) {
+    const block = pageList.querySelector(`[data-group="${group}"]`), slot = slotOf(state, group);
+    alone ||= slot === null;
+    if (group < groupCount) block?.replaceWith(groupShown(group));
+    else {
+      block?.remove();
+      const beside = slot === null ? [] : [slot, ...madeBeside(state, slot).filter((other) => other < group)];
+      const before = beside.map((other) => pageList.querySelector(`[data-group="${other}"]`)).filter(Boolean).pop();
+      if (!isAlone(state, group)) before?.after(groupShown(group));
+    }
+  }
+  for (const page of pageList.children) {
+    const number = Number(page.dataset.page);
+    if (alone && number >= groupPages && page.children.length) page.replaceChildren(...pageShown(number));
+  }
 }
 
 const groupNumber = document.getElementById("group-number");
@@ -124,3 +182,17 @@ document.getElementById("group-form")?.addEventListener("submit", (event) => {
 });
 
 buttonsShown();
+
+if (data.people) {
+  correctable = {
+    base: computedGroups,
+    recordsAPart: data.faces_a_file,
+    records: (part) => load("records", part).catch(() => { throw new Error("the files beside this page cannot be read"); }),
+    near: async (place) => (data.neighbors ? [...(await nearestTo(place, "outside")), ...(await nearestTo(place))] : []),
+    nameOf: async (place) => (await faceAt(place)).name,
+    thumb: thumbOf,
+    figure: (place) => pageList.querySelector(`[data-face="${place}"]`)?.closest("figure"),
+    refresh: refreshGroups,
+    reveal,
+  };
+}

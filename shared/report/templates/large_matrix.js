@@ -42,7 +42,7 @@ async function showGroupMatrix(group) {
   const shown = Math.min(size, data.most_in_matrix);
   const order = Array.from({ length: shown }, (_, k) => start + Math.floor((k * size) / shown));
   const faces = shown < size ? `${shown} of its ${counted(size, "face")}, spread evenly` : counted(size, "face");
-  const text = `${groupName(group)}: ${faces}, in the order of their distance to the first.`;
+  const text = `${computedName(group)}: ${faces}, in the order of their distance to the first.`;
   openMatrix({ size: shown, order, cells, unit: data.unit, first: [0, 1], squares: [] }, painted(shown, cells), text);
   matrixOf.replaceChildren(text, " ", button("Back to the sample", showSample));
   document.getElementById("matrix").scrollIntoView({ behavior: "instant" });

@@ -43,12 +43,9 @@ async function take(place) {
 }
 
 function option({ place }, k) {
-  const name = element("bdi"), shown = element("span", { className: "coming" });
-  faceAt(place).then((face) => {
-    name.textContent = face.name;
-    shown.replaceWith(picture(face));
-  }, () => {});
-  return searchOption(k, shown, name, () => take(place));
+  const name = element("bdi");
+  faceAt(place).then((face) => { name.textContent = face.name; }, () => {});
+  return searchOption(k, thumbOf(place), name, () => take(place));
 }
 
 // Looks through all names; false if another look has begun meanwhile.

@@ -48,7 +48,7 @@ def test_files_hold_what_the_embeddings_say(tmp_path: Path, monkeypatch: pytest.
     farthest = made.distances(made.content("groups")["farthest"])
     np.testing.assert_allclose(farthest, [e[0].max() for e in expected], atol=2e-5)
     near = made.content("near", 1)
-    places = np.frombuffer(base64.b64decode(near["places"]), "<u4").reshape(4, near["count"])
+    places = np.frombuffer(base64.b64decode(near["faces"]), "<u4").reshape(4, near["count"])
     distances = made.distances(near["distances"]).reshape(places.shape)
     for k, place in enumerate(range(4, 8)):
         np.testing.assert_allclose(distances[k], np.sort(among[place])[1 : near["count"] + 1], atol=2e-5)

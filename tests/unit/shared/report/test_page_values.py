@@ -18,7 +18,7 @@ def test_a_job_without_faces(tmp_path: Path) -> None:
         make_results(tmp_path / "j", [], np.empty((0, 512), np.float32), more=[skipped], images_per_s=None)
     )
     assert "No face was found" in page.text and "notes.txt" in page.text and "not measured" in page.text
-    assert page.data == {"names": [], "threshold": SAME_PERSON, "neighbors": None, "matrix": None}
+    assert page.data == {"names": [], "threshold": SAME_PERSON, "neighbors": None, "matrix": None, "people": None}
 
 
 def test_one_face(tmp_path: Path) -> None:

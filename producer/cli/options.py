@@ -110,6 +110,19 @@ People = Annotated[
         metavar="FILE", help="Names and corrections of groups, a people.csv as the report saves it.", show_default=False
     ),
 ]
+MinFace = Annotated[
+    float,
+    typer.Option(
+        "--min-face", min=0, metavar="PX", help="Leave out faces with a smaller box: its smaller side, in pixels."
+    ),
+]
+MinProbability = Annotated[
+    float, typer.Option("--min-probability", min=0, max=1, metavar="P", help="Leave out faces less certain to be one.")
+]
+MinSharpness = Annotated[
+    float,
+    typer.Option("--min-sharpness", min=0, metavar="S", help="Leave out faces less sharp (`sharpness` in faces.csv)."),
+]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")]
 
 # For commands that serve HTTP

@@ -5,11 +5,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from producer.cli.options import AsCsv, JobName, People, ReportFaces, Results, Threshold
+from producer.cli.options import (
+    AsCsv,
+    JobName,
+    MinFace,
+    MinProbability,
+    MinSharpness,
+    People,
+    ReportFaces,
+    Results,
+    Threshold,
+)
 from producer.console.terminal import say
 from shared.config.settings import load_settings
 from shared.domain.errors import InvalidRequest
 from shared.domain.options import DEFAULT_REPORT_FACES
+from shared.domain.quality_limits import DEFAULT_LIMITS, QualityLimits
 
 if TYPE_CHECKING:
     from shared.results.corrections import Correction
@@ -21,6 +32,9 @@ def report(
         Path | None, typer.Option(help="The folder with the job's images.", show_default="where the job read them")
     ] = None,
     threshold: Threshold = None,
+    min_face: MinFace = DEFAULT_LIMITS.size_px,
+    min_probability: MinProbability = DEFAULT_LIMITS.probability,
+    min_sharpness: MinSharpness = DEFAULT_LIMITS.sharpness,
     report_faces: ReportFaces = DEFAULT_REPORT_FACES,
     group: Annotated[
         int | None,
@@ -39,7 +53,10 @@ def report(
     source = images or images_folder(folder)
     if source is None:
         say("The images have moved: the report shows no faces. Give their folder with --images DIR.")
-    request = ReportRequest(threshold=threshold, pictures=report_faces, group=group, corrections=_read_people(people))
+    limits = QualityLimits(size_px=min_face, probability=min_probability, sharpness=min_sharpness)
+    request = ReportRequest(
+        threshold=threshold, limits=limits, pictures=report_faces, group=group, corrections=_read_people(people)
+    )
     print(printable(str(build_report(folder, source, request))))
 
 
@@ -47,26 +64,34 @@ def neighbors(
     job: JobName,
     image: Annotated[str, typer.Argument(help="The image's path as in faces.csv, or its end.", show_default=False)],
     count: Annotated[int, typer.Option("--count", "-k", min=1, help="How many faces to list.")] = 10,
+    min_face: MinFace = 0,
+    min_probability: MinProbability = 0,
+    min_sharpness: MinSharpness = 0,
     as_csv: AsCsv = False,
     results: Results = None,
 ) -> None:
     """List the faces nearest to those of an image."""
     from producer.results.queries import show_neighbors
 
-    show_neighbors(_find(job, results), image, count, as_csv=as_csv)
+    limits = QualityLimits(size_px=min_face, probability=min_probability, sharpness=min_sharpness)
+    show_neighbors(_find(job, results), image, count, limits, as_csv=as_csv)
 
 
 def groups(
     job: JobName,
     threshold: Threshold = None,
     people: People = None,
+    min_face: MinFace = DEFAULT_LIMITS.size_px,
+    min_probability: MinProbability = DEFAULT_LIMITS.probability,
+    min_sharpness: MinSharpness = DEFAULT_LIMITS.sharpness,
     as_csv: AsCsv = False,
     results: Results = None,
 ) -> None:
     """Group faces that may be the same person."""
     from producer.results.queries import show_groups
 
-    show_groups(_find(job, results), threshold, as_csv=as_csv, corrections=_read_people(people))
+    limits = QualityLimits(size_px=min_face, probability=min_probability, sharpness=min_sharpness)
+    show_groups(_find(job, results), threshold, limits, as_csv=as_csv, corrections=_read_people(people))
 
 
 def _read_people(path: Path | None) -> "list[Correction] | None":

@@ -12,6 +12,7 @@ from shared.domain.arrays import Float32
 from shared.domain.paths import ShownPath
 from shared.report.captions import counted
 from shared.results.distances import Faces
+from shared.results.left_out import LeftOut
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,16 @@ class NamedGroups:
 PEOPLE_OF_FACES = ("person", "status", "perhaps", "distance")
 
 
-def print_groups_as_csv(members: list[list[int]], paths: Sequence[ShownPath], people: NamedGroups | None) -> None:
-    """Prints every face of every group, with its person if there are names."""
-    columns: tuple[str, ...] = ("group", "faces", "face", "path")
-    lines = ((number, len(faces), face, paths[face]) for number, faces in enumerate(members, start=1) for face in faces)
+def print_groups_as_csv(
+    members: list[list[int]], paths: Sequence[ShownPath], people: NamedGroups | None, left_out: LeftOut
+) -> None:
+    """Prints every face of every group, with the reason if it is left out, and with its person if there are names."""
+    columns: tuple[str, ...] = ("group", "faces", "face", "path", "left_out")
+    lines = (
+        (number, len(faces), face, paths[face], left_out.reasons(face))
+        for number, faces in enumerate(members, start=1)
+        for face in faces
+    )
     if people is None:
         write_csv(columns, lines)
     else:
@@ -45,7 +52,11 @@ def print_groups_as_csv(members: list[list[int]], paths: Sequence[ShownPath], pe
 
 
 def print_groups(
-    members: list[list[int]], paths: Sequence[ShownPath], people: PeopleGroups | None, threshold: float
+    members: list[list[int]],
+    paths: Sequence[ShownPath],
+    people: PeopleGroups | None,
+    left_out: LeftOut,
+    threshold: float,
 ) -> None:
     """Prints the groups of two faces and more, and those with a name, then how many there are."""
     columns = ("group", "faces", "images") if people is None else ("group", "person", "faces", "suggested", "images")
@@ -61,7 +72,8 @@ def print_groups(
     if shown.row_count:
         print_table(shown)
     several = sum(len(faces) > 1 for faces in members)
-    parts = [f"{counted(several, 'group')} of two or more faces", f"{counted(len(members) - several, 'face')} alone"]
+    alone = len(members) - several - left_out.count
+    parts = [f"{counted(several, 'group')} of two or more faces", f"{counted(alone, 'face')} alone"]
     if people is not None:
         parts.append(counted(len(people.names), "person", "people") + " with a name")
     print(f"{', '.join(parts)}, at a distance of {threshold:g}.")

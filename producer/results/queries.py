@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from rich.markup import escape
 
 from producer.console.tables import new_table, print_table, write_csv
@@ -17,21 +19,24 @@ from shared.analysis.nearest_people import nearest_people
 from shared.analysis.neighbors import nearest
 from shared.analysis.people_groups import group_people
 from shared.domain.errors import InvalidRequest
-from shared.report.captions import counted, false_pairs_note, hidden_note, missing_note
+from shared.domain.quality_limits import QualityLimits
+from shared.report.captions import counted, false_pairs_note, hidden_note, left_out_note, missing_note
 from shared.results.corrections import Correction
 from shared.results.distances import Distances
+from shared.results.left_out import LeftOut, find_left_out
 from shared.results.reader import neighbors_in, read_arrays, read_paths, read_summary, reading
 
 
-def show_neighbors(folder: Path, image: str, count: int, *, as_csv: bool) -> None:
-    """Prints the `count` nearest faces of every face in `image`, the nearest first."""
+def show_neighbors(folder: Path, image: str, count: int, limits: QualityLimits, *, as_csv: bool) -> None:
+    """Prints the `count` nearest faces of every face in `image`, the nearest first, without those below `limits`."""
     with ExitStack() as stack, reading(folder):
         tables = Tables(folder, stack)
         faces = find_faces(tables, image)
-        path = tables.path_of(faces[0])
+        path, total = tables.path_of(faces[0]), len(tables.faces)
+        left_out = find_left_out(folder, total, limits)
         lines = [
             (face, path, rank, other, tables.path_of(other), f"{distance:.4f}")
-            for face, near in zip(faces, _nearest(folder, faces, count, len(tables.faces)), strict=True)
+            for face, near in zip(faces, _nearest(folder, faces, count, left_out.faces), strict=True)
             for rank, (other, distance) in enumerate(near, start=1)
         ]
     if as_csv:
@@ -48,13 +53,19 @@ def show_neighbors(folder: Path, image: str, count: int, *, as_csv: bool) -> Non
 
 
 def show_groups(
-    folder: Path, threshold: float | None, *, as_csv: bool, corrections: Sequence[Correction] | None = None
+    folder: Path,
+    threshold: float | None,
+    limits: QualityLimits,
+    *,
+    as_csv: bool,
+    corrections: Sequence[Correction] | None = None,
 ) -> None:
-    """Prints the groups of faces within `threshold`, by default the one calibrated for the job's contract. With
-    corrections they keep to these, and have names.
+    """Prints the groups of faces within `threshold`, by default the one calibrated for the job's contract, without
+    those below `limits`. With corrections they keep to these, and have names.
     """
     with reading(folder):
         summary, paths = read_summary(folder), read_paths(folder)
+        left_out = find_left_out(folder, len(paths), limits)
     contract = dict(summary.get("contract") or {})
     calibration, calibrated = calibration_of(contract), same_person_threshold(contract)
     chosen = calibrated if threshold is None else threshold
@@ -63,47 +74,60 @@ def show_groups(
             f"{why_not_calibrated(contract)} Give one with --threshold D; benchmarks/all_pairs.py measures one on "
             "photos of your own."
         )
-    people = None if corrections is None else _people(folder, len(paths), chosen, corrections)
-    grouping = _grouping(folder, len(paths), chosen, calibrated) if people is None else people.groups
+    people = None if corrections is None else _people(folder, chosen, corrections, left_out)
+    grouping = _grouping(folder, left_out, chosen, calibrated) if people is None else people.groups
+    if people is not None:
+        left_out = people.groups.left_out
     members = [faces.tolist() for faces in grouping.members()]
     if as_csv:
-        print_groups_as_csv(members, paths, people)
+        print_groups_as_csv(members, paths, people, left_out)
     else:
-        print_groups(members, paths, None if people is None else people.groups, chosen)
+        print_groups(members, paths, None if people is None else people.groups, left_out, chosen)
     if calibration is None:
         notes = [why_not_calibrated(contract)]
     else:
-        notes = [false_pairs_note(len(paths), chosen, calibration)]
+        notes = [false_pairs_note(len(paths) - left_out.count, chosen, calibration)]
     if people is not None:
         notes += [hidden_note(people.groups.hidden), missing_note(people.groups.missing, len(corrections or ()))]
-    for note in filter(None, notes):
+    for note in filter(None, [left_out_note(left_out), *notes]):
         say(note)
 
 
-def _nearest(folder: Path, faces: list[int], count: int, total: int) -> list[list[tuple[int, float]]]:
+def _nearest(
+    folder: Path, faces: list[int], count: int, left_out: npt.NDArray[np.bool_]
+) -> list[list[tuple[int, float]]]:
     """The nearest others of each face: as recorded, if these are enough, otherwise by comparing with all."""
+    total = len(left_out)
     recorded = neighbors_in(folder, total)
     if recorded is not None:
         rows = [recorded.of(face) for face in faces]
-        if all(len(others) >= min(count, total - 1) for others, _ in rows):
-            return [list(zip(others[:count].tolist(), far[:count].tolist(), strict=True)) for others, far in rows]
-    others, distances = nearest(Distances(*read_arrays(folder, total)), np.array(faces), count)
-    return [list(zip(row.tolist(), far.tolist(), strict=True)) for row, far in zip(others, distances, strict=True)]
+        kept = [(others[~left_out[others]], far[~left_out[others]]) for others, far in rows]
+        if all(
+            len(others) >= min(count, total - 1 - int(left_out.sum())) or len(whole) == total - 1
+            for (others, _), (whole, _) in zip(kept, rows, strict=True)
+        ):
+            return [list(zip(others[:count].tolist(), far[:count].tolist(), strict=True)) for others, far in kept]
+    others, distances = nearest(Distances(*read_arrays(folder, total)), np.array(faces), count, left_out)
+    return [
+        [(other, far) for other, far in zip(row.tolist(), found.tolist(), strict=True) if isfinite(far)]
+        for row, found in zip(others, distances, strict=True)
+    ]
 
 
-def _grouping(folder: Path, faces: int, threshold: float, calibrated: float | None) -> Grouping:
+def _grouping(folder: Path, left_out: LeftOut, threshold: float, calibrated: float | None) -> Grouping:
+    faces = len(left_out)
     with reading(folder):
-        recorded = recorded_grouping(folder, faces, threshold, calibrated)
+        recorded = recorded_grouping(folder, faces, threshold, calibrated, left_out.limits)
         if recorded is not None:
             return recorded
         embeddings, _ = read_arrays(folder, faces)
         neighbors = neighbors_in(folder, faces)
-    return find_grouping(embeddings, neighbors, threshold)
+    return find_grouping(embeddings, neighbors, threshold, left_out=left_out.faces)
 
 
-def _people(folder: Path, faces: int, threshold: float, corrections: Sequence[Correction]) -> NamedGroups:
+def _people(folder: Path, threshold: float, corrections: Sequence[Correction], left_out: LeftOut) -> NamedGroups:
     with reading(folder):
-        embeddings, _ = read_arrays(folder, faces)
-        neighbors = neighbors_in(folder, faces)
-    groups = group_people(folder, corrections, embeddings, neighbors, threshold)
+        embeddings, _ = read_arrays(folder, len(left_out))
+        neighbors = neighbors_in(folder, len(left_out))
+    groups = group_people(folder, corrections, embeddings, neighbors, threshold, left_out)
     return NamedGroups(groups, *nearest_people(neighbors, groups, threshold))

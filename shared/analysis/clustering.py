@@ -4,7 +4,7 @@ Not connected components, which one blurred face between two people is enough to
 another only while the *mean* distance between their faces is within the threshold.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from shared.results.distances import Faces
 from shared.results.neighbors_file import Neighbors
 
 Labels = npt.NDArray[np.intp]
+Mask = npt.NDArray[np.bool_]
 
 MAX_ORDERED_FACES = 5_000
 """The order of the leaves needs every distance in memory: 200 MB for 5,000 faces, 20 GB for 50,000."""
@@ -32,6 +33,8 @@ class Groups:
     """Euclidean distance up to which groups were joined."""
     members: list[list[int]]
     """Faces of each group, in their order; the largest group first, of equally large ones that with the first face."""
+    left_out: list[int] = field(default_factory=list)
+    """The faces that are in groups of their own because of their quality, in their order."""
 
     @property
     def people(self) -> list[list[int]]:
@@ -40,19 +43,24 @@ class Groups:
 
     @property
     def alone(self) -> list[int]:
-        """The faces in groups of their own, in their order."""
-        return [faces[0] for faces in self.members if len(faces) == 1]
+        """The other faces in groups of their own, in their order."""
+        left_out = set(self.left_out)
+        return [faces[0] for faces in self.members if len(faces) == 1 and faces[0] not in left_out]
 
 
-def find_groups(embeddings: Float32, threshold: float) -> Groups:
-    """The groups of all faces. They depend on nothing but the embeddings, float32 [n, d], and the threshold.
+def find_groups(embeddings: Float32, threshold: float, left_out: Mask | None = None) -> Groups:
+    """The groups of all faces. They depend on nothing but the embeddings, float32 [n, d], the threshold, and which
+    faces are `left_out` [n] (default: none; of equal embeddings the first face decides).
 
     Faces with equal bytes, which copies of a file have, count as one among the nearest, so that they do not take the
     places of others.
     """
     copies = find_copies(embeddings)
     near = neighbors_to_link(embeddings, copies, threshold)
-    return _sorted(link_neighbors(embeddings, near, copies, threshold)[copies.number], threshold)
+    out = np.zeros(len(copies.first), bool) if left_out is None else left_out[copies.first]
+    labels = link_neighbors(embeddings, near, copies, threshold, left_out=out)
+    alone = out[copies.number]
+    return _sorted(labels_of_faces(labels, copies, alone), threshold, np.flatnonzero(alone).tolist())
 
 
 def neighbors_to_link(embeddings: Float32, copies: Copies, threshold: float) -> Neighbors:
@@ -78,9 +86,18 @@ def leaf_order(tree: Tree, faces: int) -> Faces:
     return leaves_in_order(tree, faces) if len(tree) else np.arange(faces)
 
 
-def _sorted(labels: Labels, threshold: float) -> Groups:
+def labels_of_faces(labels: Labels, copies: Copies, alone: Mask) -> Labels:
+    """The label of each of n faces, from those of the distinct embeddings [m], which are less than m. Each of the faces
+    that are `alone` [n] has one of its own.
+    """
+    found = labels[copies.number]
+    found[alone] = len(labels) + np.flatnonzero(alone)
+    return found
+
+
+def _sorted(labels: Labels, threshold: float, left_out: list[int]) -> Groups:
     found: dict[int, list[int]] = {}
     for face, label in enumerate(labels.tolist()):
         found.setdefault(label, []).append(face)
     members = sorted(found.values(), key=lambda faces: (-len(faces), faces[0]))
-    return Groups(threshold, members)
+    return Groups(threshold, members, left_out)

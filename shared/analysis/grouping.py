@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.analysis.clustering import neighbors_to_link, number_groups
+from shared.analysis.clustering import Mask, labels_of_faces, neighbors_to_link, number_groups
 from shared.analysis.copies import Copies, find_copies
 from shared.analysis.face_neighbors import rows_of_embeddings
 from shared.analysis.medoids import medoid_distances
 from shared.analysis.neighbor_linkage import link_neighbors
 from shared.domain.arrays import Float32
+from shared.domain.quality_limits import DEFAULT_LIMITS, QualityLimits
 from shared.results.distances import Faces
 from shared.results.groups_file import read_groups
 from shared.results.neighbors_file import Neighbors
@@ -33,26 +34,42 @@ class Grouping:
         return np.split(order, np.flatnonzero(np.diff(self.numbers[order])) + 1) if len(order) else []
 
 
-def recorded_grouping(folder: Path, faces: int, threshold: float, calibrated: float | None) -> Grouping | None:
-    """The groups in `groups.csv`; None if there is none, or it is of another threshold (it is of the calibrated one).
+def recorded_grouping(
+    folder: Path,
+    faces: int,
+    threshold: float,
+    calibrated: float | None,
+    limits: QualityLimits = DEFAULT_LIMITS,
+) -> Grouping | None:
+    """The groups in `groups.csv`; None if there is none, or it is of another threshold (it is of the calibrated one) or
+    of other limits (it is of the default ones).
 
     OSError or ValueError if the file cannot be read.
     """
-    if threshold != calibrated or not os.path.lexists(folder / GROUPS):
+    if threshold != calibrated or limits != DEFAULT_LIMITS or not os.path.lexists(folder / GROUPS):
         return None
     return Grouping(*read_groups(folder, faces))
 
 
 def find_grouping(
-    embeddings: Float32, neighbors: Neighbors | None, threshold: float, copies: Copies | None = None
+    embeddings: Float32,
+    neighbors: Neighbors | None,
+    threshold: float,
+    copies: Copies | None = None,
+    left_out: Mask | None = None,
 ) -> Grouping:
-    """The groups at a threshold. Without `neighbors`, these are found first, which takes time with every pair. Without
-    `copies`, the equal embeddings are.
+    """The groups at a threshold, without the faces that are `left_out` [n]: each of these is alone. Of equal
+    embeddings, the first face decides.
+
+    Without `neighbors`, these are found first, which takes time with every pair. Without `copies`, the equal embeddings
+    are.
     """
     copies = find_copies(embeddings) if copies is None else copies
     known = neighbors_of_distinct(embeddings, neighbors, copies, threshold)
-    labels = link_neighbors(embeddings, known, copies, threshold)
-    return Grouping(number_groups(labels[copies.number]), medoid_distances(copies, labels, embeddings))
+    out = np.zeros(len(copies.first), bool) if left_out is None else left_out[copies.first]
+    labels = link_neighbors(embeddings, known, copies, threshold, left_out=out)
+    numbers = number_groups(labels_of_faces(labels, copies, out[copies.number]))
+    return Grouping(numbers, medoid_distances(copies, labels, embeddings))
 
 
 def neighbors_of_distinct(

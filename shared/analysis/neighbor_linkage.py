@@ -33,6 +33,7 @@ _FARTHEST = 2.0
 _READ_AT_ONCE = 1 << 22
 
 _Labels = npt.NDArray[np.intp]
+_Mask = npt.NDArray[np.bool_]
 
 
 def link_neighbors(
@@ -41,6 +42,7 @@ def link_neighbors(
     copies: Copies,
     threshold: float,
     constraints: Constraints | None = None,
+    left_out: _Mask | None = None,
 ) -> _Labels:
     """A label for each of m distinct faces, the first face of its group: groups are joined, closest first, while the
     root of the mean squared distance between their faces is within the threshold. Groups without a pair of neighbors
@@ -48,8 +50,10 @@ def link_neighbors(
 
     `neighbors` are of the distinct faces. `embeddings` [n, d] of all faces may be mapped from a file. With
     `constraints`, faces that must be together are at first, and of the other pairs of groups only those are joined that
-    need not stay apart.
+    need not stay apart. The faces in `left_out` [m] bring no pair of groups together.
     """
+    if left_out is None:
+        left_out = np.zeros(len(neighbors), bool)
     if constraints is None:
         means = GroupMeans(embeddings, copies)
         labels = np.arange(len(means), dtype=np.int32)
@@ -58,7 +62,7 @@ def link_neighbors(
         labels = constraints.together.astype(np.int32)
     pairs = _Pairs(np.empty(0, np.int64), np.empty(0))
     for nearest, farthest in _steps(neighbors, threshold):
-        pairs = _more_pairs(pairs, _between(neighbors, labels, nearest, farthest), means, threshold**2)
+        pairs = _more_pairs(pairs, _between(neighbors, labels, left_out, nearest, farthest), means, threshold**2)
         links = GroupLinks(*_one_and_other(pairs.keys, len(means)), pairs.squares, means, threshold**2)
         _Joining(links, farthest**2).join()
         labels = links.group_of(labels)
@@ -89,15 +93,17 @@ def _steps(neighbors: Neighbors, threshold: float) -> Iterator[tuple[float, floa
     yield begin, threshold
 
 
-def _between(neighbors: Neighbors, labels: Links, nearest: float, farthest: float) -> npt.NDArray[np.int64]:
+def _between(
+    neighbors: Neighbors, labels: Links, left_out: _Mask, nearest: float, farthest: float
+) -> npt.NDArray[np.int64]:
     """The keys of the pairs of groups with faces that are farther apart than the one distance, up to the other."""
     keys = [np.empty(0, np.int64)]
     for first in range(0, len(neighbors.distances), _READ_AT_ONCE):
         distances = np.asarray(neighbors.distances[first : first + _READ_AT_ONCE])
         at = first + np.flatnonzero((distances > nearest) & (distances <= farthest))
-        one = labels[np.searchsorted(neighbors.starts, at, "right") - 1]
-        other = labels[neighbors.faces[at]]
-        apart = one != other
+        rows, others = np.searchsorted(neighbors.starts, at, "right") - 1, neighbors.faces[at]
+        one, other = labels[rows], labels[others]
+        apart = (one != other) & ~left_out[rows] & ~left_out[others]
         low, high = np.minimum(one[apart], other[apart]), np.maximum(one[apart], other[apart])
         keys.append(np.unique(low.astype(np.int64) * len(neighbors) + high))
     return np.unique(np.concatenate(keys))

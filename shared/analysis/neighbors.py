@@ -13,11 +13,14 @@ BLOCK_COLUMNS = 4096  # of 1,024 rows in float64: 32 MiB
 Rows = npt.NDArray[np.int32]
 
 
-def nearest(distances: Distances, faces: Faces, count: int) -> tuple[Rows, Float32]:
+def nearest(
+    distances: Distances, faces: Faces, count: int, left_out: npt.NDArray[np.bool_] | None = None
+) -> tuple[Rows, Float32]:
     """The `count` nearest other faces of each of `faces` [m], nearest first, ties in the order of their rows.
 
-    Returns their rows, int32 [m, k], and their distances, float32 [m, k], with k = min(count, n - 1). Memory: these two
-    arrays, and one block of distances.
+    Returns their rows, int32 [m, k], and their distances, float32 [m, k], with k = min(count, n - 1). Faces that are
+    `left_out` [n] are not among them: where too few others are left, distances are infinite. Memory: these two arrays,
+    and one block of distances.
     """
     kept = max(0, min(count, len(distances) - 1))
     rows, found = np.zeros((len(faces), kept), np.int32), np.full((len(faces), kept), np.inf, np.float32)
@@ -31,6 +34,8 @@ def nearest(distances: Distances, faces: Faces, count: int) -> tuple[Rows, Float
                 own = faces[some] - left
                 inside = np.flatnonzero((own >= 0) & (own < block.shape[1]))
                 block[inside, own[inside]] = np.inf  # not itself
+                if left_out is not None:
+                    block[:, left_out[left : left + BLOCK_COLUMNS]] = np.inf
                 _take_nearer(rows[some], found[some], block, left)
     return rows, found
 

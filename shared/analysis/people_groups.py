@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from shared.analysis.clustering import number_groups
+from shared.analysis.clustering import labels_of_faces, number_groups
 from shared.analysis.constraints import NOBODY, Constraints, Labels, constraints_of
 from shared.analysis.copies import Copies, find_copies
 from shared.analysis.grouping import neighbors_of_distinct
@@ -17,6 +17,7 @@ from shared.domain.arrays import Bool, Float32
 from shared.results.corrections import Correction
 from shared.results.distances import Faces
 from shared.results.found_faces import FoundCorrections, find_corrections
+from shared.results.left_out import LeftOut, no_limits
 from shared.results.neighbors_file import Neighbors
 from shared.results.reader import reading
 
@@ -46,6 +47,10 @@ class PeopleGroups:
     refused: Labels
     """[p, 2]: the part and the person of faces of which somebody has said that they are not this person."""
     corrections: FoundCorrections
+    left_out: LeftOut
+    """Which of the faces that are shown are in no group because of their quality. Those that a correction names, or
+    joins with others, are not.
+    """
 
     @property
     def missing(self) -> list[Correction]:
@@ -100,8 +105,10 @@ def group_people(
     embeddings: Float32,
     neighbors: Neighbors | None,
     threshold: float,
+    left_out: LeftOut | None = None,
 ) -> PeopleGroups:
     """The groups of the faces in a results folder at a threshold: as `find_grouping`, but they keep to the corrections.
+    Faces that are `left_out` are alone, unless a correction names them or joins them with others.
 
     Contradiction if these exclude each other; ResultsError if tables cannot be read.
     """
@@ -110,22 +117,38 @@ def group_people(
     copies = find_copies(embeddings)
     constraints = constraints_of(found.found, copies)
     known = neighbors_of_distinct(embeddings, neighbors, copies, threshold)
-    labels = link_neighbors(embeddings, known, copies, threshold, constraints)
-    return _with_names(labels, constraints, copies, embeddings, found)
+    left_out = no_limits(len(embeddings)) if left_out is None else left_out
+    out = left_out.faces[copies.first] & ~_confirmed(constraints)
+    labels = link_neighbors(embeddings, known, copies, threshold, constraints, out)
+    left_out = left_out.but(~(out & ~constraints.hidden)[copies.number])
+    return _with_names(labels, constraints, copies, embeddings, found, left_out)
+
+
+def _confirmed(constraints: Constraints) -> Bool:
+    """[m]: whether a correction names a face, or joins it with others."""
+    several = np.bincount(constraints.together, minlength=len(constraints.together)) > 1
+    confirmed: Bool = (constraints.person != NOBODY) | several[constraints.together]
+    return confirmed
 
 
 def _with_names(
-    labels: Labels, constraints: Constraints, copies: Copies, embeddings: Float32, corrections: FoundCorrections
+    labels: Labels,
+    constraints: Constraints,
+    copies: Copies,
+    embeddings: Float32,
+    corrections: FoundCorrections,
+    left_out: LeftOut,
 ) -> PeopleGroups:
     distinct = np.arange(len(labels))
     person = np.full(len(labels), NOBODY, np.intp)  # of each group
     np.maximum.at(person, labels, constraints.person)
     # Hidden faces are joined like others, but are no medoids, and do not count for the order of groups.
     shown_labels = np.where(constraints.hidden, len(labels) + distinct, labels)
+    label_of_face = labels_of_faces(np.where(constraints.hidden, 0, labels), copies, left_out.faces)
     shown = ~constraints.hidden[copies.number]
     numbers = np.full(len(copies.number), HIDDEN, np.intp)
     person_of_face = person[labels][copies.number]
-    numbers[shown] = number_groups(shown_labels[copies.number[shown]], person_of_face[shown] != NOBODY)
+    numbers[shown] = number_groups(label_of_face[shown], person_of_face[shown] != NOBODY)
     pairs = np.concatenate([constraints.apart, constraints.apart[:, ::-1]])
     refused = np.stack([pairs[:, 0], constraints.person[pairs[:, 1]]], axis=1)
     return PeopleGroups(
@@ -137,4 +160,5 @@ def _with_names(
         part=constraints.together[copies.number],
         refused=refused[refused[:, 1] != NOBODY],
         corrections=corrections,
+        left_out=left_out,
     )

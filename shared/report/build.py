@@ -15,6 +15,8 @@ from shared.domain.durable_files import replace_content
 from shared.domain.errors import InvalidRequest, ResultsError
 from shared.domain.options import DEFAULT_REPORT_FACES
 from shared.domain.paths import printable
+from shared.domain.quality_limits import DEFAULT_LIMITS, QualityLimits
+from shared.report.captions import left_out_note
 from shared.report.face_order import FaceOrder, one_group, order_faces, order_people, ungrouped
 from shared.report.large_page import LargeReport, build_large_page
 from shared.report.page_values import MAX_FACES, Shown, all_faces, page_values, part_of, some_faces
@@ -23,6 +25,7 @@ from shared.report.report_files import remove_leftovers, remove_others
 from shared.report.thumbnails import cut_thumbnails
 from shared.report.view_model import LargePageView, SmallPageView
 from shared.results.corrections import Correction
+from shared.results.left_out import LeftOut, find_left_out
 from shared.results.reader import Results, damaged_results, read_summary, reading
 from shared.results.recorded_digests import recorded_digests
 from shared.results.schema import REPORT, REPORT_FILES, THUMBNAILS
@@ -43,6 +46,8 @@ class ReportRequest:
 
     threshold: float | None = None
     """The Euclidean distance up to which faces are grouped; None for the one calibrated for the job's contract."""
+    limits: QualityLimits = DEFAULT_LIMITS
+    """Faces below these are in no group."""
     group: int | None = None
     """The group that the page is about; None for all faces."""
     pictures: int = DEFAULT_REPORT_FACES
@@ -79,11 +84,15 @@ def _view(
 ) -> SmallPageView | LargePageView:
     calibrated = same_person_threshold(results.contract)
     threshold = calibrated if request.threshold is None else request.threshold
-    people = _people(results, request, threshold)
+    with reading(results.folder):
+        left_out = find_left_out(results.folder, len(results.faces), request.limits)
+    people = _people(results, request, threshold, left_out)
+    if people is not None:
+        left_out = people.left_out
     faces = all_faces(results) if people is None else some_faces(results, people.shown)
     if request.group is None and len(faces.rows) <= MAX_FACES:
-        return _small(results, faces, request, images, ready, threshold, calibrated, people)
-    order = _order(results, request, threshold, calibrated) if people is None else order_people(people)
+        return _small(results, faces, request, images, ready, threshold, calibrated, people, left_out)
+    order = _order(results, request, threshold, calibrated, left_out) if people is None else order_people(people)
     if order is None:
         order, threshold = ungrouped(len(results.faces)), None
     part = ""
@@ -100,6 +109,7 @@ def _view(
         threshold=threshold,
         calibrated=calibrated is not None,
         people=people,
+        left_out_note=left_out_note(left_out) if order.left_out else "",
         part=part,
         pictures=request.pictures if request.group is None else len(order),
     )
@@ -115,6 +125,7 @@ def _small(
     threshold: float | None,
     calibrated: float | None,
     people: PeopleGroups | None,
+    left_out: LeftOut | None = None,
 ) -> SmallPageView:
     rows = shown.rows.tolist()
     at_hand = {place: jpeg for place, row in enumerate(rows) if (jpeg := ready.get(row)) is not None}
@@ -122,10 +133,12 @@ def _small(
     digests = recorded_digests(results.folder, others) if images is not None and others else {}
     seconds = request.thumbnail_seconds
     thumbnails = cut_thumbnails(shown.faces, results.images, digests, images, ready=at_hand, seconds=seconds)
-    return page_values(results, shown, thumbnails, threshold, calibrated is not None, people)
+    return page_values(results, shown, thumbnails, threshold, calibrated is not None, people, left_out)
 
 
-def _people(results: Results, request: ReportRequest, threshold: float | None) -> PeopleGroups | None:
+def _people(
+    results: Results, request: ReportRequest, threshold: float | None, left_out: LeftOut
+) -> PeopleGroups | None:
     if request.corrections is None:
         return None
     if threshold is None:
@@ -133,22 +146,23 @@ def _people(results: Results, request: ReportRequest, threshold: float | None) -
             "No threshold is calibrated for this job's options, so there are no groups to correct. Give one with "
             "--threshold D."
         )
-    return group_people(results.folder, request.corrections, results.distances.embeddings, results.neighbors, threshold)
+    embeddings, neighbors = results.distances.embeddings, results.neighbors
+    return group_people(results.folder, request.corrections, embeddings, neighbors, threshold, left_out)
 
 
 def _order(
-    results: Results, request: ReportRequest, threshold: float | None, calibrated: float | None
+    results: Results, request: ReportRequest, threshold: float | None, calibrated: float | None, left_out: LeftOut
 ) -> FaceOrder | None:
     """The order by groups; None if faces are not grouped."""
     if threshold is None:
         return None
     with reading(results.folder):
-        found = recorded_grouping(results.folder, len(results.faces), threshold, calibrated)
+        found = recorded_grouping(results.folder, len(results.faces), threshold, calibrated, request.limits)
     if found is None:
         if results.neighbors is None and not request.may_compare:
             return None
-        found = find_grouping(results.distances.embeddings, results.neighbors, threshold)
-    return order_faces(found.numbers, found.distances)
+        found = find_grouping(results.distances.embeddings, results.neighbors, threshold, left_out=left_out.faces)
+    return order_faces(found.numbers, found.distances, left_out=left_out.faces)
 
 
 def _only(order: FaceOrder, group: int, job: str, people: PeopleGroups | None) -> FaceOrder:

@@ -10,6 +10,7 @@ from shared.analysis.people_groups import PeopleGroups
 from shared.report.charts import Histogram, Timeline
 from shared.report.thumbnails import Thumbnails
 from shared.results.corrections import Correction
+from shared.results.left_out import LeftOut
 
 _SHORT_JOB_S = 5.0  # more than workers let pass between two samples
 
@@ -49,6 +50,21 @@ def false_pairs_note(faces: int, threshold: float, calibration: Calibration) -> 
 
 def _rounded(number: float) -> str:
     return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
+
+
+def left_out_note(left_out: LeftOut) -> str:
+    """How many faces are left out of groups, and why; empty if none are."""
+    if not left_out.count:
+        return ""
+    limits = left_out.limits
+    words = (
+        f"smaller than {limits.size_px:g} px",
+        f"with a probability below {limits.probability:g}",
+        f"with a sharpness below {limits.sharpness:g}",
+    )
+    counts = left_out.below.sum(axis=0).tolist()
+    reasons = ", ".join(f"{count:,} {word}" for count, word in zip(counts, words, strict=True) if count)
+    return f"{counted(left_out.count, 'face is', 'faces are')} left out of the groups: {reasons}."
 
 
 def threshold_note(threshold: float | None, contract: Mapping[str, Any], job: str, faces: int) -> str:

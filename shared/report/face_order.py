@@ -1,4 +1,6 @@
-"""The order in which a large report shows faces: group after group, the largest first, then the faces alone."""
+"""The order in which a large report shows faces: group after group, the largest first, then the faces alone, last those
+that are left out of groups.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -22,6 +24,8 @@ class FaceOrder:
     """[g]: the faces of each group of two and more, or with a name; never rising."""
     first_group: int = 1
     """The number of the first group."""
+    left_out: int = 0
+    """How many faces are left out of groups: those at the last places."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -47,24 +51,32 @@ class FaceOrder:
         return group, rank
 
 
-def order_faces(groups: npt.NDArray[np.integer], distances: Float32, listed: int | None = None) -> FaceOrder:
+def order_faces(
+    groups: npt.NDArray[np.integer],
+    distances: Float32,
+    listed: int | None = None,
+    left_out: npt.NDArray[np.bool_] | None = None,
+) -> FaceOrder:
     """The order of n faces; `groups` [n] are numbers from 1, the largest group first; `distances` [n] as above. The
-    groups with numbers up to `listed` are shown as such, by default those of two faces and more.
+    groups with numbers up to `listed` are shown as such, by default those of two faces and more. Faces that are
+    `left_out` [n] come last; each is alone.
 
     ValueError if these are not such numbers.
     """
     counts = np.bincount(groups)
     if counts[:1].sum() or (counts[1:] == 0).any() or (np.diff(counts[1:]) > 0).any():
         raise ValueError("its groups are not numbered from the largest")
-    rows = np.lexsort((np.arange(len(groups)), distances, groups))
+    last = np.zeros(len(groups), bool) if left_out is None else left_out & (counts[groups] == 1)
+    rows = np.lexsort((np.arange(len(groups)), distances, groups, last))
     sizes = counts[1:][counts[1:] > 1] if listed is None else counts[1 : listed + 1]
-    return FaceOrder(rows, np.asarray(distances[rows], np.float32), sizes.astype(np.intp))
+    return FaceOrder(rows, np.asarray(distances[rows], np.float32), sizes.astype(np.intp), left_out=int(last.sum()))
 
 
 def order_people(people: PeopleGroups) -> FaceOrder:
     """The order of the faces that are to be shown."""
-    order = order_faces(people.numbers[people.shown], people.distances[people.shown], people.listed)
-    return replace(order, rows=people.shown[order.rows])
+    rows = people.shown
+    order = order_faces(people.numbers[rows], people.distances[rows], people.listed, people.left_out.faces[rows])
+    return replace(order, rows=rows[order.rows])
 
 
 def ungrouped(faces: int) -> FaceOrder:

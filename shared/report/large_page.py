@@ -58,6 +58,7 @@ class LargeReport:
     calibrated: bool
     people: PeopleGroups | None
     """Corrected groups; None if nothing was corrected."""
+    left_out_note: str
     part: str
     """What part of the job's faces it shows; empty for all."""
     pictures: int
@@ -134,6 +135,8 @@ def _page(
         matrix=view,
         duplicates=duplicates,
         grouped=order.grouped,
+        left_out=order.left_out,
+        left_out_note=report.left_out_note,
         group_count=None if report.threshold is None else len(order.sizes),
         pictured=pictured,
         data=LargeData(
@@ -143,6 +146,7 @@ def _page(
             faces=len(order),
             group_sizes=list(_runs(order.sizes)),
             first_group=order.first_group,
+            left_out=order.left_out,
             faces_a_file=FACES_A_FILE,
             groups_a_file=GROUPS_A_FILE,
             pair_groups=pair_groups,

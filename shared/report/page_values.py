@@ -11,7 +11,7 @@ from shared.analysis.clustering import MAX_ORDERED_FACES, Groups, find_groups, l
 from shared.analysis.duplicates import find_duplicates, near_pairs
 from shared.analysis.people_groups import PeopleGroups
 from shared.domain.arrays import Float32
-from shared.report.captions import pictures_note
+from shared.report.captions import left_out_note, pictures_note
 from shared.report.heat_map import matrix_views, neighbor_data
 from shared.report.people_data import people_data
 from shared.report.rendering import data_uri
@@ -19,6 +19,7 @@ from shared.report.sections import common_values
 from shared.report.thumbnails import Thumbnails
 from shared.report.view_model import DuplicatesView, FaceView, GroupsView, GroupView, ScriptData, SmallPageView
 from shared.results.distances import Distances, Faces, condensed
+from shared.results.left_out import LeftOut
 from shared.results.reader import Results
 from shared.results.tables import Face
 
@@ -62,19 +63,20 @@ def page_values(
     threshold: float | None,
     calibrated: bool,
     people: PeopleGroups | None = None,
+    left_out: LeftOut | None = None,
 ) -> SmallPageView:
     """The values of the page.
 
     `threshold` is the distance up to which faces are grouped, None for no groups; `calibrated` says whether one is
-    known for the job's contract. `people` are corrected groups of the job's faces.
+    known for the job's contract. `people` are corrected groups of the job's faces. Those `left_out` are in no group.
     """
     square = shown.distances.among(np.arange(len(shown.faces)))
     tree = average_linkage(square)
     faces = _face_views(results, shown, thumbnails, people)
-    groups = _groups_of(shown, threshold, people)
+    groups = _groups_of(shown, threshold, people, left_out)
     several = len(faces) > 1
     matrix, matrix_data = matrix_views(square, tree, groups) if several else (None, None)
-    shown_groups = None if groups is None else _groups(groups, faces, square)
+    shown_groups = None if groups is None else _groups(groups, faces, square, left_out)
     correctable = None
     if shown_groups is not None and shown.group is None and faces:
         members = [[face.index for face in group.faces] for group in shown_groups.people]
@@ -107,14 +109,18 @@ def page_values(
     )
 
 
-def _groups_of(shown: Shown, threshold: float | None, people: PeopleGroups | None) -> Groups | None:
+def _groups_of(
+    shown: Shown, threshold: float | None, people: PeopleGroups | None, left_out: LeftOut | None
+) -> Groups | None:
     if threshold is None:
         return None
     if shown.group is not None:
         return Groups(threshold, [list(range(len(shown.faces)))])
+    out = np.zeros(len(shown.rows), bool) if left_out is None else left_out.faces[shown.rows]
     if people is not None:
-        return Groups(threshold, [np.searchsorted(shown.rows, rows).tolist() for rows in people.members()])
-    return find_groups(shown.distances.embeddings, threshold)
+        members = [np.searchsorted(shown.rows, rows).tolist() for rows in people.members()]
+        return Groups(threshold, members, np.flatnonzero(out).tolist())
+    return find_groups(shown.distances.embeddings, threshold, out)
 
 
 def _face_views(results: Results, shown: Shown, thumbnails: Thumbnails, people: PeopleGroups | None) -> list[FaceView]:
@@ -138,17 +144,23 @@ def _face_views(results: Results, shown: Shown, thumbnails: Thumbnails, people: 
     return views
 
 
-def _groups(groups: Groups, faces: list[FaceView], square: Float32) -> GroupsView:
-    people, alone = [], []
+def _groups(groups: Groups, faces: list[FaceView], square: Float32, left_out: LeftOut | None) -> GroupsView:
+    people, alone, out = [], [], set(groups.left_out)
     for members in groups.members:
         views = [faces[k] for k in members]
         if len(views) > 1 or views[0].person:
             inside = condensed(square[np.ix_(members, members)], np.float32)
             closest, widest = float(inside.min(initial=np.inf)), float(inside.max(initial=0))
             people.append(GroupView(views, closest, widest, views[0].person))
-        else:
+        elif members[0] not in out:
             alone += views
-    return GroupsView(people, sorted(alone, key=lambda face: face.index), groups.threshold)
+    return GroupsView(
+        people=people,
+        alone=sorted(alone, key=lambda face: face.index),
+        left_out=[faces[k] for k in groups.left_out],
+        left_out_note="" if left_out is None else left_out_note(left_out),
+        threshold=groups.threshold,
+    )
 
 
 def _duplicates(results: Results, shown: Shown, faces: list[FaceView]) -> DuplicatesView:

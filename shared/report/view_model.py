@@ -78,6 +78,9 @@ class GroupsView:
 
     people: list[GroupView]
     alone: list[FaceView]
+    left_out: list[FaceView]
+    """The faces that are in no group because of their quality."""
+    left_out_note: str
     threshold: float
 
 
@@ -247,6 +250,8 @@ class LargeData:
     group_sizes: list[tuple[int, int]]
     """Runs of groups of one size: the size, and how many have it."""
     first_group: int
+    left_out: int
+    """Faces at the last places that are in no group because of their quality."""
     faces_a_file: int
     groups_a_file: int
     pair_groups: list[int]
@@ -317,6 +322,9 @@ class LargePageView(PageView):
 
     grouped: int
     """Faces in groups of two and more."""
+    left_out: int
+    """Faces that are in no group because of their quality."""
+    left_out_note: str
     group_count: int | None
     pictured: int
     """Faces with a thumbnail."""

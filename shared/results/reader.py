@@ -155,6 +155,12 @@ def rows_of(path: Path, *columns: str) -> Iterator[list[str]]:
                 yield [row[place] for place in places]
 
 
+def columns_of(path: Path) -> list[str]:
+    """The names of the table's columns. OSError as `open_regular`."""
+    with open_table(path) as file:
+        return next(csv.reader(file), [])
+
+
 def _faces(path: Path) -> Faces:
     faces = Faces()
     for image, left, top, right, bottom, probability in rows_of(path, "path", *BOX_COLUMNS):

@@ -40,11 +40,13 @@ def make_results(
     same_as: dict[str, str] | None = None,
     resources: dict[str, list[dict[str, Any]]] | None = None,
     photos: Path | None = None,
+    quality: dict[int, dict[str, Any]] | None = None,
     **summary: Any,
 ) -> Path:
     """Writes a results folder with these faces (a path that occurs twice has two). `more` are images without faces.
 
-    The digests of the files below `photos` are recorded: these are the files that were embedded.
+    `quality` has columns of faces.csv that some faces have otherwise. The digests of the files below `photos` are
+    recorded: these are the files that were embedded.
     """
     folder.mkdir(parents=True)
     np.save(folder / "embeddings.npy", embeddings)
@@ -52,8 +54,9 @@ def make_results(
         np.save(folder / "distances.npy", Distances(embeddings).among(np.arange(len(embeddings))))
     unique = list(dict.fromkeys(paths))
     faces = [
-        {"face": k, "image": unique.index(path), "path": path, "probability": 0.99}
+        {"face": k, "image": unique.index(path), "path": path, "probability": 0.99, "sharpness": 200.0}
         | dict(zip(("x1", "y1", "x2", "y2"), BOX, strict=True))
+        | (quality or {}).get(k, {})
         for k, path in enumerate(paths)
     ]
     images = [

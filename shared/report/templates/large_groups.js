@@ -51,15 +51,21 @@ function aloneShown(number) {
   const start = groupedFaces + number * aloneAPage;
   const faces = Array.from({ length: Math.min(aloneAPage, data.faces - start) }, (_, k) => start + k);
   const out = number ? [] : [...state.groupOf.keys()].filter((face) => face < groupedFaces).sort((one, other) => one - other);
-  const figures = [...out, ...faces].filter(alone).map((face) => markFace(state, faceFigure(face), face));
-  const grid = element("div", { className: "faces" }, ...figures);
-  if (number) return [grid];
-  const total = data.faces - groupedFaces;
+  const figures = [...out, ...faces].filter(alone).map((face) => [face, markFace(state, faceFigure(face), face)]);
+  const firstOut = data.faces - data.left_out; // the last ones are left out of groups
+  const gridOf = (some) => element("div", { className: "faces" }, ...some.map(([, figure]) => figure));
+  const grids = [gridOf(figures.filter(([face]) => face < firstOut))];
+  if (data.left_out && start <= firstOut && firstOut < start + aloneAPage) {
+    grids.push(element("h3", { className: "alone-title" }, "Left out", element("span", {}, counted(data.left_out, "face"))));
+  }
+  if (data.left_out && firstOut < start + aloneAPage) grids.push(gridOf(figures.filter(([face]) => face >= firstOut)));
+  if (number) return grids;
+  const total = firstOut - groupedFaces;
   const title = element("h3", { className: "alone-title" }, groupCount || data.threshold !== null ? "Alone" : "All faces", element("span", {}, counted(total, "face")));
-  title.hidden = !total && !figures.length;
-  if (figures.length !== Math.min(aloneAPage, total) || out.length) title.lastElementChild.textContent = `${counted(total, "face")} before your corrections`;
+  title.hidden = !total && !grids[0].children.length;
+  if (figures.length !== Math.min(aloneAPage, data.faces - groupedFaces) || out.length) title.lastElementChild.textContent = `${counted(total, "face")} before your corrections`;
   const made = madeBeside(state, null).map(groupShown);
-  return [...(made.length ? [element("div", { className: "groups" }, ...made)] : []), title, grid];
+  return [...(made.length ? [element("div", { className: "groups" }, ...made)] : []), title, ...grids];
 }
 
 const pageShown = (number) => (number < groupPages ? [groupsShown(number)] : aloneShown(number - groupPages));

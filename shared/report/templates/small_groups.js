@@ -40,7 +40,7 @@ function smallBlocks(base) {
   const grids = new Map(); // of the faces that were alone
   for (const grid of section.querySelectorAll(".alone .faces")) for (const { id } of grid.children) grids.set(Number(id.slice(5)), grid);
   const lists = section.querySelectorAll(".groups");
-  let aloneGrid = section.querySelector(".alone .faces");
+  let aloneGrid = section.querySelector(".alone:not(.left-out) .faces");
 
   function newBlock(group) {
     const block = element("div", { className: "group" }, element("h3", {}, element("bdi", { className: "group-title" })), element("div", { className: "faces" }));

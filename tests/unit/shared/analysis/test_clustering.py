@@ -247,7 +247,7 @@ def test_another_contract_has_no_threshold(
     assert _run(monkeypatch, "groups", "j", "--threshold", "1", "--csv", "--results", str(tmp_path)) == 0
     said = capsys.readouterr()
     assert "No threshold is calibrated for facenet with this job's options" in said.err
-    assert said.out.splitlines()[1:] == ["1,2,0,a.jpg", "1,2,1,b.jpg"]
+    assert said.out.splitlines()[1:] == ["1,2,0,a.jpg,", "1,2,1,b.jpg,"]
 
 
 def test_people_with_many_photographs_stay_together() -> None:

@@ -14,7 +14,10 @@ from shared.analysis.near_pairs import near_neighbors
 from shared.analysis.nearest_people import nearest_people
 from shared.analysis.people_groups import PeopleGroups, group_people
 from shared.domain.paths import ShownPath
+from shared.domain.quality_limits import DEFAULT_LIMITS, QualityLimits
+from shared.report.face_order import order_people
 from shared.results.corrections import Correction, FaceReference, Kind
+from shared.results.left_out import find_left_out
 from shared.results.neighbors_file import NeighborsWriter
 from shared.results.people_file import write_people
 from tests.support.results_folders import BOX, make_results, people
@@ -47,8 +50,9 @@ CORRECTIONS = [
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
-    """A results folder of the job `trip`: three people with four photographs each."""
-    folder = make_results(tmp_path / "trip", PATHS, people(3, 4))
+    """A results folder of the job `trip`: three people with four photographs each, some of them blurred."""
+    bad = {face: {"sharpness": 1.0} for face in (1, 2, 5, 7)}
+    folder = make_results(tmp_path / "trip", PATHS, people(3, 4), quality=bad)
     with NeighborsWriter(folder / "neighbors.npz", 12) as file:
         file.add(near_neighbors(people(3, 4), 11))
     write_people(tmp_path / "people.csv", CORRECTIONS)
@@ -147,9 +151,9 @@ def test_a_file_that_cannot_be_read_is_one_line(
     assert "people.csv line 2: the kind is `friend`" in capsys.readouterr().err
 
 
-def _grouped(results: Path, corrections: list[Correction]) -> PeopleGroups:
-    embeddings = people(3, 4)
-    return group_people(results / "trip", corrections, embeddings, near_neighbors(embeddings, 11), THRESHOLD)
+def _grouped(results: Path, corrections: list[Correction], limits: QualityLimits = DEFAULT_LIMITS) -> PeopleGroups:
+    embeddings, left_out = people(3, 4), find_left_out(results / "trip", 12, limits)
+    return group_people(results / "trip", corrections, embeddings, near_neighbors(embeddings, 11), THRESHOLD, left_out)
 
 
 def test_hidden_faces_take_no_numbers(results: Path) -> None:
@@ -193,3 +197,16 @@ def test_nobody_is_suggested_who_was_refused(results: Path) -> None:
         assert distances[face] == pytest.approx(distance)
         assert name == ("" if person[face] == NOBODY else found.names[person[face]])
     assert (nearest_people(None, found, 1.5)[0] == NOBODY).all()
+
+
+def test_a_face_that_somebody_has_named_or_joined_is_not_left_out(results: Path) -> None:
+    """Whatever its quality; the others below the limit are alone, and come last on a page."""
+    said = [_person("ann/1.jpg", "Ann"), Correction(Kind.SAME, _face("bob/0.jpg"), "", _face("bob/1.jpg"))]
+    found = _grouped(results, said, QualityLimits(sharpness=2))
+    members = {tuple(faces.tolist()) for faces in found.members()}
+    assert members == {(8, 9, 10, 11), (0, 3), (1,), (2,), (4, 5, 6), (7,)}
+    assert np.flatnonzero(found.left_out.faces).tolist() == [2, 7]
+    order = order_people(found)
+    assert order.left_out == 2 and order.rows[-2:].tolist() == [2, 7]
+    hidden = _grouped(results, [*said, Correction(Kind.HIDDEN, _face("ann/2.jpg"))], QualityLimits(sharpness=2))
+    assert hidden.left_out.count == order_people(hidden).left_out == 1

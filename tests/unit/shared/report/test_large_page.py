@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from shared.domain.errors import InvalidRequest
+from shared.domain.quality_limits import QualityLimits
 from shared.report import build, large_files
 from shared.report.build import ReportRequest, build_report
 from shared.report.face_order import FaceOrder
@@ -206,3 +207,17 @@ def test_near_duplicates_are_those_of_the_neighbors(tmp_path: Path, monkeypatch:
     nearest = sorted(zip(among[one, other].tolist(), one.tolist(), other.tolist(), strict=True))
     pairs = [str(e.attributes["data-pair"]) for e in made.page.all("span", class_="thumbs")]
     assert pairs and [sorted(rows[int(k)] for k in pair.split()) for pair in pairs] == [[a, b] for _, a, b in nearest]
+
+
+def test_faces_below_the_limits_come_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After those alone; the page says how many they are, and why."""
+    quality = {0: {"x2": 15.0}, 9: {"probability": 0.4}, 7: {"x2": 15.0}}
+    folder = make_large_results(tmp_path / "j", SIZES, quality=quality)
+    limits = QualityLimits(size_px=20, probability=0.9)
+    made = make_large_page(folder, monkeypatch, limits=limits)
+    data, rows = made.page.data, made.content("faces")["rows"]
+    assert data["left_out"] == 3 and rows[-3:] == [0, 7, 9]
+    assert data["group_sizes"] == [[5, 2], [2, 1]] and rows[12:14] == [1, 16]
+    assert "3 groups of two faces and more, 2 faces alone, 3 left out" in made.page.text
+    assert "3 faces are left out of the groups: 2 smaller than 20 px, 1 with a probability below 0.9." in made.page.text
+    assert make_large_page(folder, monkeypatch).page.data["left_out"] == 0

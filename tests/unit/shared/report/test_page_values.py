@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from shared.analysis.calibration import SAME_PERSON
+from shared.domain.quality_limits import QualityLimits
 from tests.support.report_pages import make_report, report_with, save_image
 from tests.support.results_folders import CONTRACT, make_results, people
 
@@ -117,3 +118,14 @@ def test_another_contract_has_no_groups(tmp_path: Path) -> None:
     page = make_report(folder, threshold=0.9)
     assert "The threshold 0.9 was given by hand" in page.text and "1 group of two faces" in page.text
     assert "would be expected" not in page.text
+
+
+def test_faces_below_the_limits_are_shown_apart(tmp_path: Path) -> None:
+    """They are on the page, with the reason, and in no group."""
+    folder = make_results(
+        tmp_path / "j", [f"{k}.jpg" for k in range(7)], people(2, 4)[:7], quality={1: {"sharpness": 1.5}}
+    )
+    page = make_report(folder, limits=QualityLimits(sharpness=2))
+    assert "2 groups of two faces and more, 0 faces alone, 1 left out" in page.text
+    assert "1 face is left out of the groups: 1 with a sharpness below 2." in page.text
+    assert len(page.all("figure", class_="face")) == 7

@@ -13,6 +13,7 @@ from PIL import Image
 
 from producer.results.queries import show_neighbors
 from shared.domain.errors import ResultsError
+from shared.domain.quality_limits import QualityLimits
 from shared.report import build
 from shared.report.build import build_report
 from shared.results.owner import why_not_replaced
@@ -44,7 +45,7 @@ def test_names_do_not_command_a_terminal(tmp_path: Path, capsys: pytest.CaptureF
     """Tables and CSV escape control characters."""
     folder = _folder(tmp_path, "a.jpg", f"{ESCAPE}.jpg")
     for as_csv in (True, False):
-        show_neighbors(folder, "a.jpg", 1, as_csv=as_csv)
+        show_neighbors(folder, "a.jpg", 1, QualityLimits(), as_csv=as_csv)
         shown = capsys.readouterr().out
         assert "\x1b" not in shown and "\\x1b]0;mine" in shown
 

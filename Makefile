@@ -76,7 +76,7 @@ audit: $(READY) ## Check the locked packages for known vulnerabilities (needs th
 	test -x .audit/bin/pip-audit || { $(PYTHON) -m venv .audit && .audit/bin/pip install --quiet pip-audit; }
 	.audit/bin/pip-audit --no-deps --disable-pip --format $(AUDIT_FORMAT) --requirement requirements/all.lock
 
-screenshots: $(READY) ## Take screenshots of Flower and a report (SHOT_DATA=..., SCREENSHOTS=folder; needs chromium-driver)
+screenshots: $(READY) ## Take screenshots of Flower, the page of jobs and a report (SHOT_DATA=..., SCREENSHOTS=folder; needs chromium-driver)
 	$(BIN)/python -m tests.browser.screenshots "$(SHOT_DATA)" "$(SCREENSHOTS)"
 
 bench: $(READY) ## Run the benchmarks and write benchmarks/results.md (BENCH_DATA=...; half an hour)

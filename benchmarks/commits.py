@@ -45,7 +45,7 @@ def commit(url: str, name: str, batches: int, batch_size: int, answers: "multipr
     paths = [f"some/folder/photograph-{k:06}.jpg" for k in range(batch_size)]
     sends = [record.add_batch(job.uid, token, batch, paths) for batch in range(batches)]
     images = [
-        ImageRecord(path=path, outcome=Outcome.OK, faces=[[1.5, 2.5, 3.5, 4.5, 0.99, *[2.5] * 10]]) for path in paths
+        ImageRecord(path=path, outcome=Outcome.OK, faces=[[1.5, 2.5, 3.5, 4.5, 0.99, *[2.5] * 15]]) for path in paths
     ]
     block = Block(
         batch=0,

@@ -58,7 +58,7 @@ def work(folder: Path, first: int, count: int, answers: "multiprocessing.Queue[s
 
 def _result(number: int, random: np.random.Generator) -> Result:
     thumbnail = b"\xff\xd8\xff" + random.bytes(2500)
-    faces = [[1.5, 2.5, 30.5, 40.5, 0.99, *[9.5] * 10]]
+    faces = [[1.5, 2.5, 30.5, 40.5, 0.99, *[9.5] * 15]]
     record = ImageRecord(path="p", outcome=Outcome.OK, faces=faces, digest=_digest(number), thumbnails=[thumbnail])
     return Result(record, random.random((1, 512), np.float32))
 

@@ -199,7 +199,7 @@ def _records(images: Path, paths: list[str]) -> Iterator[ImageRecord]:
         yield ImageRecord(
             path=path,  # type: ignore[arg-type]
             outcome=Outcome.OK,
-            faces=[[1.0, 2.0, 3.0, 4.0, 0.9, *[2.0] * 10]],
+            faces=[[1.0, 2.0, 3.0, 4.0, 0.9, *[2.0] * 15]],
             digest=path.encode().hex()[-32:],
             size=status.st_size,
             mtime_ns=status.st_mtime_ns,

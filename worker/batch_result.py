@@ -12,7 +12,7 @@ from shared.domain.paths import RootPath
 from shared.domain.stages import STAGES
 
 EMBEDDING_DTYPE = np.dtype("<f4")
-FACE_FIGURES = 15
+FACE_FIGURES = 20
 """The numbers of a face in a record."""
 
 
@@ -24,8 +24,8 @@ class ImageRecord:
     outcome: Outcome
     error: str = ""
     faces: list[list[float]] = field(default_factory=list)
-    """x1, y1, x2, y2, probability of each embedded face, then x and y of its five landmarks; in pixels of the upright
-    image.
+    """x1, y1, x2, y2, probability of each embedded face, then x and y of its five landmarks, in pixels of the upright
+    image; then its quality.
     """
     digest: str = ""
     """BLAKE2b of the file's bytes; empty if the file was not read."""

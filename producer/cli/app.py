@@ -7,12 +7,13 @@ import typer
 
 from producer.cli import jobs, operations, results
 from producer.cli.errors import exit_code_after
+from producer.cli.export import export
 from shared.config.command_line import Command, CommandGroup
 from shared.config.exit_codes import ExitCode
 
 _COMMANDS = {
     "Jobs": (jobs.run, jobs.enqueue, jobs.watch, jobs.status, jobs.jobs, jobs.cancel, jobs.retry, jobs.aggregate),
-    "Results": (results.report, results.neighbors, results.groups),
+    "Results": (results.report, results.neighbors, results.groups, export),
     "Operation": (
         operations.workers,
         operations.dead_letters,
@@ -20,6 +21,7 @@ _COMMANDS = {
         operations.doctor,
         operations.flower,
         operations.metrics,
+        operations.page,
         operations.sample,
     ),
 }

@@ -76,6 +76,9 @@ def run(
     retry: Annotated[
         bool, typer.Option("--retry", help="Retry the failed images of the finished job that --job names.")
     ] = False,
+    page: Annotated[
+        bool, typer.Option("--page", help="Serve a page that shows the job in the browser while it runs.")
+    ] = False,
 ) -> None:
     """Run the whole job on this machine: server, workers, waiting, results."""
     from producer.console.summary import print_summary
@@ -113,7 +116,7 @@ def run(
         checksum=checksum,
     )
     failed = run_job(
-        request, results_dir, settings, workers, say, on_results=print_summary, retry=retry, profile=profile
+        request, results_dir, settings, workers, say, on_results=print_summary, retry=retry, profile=profile, page=page
     )
     exit_with(failed)
 

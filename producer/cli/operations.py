@@ -81,6 +81,19 @@ def metrics(
     serve_metrics(settings, address, port or settings.metrics_port)
 
 
+def page(
+    port: Annotated[int | None, port_option("FACEQUEUE_PAGE_PORT")] = None,
+    address: Address = "127.0.0.1",
+    listening: Annotated[int | None, typer.Option(hidden=True, help="A socket that listens already.")] = None,
+    parent_pid: Annotated[int | None, typer.Option(hidden=True, help="End when this parent process does.")] = None,
+) -> None:
+    """Serve a page that shows jobs, workers and reports in the browser, and changes nothing."""
+    from producer.page.server import serve_page
+
+    settings = load_settings()
+    serve_page(settings, address, port or settings.page_port, listening=listening, parent_pid=parent_pid)
+
+
 def sample(folder: Annotated[Path, typer.Argument(help="The folder to write.", show_default=False)]) -> None:
     """Write a sample folder: two people, pictures without people, a damaged file."""
     from producer.sample_images import write_sample

@@ -107,7 +107,9 @@ Threshold = Annotated[
 People = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="Names and corrections of groups, a people.csv as the report saves it.", show_default=False
+        metavar="FILE",
+        help="Names and corrections of groups: people.csv as the report saves it, or a folder with sidecars (.xmp).",
+        show_default=False,
     ),
 ]
 MinFace = Annotated[

@@ -55,7 +55,11 @@ def report(
         say("The images have moved: the report shows no faces. Give their folder with --images DIR.")
     limits = QualityLimits(size_px=min_face, probability=min_probability, sharpness=min_sharpness)
     request = ReportRequest(
-        threshold=threshold, limits=limits, pictures=report_faces, group=group, corrections=_read_people(people)
+        threshold=threshold,
+        limits=limits,
+        pictures=report_faces,
+        group=group,
+        corrections=_corrections(people, folder),
     )
     print(printable(str(build_report(folder, source, request))))
 
@@ -90,14 +94,15 @@ def groups(
     """Group faces that may be the same person."""
     from producer.results.queries import show_groups
 
+    folder = _find(job, results)
     limits = QualityLimits(size_px=min_face, probability=min_probability, sharpness=min_sharpness)
-    show_groups(_find(job, results), threshold, limits, as_csv=as_csv, corrections=_read_people(people))
+    show_groups(folder, threshold, limits, as_csv=as_csv, corrections=_corrections(people, folder))
 
 
-def _read_people(path: Path | None) -> "list[Correction] | None":
-    from shared.results.people_file import read_people
+def _corrections(people: Path | None, folder: Path) -> "list[Correction] | None":
+    from producer.results.corrections_source import corrections_from
 
-    return None if path is None else read_people(path)
+    return None if people is None else corrections_from(people, folder, say)
 
 
 def _find(job: str, results: Path | None) -> Path:

@@ -65,12 +65,13 @@ def print_jobs(jobs: list[Job], now_ms: int, stalled: Collection[str] = ()) -> N
         progress = describe(job)
         if job.unfinished and job.refusal:
             progress += f"; refused by a worker: {job.refusal}"
-        state = _state(job, now_ms, stalled=job.name in stalled)
+        state = state_of(job, now_ms, stalled=job.name in stalled)
         table.add_row(*map(escape, (job.name, state, _time(job.created_ms), progress, job.source)))
     print_table(table)
 
 
-def _state(job: Job, now_ms: int, *, stalled: bool) -> str:
+def state_of(job: Job, now_ms: int, *, stalled: bool) -> str:
+    """The state of a job in words. `now_ms` is the server's time."""
     gone = ", producer gone" if is_abandoned(job, now_ms) else ""
     return f"{job.state}{', stalled' if stalled else ''}{gone}"
 
@@ -82,7 +83,7 @@ def print_job(job: Job, now_ms: int, refusals: Mapping[str, str] = {}, *, stalle
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in job.outcomes.items()) or "none yet"
     rows = {
         "job": job.name,
-        "state": _state(job, now_ms, stalled=stalled),
+        "state": state_of(job, now_ms, stalled=stalled),
         "folder": job.source,
         "progress": describe(job),
         "outcomes": outcomes,
@@ -124,13 +125,13 @@ def workers_table(workers: list[Worker]) -> Table:
             worker.host,
             *(() if narrow else (", ".join(worker.queues),)),
             str(worker.processes),
-            _figure(worker, "cpu_percent", 0),
-            _figure(worker, "rss_mib", 0),
-            _figure(worker, "images_per_s", 1),
-            _figure(worker, "images_done", 0),
-            _since(worker.started_ms),
-            _batches(worker.current),
-            *((_refusals(worker),) if refuse else ()),
+            figure_of(worker, "cpu_percent", 0),
+            figure_of(worker, "rss_mib", 0),
+            figure_of(worker, "images_per_s", 1),
+            figure_of(worker, "images_done", 0),
+            time_since(worker.started_ms),
+            batches_by_job(worker.current),
+            *((refusals_of(worker),) if refuse else ()),
         ]
         table.add_row(*map(escape, cells))
     if narrow:
@@ -140,11 +141,12 @@ def workers_table(workers: list[Worker]) -> Table:
     return table
 
 
-def _refusals(worker: Worker) -> str:
+def refusals_of(worker: Worker) -> str:
+    """The jobs that a worker refuses, and why."""
     return "; ".join(f"{job}: {reason}" for job, reason in sorted(worker.refuses.items())) or "-"
 
 
-def _since(ms: int | None) -> str:
+def time_since(ms: int | None) -> str:
     """How long ago, in one unit, since a date would take a quarter of a terminal's line."""
     if not ms:
         return "-"
@@ -152,7 +154,7 @@ def _since(ms: int | None) -> str:
     return next((f"{seconds / size:.0f}{unit}" for size, unit in _UNITS if seconds >= size), f"{seconds:.0f}s")
 
 
-def _batches(current: list[str]) -> str:
+def batches_by_job(current: list[str]) -> str:
     """`<job>:<batch>,<batch>` for each job."""
     of_job: dict[str, list[str]] = {}
     for item in current:
@@ -161,7 +163,8 @@ def _batches(current: list[str]) -> str:
     return " ".join(f"{job}:{','.join(batches)}" for job, batches in of_job.items()) or "-"
 
 
-def _figure(worker: Worker, name: str, digits: int) -> str:
+def figure_of(worker: Worker, name: str, digits: int) -> str:
+    """A number of a worker's resources; `-` if there is none yet."""
     figure = worker.figure(name)
     return "-" if figure is None else f"{figure:.{digits}f}"
 

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from producer.local.run import only_run
 from producer.local.shared_server import SharedServer
@@ -25,6 +26,9 @@ from shared.results.schema import SUMMARY
 from shared.store.jobs import JobRecord
 from shared.store.redis_client import Client, connect, explain_server_errors, wait_for_server
 
+if TYPE_CHECKING:
+    from producer.local.page_process import PageProcess
+
 
 @dataclass
 class LocalJob:
@@ -40,6 +44,8 @@ class LocalJob:
     data_folder: Path
     log: Path
     """The path of the worker's log."""
+    page: "PageProcess | None" = None
+    """A page of jobs to serve meanwhile."""
 
     def process(
         self,
@@ -56,6 +62,8 @@ class LocalJob:
             self.settings = self.settings.model_copy(update={"redis_url": self.server.url})
         client = connect(self.settings)
         wait_for_server(self.settings, client, self.say)
+        if self.page is not None:
+            self.page.start(self.settings, self.say)
         opened = self._open(client, request, retry=retry)
         job = opened.job
         if job is None:

@@ -33,11 +33,13 @@ def run(
     on_results: Callable[[Path], object] = lambda folder: None,
     retry: bool = False,
     profile: bool = False,
+    page: bool = False,
 ) -> int:
     """Processes the images of a source on this machine; returns how many failed. However it ends, it ends everything
     that it has started.
 
-    `on_results` is called with the results folder as soon as it is in its place.
+    `on_results` is called with the results folder as soon as it is in its place. `page`: whether a page of jobs is
+    served meanwhile.
     """
     if request.job:
         check_job_name(request.job)
@@ -51,6 +53,12 @@ def run(
         stack.enter_context(signals_interrupt())
         stack.enter_context(only_run(data_folder, settings.queue_prefix, _whose(request)))
         log = stack.enter_context(log_of_its_own(data_folder))
+        served = None
+        if page:
+            from producer.local.page_process import PageProcess
+
+            served = PageProcess(settings, log)
+            end_undisturbed(stack, served.stop)
         server = None
         if settings.redis_url is None:
             server = SharedServer(data_folder / SERVER)
@@ -72,7 +80,7 @@ def run(
 
         from producer.local.local_job import LocalJob
 
-        local = LocalJob(settings, say, stack, server, worker, data_folder, log)
+        local = LocalJob(settings, say, stack, server, worker, data_folder, log, served)
         return local.process(request, workers, on_results, retry=retry, profile=profile)
 
 

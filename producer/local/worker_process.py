@@ -30,7 +30,7 @@ class WorkerProcess:
 
     def __init__(self, settings: Settings, processes: int, log: Path) -> None:
         """`processes`: how many child processes compute; 0: one per usable core. `log`: where the output goes."""
-        self.environment = os.environ | _environment(settings)
+        self.environment = os.environ | environment_of(settings)
         self._log, self._processes, self._starts = log, processes, 0
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
@@ -40,7 +40,7 @@ class WorkerProcess:
 
     def serves(self, settings: Settings) -> bool:
         """Whether it was started with these settings."""
-        return self.environment == os.environ | _environment(settings)
+        return self.environment == os.environ | environment_of(settings)
 
     def start(self) -> None:
         """Starts the worker if it is not running yet. It may take minutes to get ready."""
@@ -51,7 +51,7 @@ class WorkerProcess:
         self._starts += 1
         self._started_at = time.monotonic()
         arguments = ["--concurrency", str(self._processes), "--parent-pid", str(os.getpid())]
-        self._process = order(arguments, _environment(self._settings), self._log)
+        self._process = order(arguments, environment_of(self._settings), self._log)
         if self._process is not None:
             return
         command = [sys.executable, "-m", "worker", *arguments]
@@ -117,7 +117,7 @@ class WorkerProcess:
         return "\n".join(self._log.read_text(errors="replace").strip().splitlines()[-3:])
 
 
-def _environment(settings: Settings) -> dict[str, str]:
+def environment_of(settings: Settings) -> dict[str, str]:
     """The settings that `run` or its options may have changed, as environment variables. Empty ones count as unset."""
     return {
         "REDIS_URL": settings.given_url,

@@ -6,14 +6,12 @@ import redis
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from producer.monitoring.queue_lengths import queue_lengths
 from shared.config.logs import get_logger
 from shared.config.settings import Settings
-from shared.domain.queues import AGGREGATE, EMBED
 from shared.domain.stages import STAGES
-from shared.store.diversion import all_diverted_queues
-from shared.store.queue_inspection import queue_length
 from shared.store.redis_client import Client
-from shared.store.registry import Census, count_jobs
+from shared.store.registry import count_jobs
 from shared.store.totals import Totals
 from shared.store.worker_registry import Worker, living_workers
 
@@ -72,11 +70,10 @@ class QueueCollector(Collector):
     def _of_queues(self) -> Iterator[Metric]:
         jobs = count_jobs(self._client)
         length = GaugeMetricFamily("facequeue_queue_length", "Messages that no worker has taken.", labels=["queue"])
-        # A diverted job's own queue counts as its installation's: a label a job would never end.
-        own = all_diverted_queues(self._client)
-        for queue in self._queues(jobs):
-            names = [queue, *(name for name in own if name.rpartition(".")[0] == queue)]
-            length.add_metric([queue], sum(queue_length(self._client, name) for name in names))
+        # With a label for each diverted job, the labels would never end.
+        prefixes = {self._settings.queue_prefix, *jobs.prefixes}  # of others that share the server too
+        for queue, messages in queue_lengths(self._client, prefixes).items():
+            length.add_metric([queue], messages)
         yield length
         yield GaugeMetricFamily(
             "facequeue_batches_in_flight", "Batches that workers have leased.", value=jobs.in_flight
@@ -85,11 +82,6 @@ class QueueCollector(Collector):
         for state, amount in jobs.by_state.items():
             states.add_metric([state], amount)
         yield states
-
-    def _queues(self, jobs: Census) -> list[str]:
-        """The queues of this installation, and of others that share the server."""
-        prefixes = {self._settings.queue_prefix, *jobs.prefixes}
-        return [f"{prefix}{name}" for prefix in sorted(prefixes) for name in (EMBED, AGGREGATE)]
 
     def _of_workers(self) -> Iterator[Metric]:
         rss = GaugeMetricFamily("facequeue_worker_rss_bytes", "Memory of a worker's processes.", labels=["worker"])

@@ -217,10 +217,13 @@ class Settings(BaseSettings):
     ] = 8192
 
     flower_port: Annotated[int, Field(ge=1, le=65535, description="Loopback port of Flower.")] = 5555
-    flower_user: Annotated[str, Field(description="Flower's user name.")] = "facequeue"
+    flower_user: Annotated[str, Field(description="User name of Flower and of the page of jobs.")] = "facequeue"
     flower_password: Annotated[
         str | None,
-        Field(description="Flower's password. Without it, a random one is generated and printed at each start."),
+        Field(
+            description="Password of Flower and of the page of jobs. Without it, each generates a random one and "
+            "prints it at each start."
+        ),
     ] = None
     flower_hosts: Annotated[
         str | None,
@@ -231,6 +234,12 @@ class Settings(BaseSettings):
     metrics_hosts: Annotated[
         str | None,
         Field(description="Names other than loopback's under which the metrics are served, separated by commas."),
+    ] = None
+
+    page_port: Annotated[int, Field(ge=1, le=65535, description="Loopback port of the page of jobs.")] = 8080
+    page_hosts: Annotated[
+        str | None,
+        Field(description="Names other than loopback's under which the page is served, separated by commas."),
     ] = None
 
     @field_validator("redis_url")
@@ -271,7 +280,7 @@ class Settings(BaseSettings):
             raise ValueError("it contains a comma, by which Flower separates its users")
         return value
 
-    @field_validator("flower_hosts", "metrics_hosts")
+    @field_validator("flower_hosts", "metrics_hosts", "page_hosts")
     @classmethod
     def _check_hosts(cls, hosts: str | None) -> str | None:
         for name in _names(hosts):
@@ -293,6 +302,11 @@ class Settings(BaseSettings):
     def metrics_host_names(self) -> list[str]:
         """The names in `metrics_hosts`, in lower case."""
         return _names(self.metrics_hosts)
+
+    @property
+    def page_host_names(self) -> list[str]:
+        """The names in `page_hosts`, in lower case."""
+        return _names(self.page_hosts)
 
     @property
     def server_url(self) -> str:
@@ -355,5 +369,7 @@ def _explain(field: str, reason: str, given: Mapping[str, Any]) -> str:
     reason = reason.removeprefix("Value error, ")
     if field in given:
         return f"The {field.replace('_', ' ')} {given[field]!r} is invalid: {reason}."
-    name = field.upper() if field.upper().startswith(("REDIS_URL", "FACEQUEUE")) else f"FACEQUEUE_{field.upper()}"
+    name = (
+        field.upper() if field.upper().startswith(("REDIS_URL", "FACEQUEUE", "OTEL")) else f"FACEQUEUE_{field.upper()}"
+    )
     return f"The setting {name} is invalid: {reason}. It comes from the environment or .env."

@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+_NAME_BYTES = 128
+"""How much of a file's name is in that of its scratch file: file systems allow 255 bytes."""
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
@@ -17,7 +20,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     After an exception the new file is removed, and `path` is as it was before.
     """
     # An unpredictable name and mode `x`: it never writes through a link that somebody else has created.
-    scratch = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(8)}")
+    beginning = os.fsencode(path.name)[:_NAME_BYTES].decode(errors="ignore")
+    scratch = path.with_name(f".{beginning}.{os.getpid()}-{secrets.token_hex(8)}")
     try:
         with scratch.open("xb") as file:
             yield file

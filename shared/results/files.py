@@ -21,14 +21,33 @@ def open_regular(path: Path) -> io.BufferedReader:
     return os.fdopen(_open_regular(path, os.O_RDONLY), "rb")
 
 
+def open_below(root: Path, *names: str) -> io.BufferedReader:
+    """The file `root/name/name/...`, open for reading. OSError as `open_regular`, and for a folder that is a link.
+
+    ValueError if one of the names is not that of an entry of a folder. `root` itself may be a link.
+    """
+    for name in names:
+        if name in ("", ".", "..") or "/" in name or "\0" in name:
+            raise ValueError(f"{name!r} does not name an entry of a folder")
+    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in names[:-1]:
+            inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        return os.fdopen(_open_regular(Path(names[-1]), os.O_RDONLY, folder), "rb")
+    finally:
+        os.close(folder)
+
+
 def open_to_change(path: Path, *, create: bool = False) -> io.BufferedRandom:
     """Opens the file for reading and writing. OSError as `open_regular`."""
     return os.fdopen(_open_regular(path, os.O_RDWR | (os.O_CREAT if create else 0)), "r+b")
 
 
-def _open_regular(path: Path, flags: int) -> int:
+def _open_regular(path: Path, flags: int, folder: int | None = None) -> int:
     try:
-        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666, dir_fd=folder)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise OSError(errno.ELOOP, "it is a symbolic link", str(path)) from None

@@ -30,8 +30,9 @@ LANDMARK_COLUMNS = tuple(
     f"{point}_{axis}" for point in ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right") for axis in ("x", "y")
 )
 """Left and right as one sees the image, in MTCNN's order."""
-FOUND_COLUMNS = (*BOX_COLUMNS, *LANDMARK_COLUMNS)
-"""What the detector says of a face."""
+QUALITY_COLUMNS = ("size_px", "sharpness", "yaw", "roll_deg", "inside")
+FOUND_COLUMNS = (*BOX_COLUMNS, *LANDMARK_COLUMNS, *QUALITY_COLUMNS)
+"""What is known of a face besides its embedding."""
 FACE_COLUMNS = ("face", "image", "path", *FOUND_COLUMNS)
 FIGURE_COLUMNS = ("width", "height", *(f"{stage}_ms" for stage in STAGES), "worker", "attempt")
 IMAGE_COLUMNS = ("image", "path", "outcome", "error", "faces", "same_as", *FIGURE_COLUMNS)

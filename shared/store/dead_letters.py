@@ -59,6 +59,11 @@ def list_dead_letters(client: Client) -> list[DeadLetter]:
     return [_read(raw) for raw in client.lrange(DEAD_LETTERS, 0, MOST_LETTERS - 1)]
 
 
+def count_dead_letters(client: Client) -> int:
+    """The number of dead letters."""
+    return int(client.llen(DEAD_LETTERS))
+
+
 def clear_dead_letters(client: Client) -> int:
     """Deletes all dead letters and returns their number."""
     with client.pipeline() as pipe:

@@ -6,7 +6,8 @@ Every change that must be atomic is one Lua script (`lua/`), so a process may di
 import json
 import os
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import redis
 
@@ -115,6 +116,18 @@ def load_jobs(client: Client, names: Sequence[str], say: Callable[[str], None] =
     `say`.
     """
     jobs = []
+    for name, found in read_jobs(client, names):
+        if isinstance(found, Job):
+            jobs.append(found)
+        elif found is None:
+            run_script(client, "forget", [job_key(name), REGISTRY, UNFINISHED], [name, ""])
+        else:
+            say(str(found))
+    return jobs
+
+
+def read_jobs(client: Client, names: Sequence[str]) -> Iterator[tuple[str, Job | FaceQueueError | None]]:
+    """Each name with its job; None if it has no record, an error if the record cannot be read. Changes nothing."""
     for first in range(0, len(names), _LOOKED_AT_ONCE):
         some = names[first : first + _LOOKED_AT_ONCE]
         with client.pipeline(transaction=False) as pipe:
@@ -122,14 +135,15 @@ def load_jobs(client: Client, names: Sequence[str], say: Callable[[str], None] =
                 pipe.hgetall(job_key(name))
             records = pipe.execute(raise_on_error=False)
         for name, raw in zip(some, records, strict=True):
-            if isinstance(raw, redis.ResponseError):  # a key of another kind has the name
-                say(str(RecordUnreadable(name, str(raw))))
-                continue
-            if not raw:
-                run_script(client, "forget", [job_key(name), REGISTRY, UNFINISHED], [name, ""])
-                continue
-            try:
-                jobs.append(parse_job(name, raw))
-            except FaceQueueError as error:
-                say(str(error))
-    return jobs
+            yield name, _job_or_error(name, raw)
+
+
+def _job_or_error(name: str, raw: Any) -> Job | FaceQueueError | None:
+    if isinstance(raw, redis.ResponseError):  # a key of another kind has the name
+        return RecordUnreadable(name, str(raw))
+    if not raw:
+        return None
+    try:
+        return parse_job(name, raw)
+    except FaceQueueError as error:
+        return error

@@ -5,7 +5,7 @@ them can be read.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from shared.domain.job import JobState
@@ -69,8 +69,45 @@ def tidy(client: Client, names: Sequence[str]) -> list[str]:
 
 def some_names(client: Client, first: int) -> tuple[list[str], int]:
     """Some names of the registry from index `first` on, and the index to continue at; 0 at the end."""
-    found = [name.decode(errors="replace") for name in client.zrange(REGISTRY, first, first + _AT_ONCE - 1)]
-    return [name for name in found if is_job_name(name)], first + _AT_ONCE if len(found) == _AT_ONCE else 0
+    found = client.zrange(REGISTRY, first, first + _AT_ONCE - 1)
+    return _job_names(found), first + _AT_ONCE if len(found) == _AT_ONCE else 0
+
+
+def newest_names(client: Client, first: int, most: int) -> tuple[list[str], int]:
+    """Up to `most` names of jobs, newest first, without the `first` newest ones; and the number of all jobs."""
+    with client.pipeline(transaction=False) as pipe:
+        pipe.zrange(REGISTRY, first, first + most - 1, desc=True)
+        pipe.zcard(REGISTRY)
+        found, total = pipe.execute()
+    return _job_names(found), int(total)
+
+
+def some_unfinished(client: Client, most: int) -> tuple[list[str], int]:
+    """The names of up to `most` unfinished jobs, of any queues, and the number of all unfinished jobs."""
+    with client.pipeline(transaction=False) as pipe:
+        pipe.zrange(UNFINISHED, 0, most - 1)
+        pipe.zcard(UNFINISHED)
+        found, total = pipe.execute()
+    return _job_names(entry.rpartition(b":")[2] for entry in found), int(total)
+
+
+def some_prefixes(client: Client, most: int) -> list[str]:
+    """Up to `most` queue prefixes of unfinished jobs, in order, however many jobs there are.
+
+    A prefix that continues another one after a colon may be left out.
+    """
+    prefixes: list[str] = []
+    after = b"-"
+    while len(prefixes) < most and (entries := client.zrangebylex(UNFINISHED, after, "+", 0, 1)):
+        prefix = entries[0].rpartition(b":")[0]
+        prefixes.append(prefix.decode("utf-8", "replace"))
+        after = b"(" + prefix + b";"  # ';' follows ':'
+    return prefixes
+
+
+def _job_names(found: Iterable[bytes]) -> list[str]:
+    names = [name.decode(errors="replace") for name in found]
+    return [name for name in names if is_job_name(name)]
 
 
 def count_jobs(client: Client) -> Census:

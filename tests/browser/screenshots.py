@@ -12,7 +12,7 @@ import requests
 from selenium.webdriver.common.action_chains import ActionChains
 
 from tests.support import browser as chromium
-from tests.support.browser import PHONE, browser, picture
+from tests.support.browser import DESKTOP, PHONE, browser, picture
 from tests.support.stage import Stage, wait_until
 
 _WIDE = (1440, 900)  # Flower's table of tasks, with the longer names that hosts have
@@ -38,6 +38,8 @@ def _take(stage: Stage, images: Path, target: Path) -> None:
     root, port = {"FACEQUEUE_DATA_ROOT": str(images)}, stage.free_port()
     stage.spawn("producer", "flower", "--port", str(port), log="flower.log", **root, FACEQUEUE_FLOWER_PASSWORD="word")
     stage.worker("--concurrency", "2", **root)
+    page_port = stage.free_port()
+    stage.spawn("producer", "page", "--port", str(page_port), log="page.log", **root, FACEQUEUE_FLOWER_PASSWORD="word")
     url = f"http://facequeue:word@127.0.0.1:{port}"
     wait_until(lambda: _answers(f"{url}/api/workers?refresh=1", "psutil"), 60, "Flower sees the worker")
     done = stage.producer("enqueue", str(images), "--wait", "--job", "photographs", "--batch-size", "8", **root)
@@ -60,6 +62,12 @@ def _take(stage: Stage, images: Path, target: Path) -> None:
         wait_until(pane.is_displayed, 10, "the tab with psutil's figures")
         wait_until(lambda: pane.value_of_css_property("opacity") == "1", 10, "the tab has faded in")
         picture(driver, target / "flower-worker.png")
+    jobs = f"http://facequeue:word@127.0.0.1:{page_port}/"
+    wait_until(lambda: _answers(jobs, "job-photographs"), 30, "the page of jobs")
+    for name, size, dark in (("jobs", DESKTOP, False), ("jobs-dark", DESKTOP, True), ("jobs-phone", PHONE, False)):
+        with browser(size, dark=dark) as driver:
+            driver.get(jobs)
+            picture(driver, target / f"{name}.png")
     report = (stage.results / "photographs" / "report.html").as_uri()
     for dark in (False, True):
         with browser(dark=dark) as driver:

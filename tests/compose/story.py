@@ -62,11 +62,12 @@ class Story:
             if (ROOT / name).is_file():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, folder / name)
-        self.flower_port = free_port()
+        self.flower_port, self.page_port = free_port(), free_port()
         ports = {
             "FACEQUEUE_REDIS_PORT": free_port(),
             "FACEQUEUE_FLOWER_PORT": self.flower_port,
             "FACEQUEUE_METRICS_PORT": free_port(),
+            "FACEQUEUE_PAGE_PORT": self.page_port,
         }
         # What a user would write into .env: the producer on the host reads it too.
         lines = [f"{name}={value}" for name, value in ports.items()]
@@ -140,6 +141,11 @@ class Story:
     def flower(self, path: str) -> Any:
         """An answer of Flower's API, with the default user."""
         url = f"http://127.0.0.1:{self.flower_port}{path}"
+        return requests.get(url, auth=("facequeue", "facequeue"), timeout=20)
+
+    def page(self, path: str) -> requests.Response:
+        """An answer of the page of jobs, with the default user."""
+        url = f"http://127.0.0.1:{self.page_port}{path}"
         return requests.get(url, auth=("facequeue", "facequeue"), timeout=20)
 
     def owners(self, job: str) -> set[int]:
@@ -230,6 +236,21 @@ def _look_at_flower(story: Story) -> None:
     with step("`docker compose run producer` for those without Python"):
         jobs = story.compose("run", "--rm", "producer", "jobs")
         check("first" in jobs and "finished" in jobs, "the producer's container sees the job")
+
+
+def _look_at_the_page(story: Story) -> None:
+    """The page of jobs asks for Flower's password, shows the job, and opens its report."""
+    with step("the page of jobs shows the job and its report"):
+        check(
+            requests.get(f"http://127.0.0.1:{story.page_port}/", timeout=20).status_code == 401,
+            "the page asks for a password",
+        )
+        shown = story.page("/")
+        check(shown.status_code == 200 and 'id="job-first"' in shown.text, "the page shows the job")
+        check('href="/jobs/first/report"' in shown.text, "the page links to the report")
+        report = story.page("/jobs/first/report")
+        check(report.content == (story.folder / "results" / "first" / "report.html").read_bytes(), "it is the report")
+        check("sandbox" in report.headers["Content-Security-Policy"], "the report has an origin of its own")
 
 
 def _lose_a_worker_and_restart(story: Story) -> None:
@@ -328,10 +349,10 @@ def _check_container(story: Story, service: str) -> None:
 def _check_security(story: Story) -> None:
     """Nothing listens beyond loopback, and no secret is in images or logs."""
     with step("nothing listens beyond loopback, no secret in the images, root file systems read-only"):
-        for service in ("redis", "flower", "metrics"):
+        for service in ("redis", "flower", "metrics", "page"):
             for port in story.containers(service)[0].get("Publishers") or []:
                 check(port["URL"] in ("127.0.0.1", ""), f"{service} listens on {port}")
-        for service in ("redis", "worker", "aggregator", "flower", "metrics"):
+        for service in ("redis", "worker", "aggregator", "flower", "metrics", "page"):
             _check_container(story, service)
         logs = story.compose("logs", "--no-color")
         check("compose-t" not in logs, "no log holds the password")
@@ -351,6 +372,7 @@ def tell(story: Story) -> None:
     _start(story)
     _finish_a_job(story)
     _look_at_flower(story)
+    _look_at_the_page(story)
     _lose_a_worker_and_restart(story)
     _stop_the_server(story)
     _come_back(story)
@@ -381,7 +403,7 @@ def main() -> None:
             tell(story)
             tell_of_a_cluster(story)
         finally:
-            own = [f"{PROJECT}-{service}" for service in ("flower", "metrics", "producer")]
+            own = [f"{PROJECT}-{service}" for service in ("flower", "metrics", "page", "producer")]
             for command in (
                 ["docker", "compose", "-p", PROJECT, "--profile", "*", "down", "--volumes", "--timeout", "10"],
                 ["docker", "rmi", *own],  # other names of the image `facequeue`

@@ -67,7 +67,7 @@ def made_up_embeddings(batch: int) -> Float32:
 
 def made_up_block(batch: int, path: str = "a.jpg") -> bytes:
     """One image with many faces."""
-    faces = [[0.0, 0.0, 9.0, 9.0, 1.0, *[4.0] * 10]] * FACES
+    faces = [[0.0, 0.0, 9.0, 9.0, 1.0, *[4.0] * 15]] * FACES
     return Block(
         batch=batch,
         attempt=1,

@@ -66,7 +66,7 @@ def commit_batch(record: JobRecord, uid: str, batch: int, images: list[ImageReco
 def block_of_faces(faces: int) -> bytes:
     """The only block of that job."""
     images = [
-        ImageRecord(path=f"{k}.jpg", outcome=Outcome.OK, faces=[[0, 0, 9, 9, 1, *[4] * 10]]) for k in range(faces)
+        ImageRecord(path=f"{k}.jpg", outcome=Outcome.OK, faces=[[0, 0, 9, 9, 1, *[4] * 15]]) for k in range(faces)
     ]
     embeddings = np.eye(faces, 512, dtype=np.float32)
     return Block(

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -40,13 +41,16 @@ def make_results(
     same_as: dict[str, str] | None = None,
     resources: dict[str, list[dict[str, Any]]] | None = None,
     photos: Path | None = None,
+    boxes: Sequence[tuple[float, float, float, float]] | None = None,
+    sizes: Mapping[str, tuple[int, int]] | None = None,
     quality: dict[int, dict[str, Any]] | None = None,
     **summary: Any,
 ) -> Path:
     """Writes a results folder with these faces (a path that occurs twice has two). `more` are images without faces.
 
-    `quality` has columns of faces.csv that some faces have otherwise. The digests of the files below `photos` are
-    recorded: these are the files that were embedded.
+    Without `boxes` (one per face) and `sizes` (width and height by path), all have `BOX` and `SIZE`. `quality` has
+    columns of faces.csv that some faces have otherwise. The digests of the files below `photos` are recorded: these are
+    the files that were embedded.
     """
     folder.mkdir(parents=True)
     np.save(folder / "embeddings.npy", embeddings)
@@ -55,7 +59,7 @@ def make_results(
     unique = list(dict.fromkeys(paths))
     faces = [
         {"face": k, "image": unique.index(path), "path": path, "probability": 0.99, "sharpness": 200.0}
-        | dict(zip(("x1", "y1", "x2", "y2"), BOX, strict=True))
+        | dict(zip(("x1", "y1", "x2", "y2"), BOX if boxes is None else boxes[k], strict=True))
         | (quality or {}).get(k, {})
         for k, path in enumerate(paths)
     ]
@@ -67,7 +71,7 @@ def make_results(
             "faces": paths.count(path),
             "same_as": (same_as or {}).get(path, ""),
         }
-        | {"width": SIZE[0], "height": SIZE[1]}
+        | dict(zip(("width", "height"), (sizes or {}).get(path, SIZE), strict=True))
         for k, path in enumerate(unique)
     ] + (more or [])
     _write(folder / "faces.csv", FACE_COLUMNS, faces)

@@ -88,7 +88,7 @@ def test_pods_are_the_services_of_the_compose_file(name: str) -> None:
     default = "facequeue" if service.get("build", {}).get("target") == "base" else None
     image = service.get("image", default).removeprefix("${FACEQUEUE_SERVER_IMAGE:-").removesuffix("}")
     assert only["image"] == image
-    if name in ("aggregator", "flower", "metrics"):
+    if name in ("aggregator", "flower", "metrics", "page"):
         assert only["command"] == service["command"]
     if name == "worker":
         assert "command" not in only and "command" not in service
@@ -104,7 +104,7 @@ def test_services_have_probes(name: str) -> None:
         assert commands == {"startup": "alive", "liveness": "alive", "readiness": "ready"}
         assert COMPOSE[name]["healthcheck"]["test"][1:] == probes["liveness"]["exec"]["command"]
         assert settings_file()["FACEQUEUE_HEARTBEAT_FILE"].startswith("/tmp/")
-    elif name in ("flower", "metrics"):
+    elif name in ("flower", "metrics", "page"):
         (port,) = only["ports"]
         assert str(port["containerPort"]) == settings_file()[f"FACEQUEUE_{name.upper()}_PORT"]
         for probe in probes.values():

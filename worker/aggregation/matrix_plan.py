@@ -23,7 +23,7 @@ from worker.aggregation.stage_embeddings import digest_of
 
 _SPARE_BYTES = 16 * 2**20  # for tables, summary and resource logs, in addition to the arrays
 _BYTES_A_NEIGHBOR = 16  # in neighbors.npz and, while that is written, beside it
-_BYTES_AN_IMAGE = 400  # in images.csv and faces.csv
+_BYTES_AN_IMAGE = 440  # in images.csv and faces.csv
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from shared.domain.arrays import Float32
+from shared.domain.errors import ResultsError
 from shared.domain.file_status import FileStatus
 from shared.domain.paths import RootPath, ShownPath, below_folder, show_path
-from worker.batch_result import Block, ImageRecord
+from worker.batch_result import FACE_FIGURES, Block, ImageRecord
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def rows_of_blocks(blocks: Iterable[bytes], folder: RootPath, dimensions: int) -
 
 
 def rows_of_block(packed: bytes, folder: RootPath, dimensions: int) -> Iterator[Row]:
-    """The images of one batch."""
+    """The images of one batch. ResultsError if it is of a version with other figures of a face."""
     block = Block.unpack(packed, dimensions)
     origin = Origin(block.worker, block.started_ms, block.ended_ms, block.commit_ms)
     first = 0
@@ -93,8 +94,19 @@ def rows_of_block(packed: bytes, folder: RootPath, dimensions: int) -> Iterator[
 
 
 def _found(face: list[float]) -> list[str]:
+    if len(face) != FACE_FIGURES:
+        raise ResultsError(
+            "Images of this job were computed by another version of facequeue, which said something else of a face. "
+            "Cancel the job and run it again."
+        )
     *box, probability = face[:5]
-    return [*(f"{edge:.4f}" for edge in box), f"{probability:.6f}", *(f"{place:.4f}" for place in face[5:])]
+    size_px, sharpness, yaw, roll_deg, inside = face[15:]
+    return [
+        *(f"{edge:.4f}" for edge in box),
+        f"{probability:.6f}",
+        *(f"{place:.4f}" for place in face[5:15]),
+        *(f"{size_px:.4f}", f"{sharpness:.2f}", f"{yaw:.4f}", f"{roll_deg:.2f}", f"{inside:.4f}"),
+    ]
 
 
 def _figures(image: ImageRecord, block: Block) -> list[str]:

@@ -1,16 +1,26 @@
 """Cuts the crops of faces as an embedder takes them."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from shared.domain.arrays import Float32
+from shared.domain.arrays import Float32, UInt8
 from shared.domain.contract import CROP_PX, Contract
 
 # ArcFace's, for a crop of 112 pixels: eyes, nose and corners of the mouth. Pixels have their centers at whole numbers.
 _TEMPLATE_PX = 112
 _TEMPLATE = ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041))
+
+
+class Similarity(NamedTuple):
+    """The transform (x, y) -> (a x - b y + left, b x + a y + top)."""
+
+    a: float
+    b: float
+    left: float
+    top: float
 
 
 def cut_crop(image: Image.Image, box: Float32, points: Float32, contract: Contract) -> Float32:
@@ -49,7 +59,17 @@ def align_face(image: Image.Image, box: Float32, points: Float32, size: int) -> 
     """The face turned, scaled and moved so that its landmarks come closest to ArcFace's: float32 RGB [3, size, size]
     in 0..255. What lies outside the image is black.
     """
-    a, b, left, top = _to_source(box, points, size)
+    face = _aligned(image, to_source(box, points, size), size, "RGB")
+    return _channels_first(face)
+
+
+def align_gray(image: Image.Image, transform: Similarity, size: int) -> UInt8:
+    """The same crop in gray: uint8 [size, size]. `transform` is that of `to_source` for this size."""
+    return np.asarray(_aligned(image, transform, size, "L"))
+
+
+def _aligned(image: Image.Image, transform: Similarity, size: int, mode: str) -> Image.Image:
+    a, b, left, top = transform
     # The part of the image that is looked at, averaged over squares of whole pixels until bilinear interpolation does
     # not skip any.
     corners_x = [a * x - b * y + left for x in (0, size) for y in (0, size)]
@@ -58,16 +78,16 @@ def align_face(image: Image.Image, box: Float32, points: Float32, size: int) -> 
     x1, y1 = max(0, math.floor(min(corners_x)) - step), max(0, math.floor(min(corners_y)) - step)
     x2, y2 = min(image.width, math.ceil(max(corners_x)) + step), min(image.height, math.ceil(max(corners_y)) + step)
     if x1 >= x2 or y1 >= y2:
-        return np.zeros((3, size, size), np.float32)
+        return Image.new(mode, (size, size))
     part = image.crop((x1, y1, x2, y2)) if step == 1 else image.reduce(step, (x1, y1, x2, y2))
+    if part.mode != mode:
+        part = part.convert(mode)
     inverse = (a / step, -b / step, (left - x1) / step, b / step, a / step, (top - y1) / step)
-    face = part.transform((size, size), Image.Transform.AFFINE, inverse, Image.Resampling.BILINEAR)
-    return _channels_first(face)
+    return part.transform((size, size), Image.Transform.AFFINE, inverse, Image.Resampling.BILINEAR)
 
 
-def _to_source(box: Float32, points: Float32, size: int) -> tuple[float, float, float, float]:
-    """a, b, left, top of the similarity transform (x, y) -> (a x - b y + left, b x + a y + top) from the crop to the
-    image, where pixel k covers k to k + 1.
+def to_source(box: Float32, points: Float32, size: int) -> Similarity:
+    """The transform from the aligned crop of this size to the image, where pixel k covers k to k + 1.
 
     Umeyama 1991, "Least-squares estimation of transformation parameters between two point patterns". In the plane and
     without reflections it is the linear regression of complex numbers, in whole float64 operations: the same bits
@@ -83,12 +103,12 @@ def _to_source(box: Float32, points: Float32, size: int) -> tuple[float, float, 
     if spread == 0 or product == 0:  # landmarks that say nothing: the box as it is
         x1, y1, x2, y2 = (float(edge) for edge in box)
         side = max(x2 - x1, y2 - y1, 1.0)
-        return side / size, 0.0, (x1 + x2 - side) / 2, (y1 + y2 - side) / 2
+        return Similarity(side / size, 0.0, (x1 + x2 - side) / 2, (y1 + y2 - side) / 2)
     turned = spread / product
     # Pixel centers at k + 1/2 here, at k in the landmarks and the template.
     half = complex(0.5, 0.5)
     offset = from_middle + half - turned * (to_middle + half)
-    return turned.real, turned.imag, offset.real, offset.imag
+    return Similarity(turned.real, turned.imag, offset.real, offset.imag)
 
 
 def _channels_first(face: Image.Image) -> Float32:

@@ -21,6 +21,7 @@ from worker.batch_result import ImageRecord
 from worker.vision.best_face_search import detect_best
 from worker.vision.decode import ImageTrouble, Limits, decode, read_bytes
 from worker.vision.face_crops import cut_crop
+from worker.vision.face_quality import measure_quality
 from worker.vision.face_selection import choose_faces
 from worker.vision.integral_image import IntegralImage, SumsBuffer
 from worker.vision.mtcnn_cascade import Detector, Faces, detect_faces
@@ -165,12 +166,13 @@ def _find_crops(
         boxes = faces.boxes[chosen]
         places = faces.landmarks[chosen]
         crops = [cut_crop(image, box, points, contract) for box, points in zip(boxes, places, strict=True)]
+        quality = [measure_quality(image, box, points) for box, points in zip(boxes, places, strict=True)]
         if thumbnails and len(boxes) <= MOST_THUMBNAILS:
             squares = (crop_square(image, (x1, y1, x2, y2)) for x1, y1, x2, y2 in boxes.tolist())
             record.thumbnails = [small_jpeg(square) for square in squares]
     finally:
         record.detect_ms = (time.perf_counter() - decoded) * 1000
-    figures = [boxes, faces.probabilities[chosen], places.reshape(-1, 10)]
+    figures = [boxes, faces.probabilities[chosen], places.reshape(-1, 10), np.array(quality)]
     record.faces = np.column_stack(figures).astype(float).tolist()
     return crops
 

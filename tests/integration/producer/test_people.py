@@ -80,13 +80,13 @@ def test_names_survive_an_update(
 
     (images / "a.jpg").rename(images / "z.jpg")
     shutil.copyfile(sample / "collins" / "mirrored.jpg", images / "a.jpg")
-    shutil.copyfile(sample / "hopper" / "mirrored.jpg", images / "new.jpg")
+    shutil.copyfile(sample / "hopper" / "smaller.jpg", images / "new.jpg")
     with Image.open(images / "c.jpg") as image:
         image.save(images / "c.jpg", quality="keep", comment="another file")
     (images / "refused.jpg").rename(images / "b.jpg")
     done = run_in(tmp_path, *_JOB)
     assert done.returncode == 0, done.stderr
-    assert "photos: 6 images, 3 known (2 moved), 3 new, 1 gone" in done.stderr
+    assert "photos: 6 images, 3 known (2 moved), 1 new, 2 changed, 0 gone" in done.stderr
     after, said = _people(tmp_path, monkeypatch, capsys)
     assert after == {
         "z.jpg": ("Grace", "confirmed"),

@@ -9,7 +9,7 @@ from worker.batch_result import Block, ImageRecord
 
 def _block() -> Block:
     image = ImageRecord(
-        path="a.jpg", outcome=Outcome.OK, faces=[[0, 0, 9, 9, 1, *[4] * 10]], thumbnails=[b"\xff\xd8jpeg"]
+        path="a.jpg", outcome=Outcome.OK, faces=[[0, 0, 9, 9, 1, *[4] * 15]], thumbnails=[b"\xff\xd8jpeg"]
     )
     embeddings = np.eye(1, 512, dtype=np.float32)
     return Block(
@@ -30,4 +30,4 @@ def test_a_block_of_an_earlier_version_has_no_thumbnails() -> None:
     for image in values["images"]:
         del image["thumbnails"]
     (image,) = Block.unpack(msgpack.packb(values), 512).images
-    assert image.thumbnails == [] and image.faces == [[0, 0, 9, 9, 1, *[4] * 10]]
+    assert image.thumbnails == [] and image.faces == [[0, 0, 9, 9, 1, *[4] * 15]]

@@ -43,7 +43,7 @@ def test_what_is_kept_already_is_not_counted_again(server: Stage) -> None:
 
 
 def _packed(**changes: object) -> bytes:
-    values = {"outcome": "ok", "error": "", "faces": [[1.0, 2.0, 3.0, 4.0, 0.9, *[2.0] * 10]], "width": 9, "height": 9}
+    values = {"outcome": "ok", "error": "", "faces": [[1.0, 2.0, 3.0, 4.0, 0.9, *[2.0] * 15]], "width": 9, "height": 9}
     return bytes(msgpack.packb(values | {"embeddings": bytes(4 * 512)} | changes))
 
 

@@ -21,7 +21,7 @@ def _images(count: int) -> list[ImageRecord]:
     """Images with 0 to 2 faces; every seventh is damaged."""
     images = []
     for k in range(count):
-        faces = [[k + 0.123456789, 2.0, 30.5, 40.0, 0.98765432 + j / 1000, *[9.5] * 10] for j in range(k % 3)]
+        faces = [[k + 0.123456789, 2.0, 30.5, 40.0, 0.98765432 + j / 1000, *[9.5] * 15] for j in range(k % 3)]
         record = ImageRecord(path=f"é/{k}.jpg", outcome=Outcome.OK if faces else Outcome.NO_FACE, faces=faces)
         record.width, record.height = 640 + k, 480
         if k % 7 == 6:

@@ -78,7 +78,7 @@ def a_disk_that_fills_under_auto(disk: Path) -> None:
 def a_retry_beside_a_matrix(disk: Path, mended: bool) -> None:
     """There is space for one matrix, but not for a second one next to it."""
     images = [
-        ImageRecord(path=f"{k}.jpg", outcome=Outcome.OK, faces=[[0, 0, 9, 9, 1, *[4] * 10]]) for k in range(FACES)
+        ImageRecord(path=f"{k}.jpg", outcome=Outcome.OK, faces=[[0, 0, 9, 9, 1, *[4] * 15]]) for k in range(FACES)
     ]
     bad = ImageRecord(path="bad.jpg", outcome=Outcome.UNREADABLE, error="damaged")
     whole = Block.unpack(block_of_faces(FACES), 512)
@@ -86,7 +86,7 @@ def a_retry_beside_a_matrix(disk: Path, mended: bool) -> None:
     job = replace(sealed_job(FACES, "auto"), images=FACES + 1)
     write_job(job, [first.pack()], disk)
     before = _files(disk / "j")
-    again = replace(bad, outcome=Outcome.OK, error="", faces=[[0, 0, 9, 9, 1, *[4] * 10]]) if mended else bad
+    again = replace(bad, outcome=Outcome.OK, error="", faces=[[0, 0, 9, 9, 1, *[4] * 15]]) if mended else bad
     block = replace(whole, images=[again], embeddings=np.full((int(mended), 512), 0.5, np.float32))
 
     def retry() -> None:

@@ -36,7 +36,7 @@ class Kept(dict[tuple[str, str], bytes]):
 
 
 def _computed() -> Result:
-    faces = [[0.1 + k, 2.3, 30.7, 40.9, 0.987654321, *[20.1] * 10] for k in range(2)]
+    faces = [[0.1 + k, 2.3, 30.7, 40.9, 0.987654321, *[20.1] * 15] for k in range(2)]
     record = ImageRecord(path="a.jpg", outcome=Outcome.OK, faces=faces, digest=DIGEST, width=640, height=480)
     record.thumbnails, record.decode_ms = list(JPEGS), 7.0
     return Result(record, np.random.default_rng(0).random((2, 512), np.float32))

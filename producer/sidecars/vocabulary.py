@@ -1,0 +1,13 @@
+"""The names of XMP that describe faces: regions of the Metadata Working Group, and those of Microsoft."""
+
+RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+XMP_META = "adobe:ns:meta/"
+TIFF = "http://ns.adobe.com/tiff/1.0/"
+MWG_REGIONS = "http://www.metadataworkinggroup.com/schemas/regions/"
+DIMENSIONS = "http://ns.adobe.com/xap/1.0/sType/Dimensions#"
+AREA = "http://ns.adobe.com/xmp/sType/Area#"
+MICROSOFT = "http://ns.microsoft.com/photo/1.2/"
+MICROSOFT_REGION_INFO = "http://ns.microsoft.com/photo/1.2/t/RegionInfo#"
+MICROSOFT_REGION = "http://ns.microsoft.com/photo/1.2/t/Region#"
+FACE = "Face"
+"""The type of a region that is a face."""

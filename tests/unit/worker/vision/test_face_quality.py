@@ -1,0 +1,81 @@
+"""The quality of a face: size, sharpness, pose and share inside the image."""
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+from tests.unit.worker.vision.test_face_crops import TEMPLATE
+from worker.vision.face_crops import align_face, align_gray, to_source
+from worker.vision.face_quality import measure_quality, sharpness
+
+BOX = np.array([60, 50, 140, 160], np.float32)
+
+
+def _noise(side: int = 240) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8))
+
+
+def _points(angle: float = 0.0, scale: float = 1.0, center: tuple[float, float] = (120, 120)) -> np.ndarray:
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return ((TEMPLATE - 56) @ turn.T + center).astype(np.float32)
+
+
+def test_sharpness_is_the_variance_of_opencvs_laplacian() -> None:
+    """Of the pixels that have all four neighbors."""
+    gray = np.random.default_rng(1).integers(0, 256, (40, 50), np.uint8)
+    assert sharpness(gray) == pytest.approx(cv2.Laplacian(gray, cv2.CV_64F)[1:-1, 1:-1].var(), rel=1e-12)
+    assert sharpness(np.full((40, 50), 7, np.uint8)) == 0
+
+
+def test_a_blurred_face_is_less_sharp() -> None:
+    """The more it is blurred."""
+    radii = [0, 0.5, 1, 2, 4]
+    found = [
+        measure_quality(_noise().filter(ImageFilter.GaussianBlur(radius)), BOX, _points()).sharpness for radius in radii
+    ]
+    assert found == sorted(found, reverse=True) and found[0] > 10 * found[3] > 0
+
+
+@pytest.mark.parametrize("scale", [0.6, 2.7])
+def test_the_gray_crop_is_the_colored_one_in_gray(scale: float) -> None:
+    """So sharpness is that of what an aligned embedder sees."""
+    points = _points(0.3, scale)
+    gray = align_gray(_noise(), to_source(BOX, points, 112), 112).astype(np.float32)
+    red, green, blue = align_face(_noise(), BOX, points, 112)
+    assert np.abs(gray - (0.299 * red + 0.587 * green + 0.114 * blue)).max() < 2
+
+
+@pytest.mark.parametrize("degrees", [-120, -30, 0, 45, 179])
+def test_roll_is_the_angle_of_the_face_in_the_image(degrees: float) -> None:
+    """Clockwise; yaw does not change with it."""
+    found = measure_quality(_noise(), BOX, _points(np.radians(degrees), 0.8))
+    assert found.roll_deg == pytest.approx(degrees, abs=0.02)
+    assert abs(found.yaw) < 0.001
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.7])
+def test_yaw_is_how_far_the_nose_is_off_the_middle(angle: float) -> None:
+    """In distances of the eyes, to the right as the face is seen upright."""
+    points = _points(angle)
+    turned = points.copy()
+    turned[2] += 0.3 * (points[1] - points[0])
+    # The nose also moves the least-squares transform a little.
+    assert measure_quality(_noise(), BOX, turned).yaw == pytest.approx(0.3, abs=0.02)
+
+
+def test_size_and_share_inside_come_from_the_box() -> None:
+    """The smaller side counts, with what is outside of the image."""
+    image = Image.new("RGB", (100, 200))
+    cut = measure_quality(image, np.array([60, 50, 140, 160], np.float32), _points())
+    assert (cut.size_px, cut.inside) == (80, 0.5)
+    whole = measure_quality(image, np.array([10, 50, 90, 120.5], np.float32), _points())
+    assert (whole.size_px, whole.inside) == (70.5, 1)
+    outside = measure_quality(image, np.array([-30, -30, -10, -10], np.float32), _points(center=(-200, -200)))
+    assert (outside.size_px, outside.inside, outside.sharpness) == (20, 0, 0)
+
+
+def test_landmarks_and_boxes_that_say_nothing_give_figures_all_the_same() -> None:
+    """An image never fails because of them."""
+    found = measure_quality(_noise(), np.array([50, 50, 50, 40], np.float32), np.full((5, 2), 80, np.float32))
+    assert found.size_px == 0 and found.yaw == 0 and found.roll_deg == 0 and found.inside == 0

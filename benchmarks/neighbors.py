@@ -1,7 +1,8 @@
 """Time and memory of the search for nearest neighbors: `python benchmarks/neighbors.py [FACES ...]`.
 
 Times are ratios to the bare product of half of the pair matrix in float32 on the same cores, which is measured just
-before. Made-up faces: about 20 around each center. The tiles are those of the second stage of a job, in processes of
+before. Made-up faces: about 20 around each center, spread as FaceNet's embeddings are ("FaceNet"), or alike in all 512
+dimensions, which is the hardest case ("alike"). The tiles are those of the second stage of a job, in processes of
 one core each; the files of candidates are written and read. Each number of processes is measured once, so run it on an
 idle machine.
 """
@@ -15,6 +16,7 @@ import tempfile
 import time
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -105,17 +107,23 @@ def merge(stage: PairStage, threads: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("faces", type=int, nargs="*", default=[30_000, 100_000])
+    parser.add_argument("--spread", nargs="+", choices=["FaceNet", "alike"], default=["FaceNet", "alike"])
     parser.add_argument("--processes", type=int, nargs="+", default=[1, usable_cores()])
     parser.add_argument("--block-rows", type=int, default=8192)
     arguments = parser.parse_args()
     print(describe_machine())
-    print("\n| faces | processes | tiles, s | merge, s | bare product, s | ratio | a process, MiB |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
     targets: list[tuple[str, str, str, bool]] = []
-    for size in arguments.faces:
-        embeddings, times = made_up_faces(size), {}
+    for size, spread in product(arguments.faces, arguments.spread):
+        embeddings, times = made_up_faces(size, like_facenet=spread == "FaceNet"), {}
+        what = f"{size:,} faces, {spread}"
         with tempfile.TemporaryDirectory() as folder:
+            started = time.perf_counter()
             stage = begin(embeddings, Path(folder), arguments.block_rows)
+            print(
+                f"\n{what}: writing the embeddings and their projections took {time.perf_counter() - started:.1f} s\n"
+            )
+            print("| faces | spread | processes | tiles, s | merge, s | bare product, s | ratio | a process, MiB |")
+            print("| --- | --- | --- | --- | --- | --- | --- | --- |")
             for processes in arguments.processes:
                 bare = bare_product_s(embeddings, processes)
                 tiles_s, mib = screen(stage, processes)
@@ -123,22 +131,22 @@ def main() -> None:
                 times[processes] = tiles_s + merge_s
                 ratio = times[processes] / bare
                 print(
-                    f"| {size:,} | {processes} | {tiles_s:.1f} | {merge_s:.1f} | {bare:.1f} "
+                    f"| {size:,} | {spread} | {processes} | {tiles_s:.1f} | {merge_s:.1f} | {bare:.1f} "
                     f"| {ratio:.2f} | {mib:.0f} |",
                     flush=True,
                 )
-                name = f"{size:,} faces, {processes} processes"
+                name = f"{what}, {processes} processes"
                 targets.append((f"{name}: ratio", f"{TARGET_RATIO}", f"{ratio:.2f}", ratio <= TARGET_RATIO))
                 targets.append((f"{name}: MiB of a process", f"{TARGET_MIB}", f"{mib:.0f}", mib < TARGET_MIB))
             shutil.rmtree(stage.folder)
         if {1, 2} <= times.keys():
             speedup = times[1] / times[2]
             targets.append(
-                (f"{size:,} faces: two against one", f"{TARGET_SPEEDUP}", f"{speedup:.2f}", speedup >= TARGET_SPEEDUP)
+                (f"{what}: two against one", f"{TARGET_SPEEDUP}", f"{speedup:.2f}", speedup >= TARGET_SPEEDUP)
             )
         if size == 100_000:
             best = min(times.values())
-            targets.append(("100,000 faces: s", f"{TARGET_S}", f"{best:.0f}", best <= TARGET_S))
+            targets.append((f"{what}: s", f"{TARGET_S}", f"{best:.0f}", best <= TARGET_S))
     print_targets(targets)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from shared.analysis.candidates import Candidates, Wanted, join, known_bound, reached_bounds, wanted_of
 from shared.analysis.exact_distances import ExactDistances
 from shared.analysis.pair_screening import screen_tile
+from shared.analysis.principal_subspace import MOST_LOST, principal_basis, project
 from shared.analysis.ragged import pieces, rectangles, starts_of
 from shared.domain.arrays import Float32
 from shared.domain.cpu_limits import usable_cores
@@ -21,6 +22,9 @@ from shared.results.neighbors_file import Neighbors, Rows
 
 _MERGED_CANDIDATES = 500_000  # at a time in a thread: some 20 MB, and 8 MB of embeddings
 _MERGED_ROWS = 4096
+
+_PROJECTED_FROM = 4096
+"""Faces: with fewer, finding the subspace takes longer than it saves."""
 
 CandidatesOf = Callable[[int], Sequence[Candidates]]
 """The candidates of a block's faces, from each of its tiles."""
@@ -41,18 +45,29 @@ def near_neighbors(
     With `within`, also all others up to this distance, but then not more than `MOST_WITHIN` in all.
 
     `embeddings` is float32 [n, d], each about of length 1; it may be mapped from a file. Memory: some 50 bytes for each
-    neighbor, and some sub-tiles. `threads` is by default one for each usable core.
+    neighbor, up to half of the embeddings, and some sub-tiles. `threads` is by default one for each usable core.
     """
     faces, threads = len(embeddings), threads or usable_cores()
     wanted = wanted_of(count, within, faces)
     blocks = divide(faces, block_rows)
     found: list[dict[int, Candidates]] = [{} for _ in blocks]  # of each block with each other
     if wanted.kept:
+        screened, lost = _projected(embeddings)
         for a, b in tiles_of(len(blocks)):
             known = [list(found[side].values()) for side in (a, b)]
-            found[a][b], found[b][a] = screen_tile(embeddings, blocks[a], blocks[b], wanted, threads, known)
+            found[a][b], found[b][a] = screen_tile(screened, blocks[a], blocks[b], wanted, threads, known, lost)
     parts = merged(embeddings, blocks, lambda block: [found[block][b] for b in range(len(blocks))], wanted, threads)
     return concatenated(list(parts), faces)
+
+
+def _projected(embeddings: Float32) -> tuple[Float32, float]:
+    """What is screened, and what its squared distances lose."""
+    basis = principal_basis(embeddings) if len(embeddings) >= _PROJECTED_FROM else None
+    if basis is None:
+        return embeddings, 0.0
+    projected = np.empty((len(embeddings), basis.shape[1]), np.float32)
+    lost = project(embeddings, basis, projected)
+    return (projected, lost) if lost <= MOST_LOST else (embeddings, 0.0)
 
 
 def divide(faces: int, block_rows: int) -> list[range]:

@@ -27,14 +27,16 @@ def screen_tile(
     wanted: Wanted,
     threads: int,
     known: Sequence[Sequence[Candidates]] = ((), ()),
+    lost: float = 0.0,
 ) -> tuple[Candidates, Candidates]:
     """The candidates of `rows` among `cols`, and the other way round; twice the same if they are the same.
 
     `embeddings` is float32 [n, d], each about of length 1; it may be mapped from a file. The two ranges are the same,
     or have no face in common. `known` are candidates of the rows, and those of the columns, from other tiles: they
-    spare this one some. Memory: some 50 bytes for each wanted neighbor of each row and column.
+    spare this one some. `lost` is the most that a squared distance of the faces is larger than that of `embeddings`, if
+    these are projections (`principal_subspace`). Memory: some 50 bytes for each wanted neighbor of each row and column.
     """
-    search = _Search(embeddings, rows, cols, wanted, known)
+    search = _Search(embeddings, rows, cols, wanted, known, lost)
     with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
         for tiles in search.rounds():
             for found in _bounded_map(pool, search.look_at, tiles, 2 * threads):
@@ -77,6 +79,7 @@ class _Search:
         cols: range,
         wanted: Wanted,
         known: Sequence[Sequence[Candidates]],
+        lost: float,
     ) -> None:
         self._wanted, self._rows, self._cols = wanted, rows, cols
         self._same = rows == cols
@@ -86,7 +89,7 @@ class _Search:
         self._halves = np.concatenate(halves)
         # A product of d terms is off by at most d * epsilon * |a| |b|.
         longest = float(np.finfo(np.float32).eps * 2 * self._halves.max(initial=0))
-        self._error = 2 * (embeddings.shape[1] + 8) * longest
+        self._error = 2 * (embeddings.shape[1] + 8) * longest + lost
         self._within = threshold_bound(wanted, self._error)
         sides = list(zip((rows,) if self._same else (rows, cols), known, strict=False))
         self._bound = np.concatenate([known_bound(parts, len(side), self._error) for side, parts in sides])

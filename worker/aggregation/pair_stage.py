@@ -32,8 +32,10 @@ from worker.aggregation.stage_embeddings import (
     digest_of,
     distinct_embeddings,
     keep_distinct_alone,
+    projected_embeddings,
     remove_embeddings,
     write_embeddings,
+    write_projections,
 )
 from worker.aggregation.stage_plan import MatrixPlan, PairsPlan, StagePlan
 
@@ -135,7 +137,8 @@ class PairStage:
             a, b = plan.tiles[tile]
             # Fewer candidates, among which are the same neighbors.
             known = [self._known(plan, block) for block in (a, b)]
-            found = screen_tile(self.embeddings, plan.blocks[a], plan.blocks[b], plan.wanted, threads, known)
+            screened = self.embeddings if plan.lost is None else projected_embeddings(self.folder)
+            found = screen_tile(screened, plan.blocks[a], plan.blocks[b], plan.wanted, threads, known, plan.lost or 0.0)
             write_candidates(self._path(tile), plan.about(tile), [found[0]] if a == b else [*found])
 
     def candidates_of(self, plan: PairsPlan, block: int) -> list[Candidates]:
@@ -165,7 +168,7 @@ def _plan_pairs(job: Job, copies: Copies, folder: Path, block_rows: int) -> Pair
     threshold = same_person_threshold(job.contract.as_dict())
     faces, digest = len(copies.first), digest_of(distinct_embeddings(folder))
     rows = _rows_a_block(faces, block_rows, _MOST_BLOCK_ROWS)
-    return PairsPlan(faces, rows, digest, job.options.neighbors, threshold)
+    return PairsPlan(faces, rows, digest, job.options.neighbors, threshold, write_projections(folder))
 
 
 def _reserve_matrix(job: Job, folder: Path, block_rows: int) -> MatrixPlan | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from shared.analysis.copies import Copies, find_copies
+from shared.analysis.principal_subspace import MOST_LOST, principal_basis, project
 from shared.domain.arrays import Float32
 from shared.domain.durable_files import sync_to_disk
 from shared.domain.errors import ResultsError
@@ -14,7 +15,7 @@ from shared.domain.job import Job
 from shared.results.files import map_array
 from worker.aggregation.reserved_array import new_array
 
-ALL, DISTINCT = "embeddings.npy", "distinct.npy"
+ALL, DISTINCT, PROJECTED = "embeddings.npy", "distinct.npy", "projected.npy"
 _ROWS = 4096
 
 
@@ -44,6 +45,23 @@ def write_embeddings(job: Job, portions: Iterable[Float32], folder: Path) -> Cop
     return copies
 
 
+def write_projections(folder: Path) -> float | None:
+    """Writes the projections of the distinct embeddings to few dimensions, and gives what their squared distances lose
+    at most; None if they need too many. OSError as from the disk.
+    """
+    embeddings = distinct_embeddings(folder)
+    basis = principal_basis(embeddings)
+    if basis is None:
+        return None
+    projected = new_array(folder / PROJECTED, (len(embeddings), basis.shape[1]))
+    lost = project(embeddings, basis, projected)
+    if lost > MOST_LOST:
+        (folder / PROJECTED).unlink()
+        return None
+    _flush(projected, folder / PROJECTED)
+    return lost
+
+
 def _flush(array: Float32, path: Path) -> None:
     if isinstance(array, np.memmap):
         array.flush()
@@ -51,8 +69,8 @@ def _flush(array: Float32, path: Path) -> None:
 
 
 def remove_embeddings(folder: Path) -> None:
-    """Removes what `write_embeddings` writes."""
-    for name in (ALL, DISTINCT):
+    """Removes what this module writes."""
+    for name in (ALL, DISTINCT, PROJECTED):
         (folder / name).unlink(missing_ok=True)
 
 
@@ -70,6 +88,11 @@ def all_embeddings(folder: Path) -> Float32:
 def distinct_embeddings(folder: Path) -> Float32:
     """Each embedding once, mapped."""
     return map_array(folder / DISTINCT if (folder / DISTINCT).exists() else folder / ALL)
+
+
+def projected_embeddings(folder: Path) -> Float32:
+    """The projections, mapped."""
+    return map_array(folder / PROJECTED)
 
 
 def digest_of(embeddings: Float32, chosen: Iterable[int] | None = None) -> str:

@@ -37,6 +37,12 @@ class PairsPlan(_TilesPlan):
 
     count: int
     within: float | None
+    lost: float | None
+    """What the squared distances of projections lose, which are screened then; it does not change the neighbors."""
+
+    def about(self, tile: int) -> dict[str, Any]:
+        """What the values of a tile depend on."""
+        return super().about(tile) | {"lost": None}
 
     @property
     def wanted(self) -> Wanted:

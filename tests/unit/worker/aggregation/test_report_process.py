@@ -80,8 +80,9 @@ def test_a_report_that_kills_its_process_costs_nothing_else(
     job = SimpleNamespace(
         name="j", faces=1, options=SimpleNamespace(folder=".", inline=True, location="", report_faces=100)
     )
-    monkeypatch.setattr(report_process, "_LIMIT_S", 3)
-    for fault in (lambda: os.kill(os.getpid(), signal.SIGKILL), lambda: time.sleep(60), lambda: 1 / 0):
+    faults = (lambda: os.kill(os.getpid(), signal.SIGKILL), 300), (lambda: time.sleep(60), 1), (lambda: 1 / 0, 300)
+    for fault, limit_s in faults:
+        monkeypatch.setattr(report_process, "_LIMIT_S", limit_s)
         monkeypatch.setattr(report_process, "_build", lambda *_, fault=fault: fault())
         write_report(job, results, tmp_path)
     said = [record.getMessage() for record in caplog.records]

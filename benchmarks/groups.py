@@ -191,7 +191,7 @@ def time_sizes(sizes: list[int]) -> None:
         )
 
 
-_FACENET_SPREAD = np.concatenate(
+FACENET_SPREAD = np.concatenate(
     [np.linspace(0.19, 0.05, 76), np.linspace(0.05, 0.004, 12), np.full(424, 0.0004)], dtype=np.float32
 )
 
@@ -201,7 +201,7 @@ def made_up_faces(count: int, *, like_facenet: bool = False) -> Float32:
     directions are alike, or have the standard deviations of FaceNet's embeddings of LFW's View 1, along the axes.
     """
     random = np.random.default_rng(0)
-    spread = _FACENET_SPREAD if like_facenet else np.ones(512, np.float32)
+    spread = FACENET_SPREAD if like_facenet else np.ones(512, np.float32)
     centers = random.standard_normal((max(1, count // 20), 512), np.float32) * spread
     faces = centers[random.integers(0, len(centers), count)]
     for rows in range(0, count, 4096):

@@ -17,7 +17,8 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _BEFORE = (
     *("theme.js", "common.js", "search.js"),
     *("corrections.js", "correcting.js", "people_statements.js", "people_guards.js"),
-    *("people_csv.js", "people_records.js", "correction_history.js", "correction_groups.js"),
+    *("people_csv.js", "people_records.js", "correction_history.js", "earlier_corrections.js"),
+    "correction_groups.js",
 )
 _SMALL = ("faces.js", "matrix.js", "small_groups.js")
 _LARGE = ("large.js", "matrix.js", "large_matrix.js", "large_groups.js", "large_search.js")

@@ -41,7 +41,7 @@ from tests.support.stage import wait_until
 
 pytestmark = pytest.mark.skipif(not chromium.is_there(), reason="no chromium and chromedriver")
 
-FACES = 34  # eight people with four photos each, and two alone
+FACES = 36  # eight people with four photos each, two alone, and a photo and its copy
 LARGE_SIZES = [30, *[4] * 30, *[2] * 10, *[1] * 10]
 
 
@@ -56,10 +56,11 @@ class Made:
 def _embeddings() -> Float32:
     """People who look alike: 20 pairs of faces of different people are within the threshold."""
     rng = np.random.default_rng(3)
-    basis = np.linalg.qr(rng.standard_normal((128, 11)))[0].T
-    centers = np.concatenate([np.repeat(basis[1:9] + 1.2 * basis[0], 4, axis=0), basis[9:11]])
+    basis = np.linalg.qr(rng.standard_normal((128, 12)))[0].T
+    centers = np.concatenate([np.repeat(basis[1:9] + 1.2 * basis[0], 4, axis=0), basis[[9, 10, 11, 11]]])
     lengths = np.linalg.norm(centers, axis=1, keepdims=True)
     vectors = centers + 0.5 / np.sqrt(128) * lengths * rng.standard_normal(centers.shape)
+    vectors[35] = vectors[34]
     found: Float32 = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     return found
 
@@ -70,6 +71,15 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Made:
     paths = [f"{k // 4}-{k % 4}.jpg" for k in range(FACES)]
     folder = make_results(tmp_path_factory.mktemp("results") / "party", paths, _embeddings())
     return Made(folder, build_report(folder, None).as_uri())
+
+
+@pytest.fixture(scope="module")
+def stricter(small: Made) -> str:
+    """The address of another report of the same job, with other groups."""
+    other = small.folder.with_name("stricter.html")
+    build_report(small.folder, None, ReportRequest(threshold=0.5)).rename(other)
+    build_report(small.folder, None)
+    return other.as_uri()
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +155,7 @@ def test_split_undo_and_redo(page: Chrome, small: Made, tmp_path: Path) -> None:
     assert "2 faces, corrected" in first.text and "New group 1" in made.text and "apart" not in first.text
     assert len(made.find_elements("css selector", "figure")) == 2
     assert "2 faces in one group now: New group 1." in status(page)
-    assert "9 groups of two faces and more" in page.find_element("id", "correct-summary").text
+    assert "10 groups of two faces and more" in page.find_element("id", "correct-summary").text
     assert _round_trip(page, small, tmp_path).count("different") >= 1
     choose(page, 4)
     press(page, "alone")
@@ -176,6 +186,12 @@ def test_merge_and_move(page: Chrome, small: Made, tmp_path: Path) -> None:
     page.switch_to.active_element.send_keys("4", Keys.ENTER)
     assert {0, 12, 13, 14, 15} in _groups_with(page, 0) and {1, 2, 3} in _groups_with(page, 1)
     assert "different" in _round_trip(page, small, tmp_path)
+    choose(page, 34)
+    press(page, "alone")
+    assert "alone already" in status(page)
+    press(page, "moveTo")
+    page.switch_to.active_element.send_keys("5", Keys.ENTER)
+    assert {16, 17, 18, 19, 34, 35} in _groups_with(page, 34) and "1 face (and 1 copy) moved" in status(page)
     choose(page, 32, 33)  # alone before
     press(page, "together")
     assert _groups_with(page, 32) == [{32, 33}]
@@ -299,6 +315,24 @@ def test_the_keyboard_is_enough(page: Chrome) -> None:
     assert page.switch_to.active_element == first
     page.find_element("css selector", "#correct-bar [data-do=done]").send_keys(Keys.ENTER)
     assert page.switch_to.active_element.get_attribute("id") == "correct" and not first.get_attribute("role")
+
+
+_KEPT = "return Object.keys(localStorage).filter((key) => key.endsWith(':file')).length"
+
+
+def test_another_report_of_the_job_takes_the_work_over(page: Chrome, small: Made, stricter: str) -> None:
+    """After an update, say. It asks first."""
+    rename(page, 1, "Ada")
+    wait_until(lambda: page.execute_script(_KEPT) == 1, 5, "what people.csv would have")
+    page.get(stricter)
+    assert len(groups_of_page(page)) > 13 and page.find_element("id", "correct-summary").text == ""
+    page.find_element("xpath", "//button[text()='Take them over']").send_keys(Keys.ENTER)
+    wait_until(lambda: groups_of_page(page).get(frozenset({4, 5, 6, 7})) == "Ada", 5, "the work")
+    wait_until(lambda: page.execute_script(_KEPT) == 1, 5, "that it is kept for this report")
+    page.get(small.address)
+    assert "Ada" not in groups_of_page(page).values()
+    page.find_element("xpath", "//button[text()='Forget them']").send_keys(Keys.ENTER)
+    assert page.execute_script(_KEPT) == 0
 
 
 def test_the_browser_keeps_the_work_and_files_carry_it(page: Chrome, small: Made, large: Made, tmp_path: Path) -> None:
@@ -435,13 +469,22 @@ def test_a_large_page_is_corrected_too(large_page_open: Chrome, large: Made, tmp
     assert groups_of_page(page) == before
 
 
+def _tap(phone: Chrome, selector: str) -> None:
+    target = phone.find_element("css selector", selector)
+    phone.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", target)
+    box = phone.execute_script("const box = arguments[0].getBoundingClientRect(); return [box.x, box.y]", target)
+    point = {"x": box[0] + target.size["width"] / 2, "y": box[1] + target.size["height"] / 2}
+    for kind, points in (("touchStart", [point]), ("touchEnd", [])):
+        phone.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+
 def test_a_finger_is_enough_on_a_phone(small: Made) -> None:
     """Taps choose; buttons are large enough, nothing is wider than the screen, and no drag is needed."""
     with chromium.browser(chromium.PHONE) as phone:
         phone.get(small.address)
-        phone.find_element("id", "correct").send_keys(Keys.ENTER)
-        choose(phone, 0, 1)
-        press(phone, "together")
+        phone.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
+        for tapped in ("#correct", "[data-face='0']", "[data-face='1']", "#correct-bar [data-do=together]"):
+            _tap(phone, tapped)
         assert _groups_with(phone, 0) == [{0, 1}]
         open_group(phone, 1)
         wait_until(lambda: len(choices(phone)) > 1, 5, "near faces")
@@ -452,6 +495,33 @@ def test_a_finger_is_enough_on_a_phone(small: Made) -> None:
             assert not size["height"] or (size["height"] >= 44 and size["width"] >= 44), button.text
         assert phone.execute_script("return document.documentElement.scrollWidth") <= chromium.PHONE[0]
         assert phone.get_log("browser") == []
+
+
+def test_fields_survive_the_page_and_python(page: Chrome) -> None:
+    """What one writes as CSV the other reads."""
+    fields = [
+        "=1+1",
+        "@x",
+        "-2",
+        "a,b",
+        'say "no"',
+        '"',
+        "",
+        " blank ",
+        "é\u0301",
+        "\t",
+        "🙂",
+        "'",
+        "ein\nUmbruch",
+        "\r\n",
+    ]
+    rows = [fields, [field * 2 for field in fields], ["a"] * len(fields)]
+    text = page.execute_script("return csvText(arguments[0])", rows)
+    assert list(csv.reader(io.StringIO(text, newline=""), strict=True)) == rows
+    written = io.StringIO(newline="")
+    csv.writer(written).writerows(rows)
+    read = page.execute_script("return [...csvRows(arguments[0])].map(({ row }) => row)", written.getvalue())
+    assert read == rows
 
 
 # Random deeds: what is saved, applied and loaded gives the groups of the page.

@@ -30,6 +30,7 @@ function fillHeading(state, group, heading) {
 function showChosen() {
   const faces = [...chosenFaces], groups = new Set(faces.map((face) => groupOfFace(work.state, face)));
   byId("chosen-count").textContent = faces.length ? `${counted(faces.length, "face")} chosen` : "Choose faces";
+  bar.classList.toggle("none-chosen", !faces.length);
   for (const tool of bar.querySelectorAll("[data-needs]")) tool.disabled = !faces.length || (tool.dataset.needs === "one" && groups.size !== 1);
   byId("do-together").textContent = groups.size > 1 ? "Join as one group" : "Split off";
 }
@@ -133,6 +134,7 @@ async function savePeople() {
   say(`people.csv: ${counted(rows, "row")}.`);
 }
 
+// Joins the corrections in the file with those of the page. Whether it could be used.
 async function loadPeople(file) {
   try {
     if (file.size > mostFileBytes) throw new Error("it is larger than 64 MiB");
@@ -146,9 +148,11 @@ async function loadPeople(file) {
     if (missing.length) parts.push(`${counted(missing.length, "row")} about faces that are not on this page: kept when you save.`);
     if (contradictions) parts.push(`${counted(contradictions, "row")} contradict what was said before: left out.`);
     commit([{ do: "reset" }, ...list, ...(kept.length ? [{ do: "keep", rows: kept }] : [])], parts.join(" "));
+    return true;
   } catch (error) {
     const reason = error instanceof TypeError ? "it is not UTF-8 text" : error.message;
     say(`${file.name} cannot be used: ${reason}.`);
+    return false;
   }
 }
 
@@ -187,6 +191,7 @@ if (correctable) {
   markAll();
   showSummary();
   if (work.done.length) byId("correct-summary").append(" They are kept in this browser; save them as people.csv.");
+  offerEarlier(byId("correct-earlier"));
   byId("correct").addEventListener("click", () => setCorrecting(!isCorrecting()));
   for (const tool of bar.querySelectorAll("[data-do]")) tool.addEventListener("click", () => deeds[tool.dataset.do]());
   byId("people-file").addEventListener("change", ({ target }) => {

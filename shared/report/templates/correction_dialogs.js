@@ -44,7 +44,11 @@ async function carryOut(plan, words) {
   return true;
 }
 
-const facesWords = (faces) => counted(faces.length, "face");
+// `2 faces`, or with copies that go where they go `2 faces (and 1 copy)`.
+function facesWords(faces) {
+  const copies = withCopies(work.state, faces).length - faces.length;
+  return `${counted(faces.length, "face")}${copies ? ` (and ${copies === 1 ? "1 copy" : `${copies} copies`})` : ""}`;
+}
 
 function finalName(list, to) {
   return list.findLast((step) => step.do === "name" && step.group === to)?.name ?? titleOf(work.state, to);

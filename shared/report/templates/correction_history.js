@@ -10,6 +10,7 @@ function keepHistory() {
     if (work.done.length || work.undone.length) {
       localStorage.setItem(data.people.key, JSON.stringify({ done: work.done, undone: work.undone }));
     } else localStorage.removeItem(data.people.key);
+    keepFile();
   } catch (error) {
     storageTrouble = error.name === "QuotaExceededError"
       ? "The browser's storage is full: your corrections are lost when you close the page. Save them as people.csv."

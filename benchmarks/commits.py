@@ -43,7 +43,10 @@ def commit(url: str, name: str, batches: int, batch_size: int, answers: "multipr
     job, _ = record.create(origin=name, source=name, contract=contract, options=options, queue_prefix=name)
     token = record.attach_producer(job.uid)
     paths = [f"some/folder/photograph-{k:06}.jpg" for k in range(batch_size)]
-    sends = [record.add_batch(job.uid, token, batch, paths) for batch in range(batches)]
+    for batch in range(batches):
+        record.add_batch(job.uid, token, batch, paths)
+    sent = [record.dispatch(job.turns_queue, job.priority) for _ in range(batches)]
+    sends = [one.sent.send for one in sent if one is not None]
     images = [
         ImageRecord(path=path, outcome=Outcome.OK, faces=[[1.5, 2.5, 3.5, 4.5, 0.99, *[2.5] * 15]]) for path in paths
     ]

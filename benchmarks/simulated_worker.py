@@ -1,10 +1,13 @@
 """A worker whose pipeline is simulated: `python -m benchmarks.simulated_worker ...` takes the arguments of
 `python -m worker`.
 
-Everything but decoding, detecting and embedding is a worker's. A face's embedding is a function of its path.
+Everything but decoding, detecting and embedding is a worker's. A face's embedding is a function of its path. An image
+takes `SIMULATED_IMAGE_S` seconds (0 without it), without using the processor.
 """
 
 import hashlib
+import os
+import time
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from io import BytesIO
@@ -24,6 +27,7 @@ from worker.batch_result import ImageRecord
 from worker.vision.pipeline import Result
 
 CENTERS = 50_000
+_IMAGE_S = float(os.environ.get("SIMULATED_IMAGE_S", "0"))
 _SPREAD = np.float32(0.6)  # faces of a center are 0.6 to 0.9 apart, others 1.4
 _FACE = [10.0, 10.0, 110.0, 130.0, 0.9999, 40.0, 60.0, 80.0, 60.0, 60.0, 80.0, 45.0, 100.0, 75.0, 100.0]
 
@@ -69,6 +73,7 @@ def simulate_images(
     results = []
     for path in paths:
         step()
+        time.sleep(_IMAGE_S)
         size, mtime_ns = status(path)
         record = ImageRecord(
             path=path,

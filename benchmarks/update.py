@@ -186,6 +186,8 @@ def _compute(record: JobRecord, images: Path) -> None:
     """Commits made-up blocks for every open batch."""
     job = record.load()
     record.agree_on_runtime(job.uid, RUNTIME)
+    while record.dispatch(job.turns_queue, job.priority) is not None:
+        pass
     for batch, send in record.find_unleased().items():
         found = record.resend(job.uid, batch, send)
         assert found is not None

@@ -12,7 +12,17 @@ from shared.config.command_line import Command, CommandGroup
 from shared.config.exit_codes import ExitCode
 
 _COMMANDS = {
-    "Jobs": (jobs.run, jobs.enqueue, jobs.watch, jobs.status, jobs.jobs, jobs.cancel, jobs.retry, jobs.aggregate),
+    "Jobs": (
+        jobs.run,
+        jobs.enqueue,
+        jobs.watch,
+        jobs.status,
+        jobs.jobs,
+        jobs.cancel,
+        jobs.retry,
+        jobs.prioritize,
+        jobs.aggregate,
+    ),
     "Results": (results.report, results.neighbors, results.groups, export),
     "Operation": (
         operations.workers,

@@ -23,6 +23,7 @@ from producer.cli.options import (
     Neighbors,
     NoReport,
     PrecisionOption,
+    PriorityOption,
     ReportFaces,
     Weights,
     contract_of,
@@ -35,6 +36,7 @@ from shared.domain.contract import DEFAULT_MARGIN_PX, DEFAULT_WEIGHTS, KNOWN_WEI
 from shared.domain.embedders import EMBEDDERS, SFACE, Embedder
 from shared.domain.errors import InvalidRequest
 from shared.domain.options import DEFAULT_NEIGHBORS, DEFAULT_REPORT_FACES
+from shared.domain.priority import Priority
 
 if TYPE_CHECKING:
     from producer.submission.sources import Source
@@ -144,6 +146,7 @@ def enqueue(
     inline: Annotated[
         bool, typer.Option("--inline", help="Send the images through the server, for workers that cannot read them.")
     ] = False,
+    priority: PriorityOption = None,
     new: Annotated[
         bool, typer.Option("--new", help="Make another job, even if one of this folder is unfinished.")
     ] = False,
@@ -179,6 +182,7 @@ def enqueue(
         job=job,
         results_dir=None,
         inline=inline,
+        priority=priority,
         fresh=fresh,
         checksum=checksum,
     )
@@ -320,6 +324,17 @@ def cancel(job: JobName) -> None:
     session = open_session()
     cancel_job(session.client, job, session.settings)
     print(f"{job}: cancelled")
+
+
+def prioritize(
+    job: JobName, priority: Annotated[Priority, typer.Argument(help="The new priority.", show_default=False)]
+) -> None:
+    """Change the priority of an unfinished job."""
+    from producer.submission.jobs import prioritize_job
+
+    session = open_session()
+    changed = prioritize_job(session.client, job, priority, session.settings)
+    print(f"{job}: priority {priority}{'' if changed else ', as before'}")
 
 
 def retry(job: JobName) -> None:

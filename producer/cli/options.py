@@ -22,6 +22,7 @@ from shared.domain.embedders import EMBEDDERS, FACENET, SFACE, Embedder
 from shared.domain.errors import InvalidRequest
 from shared.domain.file_digests import file_sha256
 from shared.domain.options import MOST_IMAGES, MOST_NEIGHBORS, MOST_REPORT_FACES, WhenDistances
+from shared.domain.priority import Priority
 
 Folder = Annotated[
     str | None,
@@ -94,6 +95,14 @@ Fresh = Annotated[
 ]
 Checksum = Annotated[
     bool, typer.Option("--checksum", help="In an update, compare the bytes of all files, not only size and time.")
+]
+PriorityOption = Annotated[
+    Priority | None,
+    typer.Option(
+        "--priority",
+        help="How urgent the job is beside others that workers serve at the same time.",
+        show_default="normal",
+    ),
 ]
 
 # For commands that read results

@@ -60,13 +60,13 @@ def print_jobs(jobs: list[Job], now_ms: int, stalled: Collection[str] = ()) -> N
     if not jobs:
         print("No jobs. `python -m producer enqueue DIR` makes one.")
         return
-    table = new_table("job", "state", "created", "progress", "folder")
+    table = new_table("job", "state", "priority", "created", "progress", "folder")
     for job in jobs:
         progress = describe(job)
         if job.unfinished and job.refusal:
             progress += f"; refused by a worker: {job.refusal}"
         state = state_of(job, now_ms, stalled=job.name in stalled)
-        table.add_row(*map(escape, (job.name, state, _time(job.created_ms), progress, job.source)))
+        table.add_row(*map(escape, (job.name, state, job.priority, _time(job.created_ms), progress, job.source)))
     print_table(table)
 
 
@@ -84,6 +84,7 @@ def print_job(job: Job, now_ms: int, refusals: Mapping[str, str] = {}, *, stalle
     rows = {
         "job": job.name,
         "state": state_of(job, now_ms, stalled=stalled),
+        "priority": job.priority,
         "folder": job.source,
         "progress": describe(job),
         "outcomes": outcomes,

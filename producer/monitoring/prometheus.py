@@ -13,6 +13,7 @@ from shared.domain.stages import STAGES
 from shared.store.redis_client import Client
 from shared.store.registry import count_jobs
 from shared.store.totals import Totals
+from shared.store.turns import count_waiting
 from shared.store.worker_registry import Worker, living_workers
 
 _MIB = 2**20
@@ -69,12 +70,20 @@ class QueueCollector(Collector):
 
     def _of_queues(self) -> Iterator[Metric]:
         jobs = count_jobs(self._client)
-        length = GaugeMetricFamily("facequeue_queue_length", "Messages that no worker has taken.", labels=["queue"])
+        length = GaugeMetricFamily(
+            "facequeue_queue_length", "Batches and messages that no worker has taken.", labels=["queue"]
+        )
+        turns = GaugeMetricFamily(
+            "facequeue_batches_waiting", "Batches that wait for their job's turn.", labels=["queue", "priority"]
+        )
         # With a label for each diverted job, the labels would never end.
         prefixes = {self._settings.queue_prefix, *jobs.prefixes}  # of others that share the server too
-        for queue, messages in queue_lengths(self._client, prefixes).items():
-            length.add_metric([queue], messages)
+        for queue, waiting in queue_lengths(self._client, prefixes).items():
+            length.add_metric([queue], waiting)
+            for priority, batches in count_waiting(self._client, queue).items():
+                turns.add_metric([queue, priority], batches)
         yield length
+        yield turns
         yield GaugeMetricFamily(
             "facequeue_batches_in_flight", "Batches that workers have leased.", value=jobs.in_flight
         )

@@ -1,4 +1,4 @@
-"""How many messages wait in the queues of all installations on a server."""
+"""How much waits for workers in all installations on a server."""
 
 from collections.abc import Iterable
 
@@ -6,10 +6,12 @@ from shared.domain.queues import AGGREGATE, EMBED
 from shared.store.diversion import all_diverted_queues
 from shared.store.queue_inspection import queue_length
 from shared.store.redis_client import Client
+from shared.store.turns import count_waiting
 
 
 def queue_lengths(client: Client, prefixes: Iterable[str]) -> dict[str, int]:
-    """The messages that no worker has taken, by queue, for the installations with these queue prefixes.
+    """What no worker has taken, by queue, for the installations with these queue prefixes: messages, and batches that
+    wait for their turn.
 
     A diverted job's own queue counts as its installation's.
     """
@@ -18,5 +20,6 @@ def queue_lengths(client: Client, prefixes: Iterable[str]) -> dict[str, int]:
     for prefix in sorted(set(prefixes)):
         for queue in (f"{prefix}{name}" for name in (EMBED, AGGREGATE)):
             names = [queue, *(name for name in own if name.rpartition(".")[0] == queue)]
-            lengths[queue] = sum(queue_length(client, name) for name in names)
+            messages = sum(queue_length(client, name) for name in names)
+            lengths[queue] = messages + sum(count_waiting(client, queue).values())
     return lengths

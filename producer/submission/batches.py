@@ -16,12 +16,13 @@ from producer.submission.sources import Found, Source
 from producer.submission.update_plan import KnownImage, UpdatePlan
 from producer.submission.updates import results_of
 from shared.config.settings import Settings
+from shared.dispatch.dispatcher import Dispatcher
 from shared.domain.errors import ServerError
 from shared.domain.job import Job, JobState
 from shared.domain.paths import RootPath, below_folder, below_root
 from shared.domain.stretch import Images, Stretch
-from shared.messaging.celery_app import BrokerError, send_aggregate, send_batch
-from shared.messaging.messages import Aggregate, EmbedBatch
+from shared.messaging.celery_app import BrokerError, send_aggregate
+from shared.messaging.messages import Aggregate
 from shared.results.failed_list import failed_images
 from shared.results.kept_rows import MOST_KEPT, KeptRow, pack_kept
 from shared.store.jobs import JobRecord
@@ -62,7 +63,7 @@ def enqueue_images(
                 return
             if job.options.update and not job.retries and plan is None and source is not None:
                 plan = UpdatePlan(source, results_of(job, settings))
-            _Submission(backpressure, record, app, job, producer, source, settings, plan).add_all()
+            _Submission(client, backpressure, record, app, job, producer, source, settings, plan).add_all()
     except Stopped:
         return
     except BrokerError as error:
@@ -99,6 +100,7 @@ class _Submission:
 
     def __init__(
         self,
+        client: Client,
         backpressure: Backpressure,
         record: JobRecord,
         app: Celery,
@@ -110,6 +112,7 @@ class _Submission:
     ) -> None:
         self._backpressure, self._record, self._app, self._plan = backpressure, record, app, plan
         self._job, self._producer, self._source, self._settings = job, producer, source, settings
+        self._dispatcher = Dispatcher(client, app, settings, job.queue_prefix)
 
     def add_all(self) -> None:
         """Adds every batch and seals the job."""
@@ -151,15 +154,11 @@ class _Submission:
             self._backpressure.pass_through(put)
 
     def _add(self, batch: int, images: Images) -> None:
-        """Records a batch, then sends its message: a recorded batch whose message is lost is requeued."""
-        job, backpressure = self._job, self._backpressure
-        send = backpressure.pass_through(partial(self._record.add_batch, job.uid, self._producer, batch, *images))
-        paths, stretch = images
-        message = EmbedBatch(
-            version=1, job=job.name, uid=job.uid, batch=batch, send=send, images=paths, stretch=stretch
-        )
-        queue = backpressure.pass_through(self._record.embed_queue)  # the job may have been diverted meanwhile
-        backpressure.pass_through(partial(send_batch, self._app, self._settings, queue, message))
+        """Records a batch, and sends the messages of the batches whose turn it is. What is recorded is not lost."""
+        job, wait = self._job, self._backpressure.pass_through
+        wait(partial(self._record.add_batch, job.uid, self._producer, batch, *images))
+        wait(partial(self._record.queue_up, job.uid, job.turns_queue))
+        wait(self._dispatcher.fill_embed)
 
     def _add_known(self, batch: int, known: "_Known") -> None:
         """Records a batch of known images, which is done at once."""

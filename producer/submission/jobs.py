@@ -17,6 +17,8 @@ from shared.domain.job import Job, JobState
 from shared.domain.job_names import check_job_name
 from shared.domain.options import Options
 from shared.domain.paths import DATA_ROOT, printable
+from shared.domain.priority import Priority
+from shared.domain.queues import embed_queue
 from shared.results.failed_list import failed_images
 from shared.store.jobs import JobRecord, job_names, list_jobs
 from shared.store.redis_client import Client, explain_server_errors
@@ -50,7 +52,7 @@ def open_job(
     if request.job:
         check_job_name(request.job)
     elif not anew and (unfinished := _unfinished(client, request, origin)):
-        return Opened(_resumed(client, unfinished), is_new=False)
+        return Opened(_resumed(client, unfinished, request), is_new=False)
     if request.job and not anew:
         update = _open_update(client, request, settings, origin, say, retry_failed=retry_failed)
         if update is not None:
@@ -67,7 +69,7 @@ def open_job(
         raise JobExists(job, ", so --new cannot make it", of_run=request.results_dir is not None)
     if job.unfinished and not _is_of_same_list(job, request):
         raise ListChanged(job.name, job.options.files)
-    return Opened(_resumed(client, job), is_new=False)
+    return Opened(_resumed(client, job, request), is_new=False)
 
 
 def _open_update(
@@ -120,9 +122,13 @@ def _is_of_same_list(job: Job, request: Request) -> bool:
     return job.options.files_digest == ("" if listing is None else listing.digest)
 
 
-def _resumed(client: Client, job: Job) -> Job:
-    JobRecord(client, job.name).go_on(job.uid)
-    return job
+def _resumed(client: Client, job: Job, request: Request) -> Job:
+    record = JobRecord(client, job.name)
+    record.go_on(job.uid)
+    if request.priority is None or not job.unfinished:
+        return job
+    set_priority(record, job, request.priority)
+    return record.load()
 
 
 def _create(
@@ -169,6 +175,7 @@ def _create(
         # The embeddings of an update are comparable only if all workers have the runtime of the earlier ones.
         runtime=earlier.runtime if earlier is not None and update else None,
         instead_of="" if present is None else present.uid,
+        priority=request.priority or Priority.NORMAL,
     )
 
 
@@ -195,6 +202,23 @@ def retry_job(client: Client, name: str, settings: Settings, say: Callable[[str]
                 raise JobNotRetryable(f"No image of job '{name}' failed: there is nothing to retry.")
             say(f"Retrying {failed} failed images of job {name}")
         return record.load()
+
+
+def prioritize_job(client: Client, name: str, priority: Priority, settings: Settings) -> bool:
+    """Changes the priority of an unfinished job; False if it has that priority already."""
+    with explain_server_errors(settings):
+        record = JobRecord(client, name)
+        return set_priority(record, record.load(), priority)
+
+
+def set_priority(record: JobRecord, job: Job, priority: Priority) -> bool:
+    """As `prioritize_job`. The job takes its turn among those of that priority."""
+    queues = [embed_queue(job.queue_prefix), job.aggregate_queue]
+    answer = record.prioritize(job.uid, priority, queues)
+    if answer not in ("changed", "same"):
+        raise InvalidRequest(f"Job '{job.name}' is {printable(answer)}: only an unfinished job has a priority.")
+    record.queue_up(job.uid, job.turns_queue)
+    return answer == "changed"
 
 
 def cancel_job(client: Client, name: str, settings: Settings, *, only: Job | None = None, mark_s: int = 60) -> bool:

@@ -9,6 +9,7 @@ from producer.submission.sources import Source
 from shared.config.settings import Settings
 from shared.domain.contract import Contract
 from shared.domain.options import DEFAULT_NEIGHBORS, DEFAULT_REPORT_FACES, MOST_IMAGES, WhenDistances
+from shared.domain.priority import Priority
 
 _OBJECTS_FOR_A_FILE = 2
 RUN_PREFIX = "run-"
@@ -37,6 +38,8 @@ class Request:
     """Part of the job's identity for `run`, which writes the results itself."""
     inline: bool = False
     """Whether the images are sent through the server."""
+    priority: Priority | None = None
+    """None: that of the unfinished job, or normal."""
     fresh: bool = False
     """Whether everything is computed, even if there are results."""
     checksum: bool = False

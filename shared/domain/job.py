@@ -14,6 +14,7 @@ from shared.domain.job_names import UID_PATTERN, check_job_name
 from shared.domain.options import Options
 from shared.domain.outcomes import FAILED, Outcome
 from shared.domain.paths import RootPath, check_relative, printable
+from shared.domain.priority import Priority
 from shared.domain.queues import aggregate_queue, embed_queue, own_queue
 from shared.domain.text import parse_json
 from shared.domain.validation import explain
@@ -62,6 +63,7 @@ class Job:
     retries: int = 0
     """The number of retries of its failed images. A retry has batches of those images only."""
     queue_prefix: str
+    priority: Priority = Priority.NORMAL
     batches: int
     images: int
     cursor: Annotated[RootPath | None, PlainValidator(_cursor)]
@@ -150,6 +152,11 @@ class Job:
     def aggregate_queue(self) -> str:
         """The queue of its aggregation."""
         return aggregate_queue(self.queue_prefix)
+
+    @property
+    def turns_queue(self) -> str:
+        """The queue in which its batches, or now its tiles, get their turn (`shared.store.turns`)."""
+        return self.aggregate_queue if self.comparing else embed_queue(self.queue_prefix)
 
     @property
     def unfinished(self) -> bool:

@@ -63,13 +63,12 @@ class Enqueuing(RecordPart):
 
     def add_batch(
         self, uid: str, producer: str, batch: int, paths: list[RootPath], stretch: Stretch | None = None
-    ) -> int:
-        """Records a batch and returns its send number."""
+    ) -> None:
+        """Records a batch. It waits for its turn (`queue_up`)."""
         args = (uid, producer, batch, pack_images(Images(paths, stretch)), len(paths), json.dumps(paths[-1]))
         answer = self._run("add_batch", ["", "batches", "open"], *args)
-        if isinstance(answer, int):
-            return answer
-        raise self._refusal(answer)
+        if answer != "added":
+            raise self._refusal(answer)
 
     def add_kept(
         self,

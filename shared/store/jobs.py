@@ -15,6 +15,7 @@ from shared.domain.contract import Contract
 from shared.domain.errors import FaceQueueError, JobNotFound, RecordUnreadable
 from shared.domain.job import RECORD_VERSION, Job, JobState, parse_job
 from shared.domain.options import Options
+from shared.domain.priority import Priority
 from shared.store.aggregation_lock import AggregationLock
 from shared.store.blocks import Blocks
 from shared.store.enqueuing import Enqueuing
@@ -25,6 +26,7 @@ from shared.store.pair_tiles import PairTiles
 from shared.store.redis_client import Client
 from shared.store.refusals import Refusals
 from shared.store.scripts import run_script
+from shared.store.turns import Turns
 
 _REMOVING = "removing"
 """`create`'s answer while a job of this name is being removed."""
@@ -34,7 +36,7 @@ _LOOKED_AT_ONCE = 1000
 """The maximum number of records read in one round trip."""
 
 
-class JobRecord(Enqueuing, Leases, Refusals, Blocks, AggregationLock, PairTiles, Finishing):
+class JobRecord(Enqueuing, Leases, Refusals, Blocks, AggregationLock, PairTiles, Turns, Finishing):
     """The record of one job. Each base class is one part of it, in a module of its own."""
 
     def create(
@@ -47,6 +49,7 @@ class JobRecord(Enqueuing, Leases, Refusals, Blocks, AggregationLock, PairTiles,
         queue_prefix: str,
         runtime: Mapping[str, str] | None = None,
         instead_of: str = "",
+        priority: Priority = Priority.NORMAL,
     ) -> tuple[Job, bool]:
         """Creates the job, or loads the existing one of this name. The second value says whether it is new.
 
@@ -62,6 +65,7 @@ class JobRecord(Enqueuing, Leases, Refusals, Blocks, AggregationLock, PairTiles,
             "contract": json.dumps(contract.as_dict()),
             "options": json.dumps(vars(options)),
             "queue_prefix": queue_prefix,
+            "priority": priority,
             "batches": 0,
             "images": 0,
             "cursor": json.dumps(None),

@@ -9,6 +9,8 @@ METRICS = f"{PREFIX}metrics"
 """A hash: totals over all jobs (`shared.store.totals`)."""
 DIVERTED = f"{PREFIX}diverted"
 """A hash: the names of diverted jobs, by their queue (`shared.store.diversion`)."""
+TURNS = f"{PREFIX}turns:"
+"""The turns of jobs that share a queue (`shared.store.turns`). The queue follows, and for some keys more."""
 DEAD_LETTERS = f"{PREFIX}dead-letters"
 """A list: the messages that workers refused (`shared.store.dead_letters`)."""
 WORKERS = f"{PREFIX}workers"
@@ -72,6 +74,21 @@ def worker_of_stream(key: str) -> str:
 def job_key_of(name: bytes, part: bytes = b"") -> bytes:
     """As `job_key`, for a name as the server has it. It may not be a valid job name."""
     return b"%sjob:%s:%s" % (PREFIX.encode(), name, part) if part else b"%sjob:%s" % (PREFIX.encode(), name)
+
+
+def clock_key(queue: str) -> str:
+    """A hash: how much of a queue's service the jobs of each priority have had."""
+    return f"{TURNS}{queue}"
+
+
+def processes_key(queue: str) -> str:
+    """The number of worker processes that serve a queue."""
+    return f"{TURNS}{queue}:processes"
+
+
+def turns_key(queue: str, priority: str) -> str:
+    """A sorted set: the names of jobs of this priority that have batches waiting, by what they have had of a queue."""
+    return f"{TURNS}{queue}:{priority}"
 
 
 def reconciler_key(queue_prefix: str) -> str:

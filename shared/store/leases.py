@@ -1,6 +1,7 @@
 """The worker's side of a job record: leases of batches, crashed processes, and committed blocks.
 
-A batch is done when it is removed from `open`. A batch in `open` is not done, however many messages were lost.
+A batch is done when it is removed from `open`. A batch in `open` is not done, however many messages were lost. Its
+score is its send number, or negative while it waits for its turn (`shared.store.turns`).
 """
 
 import json
@@ -37,7 +38,7 @@ class Lease:
 
 @dataclass(frozen=True)
 class Requeued:
-    """A batch that is requeued."""
+    """A batch whose message is to be sent."""
 
     send: int
     """Its new send number."""
@@ -156,11 +157,11 @@ class Leases(RecordPart):
         return Committed(self._run("commit", parts, uid, batch, block, len(counters), *counters, *added))
 
     def find_unleased(self) -> dict[int, str]:
-        """The send numbers of the batches that are neither done nor leased: their messages wait in the queue, or are
-        lost.
+        """The send numbers of the batches that were sent, and are neither done nor leased: their messages wait in the
+        queue, or are lost.
         """
         unleased: dict[int, str] = {}
-        after = b"-inf"
+        after = b"0"
         while after:
             after, *found = self._run("unleased", ["open", "leases", ""], after, _LOOKED_AT_ONCE)
             unleased |= {int(batch): send.decode() for batch, send in zip(found[::2], found[1::2], strict=True)}
@@ -173,8 +174,10 @@ class Leases(RecordPart):
 
 
 def _requeued(answer: Any) -> Requeued | None:
-    """The answer of `lose` and `resend`. A tile has no images."""
-    if not answer:
-        return None
-    send = int(answer[0])
-    return Requeued(send) if answer[1] is None else Requeued(send, *unpack_images(answer[1]))
+    """The answer of `lose` and `resend`."""
+    return requeued(*answer) if answer else None
+
+
+def requeued(send: int, images: bytes | None) -> Requeued:
+    """A batch as scripts answer it. A tile has no images."""
+    return Requeued(send) if images is None else Requeued(send, *unpack_images(images))

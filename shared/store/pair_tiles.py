@@ -37,12 +37,12 @@ class TileCommitted(StrEnum):
 class PairTiles(RecordPart):
     """The tiles of a job."""
 
-    def add_tiles(self, uid: str, holder: str, stage: str, tiles: int) -> int | NotAdded:
-        """Adds the tiles, and returns the send number of the first; the others follow. The caller holds the aggregation
+    def add_tiles(self, uid: str, holder: str, stage: str, tiles: int) -> NotAdded | None:
+        """Adds the tiles, which wait for their turn (`queue_up`), or returns why not. The caller holds the aggregation
         lease. `stage` names the folder with the embeddings.
         """
         answer = self._run("add_tiles", ["", "aggregation", "open"], uid, holder, stage, tiles)
-        return answer if isinstance(answer, int) else NotAdded(answer)
+        return None if answer == "added" else NotAdded(answer)
 
     def commit_tile(self, uid: str, batch: int, stage: str) -> TileCommitted:
         """Marks a tile done whose candidates are written."""

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from shared.domain.job import JobState
 from shared.domain.job_names import is_job_name
+from shared.domain.priority import Priority
 from shared.domain.queues import aggregate_queue, embed_queue
-from shared.store.keys import REGISTRY, UNFINISHED, job_key, job_key_of
+from shared.store.keys import REGISTRY, UNFINISHED, clock_key, job_key, job_key_of, processes_key, turns_key
 from shared.store.redis_client import Client
 from shared.store.scripts import run_script
 
@@ -51,10 +52,12 @@ def forget_missing(client: Client, queue_prefix: str, name: str) -> None:
 
 
 def drop_idle_queues(client: Client, queue_prefix: str) -> bool:
-    """Removes the shared queues of this prefix, with the messages left in them. False while one of its jobs is
-    unfinished.
+    """Removes the shared queues of this prefix, with the messages and turns left in them. False while one of its jobs
+    is unfinished.
     """
-    keys = [UNFINISHED, embed_queue(queue_prefix), aggregate_queue(queue_prefix)]
+    queues = [embed_queue(queue_prefix), aggregate_queue(queue_prefix)]
+    turns = [turns_key(queue, priority) for queue in queues for priority in Priority]
+    keys = [UNFINISHED, *queues, *map(clock_key, queues), *map(processes_key, queues), *turns]
     return bool(run_script(client, "drop_queues", keys, [queue_prefix]))
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from shared.store.jobs import JobRecord
 from shared.store.keys import PREFIX
+from shared.store.turns import note_processes
 from tests.chaos.conftest import Fault, check_result
 from tests.support.stage import Stage, wait_until
 
@@ -188,6 +189,7 @@ def test_power(stage: Stage, images: Path, undisturbed: dict[str, bytes], fault:
 
 def test_lost_messages(stage: Stage, images: Path, undisturbed: dict[str, bytes], fault: Fault) -> None:
     """Messages that are lost after they left the queue and before they were recorded."""
+    note_processes(stage.client, "embed", 100)  # so that all its messages are sent
     _enqueue(stage, images)
     while stage.client.llen("embed") > 2:
         stage.client.lpop("embed")
@@ -201,6 +203,7 @@ def test_lost_messages(stage: Stage, images: Path, undisturbed: dict[str, bytes]
 
 def test_doubled_messages(stage: Stage, images: Path, undisturbed: dict[str, bytes], fault: Fault) -> None:
     """Every message twice, for two processes at once, and the aggregation three times."""
+    note_processes(stage.client, "embed", 100)  # so that all its messages are sent
     _enqueue(stage, images)
     messages = stage.client.lrange("embed", 0, -1)
     stage.client.delete("embed")

@@ -9,7 +9,7 @@ import pytest
 from shared.domain.job import Job
 from shared.store.keys import PREFIX
 from shared.store.leases import Lease
-from tests.support.jobs import make_job
+from tests.support.jobs import add_batch, make_job
 from tests.support.stage import Stage
 from worker.broker.transport import use_guarded_transport
 
@@ -27,8 +27,8 @@ class FreshJob:
         self.producer = self.record.attach_producer(self.uid)
 
     def add(self, batch: int = 0, *paths: str) -> int:
-        """Adds a batch; returns its send number."""
-        return self.record.add_batch(self.uid, self.producer, batch, list(paths or [f"{batch}.jpg"]))
+        """Adds a batch whose turn it is at once; returns its send number."""
+        return add_batch(self.record, self.uid, self.producer, batch, list(paths or [f"{batch}.jpg"]))
 
     def take(self, batch: int = 0, send: int = 1, holder: str = "w/1", lease_s: float = LONG_S) -> Lease | str:
         """Leases a batch, or returns why not."""

@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from producer.submission.backpressure import Backpressure, Stopped
 from producer.submission.batches import enqueue_images
 from producer.submission.folder_source import FolderSource
 from producer.submission.jobs import cancel_job
+from shared.dispatch.dispatcher import Dispatcher
 from shared.domain.arrays import Float32
 from shared.domain.errors import NotFinished, ResultsError
 from shared.domain.job import Job
@@ -33,7 +34,7 @@ from shared.store.keys import PREFIX
 from shared.store.leases import Lease, Requeued
 from shared.store.redis_client import connect
 from shared.store.worker_registry import Worker, announce, living_workers
-from tests.support.jobs import RUNTIME, make_job
+from tests.support.jobs import RUNTIME, add_batch, make_job
 from tests.support.results import result_bytes
 from tests.support.stage import Stage, wait_until
 from worker.aggregation.hidden_names import spill_path
@@ -84,7 +85,7 @@ def do_batches(stage: Stage, record: JobRecord, job: Job, batches: range) -> Non
     """Adds and commits batches."""
     producer = record.attach_producer(job.uid)
     for batch in batches:
-        send = record.add_batch(job.uid, producer, batch, [f"{batch}.jpg"])
+        send = add_batch(record, job.uid, producer, batch, [f"{batch}.jpg"])
         assert isinstance(record.take(job.uid, batch, send, "h", 5), Lease)
         assert record.commit(job.uid, batch, made_up_block(batch, f"{batch}.jpg"), {"ok": 1}, FACES) == "stored"
 
@@ -94,7 +95,7 @@ def test_what_adds_is_refused_whole_and_the_rest_works(stage: Stage) -> None:
     record, job = make_job(stage)
     producer = record.attach_producer(job.uid)
     for batch in range(3):
-        record.add_batch(job.uid, producer, batch, ["a.jpg"])
+        add_batch(record, job.uid, producer, batch, ["a.jpg"])
     assert record.take(job.uid, 1, 2, "h", 5) == Lease(attempt=1, losses=0)
     assert record.commit(job.uid, 1, made_up_block(1), {"ok": 1}, FACES) == "stored"
     assert record.take(job.uid, 2, 3, "h", 5) == Lease(attempt=1, losses=0)
@@ -102,7 +103,7 @@ def test_what_adds_is_refused_whole_and_the_rest_works(stage: Stage) -> None:
     fill(stage)
     before = stage.client.hgetall(f"{PREFIX}job:j")
     with pytest.raises(redis.OutOfMemoryError):
-        record.add_batch(job.uid, producer, 3, ["b.jpg"])
+        add_batch(record, job.uid, producer, 3, ["b.jpg"])
     with pytest.raises(redis.OutOfMemoryError):
         record.commit(job.uid, 2, made_up_block(2), {"ok": 1}, FACES)
     message = EmbedBatch(version=1, job="j", uid=job.uid, batch=0, send=1, images=["a.jpg"])
@@ -245,7 +246,8 @@ class MadeUpWorker:
     """Takes messages from the queue and commits made-up blocks like a real worker."""
 
     def __init__(self, stage: Stage) -> None:
-        self._client, self._refusals = connect(stage.settings), 0
+        self._client = connect(stage.settings)
+        self._dispatcher = Dispatcher(self._client, make_celery(stage.settings), stage.settings, "", despite_oom=True)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
@@ -255,6 +257,8 @@ class MadeUpWorker:
             taken = self._client.brpop("embed", 1)
             if taken is None:
                 continue
+            with suppress(redis.OutOfMemoryError):  # this process sends without a worker's transport
+                self._dispatcher.fill_embed()
             body = json.loads(base64.b64decode(json.loads(taken[1])["body"]))
             self._do(parse_message(EmbedBatch, body[1]["message"]))
 

@@ -12,7 +12,7 @@ from shared.store.dead_letters import MOST_LETTERS, list_dead_letters
 from shared.store.keys import DEAD_LETTERS, METRICS, PREFIX, UNFINISHED, WORKER, WORKERS
 from shared.store.totals import Totals
 from shared.store.worker_registry import Worker, announce, living_workers
-from tests.support.jobs import make_job
+from tests.support.jobs import add_batch, make_job
 from tests.support.samples import sample_row
 from tests.support.stage import Stage
 from worker.aggregation.sample_files import write_samples
@@ -56,7 +56,7 @@ def test_keys_of_another_kind_cost_no_metric(stage: Stage) -> None:
     """Keys of a job, its leases, a worker or a queue are skipped, and the others are counted."""
     for name in ("a", "j", "k"):
         record, job = make_job(stage, name)
-        record.add_batch(job.uid, record.attach_producer(job.uid), 0, [RootPath("a.jpg")])
+        add_batch(record, job.uid, record.attach_producer(job.uid), 0, [RootPath("a.jpg")])
         record.take(job.uid, 0, 1, "w/1", 60)
     announce(stage.client, Worker("w@h", ["embed"], 1, {"rss_mib": 1.5}), 60)
     stage.client.delete(f"{PREFIX}job:a", f"{PREFIX}job:j:leases")

@@ -17,7 +17,7 @@ from shared.domain.paths import RootPath
 from shared.domain.queues import AGGREGATE, EMBED
 from shared.store.jobs import JobRecord
 from shared.store.redis_client import connect
-from tests.support.jobs import CONTRACT
+from tests.support.jobs import CONTRACT, add_batch
 from tests.support.manifests import KUBERNETES, resources
 from tests.support.stage import Stage, wait_until
 
@@ -81,7 +81,7 @@ def test_workers_are_scaled_on_waiting_and_leased_batches(settings: Settings) ->
     record = JobRecord(client, "j")
     options = Options(folder=RootPath("."), batch_size=2, distances="auto")
     job, _ = record.create(origin="o", source="s", contract=CONTRACT, options=options, queue_prefix="")
-    batch = record.add_batch(job.uid, record.attach_producer(job.uid), 0, [RootPath("a.jpg")])
+    batch = add_batch(record, job.uid, record.attach_producer(job.uid), 0, [RootPath("a.jpg")])
     record.take(job.uid, 0, batch, "w/1", 60)
 
     def measured(name: str) -> float:

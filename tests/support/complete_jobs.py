@@ -11,7 +11,7 @@ from shared.messaging.celery_app import make_celery, send_aggregate
 from shared.messaging.messages import Aggregate
 from shared.store.jobs import JobRecord
 from shared.store.leases import Lease
-from tests.support.jobs import CONTRACT
+from tests.support.jobs import CONTRACT, add_batch
 from tests.support.made_up_blocks import commit_batch
 from tests.support.results import result_bytes
 from tests.support.results_folders import people
@@ -70,7 +70,7 @@ def complete_job(stage: Stage, embeddings: Float32, name: str = "j", distances: 
     half = len(embeddings) // 2
     for batch, faces in enumerate((range(half), range(half, len(embeddings)))):
         paths = [f"{face:05}.jpg" for face in faces]
-        send = record.add_batch(job.uid, producer, batch, paths)
+        send = add_batch(record, job.uid, producer, batch, paths)
         assert isinstance(record.take(job.uid, batch, send, "h", 600), Lease)
         images = [ImageRecord(path=path, outcome=Outcome.OK, faces=[[0, 0, 9, 9, 1, *[4] * 15]]) for path in paths]
         commit_batch(record, job.uid, batch, images, np.asarray(embeddings[faces.start : faces.stop]))

@@ -2,8 +2,8 @@
 taken.
 
 kombu declares queues and records taken messages with commands that such a server refuses. Without this module a worker
-would end and lose its message, and no worker could start to free memory. Only new messages are refused; their sender
-keeps them and retries.
+would end and lose its message, and no worker could start to free memory. The messages that a worker sends are accepted
+as well: they are few, and batches that are done free memory.
 """
 
 from typing import Any
@@ -15,7 +15,6 @@ from redis.client import Pipeline
 from shared.store.keys import NOTHING
 from shared.store.redis_client import run_despite_oom
 
-_ADDS_A_MESSAGE = ("LPUSH", "RPUSH")
 _REMOVE_NOTHING = f"redis.call('DEL', '{NOTHING}')\n"  # see `run_despite_oom`
 # Runs "length, command, argument ..., length, ...".
 _REPLAY = (
@@ -61,12 +60,10 @@ class OomTolerantRedis(redis.Redis):
         return super().register_script(_REMOVE_NOTHING + script)
 
     def execute_command(self, *arguments: Any, **options: Any) -> Any:
-        """As usual; on a server that is out of memory only commands that add a message are refused."""
+        """As usual, also on a server that is out of memory."""
         try:
             return super().execute_command(*arguments, **options)
         except redis.OutOfMemoryError:
-            if arguments[0] in _ADDS_A_MESSAGE:
-                raise
             return run_despite_oom(self, *arguments)
 
 

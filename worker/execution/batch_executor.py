@@ -15,6 +15,7 @@ from celery import Celery
 from shared.archives.opening import archive_of
 from shared.config.logs import get_logger
 from shared.config.settings import Settings
+from shared.dispatch.dispatcher import Dispatcher
 from shared.domain.errors import (
     ContractError,
     FolderMissing,
@@ -41,6 +42,7 @@ from worker.execution.diversion import Diversion
 from worker.execution.member_reader import MemberReader
 from worker.execution.object_stores import ObjectStores
 from worker.execution.profiling import Profiler
+from worker.execution.refilling import refill
 from worker.execution.result_cache import ContractCache, PackedResults
 from worker.execution.retrying import retry_until_stored
 from worker.execution.server_cache import ServerCache
@@ -73,6 +75,11 @@ class BatchExecutor:
         self._last_commit_ms = 0.0
 
     @cached_property
+    def _dispatcher(self) -> Dispatcher:
+        settings = self._settings
+        return Dispatcher(self._connections.patient, self._app, settings, settings.queue_prefix, despite_oom=True)
+
+    @cached_property
     def _results(self) -> PackedResults:
         settings = self._settings
         if settings.keeps_results_on_disk and settings.disk_cache_dir is not None:
@@ -88,6 +95,7 @@ class BatchExecutor:
         `worker` is the name of this worker. It refuses the batch if it cannot serve the job.
         """
         client = self._connections.patient
+        refill(self._dispatcher.fill_embed)
         record, holder = JobRecord(client, batch.job), f"{worker}/{os.getpid()}"
         try:
             job = record.load()

@@ -8,12 +8,12 @@ from celery import Celery
 
 from shared.config.logs import get_logger
 from shared.config.settings import Settings
+from shared.dispatch.dispatcher import Dispatcher
 from shared.domain.job import Job
 from shared.domain.paths import printable
-from shared.messaging.celery_app import BrokerError, send_aggregate, send_tile
-from shared.messaging.messages import Aggregate, PairTile
+from shared.messaging.celery_app import BrokerError, send_aggregate
+from shared.messaging.messages import Aggregate
 from shared.store.jobs import JobRecord
-from shared.store.pair_tiles import NotAdded
 from shared.store.redis_client import Client
 from shared.store.worker_registry import living_workers
 from worker.aggregation.hidden_names import stage_folder
@@ -84,17 +84,15 @@ class SecondStage:
 
     def _send(self, stage: PairStage) -> TaskAnswer:
         job, name, tiles = self._job, stage.plan.stage, stage.plan.tiles
-        first = retry_until_stored(lambda: self._record.add_tiles(job.uid, self._holder, name, tiles))
-        if isinstance(first, NotAdded):
-            return not_wanted(first)
+        refused = retry_until_stored(lambda: self._record.add_tiles(job.uid, self._holder, name, tiles))
+        if refused is not None:
+            return not_wanted(refused)
         # Before the last tile is done: whoever finishes it sends the aggregation, which must find the lease free.
         retry_until_stored(lambda: self._record.release_aggregation(job.uid, self._holder))
         try:
-            for tile in range(tiles):
-                message = PairTile(
-                    version=1, job=job.name, uid=job.uid, batch=job.batches + tile, send=first + tile, stage=name
-                )
-                send_tile(self._app, job.aggregate_queue, message)
+            self._record.queue_up(job.uid, job.aggregate_queue)
+            dispatcher = Dispatcher(self._client, self._app, self._settings, job.queue_prefix, despite_oom=True)
+            dispatcher.fill_aggregate()
         except (redis.RedisError, BrokerError) as error:
             # The tiles are in the record: the reconciler sends them.
             _log.warning("job %s: tiles are sent later: %s", job.name, error, extra={"action": "tiles_put_off"})

@@ -5,12 +5,14 @@ The process that commits the last tile of a job enqueues its aggregation again.
 
 import os
 import time
+from functools import cached_property
 
 import redis
 from celery import Celery
 
 from shared.config.logs import get_logger
 from shared.config.settings import Settings
+from shared.dispatch.dispatcher import Dispatcher
 from shared.domain.errors import JobNotFound, RecordUnreadable
 from shared.domain.job import Job
 from shared.domain.paths import printable
@@ -24,6 +26,7 @@ from worker.aggregation.hidden_names import stage_folder
 from worker.aggregation.pair_stage import PairStage
 from worker.answers import AnswerKind, TaskAnswer, not_wanted
 from worker.execution.connections import Connections
+from worker.execution.refilling import refill
 from worker.execution.retrying import retry_until_stored
 
 _log = get_logger("tasks")
@@ -38,8 +41,14 @@ class TileExecutor:
         self.threads = 1
         """Of one process."""
 
+    @cached_property
+    def _dispatcher(self) -> Dispatcher:
+        settings = self._settings
+        return Dispatcher(self._connections.patient, self._app, settings, settings.queue_prefix, despite_oom=True)
+
     def execute(self, tile: PairTile, worker: str) -> TaskAnswer:
         """Computes a tile and marks it done. A worker that cannot passes the message on to others."""
+        refill(self._dispatcher.fill_aggregate)
         record, holder = JobRecord(self._connections.patient, tile.job), f"{worker}/{os.getpid()}"
         try:
             job = record.load()

@@ -1,15 +1,15 @@
-"""The reconciler: requeues lost batches and aggregations, removes stalled empty jobs, and completes interrupted
-removals.
+"""The reconciler: requeues lost batches and aggregations, fills queues that nobody fills, removes stalled empty jobs,
+and completes interrupted removals.
 
 A batch is lost if its message or its worker is gone; an aggregation is lost if no aggregator has it. Each step first
-moves blocks to spill files if memory is short, because sending needs memory. A step is short however many jobs there
+moves blocks to spill files if memory is short. A step is short however many jobs there
 are: it handles some jobs, and the next step continues with the rest.
 
 Every worker that serves the aggregate queue has a reconciler. A lock lets only one of them run at a time.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,10 +18,11 @@ import redis
 
 from shared.config.logs import get_logger, log_fields
 from shared.config.settings import Settings
+from shared.dispatch.dispatcher import Dispatcher, message_of, send_message
 from shared.domain.job import Job, JobState
 from shared.domain.task_ids import aggregated_job, embed_task_id
-from shared.messaging.celery_app import send_aggregate, send_batch, send_tile
-from shared.messaging.messages import Aggregate, EmbedBatch, PairTile
+from shared.messaging.celery_app import send_aggregate
+from shared.messaging.messages import Aggregate, PairTile
 from shared.store.diversion import diverted_queues
 from shared.store.jobs import JobRecord, load_jobs
 from shared.store.keys import reconciler_key, reconciler_lease_key
@@ -29,6 +30,8 @@ from shared.store.queue_inspection import waiting_tasks
 from shared.store.redis_client import Client, server_time_ms
 from shared.store.registry import forget_missing, some_names, tidy, unfinished_names
 from shared.store.scripts import run_script
+from shared.store.turns import note_processes, without_turn
+from shared.store.worker_registry import living_workers
 from worker.supervision.spill_policy import SpillPolicy
 
 _log = get_logger("reconcile")
@@ -72,6 +75,7 @@ class Reconciler:
         self._damaged: set[str] = set()  # ended jobs whose records were logged as damaged
         self._registry_place, self._registry_checked = 0, False
         self._spill_policy = SpillPolicy(client, settings)
+        self._dispatcher = Dispatcher(client, app, settings, settings.queue_prefix, despite_oom=True)
 
     def step(self) -> bool:
         """Takes one step. Returns whether the next one should follow very soon."""
@@ -119,6 +123,8 @@ class Reconciler:
         deadline = time.monotonic() + _STEP_S
         now_ms, hurry = server_time_ms(self._client), None
         this, prefix = self._round, self._settings.queue_prefix
+        if this.after is None:
+            self._note_processes()
         while True:
             names, this.after = unfinished_names(self._client, prefix, this.after, _JOBS_AT_ONCE)
             jobs = load_jobs(self._client, names)
@@ -136,26 +142,33 @@ class Reconciler:
                 this.aggregate = waiting_tasks(self._client, self._settings.aggregate_queue)
             to_aggregate = [job for job in second if not job.comparing and job.problem is None]
             waiting = (this.waiting or set()) | (this.aggregate or set())
-            try:
-                for job in jobs:
+            self._fill_queues(jobs)
+            for job in jobs:
+                with self._guarded(job.name, job):
+                    self._send_lost_batches(job, waiting, this.suspects)
+            aggregations = {aggregated_job(task) for task in this.aggregate or ()}
+            for job in to_aggregate:
+                if job.name not in aggregations:
                     with self._guarded(job.name, job):
-                        self._send_lost_batches(job, waiting, this.suspects)
-                aggregations = {aggregated_job(task) for task in this.aggregate or ()}
-                for job in to_aggregate:
-                    if job.name not in aggregations:
-                        with self._guarded(job.name, job):
-                            self._send_lost_aggregation(job, this.suspects)
-            except redis.OutOfMemoryError:
-                # Nothing is lost: a batch that could not be sent looks lost again.
-                _log.warning(
-                    "the server is out of memory; lost messages are requeued later", extra={"action": "resend_put_off"}
-                )
-                this.suspects = self._suspects | this.suspects  # jobs that were not reached keep their entry
+                        self._send_lost_aggregation(job, this.suspects)
             if this.after is None:
                 self._suspects, self._round = this.suspects, _Round(before=this.seen)
                 return hurry
             if time.monotonic() > deadline:
                 return True
+
+    def _fill_queues(self, jobs: Sequence[Job]) -> None:
+        """Gives each of these jobs its turn, if its producer died before that, and fills queues that nobody fills."""
+        for job in without_turn(self._client, jobs):
+            with self._guarded(job.name, job):
+                JobRecord(self._client, job.name).queue_up(job.uid, job.turns_queue)
+        self._dispatcher.fill_embed()
+        self._dispatcher.fill_aggregate()
+
+    def _note_processes(self) -> None:
+        settings, workers = self._settings, living_workers(self._client)
+        for queue in (settings.embed_queue, settings.aggregate_queue):
+            note_processes(self._client, queue, sum(one.processes for one in workers if queue in one.queues))
 
     def _waiting_batches(self) -> set[str]:
         queues = {self._settings.embed_queue, *diverted_queues(self._client, self._settings.queue_prefix)}
@@ -208,26 +221,12 @@ class Reconciler:
             again = record.resend(job.uid, batch, send)
             if again is None:
                 continue
-            if job.comparing:
-                tile = PairTile(version=1, job=job.name, uid=job.uid, batch=batch, send=again.send, stage=job.stage)
-                send_tile(self._app, self._settings.aggregate_queue, tile, again=True)
-                _log.warning(
-                    "%s was lost and is requeued", tile.describe(), extra={"action": "tile_resent", "batch": batch}
-                )
-                continue
-            message = EmbedBatch(
-                version=1,
-                job=job.name,
-                uid=job.uid,
-                batch=batch,
-                send=again.send,
-                images=again.images,
-                stretch=again.stretch,
-            )
-            send_batch(self._app, self._settings, record.embed_queue(), message, again=True)
-            _log.warning(
-                "%s was lost and is requeued", message.describe(), extra={"action": "batch_resent", "batch": batch}
-            )
+            message = message_of(job.name, job.uid, batch, again, job.stage)
+            is_tile = isinstance(message, PairTile)
+            queue = self._settings.aggregate_queue if is_tile else record.embed_queue()
+            send_message(self._app, self._settings, queue, message, again=True)
+            action = {"action": "tile_resent"} if is_tile else {"action": "batch_resent"}
+            _log.warning("%s was lost and is requeued", message.describe(), extra={**action, "batch": batch})
 
     def _is_lost(self, key: Suspect, suspects: Suspects) -> bool:
         now = time.monotonic()
@@ -250,8 +249,7 @@ class Reconciler:
             record.note_problem(job.uid, problem, lost=job.lost_aggregations)
             return
         send_aggregate(self._app, self._settings.aggregate_queue, Aggregate(version=1, job=job.name, uid=job.uid))
-        # Counted after the sending, which a server out of memory refuses: an aggregation that was never sent does not
-        # count.
+        # Counted after the sending: an aggregation that was never sent does not count.
         record.count_lost_aggregation(job.uid)
         _log.warning(
             "the aggregation of job %s was lost and is requeued", job.name, extra={"action": "aggregation_resent"}

@@ -14,7 +14,7 @@ redis.call('PERSIST', KEYS[3])  -- like the record, which does not expire before
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 redis.call('HDEL', KEYS[1], 'problem', 'published_ms', 'lost_aggregations', 'block_bytes', 'spool_bytes', 'spool_host',
-           'inline_bytes', 'tiles', 'tiles_done', 'stage')
+           'inline_bytes', 'tiles', 'tiles_done', 'stage', 'turn')
 redis.call('HSET', KEYS[1], 'state', 'finished', 'failed_listed', ARGV[3], 'updated_ms', now, 'ended_ms', now)
 redis.pcall('PUBLISH', KEYS[1], 'finished')  -- pcall: the user may lack the permission; clients also poll
 return 'finished'

@@ -1,4 +1,4 @@
--- Finds batches that are neither done nor leased, by send number.
+-- Finds batches that have been sent and are neither done nor leased, by send number.
 -- Returns {the send number to continue after, or '' at the end, batch, send number, batch, send number, ...}
 -- KEYS: open, leases, job.  ARGV: the send number to start after, the maximum number of batches to read
 local t = redis.call('TIME')

@@ -119,6 +119,8 @@ class _World:
     def _work(self, record: JobRecord) -> None:
         job = record.load()
         record.agree_on_runtime(job.uid, RUNTIME)
+        while record.dispatch(job.turns_queue, job.priority) is not None:
+            pass
         for batch, send in record.find_unleased().items():
             found = record.resend(job.uid, batch, send)
             assert found is not None

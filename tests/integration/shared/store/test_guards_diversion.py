@@ -7,7 +7,7 @@ from shared.store.diversion import all_diverted_queues, diverted_queues
 from shared.store.keys import DIVERTED
 from shared.store.leases import Lease
 from tests.integration.conftest import LONG_S, FreshJob
-from tests.support.jobs import make_job
+from tests.support.jobs import add_batch, make_job
 
 OTHER = "0" * 32
 
@@ -179,7 +179,7 @@ def test_a_new_job_of_the_name_hides_no_queue(leased: FreshJob) -> None:
     leased.client.lpush(before, "message")
     leased.client.delete(leased.key())  # it has expired
     record, job = make_job(leased.stage)
-    record.add_batch(job.uid, record.attach_producer(job.uid), 0, ["a.jpg"])
+    add_batch(record, job.uid, record.attach_producer(job.uid), 0, ["a.jpg"])
     assert record.divert(job, 0, "w/1", "w", "no weights") == "diverted"
     own = record.embed_queue()
     leased.client.lpush(own, "message")

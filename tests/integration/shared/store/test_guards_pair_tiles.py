@@ -5,8 +5,10 @@ import time
 import pytest
 
 from shared.domain.outcomes import Outcome, Verdict
-from shared.store.leases import Lease
+from shared.domain.priority import Priority
+from shared.store.leases import Lease, Requeued
 from tests.integration.conftest import LONG_S, FreshJob
+from tests.support.jobs import add_tiles
 
 OTHER = "0" * 32
 """A uid that no job has, and the name of a stage that no job has."""
@@ -17,22 +19,24 @@ def _with_tiles(fresh: FreshJob, tiles: int = 3) -> int:
     """A job of two batches whose tiles were added; returns the send number of the first."""
     fresh.complete(2)
     assert fresh.record.claim_aggregation("w/9", LONG_S)
-    first = fresh.record.add_tiles(fresh.uid, "w/9", STAGE, tiles)
-    assert isinstance(first, int)
-    return first
+    return add_tiles(fresh.record, fresh.uid, "w/9", STAGE, tiles)
 
 
 # add_tiles
 
 
 def test_tiles_follow_the_batches(fresh: FreshJob) -> None:
-    """They are numbered after them, and have send numbers of their own, so that none is taken for a batch."""
+    """They are numbered after them, wait in this order, and get later send numbers: none is taken for a batch."""
     fresh.complete(2)
     fresh.record.note_refusal(fresh.uid, "w lacks it")
     assert fresh.record.claim_aggregation("w/9", LONG_S)
     fresh.client.hset(fresh.key(), "updated_ms", 1)
-    assert fresh.record.add_tiles(fresh.uid, "w/9", STAGE, 3) == 3
-    assert fresh.client.zrange(fresh.key("open"), 0, -1, withscores=True) == [(b"2", 3), (b"3", 4), (b"4", 5)]
+    assert fresh.record.add_tiles(fresh.uid, "w/9", STAGE, 3) is None
+    assert fresh.client.zrange(fresh.key("open"), 0, -1) == [b"2", b"3", b"4"] and not fresh.record.find_unleased()
+    sent = [fresh.record.dispatch("aggregate", Priority.NORMAL) for _ in range(4)]
+    assert [(one.batch, one.sent, one.stage) for one in sent if one] == [
+        (2 + k, Requeued(3 + k), STAGE) for k in range(3)
+    ]
     job = fresh.load()
     assert (job.tiles, job.tiles_done, job.stage, job.comparing, job.refusal) == (3, 0, STAGE, True, None)
     assert abs(job.updated_ms - time.time() * 1000) < 60_000
@@ -54,7 +58,7 @@ def test_only_who_holds_the_claim_of_a_sealed_job_adds_tiles(fresh: FreshJob) ->
     assert fresh.record.add_tiles(fresh.uid, "w/9", STAGE, 3) == "stale"
     assert fresh.record.add_tiles(OTHER, "w/8", STAGE, 3) == "unknown"
     assert fresh.snapshot() == before
-    assert fresh.record.add_tiles(fresh.uid, "w/8", STAGE, 3) == 2
+    assert fresh.record.add_tiles(fresh.uid, "w/8", STAGE, 3) is None
     before = fresh.snapshot()
     assert fresh.record.add_tiles(fresh.uid, "w/8", STAGE, 3) == "open"
     assert fresh.snapshot() == before
@@ -65,7 +69,7 @@ def test_a_stage_is_begun_again(fresh: FreshJob) -> None:
     first = _with_tiles(fresh, 1)
     assert fresh.take(2, first) == Lease(attempt=1, losses=0)
     assert fresh.record.commit_tile(fresh.uid, 2, STAGE) == "last"
-    assert fresh.record.add_tiles(fresh.uid, "w/9", OTHER, 2) == first + 1
+    assert add_tiles(fresh.record, fresh.uid, "w/9", OTHER, 2) == first + 1
     assert (fresh.load().tiles, fresh.load().tiles_done, fresh.load().stage) == (2, 0, OTHER)
     assert fresh.take(2, first) == "sent again"
     assert fresh.record.commit_tile(fresh.uid, 2, STAGE) == "unknown"

@@ -416,12 +416,12 @@ def test_only_the_last_batch_is_recognized_when_asked_again(fresh: FreshJob) -> 
     _add_refused(fresh, 0, "a.jpg", "z.jpg")
     fresh.take(1, second)
     assert fresh.commit(1) == "stored"
-    assert fresh.add(1, "z.jpg") == second
+    assert fresh.add(1, "z.jpg") == 0
     _add_refused(fresh, 1, "y.jpg")
 
 
-def test_a_batch_that_was_resent_meanwhile_is_answered_with_its_new_number(fresh: FreshJob) -> None:
-    """Only the latest send number counts, so the producer must send that one."""
+def test_a_batch_that_was_resent_meanwhile_keeps_its_new_number(fresh: FreshJob) -> None:
+    """It does not wait for its turn once more when the producer adds it again."""
     first = fresh.add(0, "a.jpg")
     again = fresh.record.resend(fresh.uid, 0, str(first))
     assert again is not None and again.send != first

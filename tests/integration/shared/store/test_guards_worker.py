@@ -12,7 +12,7 @@ from shared.store.queue_inspection import waiting_tasks
 from shared.store.registry import Census, count_jobs
 from shared.store.scripts import run_script
 from tests.integration.conftest import LONG_S, FreshJob
-from tests.support.jobs import RUNTIME, make_job
+from tests.support.jobs import RUNTIME, add_batch, make_job
 
 VERDICT = Verdict(Outcome.CRASHED, "x")
 OTHER = "0" * 32
@@ -344,7 +344,7 @@ def test_what_is_no_job_is_not_counted_among_others(fresh: FreshJob) -> None:
     fresh.take()
     for name in ("a", "b"):
         record, job = make_job(fresh.stage, name)
-        record.add_batch(job.uid, record.attach_producer(job.uid), 0, ["a.jpg"])
+        add_batch(record, job.uid, record.attach_producer(job.uid), 0, ["a.jpg"])
         record.take(job.uid, 0, 1, "w/1", LONG_S)
     for key in (f"{PREFIX}job:a", f"{PREFIX}job:b:leases"):
         fresh.client.delete(key)
@@ -363,7 +363,7 @@ def test_jobs_are_counted_by_state(fresh: FreshJob) -> None:
         begun, job = make_job(fresh.stage, name)
         producer = begun.attach_producer(job.uid)
         for batch in range(2):
-            send = begun.add_batch(job.uid, producer, batch, [f"{batch}.jpg"])
+            send = add_batch(begun, job.uid, producer, batch, [f"{batch}.jpg"])
             if name == "m":
                 assert isinstance(begun.take(job.uid, batch, send, "w", LONG_S), Lease)
         begun.seal(job.uid, producer)

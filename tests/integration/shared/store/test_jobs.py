@@ -9,7 +9,7 @@ from shared.domain.job import RECORD_VERSION
 from shared.store.jobs import JobRecord, list_jobs
 from shared.store.keys import PREFIX, REGISTRY
 from shared.store.leases import Lease
-from tests.support.jobs import RUNTIME, finish_job, make_job
+from tests.support.jobs import RUNTIME, add_batch, finish_job, make_job
 from tests.support.stage import Stage
 from worker.supervision.reconciler import Reconciler
 
@@ -18,7 +18,7 @@ def test_what_is_said_to_a_deleted_job_does_not_revive_it(stage: Stage) -> None:
     """Late workers, aggregators and producers find nothing and create nothing."""
     record, job = make_job(stage)
     producer = record.attach_producer(job.uid)
-    send = record.add_batch(job.uid, producer, 0, ["a.jpg"])
+    send = add_batch(record, job.uid, producer, 0, ["a.jpg"])
     assert record.take(job.uid, 0, send, "h", 5) == Lease(attempt=1, losses=0)
     assert record.claim_aggregation("h", 5)
     record.delete()
@@ -86,7 +86,7 @@ def test_messages_of_before_a_retry_are_a_strangers(stage: Stage) -> None:
     job = record.load()
     assert (job.state, job.images, job.images_done, job.retries, job.outcomes) == ("enqueuing", 1, 1, 1, {"ok": 1})
     producer = record.attach_producer(job.uid)
-    send = record.add_batch(job.uid, producer, 0, ["b.jpg"])
+    send = add_batch(record, job.uid, producer, 0, ["b.jpg"])
     assert record.take(before.uid, 0, 1, "late", 5) == "unknown"
     assert record.commit(before.uid, 0, b"old", {"ok": 2}, 2) == "unknown"
     assert record.take(job.uid, 0, send, "h", 5) == Lease(attempt=1, losses=0)
@@ -99,7 +99,7 @@ def test_a_message_that_was_sent_again_is_not_taken(stage: Stage) -> None:
     """Only the latest message of a batch counts."""
     record, job = make_job(stage)
     producer = record.attach_producer(job.uid)
-    first = record.add_batch(job.uid, producer, 0, ["a.jpg"])
+    first = add_batch(record, job.uid, producer, 0, ["a.jpg"])
     again = record.resend(job.uid, 0, str(first))
     assert again is not None
     assert record.take(job.uid, 0, first, "h", 5) == "sent again"
@@ -110,7 +110,7 @@ def test_a_new_job_of_a_half_cancelled_name_begins_empty(stage: Stage) -> None:
     """Everything that an interrupted cancellation left behind is removed."""
     record, job = make_job(stage)
     producer = record.attach_producer(job.uid)
-    record.add_batch(job.uid, producer, 0, ["a.jpg"])
+    add_batch(record, job.uid, producer, 0, ["a.jpg"])
     stage.client.hset(f"{PREFIX}job:j", "state", "cancelled")  # and no more: the process died here
     record, again = make_job(stage)
     assert (again.uid != job.uid, again.images, record.open_batches()) == (True, 0, 0)

@@ -14,7 +14,7 @@ from shared.store.jobs import JobRecord
 from shared.store.keys import PREFIX
 from tests.integration.conftest import LONG_S, FreshJob
 from tests.support.interrupted_client import interrupted
-from tests.support.jobs import make_job
+from tests.support.jobs import add_batch, make_job
 from tests.support.stage import Stage
 from worker.supervision.reconciler import Reconciler
 
@@ -181,4 +181,4 @@ def test_a_server_whose_clock_was_set_back_keeps_no_producer_out(fresh: FreshJob
     thread.start()
     thread.join(10)
     assert found
-    assert fresh.record.add_batch(fresh.uid, found[0], 0, ["a.jpg"]) == 1
+    assert add_batch(fresh.record, fresh.uid, found[0], 0, ["a.jpg"]) == 1

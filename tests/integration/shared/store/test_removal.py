@@ -8,11 +8,13 @@ from producer.submission.jobs import cancel_job
 from shared.domain.errors import InvalidRequest
 from shared.domain.job import Job
 from shared.domain.outcomes import Outcome, Verdict
+from shared.domain.priority import Priority
 from shared.store.jobs import JobRecord
 from shared.store.keys import PREFIX, REGISTRY, UNFINISHED
 from shared.store.redis_client import connect
 from shared.store.scripts import run_script
-from tests.support.jobs import do_batch, finish_job, make_job
+from shared.store.turns import next_turn
+from tests.support.jobs import add_batch, do_batch, finish_job, make_job
 from tests.support.script_calls import recorded_scripts
 from tests.support.stage import Stage
 from worker.supervision.reconciler import Reconciler
@@ -206,17 +208,17 @@ def test_what_is_asked_again_is_answered_again(stage: Stage) -> None:
     """The answer to `add_batch` was lost and a worker has done the batch. The producer is not replaced."""
     record, job = make_job(stage)
     producer = record.attach_producer(job.uid)
-    send = record.add_batch(job.uid, producer, 0, ["a.jpg"])
+    send = add_batch(record, job.uid, producer, 0, ["a.jpg"])
     again = record.resend(job.uid, 0, str(send))
     assert again is not None
-    assert record.add_batch(job.uid, producer, 0, ["a.jpg"]) == again.send
+    record.add_batch(job.uid, producer, 0, ["a.jpg"])
     record.take(job.uid, 0, again.send, "h", 5)
     assert record.commit(job.uid, 0, b"block", {"ok": 1}, 1) == "stored"
-    assert record.add_batch(job.uid, producer, 0, ["a.jpg"]) == send
+    record.add_batch(job.uid, producer, 0, ["a.jpg"])
     stands = record.load()
     assert (stands.batches, stands.images, record.open_batches()) == (1, 1, 0)
     assert record.take(job.uid, 0, send, "h", 5) == "done"
-    assert record.add_batch(job.uid, producer, 1, ["b.jpg"]) == again.send + 1
+    assert add_batch(record, job.uid, producer, 1, ["b.jpg"]) == again.send + 1
 
 
 def test_scripts_touch_only_keys_that_they_declare(stage: Stage) -> None:
@@ -227,7 +229,14 @@ def test_scripts_touch_only_keys_that_they_declare(stage: Stage) -> None:
         record.put_image(job.uid, producer, 0, "0.jpg", b"F")
         do_batch(record, job, 0, producer)
         record.put_image(job.uid, producer, 1, "1.jpg", b"F")
-        send = record.add_batch(job.uid, producer, 1, ["1.jpg"])
+        record.add_batch(job.uid, producer, 1, ["1.jpg"])
+        assert record.queue_up(job.uid, "embed") and record.prioritize(job.uid, Priority.HIGH, ["embed"]) == "changed"
+        assert record.queue_up(job.uid, "embed")
+        turn = next_turn(record._client, "embed")
+        assert turn is not None
+        sent = record.dispatch("embed", turn.priority)
+        assert sent is not None
+        send = sent.sent.send
         record.take(job.uid, 1, send, "h", 5)
         record.note_alone(1, "h", 0)
         lost = record.lose(job.uid, 1, "h", Verdict(Outcome.CRASHED, "x"))

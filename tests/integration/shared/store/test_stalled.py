@@ -8,7 +8,7 @@ import pytest
 from shared.messaging.celery_app import make_celery
 from shared.store.jobs import JobRecord, list_jobs
 from shared.store.keys import PREFIX
-from tests.support.jobs import do_batch, make_job
+from tests.support.jobs import add_batch, do_batch, make_job
 from tests.support.stage import Stage
 from worker.supervision.reconciler import Reconciler
 
@@ -29,7 +29,7 @@ def test_work_is_kept_however_old_it_is(stage: Stage, caplog: pytest.LogCaptureF
         if name == "done":
             do_batch(record, job, 0, producer)
         elif name == "open":
-            record.add_batch(job.uid, producer, 0, ["a.jpg"])
+            add_batch(record, job.uid, producer, 0, ["a.jpg"])
         _age(stage, name)
     reconciler = Reconciler(make_celery(stage.settings), stage.client, stage.settings, "w")
     with caplog.at_level("INFO"):

@@ -15,6 +15,7 @@ import torch
 from shared.domain.queues import own_queue
 from shared.store.jobs import JobRecord
 from shared.store.keys import DIVERTED, PREFIX
+from shared.store.turns import note_processes
 from tests.support.results import result_bytes
 from tests.support.stage import Stage, wait_until
 from worker.models.torch_backend import new_resnet
@@ -60,6 +61,7 @@ def test_a_job_nobody_can_serve_costs_the_others_nothing(stage: Stage, sample: P
         assert enqueued.returncode == 0
         alone = _seconds(stage, job)
     worker.send_signal(signal.SIGSTOP)
+    note_processes(stage.client, "embed", 200)  # so that all its messages are sent before it is diverted
     assert stage.producer("enqueue", str(stuck), "--job", "stuck", "--batch-size", "1", **environment).returncode == 0
     record = JobRecord(stage.client, "stuck")
     stage.client.hset(f"{PREFIX}job:stuck", "runtime", FOREIGN)

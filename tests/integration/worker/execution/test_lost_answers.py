@@ -18,7 +18,7 @@ from shared.store.jobs import JobRecord
 from shared.store.keys import PREFIX
 from shared.store.leases import Lease
 from shared.store.redis_client import connect
-from tests.support.jobs import make_job
+from tests.support.jobs import add_batch, make_job
 from tests.support.lossy_proxy import LossyProxy
 from tests.support.stage import Stage, wait_until
 from worker.answers import AnswerKind, TaskAnswer
@@ -53,7 +53,7 @@ def _sealed_job(stage: Stage, *images: str) -> tuple[JobRecord, Job]:
     """A sealed job with one batch."""
     record, job = make_job(stage)
     producer = record.attach_producer(job.uid)
-    record.add_batch(job.uid, producer, 0, list(images))
+    add_batch(record, job.uid, producer, 0, list(images))
     record.seal(job.uid, producer)
     return record, job
 

@@ -12,7 +12,7 @@ from shared.messaging.celery_app import make_celery, send_aggregate, send_batch
 from shared.messaging.messages import Aggregate, EmbedBatch
 from shared.store.jobs import JobRecord
 from shared.store.queue_inspection import waiting_tasks
-from tests.support.jobs import make_job
+from tests.support.jobs import add_batch, make_job
 from tests.support.stage import Stage, wait_until
 from worker.broker.transport import use_guarded_transport
 from worker.supervision.reconciler import Reconciler
@@ -36,7 +36,7 @@ def _enqueue(stage: Stage, name: str, batches: int, *, lost: int | None = None) 
     record, job = make_job(stage, name)
     app, producer = make_celery(stage.settings), record.attach_producer(job.uid)
     for batch in range(batches):
-        send = record.add_batch(job.uid, producer, batch, ["a.jpg"])
+        send = add_batch(record, job.uid, producer, batch, ["a.jpg"])
         if batch != lost:
             message = EmbedBatch(version=1, job=name, uid=job.uid, batch=batch, send=send, images=["a.jpg"])
             send_batch(app, stage.settings, "embed", message)

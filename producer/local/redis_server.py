@@ -57,8 +57,9 @@ class EmbeddedServer:
     holds `server.lock`, so a second server never starts on the same data, whatever happened to the first.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder.resolve()
+    def __init__(self, folder: Path, program: str = "") -> None:
+        """`program` is the server's program, by default the one of `find_server_binary`."""
+        self._folder, self._program = folder.resolve(), program
         self._record, self._log = self._folder / "server.json", self._folder / "server.log"
         self._socket = _socket_path(self._folder)
         self._process: psutil.Process | None = None
@@ -183,7 +184,7 @@ class EmbeddedServer:
             "--maxmemory-policy": "noeviction",
             "--daemonize": "no",
         }
-        return [find_server_binary(), *(word for option in options.items() for word in option)]
+        return [self._program or find_server_binary(), *(word for option in options.items() for word in option)]
 
     def _note_process(self, process: psutil.Process) -> None:
         """Writes `server.json`."""

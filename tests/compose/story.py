@@ -75,6 +75,8 @@ class Story:
             f"FACEQUEUE_REDIS_PASSWORD='{PASSWORD}'",
             f"FACEQUEUE_UID={OWNER if os.getuid() == 0 else os.getuid()}",
             "FACEQUEUE_QUEUE_PREFIX=story-",  # a setting that host and containers must agree on
+            # Not every registry has Valkey's image, the default.
+            f"FACEQUEUE_SERVER_IMAGE={os.environ.get('FACEQUEUE_SERVER_IMAGE', 'redis:7-alpine')}",
         ]
         (folder / ".env").write_text("\n".join(lines) + "\n")
         if os.getuid() == 0:
@@ -358,8 +360,9 @@ def _check_security(story: Story) -> None:
         check("compose-t" not in logs, "no log holds the password")
         who = story.compose("exec", "-T", "worker", "id", "-u").strip()
         check(who != "0", "the worker is not root")
+        flush = 'VALKEYCLI_AUTH="$REDISCLI_AUTH" $(command -v valkey-cli || command -v redis-cli) flushall'
         flushed = subprocess.run(
-            ["docker", "compose", "-p", PROJECT, "exec", "-T", "redis", "redis-cli", "flushall"],
+            ["docker", "compose", "-p", PROJECT, "exec", "-T", "redis", "sh", "-c", flush],
             cwd=story.folder,
             capture_output=True,
             timeout=60,

@@ -14,6 +14,8 @@ from shared.config.settings import Settings
 from shared.store.redis_client import connect
 
 ROOT = Path(__file__).parents[2]
+TEST_SERVER = "FACEQUEUE_TEST_SERVER"
+"""Names the program of the server that tests run on, by default that of `run`."""
 WORKER_LOG = "worker.log"
 """The log of every worker of a stage."""
 
@@ -32,7 +34,7 @@ class Stage:
     def __init__(self, folder: Path, server: EmbeddedServer | None = None) -> None:
         """With `server`, an existing server that outlives the stage."""
         self.folder = folder
-        self.server = server or EmbeddedServer(folder / "server")
+        self.server = server or EmbeddedServer(folder / "server", os.environ.get(TEST_SERVER, ""))
         self._owns_server = server is None
         if self._owns_server:
             self.server.start()

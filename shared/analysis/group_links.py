@@ -82,6 +82,11 @@ class GroupLinks:
         self._joins += 1
         self._joined_at[low] = self._joins
 
+    def look_again(self, groups: Links) -> None:
+        """Has the distances of these groups computed again when they are read."""
+        self._joins += 1
+        self._joined_at[groups] = self._joins
+
     def of(self, groups: Links) -> Found:
         """The links of these groups, none of which is named twice. Those above the limit are found this once."""
         joined = np.flatnonzero(self._partner[groups] >= 0)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from shared.analysis.bundles import Bundles
 from shared.analysis.constrained_means import ConstrainedMeans
 from shared.analysis.constraints import Constraints
 from shared.analysis.copies import Copies
@@ -49,25 +50,23 @@ def link_neighbors(
     are never joined. Of equally close pairs of groups the one with the smaller labels is joined first.
 
     `neighbors` are of the distinct faces. `embeddings` [n, d] of all faces may be mapped from a file. With
-    `constraints`, faces that must be together are at first, and of the other pairs of groups only those are joined that
-    need not stay apart. The faces in `left_out` [m] bring no pair of groups together.
+    `constraints`, only groups are joined that need not stay apart, and groups that must be together have one label, but
+    others are as far from each of them as without (`bundles`). The faces in `left_out` [m] bring no pair of groups
+    together.
     """
     if left_out is None:
         left_out = np.zeros(len(neighbors), bool)
-    if constraints is None:
-        means = GroupMeans(embeddings, copies)
-        labels = np.arange(len(means), dtype=np.int32)
-    else:
-        means = ConstrainedMeans(embeddings, copies, constraints)
-        labels = constraints.together.astype(np.int32)
+    bundles = None if constraints is None else Bundles(constraints)
+    means = GroupMeans(embeddings, copies) if bundles is None else ConstrainedMeans(embeddings, copies, bundles)
+    labels = np.arange(len(means), dtype=np.int32)
     pairs = _Pairs(np.empty(0, np.int64), np.empty(0))
     for nearest, farthest in _steps(neighbors, threshold):
         pairs = _more_pairs(pairs, _between(neighbors, labels, left_out, nearest, farthest), means, threshold**2)
         links = GroupLinks(*_one_and_other(pairs.keys, len(means)), pairs.squares, means, threshold**2)
-        _Joining(links, farthest**2).join()
+        _Joining(links, farthest**2, bundles).join()
         labels = links.group_of(labels)
         pairs = _Pairs(*(np.concatenate(values) for values in zip(*_left(links), strict=True)))
-    return labels.astype(np.intp)
+    return (labels if bundles is None else bundles.as_one(labels)).astype(np.intp)
 
 
 @dataclass(frozen=True)
@@ -136,8 +135,8 @@ def _left(links: GroupLinks) -> Iterator[tuple[npt.NDArray[np.int64], Values]]:
 class _Joining:
     """Groups, each known by its first face, and for each the closest other, by mean squared distances."""
 
-    def __init__(self, links: GroupLinks, limit: float) -> None:
-        self._links, self._limit = links, limit
+    def __init__(self, links: GroupLinks, limit: float, bundles: Bundles | None) -> None:
+        self._links, self._limit, self._bundles = links, limit, bundles
         count = len(links)
         self._closest = np.full(count, -1, np.int32)
         self._square = np.full(count, np.inf)  # the distance to the closest
@@ -158,14 +157,22 @@ class _Joining:
         mutual = self._closest[partner] == changed
         low = np.unique(np.minimum(changed[mutual], partner[mutual]))
         high = self._closest[low]
+        waiting = np.empty(0, np.int32)
+        if self._bundles is not None:
+            chosen = self._bundles.choose(low, high, self._square)
+            low, high, waiting = low[chosen], high[chosen], low[~chosen]
         self._links.join(low, high)
+        if self._bundles is not None:
+            merged = self._bundles.take_merged()
+            self._links.look_again(merged)
+            low = np.union1d(low, merged)
         doubtful = [np.empty(0, np.int32)]
         for some in self._links.portions(low):
             doubtful.append(self._tell_neighbors(*self._look_at(some)))
         again = np.unique(np.concatenate(doubtful))
         for some in self._links.portions(again):
             self._look_at(some)
-        return np.concatenate([low, again])
+        return np.concatenate([low, again, waiting])
 
     def _look_at(self, groups: Links) -> tuple[Links, Found]:
         """Finds the closest of each of these groups."""

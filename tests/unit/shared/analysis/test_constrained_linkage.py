@@ -30,27 +30,38 @@ def _linked(embeddings: Float32, threshold: float, corrections: list[FoundCorrec
 
 
 def _naive(embeddings: Float32, threshold: float, constraints: Constraints) -> list[list[int]]:
-    """Joins the closest pair of groups that may be joined, again and again, over all squared distances."""
+    """Joins the closest pair of groups that may be joined, again and again, over all squared distances. Groups that
+    must be together must stay apart from the same.
+    """
     exact = embeddings.astype(np.float64)
     squares = ((exact[:, None] - exact[None]) ** 2).sum(axis=2)
-    groups = [np.flatnonzero(constraints.together == first).tolist() for first in np.unique(constraints.together)]
+    groups = [[face] for face in range(len(embeddings))]
+    together = [set(np.flatnonzero(constraints.together == first).tolist()) for first in constraints.together]
     refused = {tuple(pair) for pair in constraints.apart.tolist()}
 
-    def may_be_joined(one: list[int], other: list[int]) -> bool:
-        firsts = constraints.together[one], constraints.together[other]
-        named = {*constraints.person[one].tolist(), *constraints.person[other].tolist()} - {-1}
+    def may_be_joined(one: set[int], other: set[int]) -> bool:
+        if one is other:
+            return True
+        firsts = [constraints.together[list(faces)].tolist() for faces in (one, other)]
+        named = {int(constraints.person[face]) for face in one | other} - {-1}
         return len(named) < 2 and not any((min(a, b), max(a, b)) in refused for a in firsts[0] for b in firsts[1])
 
+    for face, faces in enumerate(together):  # one object for all of a set
+        for other in faces:
+            together[other] = together[face]
     while True:
         near = [
             (squares[np.ix_(one, other)].mean(), one, other)
             for one, other in combinations(groups, 2)
-            if may_be_joined(one, other)
+            if may_be_joined(together[one[0]], together[other[0]])
         ]
         square, one, other = min(near, default=(np.inf, [], []), key=lambda found: found[0])
         if square > threshold**2:
-            return sorted(map(sorted, groups))
+            return sorted(sorted(faces) for faces in {id(faces): faces for faces in together}.values())
         groups = [group for group in groups if group not in (one, other)] + [one + other]
+        both = together[one[0]] | together[other[0]]
+        for face in both:
+            together[face] = both
 
 
 def _groups(labels: Labels) -> list[list[int]]:
@@ -135,12 +146,19 @@ def test_a_forbidden_closest_group_does_not_keep_others_away() -> None:
     assert _groups(_linked(square, 1.5, [])) == [[0, 1, 2, 3]]
 
 
-def test_faces_beyond_the_threshold_are_together_if_somebody_says_so() -> None:
-    """By a pair, or by one name."""
+def test_groups_beyond_the_threshold_are_one_if_somebody_says_so_of_two_faces() -> None:
+    """By a pair, or by one name: as of a child and the adult. Others join them as if each was alone."""
     embeddings = people(3, 4, spread=0.3)
-    labels = _linked(embeddings, 0.9, [same(0, 4)])
-    assert _groups(labels)[0][0] == 0 and labels[4] == 0 and labels[8] != 0
-    assert _groups(_linked(embeddings, 0.9, [person(0, "Ann"), person(4, "Ann")])) == _groups(labels)
+    for said in ([same(0, 4)], [person(0, "Ann"), person(4, "Ann")]):
+        assert _groups(_linked(embeddings, 0.9, said)) == [[0, 1, 2, 3, 4, 5, 6, 7], [8, 9, 10, 11]]
+
+
+def test_who_is_different_from_one_group_of_a_person_is_different_from_all() -> None:
+    """Face 5 is nearly equal to face 0, which is the same person as 1, and 1 is not 5."""
+    embeddings = people(2, 4, spread=0.3)
+    some = np.concatenate([embeddings[:1], embeddings[4:], embeddings[:1] + np.float32(0.001)])
+    assert _groups(_linked(some, 0.9, [])) == [[0, 5], [1, 2, 3, 4]]
+    assert _groups(_linked(some, 0.9, [same(0, 1), different(1, 5)])) == [[0, 1, 2, 3, 4], [5]]
 
 
 def test_people_with_names_are_never_joined() -> None:

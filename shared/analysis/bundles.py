@@ -40,7 +40,8 @@ class Bundles:
 
     def of(self, groups: npt.NDArray[np.integer]) -> _Bundles:
         """The bundle of each group, -1 for none."""
-        return self._bundle[groups]
+        found: _Bundles = self._bundle[groups]
+        return found
 
     def forbidden(self, one: Groups, other: Groups) -> Bool:
         """Whether the groups of each pair [k] must stay apart."""

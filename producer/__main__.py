@@ -4,11 +4,13 @@ import sys
 
 from shared.config.exit_codes import ExitCode
 from shared.config.standard_streams import open_standard_streams
+from shared.tracing.absence import leave_out_metrics
 
 
 def main() -> None:
     """Runs the command line. For `run`, a worker process starts to import its code first."""
     open_standard_streams()
+    leave_out_metrics()
     try:
         if sys.argv[1:2] == ["run"] and "--help" not in sys.argv:
             from producer.local.early_worker import launch

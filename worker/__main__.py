@@ -19,6 +19,7 @@ from shared.config.standard_streams import open_standard_streams
 from shared.domain.contract import Precision
 from shared.domain.errors import ContractError, FaceQueueError, InvalidRequest, WeightsError
 from shared.domain.queues import AGGREGATE, EMBED
+from shared.tracing.absence import leave_out_metrics
 
 cli = typer.Typer(
     cls=CommandGroup,
@@ -212,6 +213,7 @@ def fetch_weights(
 def main() -> NoReturn:
     """Runs the command line. An error that a user can cause is printed as one line."""
     open_standard_streams()
+    leave_out_metrics()
     if "--wait-for-order" in sys.argv:
         from worker.models.digest_check import begin_check
         from worker.order import wait_for_order

@@ -8,12 +8,13 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import celeryd_init, setup_logging, worker_init, worker_process_init
+from celery.signals import celeryd_init, setup_logging, worker_init, worker_process_init, worker_process_shutdown
 
 from shared.config.logs import get_logger, log_to_stderr, name_worker
 from shared.config.settings import Settings, load_settings
 from shared.domain.cpu_limits import usable_cores
 from shared.messaging.celery_app import make_celery
+from shared.tracing.spans import begin_tracing, end_tracing, load_tracer, why_not_traced
 from worker.answers import show_line_in_log
 from worker.broker.transport import use_guarded_transport
 from worker.execution.batch_executor import BatchExecutor
@@ -49,6 +50,7 @@ def make_worker(settings: Settings) -> Celery:
     _share_cores(tiles)
     _load_networks_in_children(app, settings, models, main.loaded)
     _set_up_logs(settings)
+    _trace_jobs(settings)
     return app
 
 
@@ -97,6 +99,26 @@ def _set_up_logs(settings: Settings) -> None:
         from celery.apps import worker
 
         worker.safe_say = _say_in_log  # Celery writes what it does on a signal past its log
+
+
+def _trace_jobs(settings: Settings) -> None:
+    """Child processes trace what they do for a job. The main process has no part of a job to time."""
+    endpoint = settings.otel_exporter_otlp_endpoint
+    if endpoint is None:
+        return
+    if (missing := why_not_traced(endpoint)) is not None:
+        _log.warning("%s", missing, extra={"action": "not_traced"})
+        return
+    load_tracer()  # before the fork, once for all children
+
+    def after_the_fork(**_: Any) -> None:
+        begin_tracing(endpoint, "facequeue-worker")
+
+    def before_the_end(**_: Any) -> None:
+        end_tracing()
+
+    worker_process_init.connect(after_the_fork, weak=False)
+    worker_process_shutdown.connect(before_the_end, weak=False)
 
 
 def _say_in_log(message: str, _: Any = None) -> None:

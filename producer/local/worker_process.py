@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _START_TIMEOUT_S = 600.0  # the first worker on a machine converts the networks and may download weights
 _STOP_TIMEOUT_S = 45.0
 _LAST_WORDS_S = 0.03
+_LAST_SPANS_S = 4.0
 _MOST_RESTARTS = 5
 _LONGEST_PAUSE_S = 5.0
 
@@ -106,7 +107,7 @@ class WorkerProcess:
             return
         process.terminate()  # it acknowledges its last message, and takes no other
         with suppress(subprocess.TimeoutExpired):
-            process.wait(_LAST_WORDS_S)
+            process.wait(_LAST_SPANS_S if self._settings.otel_exporter_otlp_endpoint else _LAST_WORDS_S)
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         self._killed = True  # its memory, most of a gigabyte, is freed meanwhile

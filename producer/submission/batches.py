@@ -1,5 +1,6 @@
 """Puts a job's images into the queue, batch by batch, while workers are already processing the first."""
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -27,6 +28,7 @@ from shared.results.failed_list import failed_images
 from shared.results.kept_rows import MOST_KEPT, KeptRow, pack_kept
 from shared.store.jobs import JobRecord
 from shared.store.redis_client import Client, wait_for_disk
+from shared.tracing.spans import job_span, note_span, traced, why_not_traced
 
 T = TypeVar("T")
 _KNOWN = "known"
@@ -53,11 +55,17 @@ def enqueue_images(
     """
     if job.state != JobState.ENQUEUING:
         return
+    if (missing := why_not_traced(settings.otel_exporter_otlp_endpoint)) is not None:
+        say(missing)
     record = JobRecord(client, job.name)
     backpressure = Backpressure(client, record, settings, say, should_stop)
     try:
         producer = attach(backpressure, record, job, settings.lease_s, take_over=take_over)
-        with Heartbeat(record, job.uid, producer, settings.lease_s):
+        with (
+            Heartbeat(record, job.uid, producer, settings.lease_s),
+            traced(settings.otel_exporter_otlp_endpoint, "facequeue-producer"),
+            job_span("enqueue", job.uid, job=job.name),
+        ):
             job = backpressure.pass_through(record.load)  # the producer before may have added batches until now
             if job.state == JobState.SEALED:
                 return
@@ -116,13 +124,15 @@ class _Submission:
 
     def add_all(self) -> None:
         """Adds every batch and seals the job."""
-        for batch, images in enumerate(self._still_to_enqueue(), start=self._job.batches):
+        began_ms, found = int(time.time() * 1000), _Stopwatch(self._still_to_enqueue())
+        for batch, images in enumerate(found, start=self._job.batches):
             self._backpressure.wait()
             if isinstance(images, _Known):
                 self._add_known(batch, images)
                 continue
             self._store_images(batch, images.paths)
             self._add(batch, images)
+        note_span("discover", self._job.uid, began_ms, busy_ms=1000 * found.spent_s)
         self._seal()
 
     def _still_to_enqueue(self) -> "Iterator[Images | _Known]":
@@ -177,6 +187,20 @@ class _Submission:
             last = Aggregate(version=1, job=job.name, uid=job.uid)
             with suppress(BrokerError):  # the reconciler sends it
                 self._backpressure.pass_through(partial(send_aggregate, self._app, job.aggregate_queue, last))
+
+
+class _Stopwatch(Iterator[T]):
+    """The same items, and the time that they took to come."""
+
+    def __init__(self, items: Iterator[T]) -> None:
+        self._items, self.spent_s = items, 0.0
+
+    def __next__(self) -> T:
+        began = time.perf_counter()
+        try:
+            return next(self._items)
+        finally:
+            self.spent_s += time.perf_counter() - began
 
 
 def _in_batches(images: Iterator[T], size: int) -> Iterator[list[T]]:

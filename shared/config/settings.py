@@ -31,7 +31,7 @@ _SCHEMES = {
 
 
 class Settings(BaseSettings):
-    """Settings of producer and worker. Names carry the prefix FACEQUEUE_, except REDIS_URL."""
+    """Settings of producer and worker. Names carry the prefix FACEQUEUE_, except REDIS_URL and OpenTelemetry's."""
 
     model_config = SettingsConfigDict(
         env_prefix="FACEQUEUE_",
@@ -216,6 +216,15 @@ class Settings(BaseSettings):
         int, Field(ge=1, description="The smallest number of faces on a side of a tile of that work.")
     ] = 8192
 
+    otel_exporter_otlp_endpoint: Annotated[
+        str | None,
+        Field(
+            validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+            description="Address of an OpenTelemetry collector (OTLP over HTTP, `http://localhost:4318`). Jobs are "
+            "traced if it is set and the extra `otel` is installed.",
+        ),
+    ] = None
+
     flower_port: Annotated[int, Field(ge=1, le=65535, description="Loopback port of Flower.")] = 5555
     flower_user: Annotated[str, Field(description="User name of Flower and of the page of jobs.")] = "facequeue"
     flower_password: Annotated[
@@ -252,6 +261,16 @@ class Settings(BaseSettings):
             raise ValueError("it has to begin with redis://, rediss://, valkey://, valkeys:// or unix://")
         _ = parts.port  # ValueError if it is not a port
         return url
+
+    @field_validator("otel_exporter_otlp_endpoint")
+    @classmethod
+    def _check_endpoint(cls, endpoint: str | None) -> str | None:
+        if endpoint is not None:
+            parts = urlsplit(endpoint)
+            _ = parts.port  # ValueError if it is not a port
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError("it has to be an address that begins with http:// or https://")
+        return endpoint
 
     @field_validator("allowed_urls")
     @classmethod
@@ -369,7 +388,6 @@ def _explain(field: str, reason: str, given: Mapping[str, Any]) -> str:
     reason = reason.removeprefix("Value error, ")
     if field in given:
         return f"The {field.replace('_', ' ')} {given[field]!r} is invalid: {reason}."
-    name = (
-        field.upper() if field.upper().startswith(("REDIS_URL", "FACEQUEUE", "OTEL")) else f"FACEQUEUE_{field.upper()}"
-    )
+    has_own = field.upper().startswith(("REDIS_URL", "FACEQUEUE", "OTEL"))
+    name = field.upper() if has_own else f"FACEQUEUE_{field.upper()}"
     return f"The setting {name} is invalid: {reason}. It comes from the environment or .env."

@@ -12,6 +12,7 @@ from shared.config.exit_codes import ExitCode
 from shared.config.settings import Settings
 from shared.domain.outcomes import FAILED, Outcome
 from shared.results.schema import DIGEST_COLUMNS, FACE_COLUMNS, GROUP_COLUMNS, IMAGE_COLUMNS
+from tests.support.manifests import variable_of
 from tests.support.stage import ROOT
 from worker.__main__ import cli as worker_cli
 
@@ -49,9 +50,7 @@ def _documented_command(cell: str) -> str:
 def test_every_setting_is_documented_with_its_default() -> None:
     """docs/settings.md has exactly the settings of the class, and their defaults."""
     rows = {row[0].strip("`"): row[1] for row in _rows(DOCS / "settings.md") if re.fullmatch(r"`[A-Z_]+`", row[0])}
-    names = {
-        name: "REDIS_URL" if name == "redis_url" else f"FACEQUEUE_{name.upper()}" for name in Settings.model_fields
-    }
+    names = {name: variable_of(name) for name in Settings.model_fields}
     assert set(rows) == set(names.values())
     derived = {"log_dir": "`workers` in `FACEQUEUE_STATE_DIR`"}
     for name, field in Settings.model_fields.items():
@@ -67,7 +66,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
 def test_every_variable_of_the_env_example_has_an_effect() -> None:
     """Each is a setting, a variable of a compose file, or Compose's own."""
     variables = re.findall(r"^# ([A-Z_]+)=", (ROOT / ".env.example").read_text(), flags=re.M)
-    settings = {"REDIS_URL", *(f"FACEQUEUE_{name.upper()}" for name in Settings.model_fields)}
+    settings = set(map(variable_of, Settings.model_fields))
     compose = "".join(path.read_text() for path in ROOT.glob("docker-compose*.yml"))
     assert variables
     for name in variables:

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import AliasChoices
 
+from shared.config.settings import Settings
 from tests.support.stage import ROOT
 
 KUBERNETES = ROOT / "deploy" / "kubernetes"
@@ -38,6 +40,13 @@ def container(pod: dict[str, Any]) -> dict[str, Any]:
     (only,) = pod["containers"]
     assert isinstance(only, dict)
     return only
+
+
+def variable_of(setting: str) -> str:
+    """The environment variable of a setting, as the documents name it."""
+    alias = Settings.model_fields[setting].validation_alias
+    first = alias.choices[0] if isinstance(alias, AliasChoices) else alias
+    return str(first or f"FACEQUEUE_{setting.upper()}")
 
 
 def settings_file() -> dict[str, str]:

@@ -13,7 +13,16 @@ import yaml
 
 from producer.monitoring.host_names import answered_names, why_unanswered
 from shared.config.settings import Settings, load_settings
-from tests.support.manifests import KUBERNETES, container, kustomizations, pods, references, resources, settings_file
+from tests.support.manifests import (
+    KUBERNETES,
+    container,
+    kustomizations,
+    pods,
+    references,
+    resources,
+    settings_file,
+    variable_of,
+)
 from tests.support.stage import ROOT
 
 RESOURCES = resources()
@@ -22,7 +31,7 @@ COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 SERVICE_OF = {"enqueue": "producer"}
 """The compose file's service of a pod, where it has another name."""
 OWN = [name for name in PODS if name != "redis"]
-NAMES = {"REDIS_URL", *(f"FACEQUEUE_{name.upper()}" for name in Settings.model_fields)}
+NAMES = set(map(variable_of, Settings.model_fields))
 
 
 @pytest.mark.parametrize("version", ["1.29", "1.37"])

@@ -27,11 +27,13 @@ from shared.domain.errors import (
 from shared.domain.job import Job
 from shared.domain.outcomes import Outcome
 from shared.domain.paths import RootPath
+from shared.domain.stages import STAGES
 from shared.messaging.celery_app import send_aggregate
 from shared.messaging.messages import Aggregate, EmbedBatch
 from shared.store.jobs import JobRecord
 from shared.store.leases import Committed, Lease
 from shared.store.totals import count_batch
+from shared.tracing.spans import job_span
 from worker.answers import AnswerKind, TaskAnswer, not_wanted
 from worker.batch_result import Block
 from worker.execution.batch_runner import BatchAbandoned, BatchRunner
@@ -111,13 +113,19 @@ class BatchExecutor:
         if not isinstance(lease, Lease):
             return not_wanted(lease)
         attempt = _Attempt(record=record, job=job, batch=batch, holder=holder, lease=lease, started_ms=started_ms)
-        return self._execute_leased(attempt, diversion)
+        with job_span("batch", job.uid, job=job.name, batch=batch.batch, attempt=lease.attempt) as span:
+            answer = self._execute_leased(attempt, diversion)
+            span.note(answer=answer.kind)
+        return answer
 
     def _execute_leased(self, attempt: _Attempt, diversion: Diversion) -> TaskAnswer:
         try:
-            networks = self._load_networks(attempt)
+            with job_span("networks", attempt.job.uid):
+                networks = self._load_networks(attempt)
             diversion.forget()
-            results = self._compute(attempt, networks)
+            with job_span("compute", attempt.job.uid) as span:
+                results = self._compute(attempt, networks)
+                span.note(images=len(results), **_stage_ms(results))
             missing = self._missing_folder(attempt, results)
         except (ContractError, WeightsError, FolderMissing, LocationUnavailable) as error:
             return diversion.divert(error)
@@ -126,7 +134,8 @@ class BatchExecutor:
         # If no other worker can look for the folder, it counts as deleted: its images are recorded as unreadable.
         if missing is not None and (answer := diversion.divert_unless_alone(missing)) is not None:
             return answer
-        return self._commit(attempt, results)
+        with job_span("commit", attempt.job.uid):
+            return self._commit(attempt, results)
 
     def _load_networks(self, attempt: _Attempt) -> Networks:
         """The networks for a job. A worker that cannot serve the job raises before it sets the job's runtime."""
@@ -221,6 +230,11 @@ class BatchExecutor:
             images=[result.record for result in results],
             embeddings=np.concatenate([result.embeddings for result in results]),
         )
+
+
+def _stage_ms(results: list[Result]) -> dict[str, float]:
+    """The milliseconds of each stage, summed over the images."""
+    return {f"{stage}_ms": sum(result.record.spent_ms[stage] for result in results) for stage in STAGES}
 
 
 def _files_of(batch: EmbedBatch, root: Path) -> list[RootPath]:

@@ -17,6 +17,7 @@ from shared.messaging.messages import Aggregate
 from shared.results.failed_list import failed_images
 from shared.store.finishing import Finished
 from shared.store.jobs import JobRecord
+from shared.tracing.spans import job_span, note_whole_job
 from worker.aggregation.pair_stage import PairStage
 from worker.aggregation.report_process import ReportProcess
 from worker.aggregation.results_writer import Written, job_rows, write_results
@@ -64,12 +65,20 @@ class JobAggregator:
             return not_wanted("its faces are being compared")
         if not record.claim_aggregation(holder, self._settings.lease_s, uid=wanted.uid):
             return not_wanted("another aggregator writes the results")
-        return self._aggregate_claimed(_Claim(record, job, holder))
+        with job_span("aggregate", job.uid, job=job.name) as span:
+            answer = self._aggregate_claimed(_Claim(record, job, holder))
+            span.note(answer=answer.kind)
+        if answer.kind is AnswerKind.FINISHED:
+            values = {"images": job.images, "faces": job.faces, "failed": job.failed, "retries": job.retries}
+            began_ms = job.created_ms if not job.retries or job.started_ms is None else job.started_ms
+            note_whole_job(job.uid, began_ms, job=job.name, **values)
+        return answer
 
     def _aggregate_claimed(self, claim: _Claim) -> TaskAnswer:
         job, problem = claim.job, None
         try:
-            prepared = self._second_stage(claim).prepare(lambda: self._rows(claim))
+            with job_span("prepare", job.uid):
+                prepared = self._second_stage(claim).prepare(lambda: self._rows(claim))
             if isinstance(prepared, TaskAnswer):
                 return prepared
             finished = self._write(claim, prepared)
@@ -124,10 +133,12 @@ class JobAggregator:
             report = None
             if job.options.report:
                 report = stack.enter_context(ReportProcess(job, settings.results_dir / job.name, settings.data_root))
-            written = self._write_results(claim, stage)
+            with job_span("write", job.uid):
+                written = self._write_results(claim, stage)
             retry_until_stored(lambda: claim.record.note_published(job.uid, claim.holder))
             if report is not None:
-                report.write()
+                with job_span("report", job.uid):
+                    report.write()
         finished = retry_until_stored(
             lambda: claim.record.finish(job, claim.holder, settings.job_ttl_s, written.failed)
         )

@@ -22,6 +22,7 @@ from shared.results.distance_tiles import arithmetic
 from shared.store.jobs import JobRecord
 from shared.store.leases import DEATHS_ALONE, Lease
 from shared.store.pair_tiles import TileCommitted
+from shared.tracing.spans import job_span
 from worker.aggregation.hidden_names import stage_folder
 from worker.aggregation.pair_stage import PairStage
 from worker.answers import AnswerKind, TaskAnswer, not_wanted
@@ -71,8 +72,9 @@ class TileExecutor:
             )
             return self._give_up(record, tile, holder, problem)
         try:
-            if not stage.has(number):
-                stage.compute(number, self.threads)
+            with job_span("tile", job.uid, job=job.name, tile=number, attempt=lease.attempt):
+                if not stage.has(number):
+                    stage.compute(number, self.threads)
         except OSError as error:
             problem = (
                 f"The tiles of job '{job.name}' cannot be written to {printable(str(stage.folder))}: "

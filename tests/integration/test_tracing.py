@@ -1,0 +1,168 @@
+"""Traces of jobs: one for each, whole in spite of lost messages; and a collector that is away costs no job."""
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.store.jobs import JobRecord
+from shared.tracing.spans import begin_tracing, end_tracing, job_span, load_tracer, note_span, note_whole_job
+from tests.support.otlp_receiver import Collector, ReceivedSpan, collector
+from tests.support.stage import ROOT, Stage, wait_until
+
+VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
+
+
+@pytest.fixture(scope="module")
+def spans() -> Iterator[Collector]:
+    """A collector."""
+    with collector() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory, sample: Path) -> Iterator[Stage]:
+    """A server, the sample folder as data root."""
+    made = Stage(tmp_path_factory.mktemp("tracing"))
+    made.environment["FACEQUEUE_DATA_ROOT"] = str(sample)
+    made.environment["FACEQUEUE_PAIR_TILES_FROM"] = "5"  # tiles for a few faces
+    yield made
+    made.close()
+
+
+def test_a_job_is_one_trace_also_after_lost_messages(stage: Stage, spans: Collector, sample: Path) -> None:
+    """Producer and workers add to the trace whose id is the job's uid. Each span's parent is in it, and no path is.
+
+    What belongs to no job, as a worker's leases and heartbeats, is not sent.
+    """
+    traced = {VARIABLE: spans.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
+    done = stage.producer("enqueue", str(sample), "--job", "traced", "--batch-size", "5", **traced)
+    assert done.returncode == 0, done.stderr
+    assert stage.client.rpop("embed") is not None, "a message is lost"
+    stage.worker("--concurrency", "1", **traced)
+    assert stage.producer("watch", "traced").returncode == 3
+    wait_until(lambda: spans.named("job"), 20, "the whole job is received")
+    uid = JobRecord(stage.client, "traced").load().uid
+    wait_until(lambda: not _orphans(spans.spans), 20, "every parent is received")
+    found = spans.spans
+    assert {span.trace_id for span in found} == {uid}
+    names = [span.name for span in found]
+    assert set(names) >= {
+        *("job", "enqueue", "discover", "batch", "networks", "compute", "commit", "tile", "aggregate", "prepare"),
+        *("write", "report", "run/facequeue.embed_batch", "apply_async/facequeue.embed_batch"),
+    }
+    assert names.count("job") == names.count("enqueue") == names.count("report") == 1
+    assert sorted(span.attributes["facequeue.batch"] for span in spans.named("batch")) == [0, 1, 2, 3, 4]
+    assert sum(span.attributes["facequeue.images"] for span in spans.named("compute")) == 25
+    assert sum(span.attributes["facequeue.detect_ms"] for span in spans.named("compute")) > 0
+    assert {span.service for span in found} == {"facequeue-producer", "facequeue-worker"}
+    (whole,) = spans.named("job")
+    assert (whole.parent, whole.attributes["facequeue.job"], whole.attributes["facequeue.images"]) == ("", "traced", 25)
+    slack_ns = 2_000_000_000  # the job begins by the server's clock
+    assert all(whole.started_ns - slack_ns <= span.started_ns for span in found)
+    assert any(span.attributes.get("db.system") == "redis" for span in found)
+    everything = json.dumps([span.attributes for span in found], default=str)
+    for path in sample.rglob("*.jpg"):
+        assert path.name not in everything
+    assert not [span for span in found if span.failed and not span.attributes.get("db.system")]  # scripts to be loaded
+
+
+def _orphans(spans: list[ReceivedSpan]) -> list[ReceivedSpan]:
+    ids = {span.id for span in spans}
+    return [span for span in spans if span.parent and span.parent not in ids]
+
+
+def test_a_collector_that_hangs_costs_no_job(stage: Stage, sample: Path, tmp_path: Path) -> None:
+    """The results are there, nothing is added to the terminal, and the end waits a few seconds at most."""
+    with socket.socket() as hanging:
+        hanging.bind(("127.0.0.1", 0))
+        hanging.listen()
+        done = stage.producer(
+            *("run", str(sample), "--job", "untold", "--workers", "1", "--no-report"),
+            **{
+                VARIABLE: f"http://user:secret@127.0.0.1:{hanging.getsockname()[1]}",
+                "FACEQUEUE_STATE_DIR": str(tmp_path),
+            },
+        )
+    assert done.returncode == 3, done.stderr
+    assert (stage.results / "untold" / "summary.json").is_file()
+    log = done.stderr + "".join(path.read_text() for path in tmp_path.glob("*.log"))
+    assert "Traceback" not in log and "secret" not in log
+
+
+def test_a_collector_that_refuses_is_said_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many spans cannot be sent, and without its password. The end is bounded."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.2")
+    load_tracer()
+    from shared.tracing.job_tracer import JobTracer
+
+    tracer = JobTracer(f"http://user:secret@127.0.0.1:{Stage.free_port()}", "test")
+    for _ in range(2):
+        with tracer.span("batch", "1" * 32, {}):
+            pass
+        tracer._provider.force_flush(5000)
+    started = time.monotonic()
+    tracer.end(1.0)
+    assert time.monotonic() - started < 5
+    assert caplog.text.count("spans cannot be sent to 127.0.0.1:") == 1 and "secret" not in caplog.text
+
+
+def test_an_address_that_is_none_is_said(stage: Stage) -> None:
+    """In one line."""
+    done = stage.producer("jobs", **{VARIABLE: "localhost:4318"})
+    assert done.returncode == 2
+    assert VARIABLE in done.stderr and "http://" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("program", [("producer", "jobs"), ("worker", "ready")], ids=" ".join)
+def test_while_tracing_is_off_nothing_of_it_is_imported(stage: Stage, program: tuple[str, str]) -> None:
+    """Not even by redis-py, which would: what it looks for is not there."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", *program],
+        env=stage.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=stage.folder,
+    )
+    assert "redis.observability" in done.stderr
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    looked_for = {"opentelemetry.metrics", "opentelemetry.sdk.metrics"}
+    assert not {name for name in imported if name.startswith("opentelemetry")} - looked_for
+
+
+def test_spans_do_nothing_while_tracing_is_off() -> None:
+    """They cost a call each."""
+    begin_tracing(None, "nothing")
+    uid = "0" * 32
+    with job_span("batch", uid, batch=1) as span:
+        span.note(images=1)
+    note_span("discover", uid, 0)
+    note_whole_job(uid, 0)
+    end_tracing()
+    assert job_span("batch", uid) is job_span("other", uid)
+
+
+def test_missing_packages_are_said_once(stage: Stage, tmp_path: Path) -> None:
+    """With what to install. The job goes on."""
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['opentelemetry.exporter'] = None\n")
+    (tmp_path / "nobody").mkdir()
+    (tmp_path / "nobody" / "notes.txt").write_text("no image")
+    done = stage.producer(
+        *("enqueue", str(tmp_path / "nobody"), "--job", "untraced"),
+        **{
+            VARIABLE: "http://127.0.0.1:4318",
+            "PYTHONPATH": f"{tmp_path}:{ROOT}",
+            "FACEQUEUE_DATA_ROOT": str(tmp_path),
+        },
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("pip install 'facequeue[otel]'") == 1

@@ -31,7 +31,7 @@ class Snapshot:
     unfinished_jobs: int
     workers: list[Worker]
     queues: dict[str, int]
-    """The number of waiting messages by queue."""
+    """The number of waiting batches and messages by queue."""
     more_queues: bool
     """Whether there are others."""
     dead_letters: int

@@ -12,6 +12,7 @@ from shared.config.settings import Settings
 from shared.domain.options import MOST_IMAGES
 from shared.domain.task_ids import aggregate_task_id
 from shared.messaging.messages import AGGREGATE_TASK, EMBED_TASK, PAIR_TILE_TASK, Aggregate, EmbedBatch, PairTile
+from shared.tracing.spans import in_trace_of
 
 BrokerError = OperationalError
 """The server refuses a message: it is unreachable or, if the cause is redis.OutOfMemoryError, out of memory."""
@@ -93,50 +94,57 @@ def _unwrapped_out_of_memory() -> Iterator[None]:
         raise
 
 
-@_unwrapped_out_of_memory()
+@contextmanager
+def _publishing(message: EmbedBatch | Aggregate | PairTile) -> Iterator[None]:
+    """Publishes in the trace of the message's job. Raises redis.OutOfMemoryError if the server is out of memory."""
+    with in_trace_of(message.uid), _unwrapped_out_of_memory():
+        yield
+
+
 def send_batch(app: Celery, settings: Settings, queue: str, message: EmbedBatch, *, again: bool = False) -> None:
     """Publishes one batch. Its arguments are readable in Flower.
 
     A requeued batch (`again`) goes before all waiting ones (in workers: `worker.broker.transport`).
     """
-    app.send_task(
-        EMBED_TASK,
-        kwargs={"message": message.model_dump(exclude_none=True)},
-        task_id=message.task_id,
-        queue=Queue(queue),  # type: ignore[no-untyped-call]  # may not be a queue that this process serves
-        headers={AGAIN: True} if again else None,
-        time_limit=time_limit_s(len(message.images), settings),
-        argsrepr="",
-        kwargsrepr=message.describe(),
-        retry=False,
-    )
+    with _publishing(message):
+        app.send_task(
+            EMBED_TASK,
+            kwargs={"message": message.model_dump(exclude_none=True)},
+            task_id=message.task_id,
+            queue=Queue(queue),  # type: ignore[no-untyped-call]  # may not be a queue that this process serves
+            headers={AGAIN: True} if again else None,
+            time_limit=time_limit_s(len(message.images), settings),
+            argsrepr="",
+            kwargsrepr=message.describe(),
+            retry=False,
+        )
 
 
-@_unwrapped_out_of_memory()
 def send_aggregate(app: Celery, queue: str, message: Aggregate) -> None:
     """Publishes the aggregation of a job. It runs once even if it is sent twice."""
-    app.send_task(
-        AGGREGATE_TASK,
-        kwargs={"message": message.model_dump()},
-        task_id=aggregate_task_id(message.job),
-        queue=Queue(queue),  # type: ignore[no-untyped-call]  # may not be a queue that this process serves
-        argsrepr="",
-        kwargsrepr=message.describe(),
-        retry=False,
-    )
+    with _publishing(message):
+        app.send_task(
+            AGGREGATE_TASK,
+            kwargs={"message": message.model_dump()},
+            task_id=aggregate_task_id(message.job),
+            queue=Queue(queue),  # type: ignore[no-untyped-call]  # may not be a queue that this process serves
+            argsrepr="",
+            kwargsrepr=message.describe(),
+            retry=False,
+        )
 
 
-@_unwrapped_out_of_memory()
 def send_tile(app: Celery, queue: str, message: PairTile, *, again: bool = False) -> None:
     """Publishes one tile of a pair matrix. With `again` it goes before all waiting messages, as in `send_batch`."""
-    app.send_task(
-        PAIR_TILE_TASK,
-        kwargs={"message": message.model_dump()},
-        task_id=message.task_id,
-        queue=Queue(queue),  # type: ignore[no-untyped-call]  # may not be a queue that this process serves
-        headers={AGAIN: True} if again else None,
-        time_limit=_TILE_LIMIT_S + SERVER_PATIENCE_S,
-        argsrepr="",
-        kwargsrepr=message.describe(),
-        retry=False,
-    )
+    with _publishing(message):
+        app.send_task(
+            PAIR_TILE_TASK,
+            kwargs={"message": message.model_dump()},
+            task_id=message.task_id,
+            queue=Queue(queue),  # type: ignore[no-untyped-call]  # may not be a queue that this process serves
+            headers={AGAIN: True} if again else None,
+            time_limit=_TILE_LIMIT_S + SERVER_PATIENCE_S,
+            argsrepr="",
+            kwargsrepr=message.describe(),
+            retry=False,
+        )

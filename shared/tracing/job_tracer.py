@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from opentelemetry import trace
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.instrumentation.celery import CeleryInstrumentor
 from opentelemetry.instrumentation.redis import RedisInstrumentor
@@ -59,6 +59,17 @@ class JobTracer:
             except BaseException as error:
                 span.set_status(Status(StatusCode.ERROR, type(error).__name__))  # a message may name files
                 raise
+
+    @contextmanager
+    def inside(self, uid: str) -> Iterator[None]:
+        """See `shared.tracing.spans.in_trace_of`."""
+        context = _context(uid)
+        token = attach(context) if context is not None else None
+        try:
+            yield
+        finally:
+            if token is not None:
+                detach(token)
 
     def note(self, name: str, uid: str, started_ms: int, values: Mapping[str, Value]) -> None:
         """See `shared.tracing.spans.note_span`."""

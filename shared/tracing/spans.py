@@ -108,6 +108,13 @@ def job_span(name: str, uid: str, **values: Value) -> AbstractContextManager[Spa
     return _Tracing.tracer.span(name, uid, values)
 
 
+def in_trace_of(uid: str) -> AbstractContextManager[object]:
+    """What is done in the block belongs to the trace of this job, also within a span of another job."""
+    if _Tracing.tracer is None:
+        return _NO_SPAN
+    return _Tracing.tracer.inside(uid)
+
+
 def note_span(name: str, uid: str, started_ms: int, **values: Value) -> None:
     """Adds a span of a job's trace, from `started_ms` (since 1970) until now, for what was not done in one go."""
     if _Tracing.tracer is not None:

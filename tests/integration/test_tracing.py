@@ -44,24 +44,30 @@ def test_a_job_is_one_trace_also_after_lost_messages(stage: Stage, spans: Collec
     done = stage.producer("enqueue", str(sample), "--job", "traced", "--batch-size", "5", **traced)
     assert done.returncode == 0, done.stderr
     assert stage.client.rpop("embed") is not None, "a message is lost"
+    assert stage.producer("enqueue", str(sample / "nobody"), "--job", "other", "--batch-size", "2").returncode == 0
     stage.worker("--concurrency", "1", **traced)
     assert stage.producer("watch", "traced").returncode == 3
-    wait_until(lambda: spans.named("job"), 20, "the whole job is received")
-    uid = JobRecord(stage.client, "traced").load().uid
+    assert stage.producer("watch", "other").returncode == 0
+    wait_until(lambda: len(spans.named("job")) == 2, 20, "both jobs are received")
+    uid, other = (JobRecord(stage.client, name).load().uid for name in ("traced", "other"))
     wait_until(lambda: not _orphans(spans.spans), 20, "every parent is received")
-    found = spans.spans
-    assert {span.trace_id for span in found} == {uid}
+    assert {span.trace_id for span in spans.spans} == {uid, other}
+    found = [span for span in spans.spans if span.trace_id == uid]
+    others = [span for span in spans.spans if span.trace_id == other]
+    ids = {span.attributes["messaging.message.id"].partition(":")[0] for span in others if "run/" in span.name}
+    assert ids == {"other"}, "messages that one job's worker sends for another belong to that one"
     names = [span.name for span in found]
     assert set(names) >= {
         *("job", "enqueue", "discover", "batch", "networks", "compute", "commit", "tile", "aggregate", "prepare"),
         *("write", "report", "run/facequeue.embed_batch", "apply_async/facequeue.embed_batch"),
     }
     assert names.count("job") == names.count("enqueue") == names.count("report") == 1
-    assert sorted(span.attributes["facequeue.batch"] for span in spans.named("batch")) == [0, 1, 2, 3, 4]
-    assert sum(span.attributes["facequeue.images"] for span in spans.named("compute")) == 25
-    assert sum(span.attributes["facequeue.detect_ms"] for span in spans.named("compute")) > 0
+    assert sorted(span.attributes["facequeue.batch"] for span in found if span.name == "batch") == [0, 1, 2, 3, 4]
+    computed = [span for span in found if span.name == "compute"]
+    assert sum(span.attributes["facequeue.images"] for span in computed) == 25
+    assert sum(span.attributes["facequeue.detect_ms"] for span in computed) > 0
     assert {span.service for span in found} == {"facequeue-producer", "facequeue-worker"}
-    (whole,) = spans.named("job")
+    (whole,) = (span for span in found if span.name == "job")
     assert (whole.parent, whole.attributes["facequeue.job"], whole.attributes["facequeue.images"]) == ("", "traced", 25)
     slack_ns = 2_000_000_000  # the job begins by the server's clock
     assert all(whole.started_ns - slack_ns <= span.started_ns for span in found)

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,13 +38,15 @@ class ChosenModel:
         )
 
 
-def add_models(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+def add_models(
+    parser: argparse.ArgumentParser, *, several: bool = False, default: Sequence[str] = (FACENET.name,)
+) -> None:
     """Adds the option `--model`, for one model or for several."""
     what = "facenet, sface, or an ONNX file with its description beside it (docs/models.md)"
     if several:
-        parser.add_argument("--model", nargs="+", default=[FACENET.name], metavar="MODEL", help=what)
+        parser.add_argument("--model", nargs="+", default=list(default), metavar="MODEL", help=what)
     else:
-        parser.add_argument("--model", default=FACENET.name, metavar="MODEL", help=what)
+        parser.add_argument("--model", default=default[0], metavar="MODEL", help=what)
 
 
 def choose_model(model: str, margin: int = DEFAULT_MARGIN_PX, precision: Precision = "float32") -> ChosenModel:

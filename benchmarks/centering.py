@@ -4,8 +4,8 @@
 
 An image's person is the name of its folder. The mean, and the thresholds of grouping, are those of one half of the
 people; the figures are those of the other half: ten halves. A gain is the difference between centered and plain in the
-same half. With `--strangers`, a folder with one image of each person, the mean of all IMAGES is subtracted there, and
-the table has the share of its pairs within the distances that have the given rates among IMAGES.
+same half. With `--strangers`, a folder of images of different people, the mean of all IMAGES is subtracted there, and
+the table has the number of its pairs within the distances that have the given rates among IMAGES.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.groups import THRESHOLDS, bcubed, linkage_in_use
-from benchmarks.labeled_faces import People, embed_faces, find_faces, labeled_images, people_of
+from benchmarks.labeled_faces import People, embed_faces, find_faces, labeled_images, people_of, strangers_among
 from benchmarks.machine import describe_machine
 from benchmarks.model_choice import add_models, choose_model
 from shared.domain.arrays import Float32
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("images", type=Path)
     add_models(parser)
     parser.add_argument("--mirror", action="store_true", help="average the mirrored crop's embedding in")
-    parser.add_argument("--strangers", type=Path, help="a folder with one image of each person")
+    parser.add_argument("--strangers", type=Path, help="a folder of images of different people")
     arguments = parser.parse_args()
     model = choose_model(arguments.model)
     networks = model.load(usable_cores())
@@ -91,6 +91,7 @@ def _figures(embeddings: Float32, people: People, fitted: NDArray[np.bool_]) -> 
 def compare_strangers(embeddings: Float32, people: People, strangers: Float32) -> None:
     """Prints how many of the strangers' pairs are within distances of known rates."""
     mean = embeddings.mean(axis=0, dtype=np.float64)
+    strangers = strangers[strangers_among(strangers)]
     pairs = len(strangers) * (len(strangers) - 1) // 2
     print(f"\n| of {pairs:,} pairs of strangers | expected | plain | centered |\n| --- | --- | --- | --- |")
     both = [(embeddings, strangers), (center(embeddings, mean), center(strangers, mean))]

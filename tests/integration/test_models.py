@@ -126,7 +126,7 @@ class _Attack:
     [
         (_external, "external data"),
         (_dynamic, "give it a fixed size"),
-        ("dimensions = 512", "returns 128 values, and own-bad has 512"),
+        ("dimensions = 512", "return 128 values, and own-bad has 512"),
         (None, "is damaged, or is no ONNX file"),
     ],
 )

@@ -68,6 +68,7 @@ def neighbors(
     job: JobName,
     image: Annotated[str, typer.Argument(help="The image's path as in faces.csv, or its end.", show_default=False)],
     count: Annotated[int, typer.Option("--count", "-k", min=1, help="How many faces to list.")] = 10,
+    people: People = None,
     min_face: MinFace = 0,
     min_probability: MinProbability = 0,
     min_sharpness: MinSharpness = 0,
@@ -77,8 +78,9 @@ def neighbors(
     """List the faces nearest to those of an image."""
     from producer.results.queries import show_neighbors
 
+    folder = _find(job, results)
     limits = QualityLimits(size_px=min_face, probability=min_probability, sharpness=min_sharpness)
-    show_neighbors(_find(job, results), image, count, limits, as_csv=as_csv)
+    show_neighbors(folder, image, count, limits, as_csv=as_csv, corrections=_corrections(people, folder))
 
 
 def groups(

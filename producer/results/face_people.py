@@ -39,6 +39,10 @@ class FacePeople:
     missing: Sequence[Correction] = ()
     """Those that are about faces which the job does not have."""
 
+    def name_of(self, face: int) -> str:
+        """The name of the person; empty if none is known."""
+        return self.people[face].person if face in self.people else ""
+
 
 def confirmed_people(folder: Path, corrections: Collection[Correction]) -> FacePeople:
     """The people whom somebody has named, without groups. Contradiction if corrections exclude each other."""

@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from producer.console.tables import new_table, print_table, write_csv
 from producer.console.terminal import say
+from producer.results.face_people import confirmed_people
 from producer.results.group_lists import NamedGroups, print_groups, print_groups_as_csv
 from producer.results.lookup import Tables, find_faces
 from shared.analysis.calibration import calibration_of, same_person_threshold, why_not_calibrated
@@ -27,8 +28,19 @@ from shared.results.left_out import LeftOut, find_left_out
 from shared.results.reader import neighbors_in, read_arrays, read_paths, read_summary, reading
 
 
-def show_neighbors(folder: Path, image: str, count: int, limits: QualityLimits, *, as_csv: bool) -> None:
-    """Prints the `count` nearest faces of every face in `image`, the nearest first, without those below `limits`."""
+def show_neighbors(
+    folder: Path,
+    image: str,
+    count: int,
+    limits: QualityLimits,
+    *,
+    as_csv: bool,
+    corrections: Sequence[Correction] | None = None,
+) -> None:
+    """Prints the `count` nearest faces of every face in `image`, the nearest first, without those below `limits`. With
+    corrections, it prints who has been named.
+    """
+    known = None if corrections is None else confirmed_people(folder, corrections)
     with ExitStack() as stack, reading(folder):
         tables = Tables(folder, stack)
         faces = find_faces(tables, image)
@@ -39,17 +51,22 @@ def show_neighbors(folder: Path, image: str, count: int, limits: QualityLimits, 
             for face, near in zip(faces, _nearest(folder, faces, count, left_out.faces), strict=True)
             for rank, (other, distance) in enumerate(near, start=1)
         ]
+    person = ("person",) if known is not None else ()
+    names = [() if known is None else (known.name_of(other),) for _, _, _, other, _, _ in lines]
     if as_csv:
-        write_csv(("face", "path", "rank", "neighbor", "neighbor_path", "distance"), lines)
-        return
-    print(f"{path}: {counted(len(faces), 'face')}")
-    if not lines:
-        print("There is no other face to compare.")
-        return
-    shown = new_table("face", "rank", "neighbor", "distance", "path")
-    for face, _, rank, other, other_path, distance in lines:
-        shown.add_row(str(face), str(rank), str(other), distance, escape(other_path))
-    print_table(shown)
+        columns = ("face", "path", "rank", "neighbor", "neighbor_path", "distance", *person)
+        write_csv(columns, ((*line, *name) for line, name in zip(lines, names, strict=True)))
+    else:
+        print(f"{path}: {counted(len(faces), 'face')}")
+        shown = new_table("face", "rank", "neighbor", "distance", *person, "path")
+        for (face, _, rank, other, other_path, distance), name in zip(lines, names, strict=True):
+            shown.add_row(str(face), str(rank), str(other), distance, *map(escape, name), escape(other_path))
+        if lines:
+            print_table(shown)
+        else:
+            print("There is no other face to compare.")
+    if known is not None and (note := missing_note(known.missing, len(corrections or ()))):
+        say(note)
 
 
 def show_groups(

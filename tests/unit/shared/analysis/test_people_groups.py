@@ -111,6 +111,20 @@ def test_groups_as_a_table_have_names(
     assert lines[5] == "3 groups of two or more faces, 1 face alone, 2 people with a name, at a distance of 0.95."
 
 
+def test_neighbors_have_names(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of those that somebody has named."""
+    arguments = ("neighbors", "trip", "bob/3.jpg", "-k", "3", "--csv", "--results", str(results))
+    monkeypatch.setattr(sys, "argv", ["producer", *arguments, "--people", str(results / "people.csv")])
+    with pytest.raises(SystemExit):
+        main()
+    said = capsys.readouterr()
+    names = {row["neighbor_path"]: row["person"] for row in csv.DictReader(io.StringIO(said.out))}
+    assert names == {"bob/0.jpg": "Bob [1]", "bob/1.jpg": "Bob [1]", "bob/2.jpg": ""}
+    assert "1 of 6 corrections had no effect" in said.err
+
+
 @pytest.mark.parametrize(
     ("corrections", "message"),
     [

@@ -35,7 +35,7 @@ def people_data(
     place_of[rows] = np.arange(len(rows))
     statements, kept = _said(people, place_of)
     return PeopleData(
-        key=_key(results.job, _digest([asdict(records), groups, [asdict(said) for said in statements], kept])),
+        key=_key(results.job, _digest([vars(records), groups, [asdict(said) for said in statements], kept])),
         columns=list(PEOPLE_COLUMNS),
         groups=groups,
         copies=_copies(results, place_of),
@@ -61,16 +61,16 @@ def write_people_files(
     group_of[order.rows] = order.ranks()[0]
     statements, kept = _said(people, place_of)
     digests = [_digest([order.sizes.tolist(), [asdict(said) for said in statements], kept])]
+    outside = None if results.neighbors is None else outside_in_neighbors(results.neighbors, group_of)
     for number, start in enumerate(range(0, len(order), faces_a_file)):
         rows = order.rows[start : start + faces_a_file]
-        records = asdict(recorded.of(rows))
+        records = vars(recorded.of(rows))
         digests.append(_digest(records))
         write_script(folder, "records", number, records)
-        if results.neighbors is not None:
-            faces, distances = outside_in_neighbors(results.neighbors, rows, group_of)
-            there = faces != NONE
-            faces[there] = place_of[faces[there]]
-            write_script(folder, "outside", number, asdict(_outside((faces, distances))))
+        if outside is not None:
+            faces = outside[0][rows]
+            faces[faces != NONE] = place_of[faces[faces != NONE]]
+            write_script(folder, "outside", number, vars(_outside((faces, outside[1][rows]))))
     return PeopleData(
         key=_key(results.job, _digest(digests)),
         columns=list(PEOPLE_COLUMNS),

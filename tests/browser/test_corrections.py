@@ -438,6 +438,7 @@ def test_a_report_made_with_the_file_goes_on(window: Chrome, small: Made, tmp_pa
 def test_a_large_page_is_corrected_too(large_page_open: Chrome, large: Made, tmp_path: Path) -> None:
     """Groups that are loaded as one scrolls: split, named, joined, and offered the nearest faces."""
     page = large_page_open
+    assert {near["face"] >= 30 for near in candidates(page, 0)} == {True}  # all neighbors of its faces are in it
     choose(page, 1, 2, 3)
     press(page, "together")
     made = page.find_element("css selector", "[data-group='0'] + .group")

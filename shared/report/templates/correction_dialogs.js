@@ -140,7 +140,9 @@ function alsoThisPerson(group) {
   const list = element("ul", { className: "choices", id: "also" });
   const show = async () => {
     const { state } = work;
-    const found = await nearGroups(state, membersOf(state, group), 8).catch(() => []);
+    const near = await nearGroups(state, membersOf(state, group), Infinity).catch(() => []);
+    const others = near.filter(({ face }) => !(state.names.has(group) && state.names.has(groupOfFace(state, face)))); // other people
+    const found = others.slice(0, 8);
     if (state !== work.state) return; // the answer to an earlier question
     list.replaceChildren(...found.map((near) => {
       const { face, distance } = near, from = groupOfFace(state, face), size = membersOf(state, from).length;

@@ -55,7 +55,7 @@ function changedGroups(before, after) {
   return new Set([...groups].filter((group) => seen(before, group) !== seen(after, group)));
 }
 
-const mostAsked = 400; // faces of a group whose neighbors are looked at
+const mostAsked = 2000; // faces of a group whose neighbors are looked at
 
 // The nearest face of each group near these faces, the nearest first: { face, distance, to } with `to` among them. Groups that
 // were refused are left out.

@@ -1,6 +1,7 @@
 """What a page holds so that its groups can be corrected."""
 
 import base64
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from shared.analysis.near_pairs import near_neighbors
 from shared.domain.arrays import Float32
 from shared.report import large_files, large_page
 from shared.report.data_scripts import UNIT
-from shared.report.outside_faces import NONE
+from shared.report.outside_faces import NONE, outside_in_neighbors
 from shared.results.people_file import PEOPLE_COLUMNS, read_people, write_people
 from tests.support.large_reports import faces_of, make_large_page, make_large_results
 from tests.support.report_pages import digest_of, make_report, save_image
@@ -66,6 +68,25 @@ def test_files_of_a_large_page_know_the_same(tmp_path: Path, monkeypatch: pytest
         for at, place in enumerate(range(5 * number, 5 * number + len(faces))):
             np.testing.assert_allclose(distances[at], _expected(embeddings, groups, place, 6), atol=2e-5)
             assert all(groups[other] != groups[place] for other in faces[at])
+
+
+def test_what_is_near_a_large_group_is_found_from_outside() -> None:
+    """All neighbors of its faces are in it. Pairs that both name are there once, and damaged neighbors are left out."""
+    embeddings, groups = faces_of([30, 4, 2, 1]), np.repeat([5, 3, 2, 0], [30, 4, 2, 1])
+    recorded = near_neighbors(embeddings, 12, 1)
+    named = [{int(face) for face in recorded.of(row)[0] if groups[face] != groups[row]} for row in range(37)]
+    assert not any(named[:30])
+    faces, distances = outside_in_neighbors(recorded, groups)
+    for row in range(37):
+        naming = {face for face in range(37) if row in named[face]} if len(named[row]) < 6 else set()
+        expected = sorted(np.linalg.norm(embeddings[face] - embeddings[row]) for face in named[row] | naming)[:6]
+        there = faces[row] != NONE
+        assert len(set(faces[row][there])) == there.sum()
+        np.testing.assert_allclose(distances[row][there], expected, atol=1e-5)
+    assert (faces[:30] != NONE).any()
+    damaged = replace(recorded, faces=np.where(np.arange(len(recorded.faces)) % 3, recorded.faces, 99))
+    found = outside_in_neighbors(damaged, groups)[0]
+    assert ((found < 37) | (found == NONE)).all()
 
 
 def test_faces_with_the_same_bytes_are_named(tmp_path: Path) -> None:

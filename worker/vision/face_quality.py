@@ -13,8 +13,8 @@ from shared.domain.arrays import Float32, UInt8
 from worker.vision.face_crops import Similarity, align_gray, to_source
 
 _CROP_PX = 112
-_FACE = (slice(32, 104), slice(20, 92))
-"""Rows and columns of the aligned crop from above the eyes to below the mouth: neither hair nor background."""
+_FACE_X, _FACE_Y, _FACE_PX = 20, 32, 72
+"""The square of the aligned crop from above the eyes to below the mouth: neither hair nor background."""
 _EYES_PX = 35.2  # between the eyes in the aligned crop
 
 
@@ -42,7 +42,7 @@ def measure_quality(image: Image.Image, box: Float32, points: Float32) -> Qualit
     transform = to_source(box, points, _CROP_PX)
     return Quality(
         size_px=_size_px(box),
-        sharpness=sharpness(align_gray(image, transform, _CROP_PX)[_FACE]),
+        sharpness=sharpness(align_gray(image, transform, _FACE_X, _FACE_Y, _FACE_PX)),
         yaw=_yaw(points, transform),
         # Rounded, because the last bit of an arctangent depends on the processor.
         roll_deg=round(math.degrees(math.atan2(transform.b, transform.a)), 2),

@@ -41,9 +41,23 @@ def test_a_blurred_face_is_less_sharp() -> None:
 def test_the_gray_crop_is_the_colored_one_in_gray(scale: float) -> None:
     """So sharpness is that of what an aligned embedder sees."""
     points = _points(0.3, scale)
-    gray = align_gray(_noise(), to_source(BOX, points, 112), 112).astype(np.float32)
-    red, green, blue = align_face(_noise(), BOX, points, 112)
+    gray = align_gray(_noise(), to_source(BOX, points, 112), 20, 32, 72).astype(np.float32)
+    red, green, blue = align_face(_noise(), BOX, points, 112)[:, 32:104, 20:92]
     assert np.abs(gray - (0.299 * red + 0.587 * green + 0.114 * blue)).max() < 2
+
+
+@pytest.mark.parametrize("center", [(700, 800), (60, 50), (-900, 300)])
+def test_a_very_large_face_is_sampled(center: tuple[float, float]) -> None:
+    """Evenly, in the right place, also where it reaches over the edge: as all of its pixels give it, but for noise."""
+    y, x = np.mgrid[:1600, :1500]
+    smooth = np.stack(
+        [127 + 120 * np.sin(x / 90 + y / 140), 127 + 120 * np.cos(x / 110), 127 + 120 * np.sin(y / 70)], 2
+    )
+    image, points = Image.fromarray(smooth.astype(np.uint8)), _points(0.3, 12.6, center)
+    gray = align_gray(image, to_source(BOX, points, 112), 20, 32, 72).astype(np.float32)
+    red, green, blue = align_face(image, BOX, points, 112)[:, 32:104, 20:92]
+    difference = np.abs(gray - (0.299 * red + 0.587 * green + 0.114 * blue))
+    assert np.quantile(difference, 0.98) < 3  # all but the pixels at the image's edge
 
 
 @pytest.mark.parametrize("degrees", [-120, -30, 0, 45, 179])

@@ -8,6 +8,7 @@ from producer.page.result_files import ResultFiles
 from producer.page.snapshot import Snapshot, read_snapshot
 from producer.page.speeds import Speeds
 from producer.page.view import View, make_view
+from producer.page.waiting import WaitingReader
 from shared.config.logs import get_logger
 from shared.config.settings import Settings
 from shared.domain.errors import ServerError
@@ -21,7 +22,7 @@ class JobsPage:
 
     def __init__(self, client: Client, settings: Settings, files: ResultFiles) -> None:
         self._client, self._settings, self._files = client, settings, files
-        self._speeds = Speeds()
+        self._speeds, self._waiting = Speeds(), WaitingReader(client, settings)
         self._last: View | None = None
         self._answered_at = ""
         self._was_up = True
@@ -30,7 +31,7 @@ class JobsPage:
         """The HTML of what changes on a page of jobs, counted from 1."""
         try:
             with explain_server_errors(self._settings):
-                snapshot = read_snapshot(self._client, self._settings, page)
+                snapshot = read_snapshot(self._client, self._waiting, page)
         except ServerError as error:
             if self._was_up:
                 _log.warning("%s", error, extra={"action": "server_away"})

@@ -2,19 +2,16 @@
 
 from dataclasses import dataclass
 
-from producer.monitoring.queue_lengths import queue_lengths
-from shared.config.settings import Settings
+from producer.page.waiting import Waiting, WaitingReader
 from shared.domain.errors import FaceQueueError
 from shared.domain.job import Job
 from shared.store.dead_letters import count_dead_letters
 from shared.store.jobs import read_jobs
 from shared.store.redis_client import Client, server_time_ms
-from shared.store.registry import newest_names, some_prefixes, some_unfinished
+from shared.store.registry import newest_names, some_unfinished
 from shared.store.worker_registry import Worker, living_workers
 
 JOBS_A_PAGE = 100
-_MOST_PREFIXES = 20
-"""Each `run` has queues of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,14 +27,11 @@ class Snapshot:
     all_jobs: int
     unfinished_jobs: int
     workers: list[Worker]
-    queues: dict[str, int]
-    """The number of waiting batches and messages by queue."""
-    more_queues: bool
-    """Whether there are others."""
+    waiting: Waiting
     dead_letters: int
 
 
-def read_snapshot(client: Client, settings: Settings, page: int) -> Snapshot:
+def read_snapshot(client: Client, waiting: WaitingReader, page: int) -> Snapshot:
     """Reads a page of jobs, counted from 1, and all the rest. redis.RedisError as from the client.
 
     It takes the same time for any number of jobs.
@@ -52,8 +46,6 @@ def read_snapshot(client: Client, settings: Settings, page: int) -> Snapshot:
             jobs.append(found)
         elif found is not None:
             unreadable.append(found)
-    prefixes = some_prefixes(client, _MOST_PREFIXES + 1)
-    queues = queue_lengths(client, {settings.queue_prefix, *prefixes[:_MOST_PREFIXES]})
     return Snapshot(
         time_ms=server_time_ms(client),
         jobs=sorted(jobs, key=lambda job: (job.unfinished, job.created_ms, job.name), reverse=True),
@@ -61,7 +53,6 @@ def read_snapshot(client: Client, settings: Settings, page: int) -> Snapshot:
         all_jobs=total,
         unfinished_jobs=all_unfinished,
         workers=living_workers(client),
-        queues=queues,
-        more_queues=len(prefixes) > _MOST_PREFIXES,
+        waiting=waiting.read(),
         dead_letters=count_dead_letters(client),
     )

@@ -13,6 +13,7 @@ from producer.page.speeds import Speeds, average_speed
 from shared.domain.job import Job, JobState
 from shared.domain.outcomes import FAILED
 from shared.domain.paths import printable
+from shared.domain.priority import Priority
 from shared.results.schema import REPORT
 from shared.store.worker_registry import Worker
 
@@ -40,6 +41,8 @@ class JobRow:
     failures: str
     """The number of failed images by outcome."""
     speed: str
+    priority: str
+    """Empty if it is the usual one."""
     note: str
     """What is wrong, or what it waits for."""
     has_report: bool
@@ -103,7 +106,7 @@ def make_view(snapshot: Snapshot, speeds: Speeds, files: ResultFiles, page: int,
         all_jobs=snapshot.all_jobs,
         unfinished=snapshot.unfinished_jobs,
         speed=sum(worker.figure("images_per_s") or 0.0 for worker in workers),
-        waiting=sum(snapshot.queues.values()),
+        waiting=sum(snapshot.waiting.queues.values()),
         in_flight=sum(len(worker.current) for worker in workers),
         dead_letters=snapshot.dead_letters,
         jobs=jobs,
@@ -111,9 +114,9 @@ def make_view(snapshot: Snapshot, speeds: Speeds, files: ResultFiles, page: int,
         workers=_rows(workers, _worker_row)[0],
         queues=[
             QueueRow(name=printable(name), waiting=waiting, workers=sum(name in worker.queues for worker in workers))
-            for name, waiting in snapshot.queues.items()
+            for name, waiting in snapshot.waiting.queues.items()
         ],
-        more_queues=snapshot.more_queues,
+        more_queues=snapshot.waiting.more,
         shows_refusals=any(worker.refuses for worker in workers),
     )
 
@@ -149,6 +152,7 @@ def _job_row(job: Job, now_ms: int, speeds: Speeds, files: ResultFiles, job_ttl_
             f"{job.outcomes[outcome]} {outcome}" for outcome in sorted(FAILED) if outcome in job.outcomes
         ),
         speed=_speed(job, speeds, now_ms),
+        priority="" if job.priority is Priority.NORMAL else f"{job.priority} priority",
         note=note,
         has_report=REPORT in names,
         files=tuple(name for name in names if name != REPORT),

@@ -1,6 +1,7 @@
 """The page of jobs in a browser: updates, a phone, no scripts, a report (needs Chromium; CI installs it)."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from selenium.webdriver import Chrome
@@ -88,7 +89,7 @@ def test_the_page_updates_itself_and_keeps_what_one_has_opened(opened: Chrome, s
     assert opened.get_log("browser") == [], "no policy is violated"
 
 
-def test_the_report_opens_and_reads_nothing_else(opened: Chrome, page: JobsPageProcess) -> None:
+def test_the_report_opens_and_reads_nothing_else(opened: Chrome, page: JobsPageProcess, tmp_path: Path) -> None:
     """A large report loads its files as from a disk, and has no access to the page or to other jobs."""
     opened.find_element("id", "report-archive").click()
     wait_until(lambda: opened.find_elements("css selector", "#pair .big"), 20, "the report is shown")
@@ -96,6 +97,10 @@ def test_the_report_opens_and_reads_nothing_else(opened: Chrome, page: JobsPageP
     wait_until(lambda: opened.find_elements("css selector", "#groups .face .sprite"), 20, "its files are loaded")
     assert not opened.find_element("id", "files-missing").is_displayed()
     assert opened.get_log("browser") == []
+    save = "const a = document.createElement('a'); a.download = 'people.csv'; a.href = URL.createObjectURL(new Blob());"
+    opened.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
+    opened.execute_script(f"{save} a.click()")
+    wait_until((tmp_path / "people.csv").is_file, 10, "corrections can be saved")
     assert page.login[1] not in opened.execute_script("return document.baseURI + location.href + document.referrer")
     tries = """
         const done = arguments[arguments.length - 1];

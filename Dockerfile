@@ -1,4 +1,4 @@
-# Targets: `base` (producer, aggregator, Flower), `worker` (on a CPU, without torch) and `worker-gpu` (with torch). Packages and
+# Targets: `base` (producer, aggregator, Flower, page), `worker` (on a CPU, without torch) and `worker-gpu` (with torch). Packages and
 # networks come before the code: a change of the code rebuilds in seconds. No pyarrow (faces.parquet): it would add 170 MB for a file
 # that can be made from the others.
 FROM python:3.11-slim AS bare

@@ -110,7 +110,8 @@ def make_view(snapshot: Snapshot, speeds: Speeds, files: ResultFiles, page: int,
         in_flight=sum(len(worker.current) for worker in workers),
         dead_letters=snapshot.dead_letters,
         jobs=jobs,
-        unreadable=[printable(str(error)) for error in snapshot.unreadable] + [job.name for job in strange],
+        unreadable=[printable(str(error)) for error in snapshot.unreadable]
+        + [f"Job '{job.name}' cannot be shown: its record holds impossible numbers." for job in strange],
         workers=_rows(workers, _worker_row)[0],
         queues=[
             QueueRow(name=printable(name), waiting=waiting, workers=sum(name in worker.queues for worker in workers))

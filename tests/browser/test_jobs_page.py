@@ -101,6 +101,8 @@ def test_the_report_opens_and_reads_nothing_else(opened: Chrome, page: JobsPageP
     opened.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
     opened.execute_script(f"{save} a.click()")
     wait_until((tmp_path / "people.csv").is_file, 10, "corrections can be saved")
+    opened.refresh()
+    wait_until(lambda: opened.find_elements("css selector", "#pair .big"), 20, "the report can be loaded again")
     assert page.login[1] not in opened.execute_script("return document.baseURI + location.href + document.referrer")
     tries = """
         const done = arguments[arguments.length - 1];

@@ -50,7 +50,7 @@ def confirmed_people(folder: Path, corrections: Collection[Correction]) -> FaceP
         found = find_corrections(folder, corrections)
         embeddings, _ = read_arrays(folder, _count(folder))
         copies = find_copies(embeddings)
-    constraints = constraints_of(found.found, copies)
+    constraints = constraints_of(found.all, copies)
     numbers = constraints.person[copies.number]
     people = {
         face: Named(constraints.names[numbers[face]], True) for face in np.flatnonzero(numbers != NOBODY).tolist()

@@ -3,9 +3,9 @@
 from collections import deque
 from collections.abc import Collection, Iterator
 
+from shared.analysis.copies import Copies
 from shared.domain.errors import InvalidRequest
 from shared.results.corrections import Kind
-from shared.results.distances import Faces
 from shared.results.found_faces import FoundCorrection
 
 Node = int | str
@@ -20,22 +20,26 @@ class Contradiction(InvalidRequest):
 class Statements:
     """A graph of faces and people; an edge says that both ends are one person."""
 
-    def __init__(self, number: Faces) -> None:
-        """`number` [n] says which distinct face each face is: copies are one."""
-        self._number = number
+    def __init__(self, copies: Copies) -> None:
+        """Copies are one face. Faces that the job does not have are numbered behind the distinct ones that it has."""
+        self._copies = copies
         self._edges: dict[Node, list[tuple[Node, FoundCorrection]]] = {}
 
     def faces_of(self, said: FoundCorrection) -> tuple[int, int]:
         """The distinct faces of a pair."""
         assert said.other is not None
-        return int(self._number[said.face]), int(self._number[said.other])
+        return self._number(said.face), self._number(said.other)
 
     def add(self, said: FoundCorrection) -> None:
         """Adds a correction of the kind `person` or `same`."""
-        one: Node = int(self._number[said.face])
+        one: Node = self._number(said.face)
         other: Node = said.said.person if said.said.kind is Kind.PERSON else self.faces_of(said)[1]
         self._edges.setdefault(one, []).append((other, said))
         self._edges.setdefault(other, []).append((one, said))
+
+    def _number(self, row: int) -> int:
+        faces = len(self._copies.number)
+        return int(self._copies.number[row]) if row < faces else len(self._copies.first) + row - faces
 
     def components(self) -> Iterator[list[Node]]:
         """The faces and people that are one, in the order in which they were named."""

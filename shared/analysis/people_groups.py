@@ -115,7 +115,7 @@ def group_people(
     with reading(folder):
         found = find_corrections(folder, corrections)
     copies = find_copies(embeddings)
-    constraints = constraints_of(found.found, copies)
+    constraints = constraints_of(found.all, copies)
     known = neighbors_of_distinct(embeddings, neighbors, copies, threshold)
     left_out = no_limits(len(embeddings)) if left_out is None else left_out
     out = left_out.faces[copies.first] & ~_confirmed(constraints)

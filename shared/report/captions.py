@@ -120,8 +120,8 @@ def missing_note(missing: Sequence[Correction], corrections: int) -> str:
         return ""
     where = f"{missing[0].origin}: " if missing[0].origin else ""
     return (
-        f"{len(missing):,} of {counted(corrections, 'correction')} had no effect, since their faces are not in this "
-        f"job. The first: {where}{missing[0].face}."
+        f"{len(missing):,} of {counted(corrections, 'correction')} name faces that are not in this job, the first: "
+        f"{where}{missing[0].face}."
     )
 
 

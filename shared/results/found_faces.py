@@ -17,13 +17,13 @@ MIN_OVERLAP = 0.5
 
 @dataclass(frozen=True, slots=True)
 class FoundCorrection:
-    """A correction whose faces are in the job."""
+    """A correction, and where its faces are in the job."""
 
     said: Correction
     face: int
-    """Its row in `faces.csv`."""
+    """Its row in `faces.csv`, or a number from behind the last row on if the job does not have it."""
     other: int | None = None
-    """The row of the second face, of the kinds that have one."""
+    """The same of the second face, of the kinds that have one."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,21 @@ class FoundCorrections:
     """What corrections mean for one job."""
 
     found: list[FoundCorrection]
-    missing: list[Correction]
-    """Those that name a face which the job does not have."""
+    """Those whose faces the job has."""
+    partly_found: list[FoundCorrection]
+    """Those of which it lacks a face. By way of this face they may say something of others: somebody who is different
+    from a person is so, too, when the photo that showed it is gone.
+    """
+
+    @property
+    def missing(self) -> list[Correction]:
+        """Those that name a face which the job does not have."""
+        return [partly.said for partly in self.partly_found]
+
+    @property
+    def all(self) -> list[FoundCorrection]:
+        """Both."""
+        return [*self.found, *self.partly_found]
 
 
 def find_corrections(folder: Path, corrections: Collection[Correction]) -> FoundCorrections:
@@ -43,15 +56,13 @@ def find_corrections(folder: Path, corrections: Collection[Correction]) -> Found
     `MIN_OVERLAP`; without a box it is the image's only face. Raises as `rows_of` if tables cannot be read.
     """
     faces = _JobFaces(folder, [face for said in corrections for face in (said.face, said.other) if face is not None])
-    found, missing = [], []
+    result = FoundCorrections([], [])
     for said in corrections:
         face = faces.row_of(said.face)
         other = None if said.other is None else faces.row_of(said.other)
-        if face is None or (said.other is not None and other is None):
-            missing.append(said)
-        else:
-            found.append(FoundCorrection(said, face, other))
-    return FoundCorrections(found, missing)
+        there = face < faces.count and (other is None or other < faces.count)
+        (result.found if there else result.partly_found).append(FoundCorrection(said, face, other))
+    return result
 
 
 def overlap(one: Box, other: Box) -> float:
@@ -82,16 +93,24 @@ class _JobFaces:
                     self._with_digest[digest].append(int(number))
         wanted = {*self._named.values(), *(number for numbers in self._with_digest.values() for number in numbers)}
         self._faces: dict[int, list[tuple[int, Box]]] = defaultdict(list)
+        self.count = 0
+        """How many faces the job has."""
         for row, (number, *sides) in enumerate(rows_of(folder / FACES, "image", *BOX_COLUMNS[:4])):
             if int(number) in wanted:
                 left, top, right, bottom = map(float, sides)
                 self._faces[int(number)].append((row, (left, top, right, bottom)))
-        self._known: dict[FaceReference, int | None] = {}
+            self.count = row + 1
+        self._known: dict[FaceReference, int] = {}
+        self._gone: dict[tuple[str, Box | None], int] = {}
 
-    def row_of(self, reference: FaceReference) -> int | None:
-        """The face's row in `faces.csv`; None if the job does not have it."""
+    def row_of(self, reference: FaceReference) -> int:
+        """The face's row in `faces.csv`; if the job does not have it, a number from `count` on, one for each face."""
         if reference not in self._known:
-            self._known[reference] = self._find(reference)
+            row = self._find(reference)
+            if row is None:
+                named = reference.digest or reference.image, reference.box
+                row = self._gone.setdefault(named, self.count + len(self._gone))
+            self._known[reference] = row
         return self._known[reference]
 
     def _find(self, reference: FaceReference) -> int | None:

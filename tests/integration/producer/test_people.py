@@ -51,7 +51,8 @@ def test_names_survive_an_update(
     sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A photo is renamed, and another one has its name now; the metadata of a third has changed. New photos are
-    suggested to people with names, and what was refused stays refused.
+    suggested to people with names, and what was refused stays refused, although the photo that it was refused by is
+    gone.
     """
     images = tmp_path / "images"
     images.mkdir()
@@ -59,6 +60,7 @@ def test_names_survive_an_update(
         ("a.jpg", "hopper/as-is.jpg"),
         ("refused.jpg", "hopper/brighter.jpg"),
         ("c.jpg", "collins/as-is.jpg"),
+        ("gone.jpg", "hopper/gray.jpg"),
         ("hidden.jpg", "collins/darker.jpg"),
     ):
         shutil.copyfile(sample / source, images / name)
@@ -69,15 +71,22 @@ def test_names_survive_an_update(
         tmp_path / "people.csv",
         [
             Correction(Kind.PERSON, faces["a.jpg"], "Grace"),
-            Correction(Kind.DIFFERENT, faces["refused.jpg"], "", faces["a.jpg"]),
+            Correction(Kind.PERSON, faces["gone.jpg"], "Grace"),
+            Correction(Kind.DIFFERENT, faces["refused.jpg"], "", faces["gone.jpg"]),
             Correction(Kind.PERSON, faces["c.jpg"], "Eileen"),
             Correction(Kind.HIDDEN, faces["hidden.jpg"]),
         ],
     )
     before, said = _people(tmp_path, monkeypatch, capsys)
-    assert before == {"a.jpg": ("Grace", "confirmed"), "refused.jpg": ("", ""), "c.jpg": ("Eileen", "confirmed")}
-    assert "1 face hidden." in said and "no effect" not in said
+    assert before == {
+        "a.jpg": ("Grace", "confirmed"),
+        "gone.jpg": ("Grace", "confirmed"),
+        "refused.jpg": ("", ""),
+        "c.jpg": ("Eileen", "confirmed"),
+    }
+    assert "1 face hidden." in said and "not in this job" not in said
 
+    (images / "gone.jpg").unlink()
     (images / "a.jpg").rename(images / "z.jpg")
     shutil.copyfile(sample / "collins" / "mirrored.jpg", images / "a.jpg")
     shutil.copyfile(sample / "hopper" / "smaller.jpg", images / "new.jpg")
@@ -86,7 +95,7 @@ def test_names_survive_an_update(
     (images / "refused.jpg").rename(images / "b.jpg")
     done = run_in(tmp_path, *_JOB)
     assert done.returncode == 0, done.stderr
-    assert "photos: 6 images, 3 known (2 moved), 1 new, 2 changed, 0 gone" in done.stderr
+    assert "photos: 6 images, 3 known (2 moved), 1 new, 2 changed, 1 gone" in done.stderr
     after, said = _people(tmp_path, monkeypatch, capsys)
     assert after == {
         "z.jpg": ("Grace", "confirmed"),
@@ -95,4 +104,5 @@ def test_names_survive_an_update(
         "c.jpg": ("Eileen", "confirmed"),
         "a.jpg": ("Eileen", "suggested"),
     }
-    assert "1 face hidden." in said and "no effect" not in said
+    assert "1 face hidden." in said
+    assert "2 of 5 corrections name faces that are not in this job, the first: people.csv, line 3: gone.jpg" in said

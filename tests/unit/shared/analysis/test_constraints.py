@@ -85,3 +85,13 @@ def test_copies_cannot_be_different_people() -> None:
     for corrections in ([different(0, 1)], [person(0, "Ann"), person(1, "Bob")]):
         with pytest.raises(Contradiction, match="Files with equal faces are copies"):
             constraints_of(corrections, copies)
+
+
+def test_faces_that_are_gone_still_say_something_of_others() -> None:
+    """Of the job's three faces, 0 is the same person as 1 and different from 2, by faces that it does not have."""
+    said = [same(0, 7), same(7, 8), same(8, 1), person(8, "Ann"), different(9, 2), person(9, "Ann"), hidden(9)]
+    found = constraints_of([*said, person(10, "Gone"), different(10, 0), different(10, 11)], all_distinct(3))
+    assert (found.together.tolist(), found.apart.tolist()) == ([0, 0, 2], [[0, 2]])
+    assert (found.names, found.person.tolist(), found.hidden.any()) == (["Ann"], [0, 0, NOBODY], False)
+    with pytest.raises(Contradiction, match=r"7\.jpg is not the person of 1\.jpg"):
+        constraints_of([*said, different(7, 1)], all_distinct(3))

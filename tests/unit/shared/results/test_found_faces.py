@@ -68,6 +68,7 @@ def test_a_face_is_found_by_digest_name_and_box(
     said = Correction(Kind.HIDDEN, FaceReference(ShownPath(image), box, digest, 77))
     result = find_corrections(folder, [said])
     assert [found.face for found in result.found] == ([] if row is None else [row])
+    assert [found.face for found in result.partly_found] == ([5] if row is None else [])  # behind the job's
     assert result.missing == ([said] if row is None else [])
 
 
@@ -87,6 +88,7 @@ def test_a_pair_needs_both_faces_and_the_order_stays(folder: Path) -> None:
         (2, None, "person"),
     ]
     assert result.missing == corrections[1:3]
+    assert [(found.face, found.other) for found in result.partly_found] == [(2, 5), (5, 2)]
 
 
 def test_results_without_digests_are_searched_by_name(folder: Path) -> None:

@@ -119,11 +119,11 @@ function stepsFrom(base, statements) {
     }
     for (const [group, count] of counts) if (group < base.groups) shares.push({ set, group, count });
   }
-  const owner = new Map(); // by computed group
+  const holder = new Map(); // by computed group: the set with most of it, with which its other faces go
   for (const { set, group } of shares.sort((one, other) => other.count - one.count)) {
-    if (set.group !== undefined || owner.has(group)) continue;
-    set.group = group;
-    owner.set(group, set);
+    if (holder.has(group)) continue;
+    holder.set(group, set);
+    set.group ??= group;
   }
   let next = madeFrom(base);
   for (const set of sets) {
@@ -135,12 +135,16 @@ function stepsFrom(base, statements) {
   for (const { face, other } of apart) {
     for (const [loose, against] of [[face, other], [other, face]]) {
       const computed = base.groupOf(loose);
-      const withIt = setOf.has(against) ? setOf.get(against) === owner.get(computed) : base.groupOf(against) === computed && !left.has(against);
+      const withIt = setOf.has(against) ? setOf.get(against) === holder.get(computed) : base.groupOf(against) === computed && !left.has(against);
       if (setOf.has(loose) || left.has(loose) || !withIt || computed >= base.groups) continue;
       if (!setOf.has(against) && loose === face) continue; // of two that nothing holds, the second leaves
       left.add(loose);
       list.push({ do: "move", faces: [loose], to: ownGroup(base, loose) });
     }
+  }
+  for (const [group, set] of holder) {
+    const others = set.group === group ? [] : base.membersOf(group).filter((face) => !setOf.has(face) && !left.has(face));
+    if (others.length) list.push({ do: "move", faces: others, to: set.group });
   }
   for (const { name, group, faces } of sets) if (name) list.push({ do: "name", group, name }, { do: "confirm", faces });
   if (apart.length) list.push({ do: "apart", pairs: apart.map(({ face, other }) => [face, other]), said: true });

@@ -261,6 +261,16 @@ def test_many_jobs_cost_a_look_little(page: JobsPageProcess, stage: Stage) -> No
         pipe.execute()
 
 
+def test_queues_of_other_installations_are_listed_up_to_a_limit(page: JobsPageProcess, stage: Stage) -> None:
+    """Each `run` has its own."""
+    entries = {f"run-{number:02}-:job{k}": 0 for number in range(30) for k in range(3)}
+    stage.client.zadd(UNFINISHED, entries)
+    wait_until(lambda: "run-05-embed" in page.ask("/").text, 20, "a new look")
+    text = page.ask("/").text
+    assert text.count("-aggregate</th>") == 19 and "There are others" in text  # and those of this installation
+    stage.client.zrem(UNFINISHED, *entries)
+
+
 def test_damaged_records_cost_no_other_job(page: JobsPageProcess, stage: Stage) -> None:
     """They are named, and the rest is shown."""
     stage.client.hset(f"{PREFIX}job:odd", "version", "<i>0")

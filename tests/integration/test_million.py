@@ -21,3 +21,11 @@ def test_the_benchmark_of_large_groups_runs() -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("| yes |") == 4, done.stdout
+
+
+def test_the_benchmark_of_corrected_groups_runs() -> None:
+    """The corrections that it makes up exclude each other nowhere, and have an effect."""
+    command = [sys.executable, "benchmarks/corrected_groups.py", "--faces", "2000", "--corrections", "60"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert "| 2,000 | 60 |" in done.stdout and "| 100 | 104 |" in done.stdout, done.stdout

@@ -85,7 +85,7 @@ def _any_corrections(faces: int, count: int, seed: int) -> list[FoundCorrection]
     return kept
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     groups=st.integers(1, 6),
     each=st.integers(1, 6),

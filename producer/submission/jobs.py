@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import chain, count
 
 from producer.submission.folder_source import source_to_send
-from producer.submission.kept_results import refuse_to_replace
+from producer.submission.kept_results import differences, refuse_to_replace
 from producer.submission.list_source import ListChanged
 from producer.submission.requests import RUN_PREFIX, Request, origin_of
 from producer.submission.update_plan import UpdatePlan
@@ -61,7 +61,9 @@ def open_job(
     while job.origin != origin and not request.job:  # another producer has just made a job of this generated name
         job, is_new = _create(client, request, settings, origin)
     if job.origin != origin:
-        problem = f", for {job.source} with other settings"
+        there = {"contract": job.contract.as_dict(), "options": vars(job.options)}
+        others = "; ".join(differences(there, request)) if job.source == printable(request.source.shown) else ""
+        problem = f", for {job.source} with other settings" + (f" ({others})" if others else "")
         raise JobExists(job, problem, of_run=request.results_dir is not None)
     if is_new:
         return Opened(job, is_new=True)

@@ -57,7 +57,7 @@ def refuse_to_replace(results_dir: Path, job: str, origin: str, source: str, req
     if request is not None and mine and results_uid(folder):
         if request.fresh:
             return
-        different = "; ".join(_differences(summary, request)) or "its settings, or the installation, are others"
+        different = "; ".join(differences(summary, request)) or "its settings, or the installation, are others"
         raise InvalidRequest(
             f"{reason}. Different: {different}. Give the same options to update these results, --fresh to compute "
             "everything and replace them, or another --job."
@@ -65,8 +65,8 @@ def refuse_to_replace(results_dir: Path, job: str, origin: str, source: str, req
     raise InvalidRequest(f"{reason}. Choose another --job, or move that folder away.")
 
 
-def _differences(summary: dict[str, Any], request: Request) -> Iterator[str]:
-    """The options that a request has otherwise than the job with this summary."""
+def differences(summary: dict[str, Any], request: Request) -> Iterator[str]:
+    """The options that a request has otherwise than a job, of which `summary` has `contract` and `options`."""
     there = dict(summary.get("contract") or {}) | dict(summary.get("options") or {})
     there.setdefault("model", FACENET.name)
     here = (

@@ -56,8 +56,15 @@ class Calibration:
         )
 
 
-_SAME_RATES = {"faces": ("largest", "center"), "mode": ("fast", "exact"), "precision": ("float32", "bf16")}
-"""Values of the contract whose rates differ by less than a twentieth."""
+_SAME_RATES: dict[str, tuple[Any, ...]] = {
+    "faces": ("largest", "center"),
+    "mode": ("fast", "exact"),
+    "precision": ("float32", "bf16"),
+    "pipeline_version": (3, 4),  # 4 added the quality of a face
+}
+"""Values of the contract whose rates differ by less than a twentieth. A version of the pipeline that changes embeddings
+takes the versions before it out of the list.
+"""
 
 FACENET_CALIBRATION = Calibration(
     contract=Contract(

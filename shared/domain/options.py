@@ -59,9 +59,17 @@ class Options:
     update: Annotated[bool, Field(strict=True)] = False
     """Whether known images are taken from those results."""
 
+    def as_dict(self) -> dict[str, Any]:
+        """The options as a JSON object, without those that are not used.
+
+        So workers of before an option was added still read the records of jobs that do not use it, and can say in what
+        else they differ.
+        """
+        return {name: value for name, value in vars(self).items() if value or name not in _UNUSED}
+
     @staticmethod
     def from_dict(values: Any) -> "Options":
-        """The inverse of `vars`; ValueError if `values` are not options. Nothing about `values` is trusted."""
+        """The inverse of `as_dict`; ValueError if `values` are not options. Nothing about `values` is trusted."""
         if not isinstance(values, dict):
             raise ValueError("options: not an object")
         if unknown := sorted(ascii(name)[:40] for name in values.keys() - _NAMES):
@@ -73,4 +81,6 @@ class Options:
 
 
 _NAMES = {field.name for field in fields(Options)}
+_UNUSED = {field.name for field in fields(Options) if field.default in ("", False)}
+"""Options whose default says that they are not used. That meaning never changes; other defaults may."""
 _OPTIONS = TypeAdapter(Options)

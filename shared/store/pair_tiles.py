@@ -50,5 +50,5 @@ class PairTiles(RecordPart):
         return TileCommitted(self._run("commit_tile", parts, uid, batch, stage))
 
     def note_refusal(self, uid: str, reason: str) -> bool:
-        """Records why a worker cannot compute the job's tiles, for display; False if the job does not wait for any."""
+        """Records why a worker can neither aggregate nor compute tiles, for display; False if the job is not sealed."""
         return bool(self._run("note_refusal", [""], uid, reason))

@@ -3,8 +3,8 @@
 import os
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import Protocol
 
-from shared.domain.job import Job
 from shared.domain.paths import printable
 from shared.domain.queues import embed_queue, own_queue
 from shared.store.diversion import parse_refusals
@@ -24,12 +24,23 @@ class Diverted(StrEnum):
     FINISHED = "finished"
 
 
+class Diverting(Protocol):
+    """What is known of a job that is diverted: a `Job`, or what can be said of one whose record cannot be read."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def uid(self) -> str: ...
+    @property
+    def queue_prefix(self) -> str: ...
+
+
 class Refusals(RecordPart):
     """The refusals of a job."""
 
     def divert(
         self,
-        job: Job,
+        job: Diverting,
         batch: int,
         holder: str,
         worker: str,

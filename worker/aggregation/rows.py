@@ -10,6 +10,11 @@ from shared.domain.file_status import FileStatus
 from shared.domain.paths import RootPath, ShownPath, below_folder, show_path
 from worker.batch_result import FACE_FIGURES, Block, ImageRecord
 
+_OTHER_VERSION = (
+    "Images of this job were computed by another version of facequeue, whose records differ. Nothing is lost: a worker "
+    "of that version writes the results, after `python -m producer aggregate`. Or cancel the job and run it again."
+)
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -69,8 +74,11 @@ def rows_of_blocks(blocks: Iterable[bytes], folder: RootPath, dimensions: int) -
 
 
 def rows_of_block(packed: bytes, folder: RootPath, dimensions: int) -> Iterator[Row]:
-    """The images of one batch. ResultsError if it is of a version with other figures of a face."""
-    block = Block.unpack(packed, dimensions)
+    """The images of one batch. ResultsError if a version with other records, or other figures of a face, made it."""
+    try:
+        block = Block.unpack(packed, dimensions)
+    except TypeError:  # a field that this version does not have, or lacks
+        raise ResultsError(_OTHER_VERSION) from None
     origin = Origin(block.worker, block.started_ms, block.ended_ms, block.commit_ms)
     first = 0
     for image in block.images:
@@ -95,10 +103,7 @@ def rows_of_block(packed: bytes, folder: RootPath, dimensions: int) -> Iterator[
 
 def _found(face: list[float]) -> list[str]:
     if len(face) != FACE_FIGURES:
-        raise ResultsError(
-            "Images of this job were computed by another version of facequeue, which said something else of a face. "
-            "Cancel the job and run it again."
-        )
+        raise ResultsError(_OTHER_VERSION)
     *box, probability = face[:5]
     size_px, sharpness, yaw, roll_deg, inside = face[15:]
     return [

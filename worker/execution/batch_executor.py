@@ -40,7 +40,7 @@ from worker.execution.batch_runner import BatchAbandoned, BatchRunner
 from worker.execution.connections import Connections
 from worker.execution.data_root_check import check_job_folder, find_missing_folder, folder_missing
 from worker.execution.disk_cache import DiskCache
-from worker.execution.diversion import Diversion
+from worker.execution.diversion import Diversion, divert_unread
 from worker.execution.member_reader import MemberReader
 from worker.execution.object_stores import ObjectStores
 from worker.execution.profiling import Profiler
@@ -101,8 +101,10 @@ class BatchExecutor:
         record, holder = JobRecord(client, batch.job), f"{worker}/{os.getpid()}"
         try:
             job = record.load()
-        except (JobNotFound, RecordUnreadable) as error:
+        except JobNotFound as error:
             return not_wanted(error)
+        except RecordUnreadable as error:
+            return divert_unread(client, self._app, self._settings, batch, worker, error)
         diversion = Diversion(client, self._app, self._settings, job, batch, worker, holder)
         if job.uid == batch.uid and (reason := diversion.known_reason()):
             return diversion.forward(reason)

@@ -5,13 +5,14 @@ cost to other jobs.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import redis
 from celery import Celery
 
 from shared.config.logs import get_logger
 from shared.config.settings import Settings
-from shared.domain.errors import ContractError, FaceQueueError
+from shared.domain.errors import ContractError, FaceQueueError, RecordUnreadable
 from shared.domain.job import Job
 from shared.domain.queues import embed_queue, own_queue
 from shared.messaging.celery_app import BrokerError, send_batch
@@ -24,6 +25,43 @@ from worker.answers import AnswerKind, TaskAnswer, not_wanted
 
 _log = get_logger("diversion")
 _RETRY_LEASES = 4  # a minute: after that the worker looks for a missing mount or missing weights again
+
+
+@dataclass(frozen=True)
+class _Unread:
+    """A job whose record this worker cannot read."""
+
+    name: str
+    uid: str
+    queue_prefix: str
+
+
+def divert_unread(
+    client: Client, app: Celery, settings: Settings, batch: EmbedBatch, worker: str, error: RecordUnreadable
+) -> TaskAnswer:
+    """Diverts a job whose record this worker cannot read: a worker of another version may. Returns the task's answer.
+
+    The fields that this needs (`uid`, `state`) and the job's own queue are the same in all versions of the record.
+    """
+    job = _Unread(batch.job, batch.uid, settings.queue_prefix)
+    record, reason = JobRecord(client, batch.job), str(error)
+    is_known = record.refusal_of(worker) is not None
+    again_s = _RETRY_LEASES * settings.lease_s  # it may be damaged, and be repaired
+    noted = record.divert(job, batch.batch, worker, worker, reason, again_s=again_s)
+    if noted is not Diverted.DIVERTED:
+        return not_wanted(noted)
+    if not is_known:
+        _log.warning("%s does not serve job %s: %s", worker, job.name, reason, extra={"action": "job_refused"})
+    return _send_to(app, settings, own_queue(job.queue_prefix, job.uid), batch, reason)
+
+
+def _send_to(app: Celery, settings: Settings, queue: str, batch: EmbedBatch, reason: str) -> TaskAnswer:
+    try:
+        send_batch(app, settings, queue, batch)
+    except (redis.RedisError, BrokerError) as error:
+        # The batch is still open in the record: the reconciler sends it to that queue.
+        _log.warning("%s is sent later: %s", batch.describe(), error, extra={"action": "pass_on_failed"})
+    return TaskAnswer(kind=AnswerKind.REFUSED, reason=reason)
 
 
 class Diversion:
@@ -83,9 +121,4 @@ class Diversion:
         if not self._record.waits_for(self._batch.batch, self._batch.send):
             return not_wanted("done, or sent again")
         queue = own_queue(self._job.queue_prefix, self._job.uid)
-        try:
-            send_batch(self._app, self._settings, queue, self._batch)
-        except (redis.RedisError, BrokerError) as error:
-            # The batch is still open in the record: the reconciler sends it to that queue.
-            _log.warning("%s is sent later: %s", self._batch.describe(), error, extra={"action": "pass_on_failed"})
-        return TaskAnswer(kind=AnswerKind.REFUSED, reason=reason)
+        return _send_to(self._app, self._settings, queue, self._batch, reason)

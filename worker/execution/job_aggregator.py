@@ -57,7 +57,10 @@ class JobAggregator:
         record, holder = JobRecord(self._connections.patient, wanted.job), f"{worker}/{os.getpid()}"
         try:
             job = record.load()
-        except (JobNotFound, RecordUnreadable) as error:
+        except JobNotFound as error:
+            return not_wanted(error)
+        except RecordUnreadable as error:
+            record.note_refusal(wanted.uid, str(error))
             return not_wanted(error)
         if job.uid != wanted.uid or job.state != JobState.SEALED or not job.complete:
             return not_wanted(f"job {job.state}")

@@ -53,7 +53,10 @@ class TileExecutor:
         record, holder = JobRecord(self._connections.patient, tile.job), f"{worker}/{os.getpid()}"
         try:
             job = record.load()
-        except (JobNotFound, RecordUnreadable) as error:
+        except JobNotFound as error:
+            return not_wanted(error)
+        except RecordUnreadable as error:
+            record.note_refusal(tile.uid, str(error))
             return not_wanted(error)
         number = tile.batch - job.batches
         if job.uid != tile.uid or job.stage != tile.stage or not 0 <= number < job.tiles:

@@ -72,6 +72,7 @@ class Reconciler:
         self._suspects: Suspects = {}
         self._round = _Round()
         self._stalled: set[str] = set()  # jobs that were logged as stalled
+        self._unread: set[str] = set()  # what was logged of records that cannot be read
         self._damaged: set[str] = set()  # ended jobs whose records were logged as damaged
         self._registry_place, self._registry_checked = 0, False
         self._spill_policy = SpillPolicy(client, settings)
@@ -127,7 +128,7 @@ class Reconciler:
             self._note_processes()
         while True:
             names, this.after = unfinished_names(self._client, prefix, this.after, _JOBS_AT_ONCE)
-            jobs = load_jobs(self._client, names)
+            jobs = load_jobs(self._client, names, self._note_unread)
             for name in {*names} - {job.name for job in jobs}:
                 forget_missing(self._client, prefix, name)
             jobs = [job for job in jobs if job.unfinished and not self._is_removed(job, now_ms)]
@@ -169,6 +170,12 @@ class Reconciler:
         settings, workers = self._settings, living_workers(self._client)
         for queue in (settings.embed_queue, settings.aggregate_queue):
             note_processes(self._client, queue, sum(one.processes for one in workers if queue in one.queues))
+
+    def _note_unread(self, line: str) -> None:
+        """Logs once that a record cannot be read: only a reconciler of the version that made it can see to its job."""
+        if line not in self._unread:
+            self._unread.add(line)
+            _log.warning("%s", line, extra={"action": "record_unread"})
 
     def _waiting_batches(self) -> set[str]:
         queues = {self._settings.embed_queue, *diverted_queues(self._client, self._settings.queue_prefix)}

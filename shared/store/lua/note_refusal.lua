@@ -1,4 +1,4 @@
--- Records why a worker cannot compute a sealed job's tiles. Returns 1, or 0 if the uid or the state differs.
+-- Records why a worker cannot compute a sealed job's tiles, or cannot aggregate it. Returns 1, or 0 if the uid or the state differs.
 -- KEYS: job.  ARGV: uid, reason
 local job = redis.call('HMGET', KEYS[1], 'uid', 'state')
 if job[1] ~= ARGV[1] or job[2] ~= 'sealed' then return 0 end

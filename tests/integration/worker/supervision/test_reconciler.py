@@ -187,6 +187,25 @@ def test_jobs_are_looked_at_whatever_the_registry_is(fresh: FreshJob) -> None:
     wait_until(sent, 20, "it is sent again")
 
 
+def test_records_of_another_version_are_said_once(fresh: FreshJob, caplog: pytest.LogCaptureFixture) -> None:
+    """Only a reconciler of that version can requeue their messages; those of other jobs are requeued."""
+    fresh.add()
+    for name in ("a", "b"):
+        record, job = make_job(fresh.stage, name)
+        record.add_batch(job.uid, record.attach_producer(job.uid), 0, [RootPath("a.jpg")])
+        fresh.client.hset(f"{PREFIX}job:{name}", "version", "99")
+    reconciler = make_reconciler(fresh.stage)
+    _step_until_sent(reconciler, fresh.stage)
+    for _ in range(3):
+        reconciler.step()
+    assert [message["job"] for message in messages_in(fresh.stage)] == ["j"]
+    said = [entry.getMessage() for entry in caplog.records if entry.__dict__.get("action") == "record_unread"]
+    assert sorted(said) == [
+        f"The record of job '{name}' cannot be read: another version of facequeue made it, which can finish it."
+        for name in ("a", "b")
+    ]
+
+
 def test_blocks_of_a_damaged_record_cost_the_others_nothing(fresh: FreshJob, caplog: pytest.LogCaptureFixture) -> None:
     """Its blocks cannot be moved to the spill file. Lost batches of other jobs are still requeued."""
     fresh.complete()

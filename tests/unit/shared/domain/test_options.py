@@ -24,7 +24,7 @@ RECORD = {
     "created_ms": "1",
     "updated_ms": "1",
     "contract": json.dumps(CONTRACT.as_dict()),
-    "options": json.dumps(vars(GOOD)),
+    "options": json.dumps(GOOD.as_dict()),
 }
 
 
@@ -35,6 +35,18 @@ def _parse(name: str = "j", **change: str) -> Job:
 def test_options_come_back_from_the_record_as_they_were() -> None:
     """This includes a folder whose name is not UTF-8."""
     assert _parse().options == GOOD
+
+
+def test_options_that_are_not_used_are_not_in_the_record() -> None:
+    """A worker of before they were added reads the record, and can say in what else the job differs. Others are in it,
+    because their defaults may change.
+    """
+    plain = Options(folder="a", batch_size=16, distances="auto", neighbors=0, report=False)
+    assert set(plain.as_dict()) == {"folder", "batch_size", "distances", "neighbors", "report", "report_faces"}
+    assert Options.from_dict(plain.as_dict()) == plain
+    used = Options(folder="a", batch_size=16, distances="auto", archives=True, location="s3://bucket/a")
+    assert used.as_dict().items() >= {"archives": True, "location": "s3://bucket/a"}.items()
+    assert Options.from_dict(used.as_dict()) == used
 
 
 @pytest.mark.parametrize(

@@ -27,12 +27,13 @@ function moveFaces(state, faces, to) {
     else left.push([coming.find((face) => groupOfFace(state, face) === group), stay]);
   }
   const names = new Set([to, ...whole].map((group) => state.names.get(group)).filter(Boolean));
+  const confirmed = state.names.has(to) ? coming : [...membersOf(state, to), ...coming];
   const hidden = coming.filter((face) => state.hidden.has(face));
   return {
     steps: [
       ...(against.length ? [{ do: "unsay", pairs: against.map(({ pair }) => pair) }] : []),
       { do: "move", faces: coming, to },
-      ...(names.size ? [{ do: "name", group: to, name: [...names][0] }, { do: "confirm", faces: coming }] : []),
+      ...(names.size ? [{ do: "name", group: to, name: [...names][0] }, { do: "confirm", faces: confirmed }] : []),
       ...(left.length ? [{ do: "apart", pairs: left, said: false }] : []),
       ...(hidden.length ? [{ do: "show", faces: hidden }] : []),
     ],

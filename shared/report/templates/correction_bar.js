@@ -142,7 +142,7 @@ async function loadPeople(file) {
     const rows = readPeople(text, data.people.columns);
     const { statements, missing } = await statementsIn(rows);
     const { state } = work;
-    const { steps: list, contradictions } = stepsFrom(state.base, [...statementsOf(state), ...statements]);
+    const { steps: list, contradictions } = stepsFrom(state.base, [...saidIn(state), ...statements]);
     const kept = [...new Map([...state.kept, ...missing].map((row) => [row.join("\0"), row])).values()];
     const parts = [`${file.name}: ${counted(rows.length, "row")}.`];
     if (missing.length) parts.push(`${counted(missing.length, "row")} about faces that are not on this page: kept when you save.`);

@@ -9,6 +9,11 @@ function openCorrectDialog(title, ...content) {
   correctDialog.scrollTop = 0;
 }
 
+// A field that has the focus opens the keyboard of a phone, which hides the rest.
+function focusIn(input) {
+  (matchMedia("(pointer: coarse)").matches ? document.getElementById("correct-dialog-title") : input).focus();
+}
+
 // The number of the chosen answer; null if the reader leaves it.
 function ask(question, answers) {
   return new Promise((resolve) => {
@@ -132,7 +137,7 @@ function chooseGroup(title, faces, take) {
     show();
   }, () => {});
   openCorrectDialog(title, element("label", { className: "small quiet" }, "Name or number", input), list);
-  input.focus();
+  focusIn(input);
 }
 
 // The faces near a group that may be the same person, to accept or to refuse.
@@ -150,7 +155,7 @@ function alsoThisPerson(group) {
       const yes = button("Yes", () => moveTo([face], group).then(then), { ariaLabel: "Yes, it is the same person" });
       const all = button(`Yes, all ${size.toLocaleString("en")}`, () => moveTo(membersOf(state, from), group).then(then));
       const no = button("No", () => {
-        commit(refusalSteps(near), `${groupWords(state, from)}: not ${titleOf(state, group)}.`);
+        commit(refusalSteps(state, near), `${groupWords(state, from)}: not ${titleOf(state, group)}.`);
         showAgain();
       }, { ariaLabel: "No, it is another person" });
       return faceRow(face, distance, groupWords(state, from), ...(size > 1 ? [yes, all, no] : [yes, no]));
@@ -194,7 +199,7 @@ function openGroupDialog(group) {
       commit([{ do: hidden ? "show" : "hide", faces }], `${title} ${hidden ? "is shown again" : "hidden"}.`);
     }));
   openCorrectDialog(title, form, names, trouble, tools, ...alsoThisPerson(group));
-  input.focus();
+  focusIn(input);
 }
 
 document.getElementById("correct-dialog-close")?.addEventListener("click", () => correctDialog.close());

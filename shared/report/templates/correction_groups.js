@@ -79,7 +79,7 @@ async function nearGroups(state, faces, most) {
 }
 
 // The steps that a refusal takes: the face's group is not offered for this group again.
-const refusalSteps = ({ face, to }) => [{ do: "apart", pairs: [[face, to]], said: true }];
+const refusalSteps = (state, { face, to }) => [{ do: "apart", pairs: [[faceFor(state, face), faceFor(state, to)]], said: true }];
 
 // How many groups of two faces and more the page shows, how many groups have names, and how many are hidden.
 function counts(state) {

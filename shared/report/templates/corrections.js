@@ -42,10 +42,7 @@ function isChanged(state, group) {
 }
 
 // Whether the face is in the group of a person only since it is near.
-function isSuggested(state, face) {
-  const group = groupOfFace(state, face);
-  return state.names.has(group) && !state.confirmed.has(face) && !isChanged(state, group);
-}
+const isSuggested = (state, face) => state.names.has(groupOfFace(state, face)) && !state.confirmed.has(face);
 
 // Whether the group is that of one face, which no other can join.
 const isAlone = (state, group) => group >= state.base.groups && group < madeFrom(state.base);

@@ -10,8 +10,8 @@ async function guardsOf(state, statements, near, threshold) {
     told.add(`${one}: ${other}`).add(`${two}: ${face}`);
   }
   // Whether the statements hold all faces of the group together, so that one pair is enough.
-  const isHeld = (group) => isChanged(state, group) ||
-    (state.names.has(group) && membersOf(state, group).every((face) => state.confirmed.has(face)));
+  const isHeld = (group) => (state.names.has(group)
+    ? statedFaces(state, group).length === membersOf(state, group).length : isChanged(state, group));
   const found = [];
   for (const group of state.members.keys()) {
     if (state.names.has(group) || !isChanged(state, group)) continue;

@@ -8,9 +8,7 @@ function statementsOf(state) {
     .filter((group) => membersOf(state, group).length && (state.names.has(group) || isChanged(state, group))));
   for (const group of [...stated].sort((one, other) => one - other)) {
     const faces = membersOf(state, group), person = state.names.get(group);
-    // Suggestions for a person stay suggestions while nobody changes the group.
-    const confirmed = isChanged(state, group) ? [] : faces.filter((face) => state.confirmed.has(face));
-    if (person) found.push(...(confirmed.length ? confirmed : faces).map((face) => ({ kind: "person", face, person })));
+    if (person) found.push(...statedFaces(state, group).map((face) => ({ kind: "person", face, person })));
     else for (let k = 1; k < faces.length; k++) found.push({ kind: "same", face: faces[k - 1], other: faces[k] });
   }
   for (const [face, other] of state.joined.values()) {
@@ -20,6 +18,23 @@ function statementsOf(state) {
   found.push(...differences(state, stated));
   for (const face of [...state.hidden].sort((one, other) => one - other)) found.push({ kind: "hidden", face });
   return found;
+}
+
+// The faces of a person that are said to be this person: suggestions stay suggestions, but for those that a file has brought
+// here from another group, since a program that groups may see that in another way.
+function statedFaces(state, group) {
+  const faces = membersOf(state, group);
+  const stated = faces.filter((face) => state.confirmed.has(face) || state.base.groupOf(face) !== group);
+  return stated.length ? stated : faces;
+}
+
+// What the reader has said, without what follows from it.
+const saidIn = (state) => statementsOf(state).filter(({ kind, face }) => kind !== "person" || state.confirmed.has(face));
+
+// A face that stands for the group of this one: of a person, not one that is a suggestion.
+function faceFor(state, face) {
+  const group = groupOfFace(state, face);
+  return isSuggested(state, face) ? statedFaces(state, group)[0] : face;
 }
 
 // The pairs that the reader has refused, and one for each two groups that were one when they were computed.
@@ -36,7 +51,7 @@ function differences(state, stated) {
   };
   const pairs = [...state.apart.values()];
   for (const { pair, said } of pairs) if (said) say(...pair, true);
-  for (const { pair, said } of pairs) if (!said) say(...pair, false);
+  for (const { pair: [one, other], said } of pairs) if (!said) say(faceFor(state, one), faceFor(state, other), false);
   const parts = new Map(); // by computed group: the first face in each group that has some of it
   for (const group of stated) {
     const seen = new Set();
@@ -49,7 +64,7 @@ function differences(state, stated) {
     }
   }
   for (const faces of parts.values()) {
-    for (let k = 1; k < faces.length; k++) for (let j = 0; j < k; j++) say(faces[j], faces[k], false);
+    for (let k = 1; k < faces.length; k++) for (let j = 0; j < k; j++) say(faceFor(state, faces[j]), faceFor(state, faces[k]), false);
   }
   return found;
 }

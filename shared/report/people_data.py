@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from shared.analysis.copies import find_copies
+from shared.analysis.copies import find_copies, perhaps_equal
 from shared.analysis.people_groups import PeopleGroups
 from shared.domain.arrays import Float32
 from shared.report.data_scripts import UNIT, packed, steps, write_script
@@ -101,10 +101,11 @@ def _said(people: PeopleGroups | None, place_of: Faces) -> tuple[list[StatementD
 
 def _copies(results: Results, place_of: Faces) -> list[list[int]]:
     """The faces of the page that have equal embeddings, by place."""
-    numbers = find_copies(results.distances.embeddings).number
-    rows = np.flatnonzero((np.bincount(numbers)[numbers] > 1) & (place_of != NONE)) if len(numbers) else numbers
-    rows = rows[np.argsort(numbers[rows], kind="stable")]
-    parts = np.split(place_of[rows], np.flatnonzero(np.diff(numbers[rows])) + 1)
+    embeddings = results.distances.embeddings
+    rows = np.flatnonzero(perhaps_equal(embeddings) & (place_of != NONE))
+    numbers = find_copies(np.asarray(embeddings[rows])).number
+    order = np.argsort(numbers, kind="stable")
+    parts = np.split(place_of[rows[order]], np.flatnonzero(np.diff(numbers[order])) + 1)
     return [part.tolist() for part in parts if len(part) > 1]
 
 

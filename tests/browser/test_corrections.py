@@ -443,6 +443,10 @@ def test_a_report_made_with_the_file_goes_on(window: Chrome, small: Made, tmp_pa
     groups = groups_of_page(window)
     assert groups[frozenset(range(4))] == "Ada" and frozenset({7}) in groups and frozenset({4, 5, 6}) in groups
     assert set(text_of(window).splitlines()) == set(file.read_text().splitlines())
+    assert window.find_element("id", "do-unhide").text == "Show 4 hidden faces in the next report"
+    press(window, "unhide")
+    assert "hidden," not in text_of(window) and not window.find_element("id", "do-unhide").is_displayed()
+    press(window, "undo")
     choose_rows = window.execute_script("return data.people.records.rows")
     choose(window, choose_rows.index(4), choose_rows.index(5))
     press(window, "together")

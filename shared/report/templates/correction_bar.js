@@ -44,6 +44,9 @@ function showSummary() {
   byId("do-undo").disabled = !work.done.length;
   byId("do-redo").disabled = !work.undone.length;
   byId("do-hidden").hidden = !work.state.hidden.size;
+  const away = work.state.kept.filter(isHiding).length; // a report that was made with a file has no hidden faces
+  byId("do-unhide").hidden = !away;
+  byId("do-unhide").textContent = `Show ${counted(away, "hidden face")} in the next report`;
   byId("do-hidden").textContent = document.documentElement.classList.contains("all-shown") ? "Leave out hidden" : "Show hidden";
 }
 
@@ -108,6 +111,7 @@ const deeds = {
   save: savePeople,
   load: () => byId("people-file").click(),
   hidden: toggleHidden,
+  unhide: () => commit([{ do: "unhide" }], "Faces that the file hides will be in the report that is made with the saved file."),
   help: () => byId("correct-help").showModal(),
   done() {
     setCorrecting(false);

@@ -44,6 +44,9 @@ function isChanged(state, group) {
 // Whether the face is in the group of a person only since it is near.
 const isSuggested = (state, face) => state.names.has(groupOfFace(state, face)) && !state.confirmed.has(face);
 
+// Whether a row of people.csv hides a face.
+const isHiding = (row) => row[data.people.columns.indexOf("kind")] === "hidden";
+
 // Whether the group is that of one face, which no other can join.
 const isAlone = (state, group) => group >= state.base.groups && group < madeFrom(state.base);
 
@@ -79,6 +82,7 @@ const steps = {
   unsay: (state, { pairs }) => pairs.forEach(([one, other]) => state.apart.delete(pairKey(one, other))),
   join: (state, { pairs }) => pairs.forEach((pair) => state.joined.set(pairKey(...pair), pair)),
   keep: (state, { rows }) => state.kept.push(...rows),
+  unhide: (state) => { state.kept = state.kept.filter((row) => !isHiding(row)); },
   reset: (state) => Object.assign(state, uncorrected(state.base)),
 };
 
@@ -103,6 +107,7 @@ function isStep(base, step) {
     unsay: () => pairs(step.pairs),
     join: () => pairs(step.pairs),
     keep: () => Array.isArray(step.rows) && step.rows.every((row) => Array.isArray(row) && row.every((field) => typeof field === "string")),
+    unhide: () => true,
     reset: () => true,
   };
   return Boolean(step) && Object.hasOwn(checks, step.do) && checks[step.do]();

@@ -47,13 +47,22 @@ def main() -> None:
         ("An update beside a job from nothing", ["update.py", humans]),
         ("Memory that archives take", ["archives.py"]),
         ("Latency of object storage", ["object_storage.py", humans]),
-        ("False and true accepts over all pairs", ["all_pairs.py", lfw / "images", "--faces", "largest", "center"]),
+        ("False and true accepts over all pairs", ["all_pairs.py", lfw / "images", "--model", "facenet", "sface"]),
+        ("People who resemble each other", ["all_pairs.py", humans, "--model", "facenet", "sface"]),
         ("Methods of grouping, and large jobs", ["groups.py", lfw / "images"]),
+        ("Methods of grouping, SFace", ["groups.py", lfw / "images", "--model", "sface", "--sizes"]),
+        ("A mean embedding subtracted", ["centering.py", lfw / "images", "--strangers", humans]),
+        (
+            "A mean embedding subtracted, SFace",
+            ["centering.py", lfw / "images", "--model", "sface", "--strangers", humans],
+        ),
+        ("Speed of models", ["model_speed.py", humans]),
         ("Groups of large jobs", ["group_sizes.py"]),
         ("Groups with corrections", ["corrected_groups.py"]),
         ("Nearest neighbors of many faces", ["neighbors.py"]),
         ("Updates of nearest neighbors", ["neighbor_updates.py"]),
         ("Accuracy on pairs", ["pairs.py", lfw / "images", pairs, "--margin", 32, "--mirror"]),
+        ("Accuracy on pairs, SFace", ["pairs.py", lfw / "images", pairs, "--model", "sface", "--mirror"]),
     ]
     names = [str(arguments[0]).removesuffix(".py") for _, arguments in plans]
     if unknown := sorted(set(given.only or ()) - set(names)):

@@ -141,6 +141,9 @@ def _small(share: Share) -> str:
 
 
 def _percent(share: Share) -> str:
+    if not share.pairs:  # of one person
+        return "- | - | -"
+
     def shown(interval: Interval) -> str:
         return f"{interval.low:.3f} to {interval.high:.3f}"
 

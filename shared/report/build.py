@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jinja2 import TemplateError
 
-from shared.analysis.calibration import same_person_threshold
+from shared.analysis.calibration import same_person_threshold, why_not_calibrated
 from shared.analysis.grouping import find_grouping, recorded_grouping
 from shared.analysis.people_groups import PeopleGroups, group_people
 from shared.archives.opening import is_archive
@@ -91,7 +91,7 @@ def _view(
         left_out = people.left_out
     faces = all_faces(results) if people is None else some_faces(results, people.shown)
     if request.group is None and len(faces.rows) <= MAX_FACES:
-        return _small(results, faces, request, images, ready, threshold, calibrated, people, left_out)
+        return _small(results, faces, request, images, ready, threshold, people, left_out)
     order = _order(results, request, threshold, calibrated, left_out) if people is None else order_people(people)
     if order is None:
         order, threshold = ungrouped(len(results.faces)), None
@@ -100,14 +100,13 @@ def _view(
         order = _only(order, request.group, results.job, people)
         if len(order) <= MAX_FACES:
             shown = some_faces(results, order.rows, request.group)
-            return _small(results, shown, request, images, ready, threshold, calibrated, people)
+            return _small(results, shown, request, images, ready, threshold, people)
         part = part_of(request.group, order.rows, people)
     report = LargeReport(
         results=results,
         order=order,
         neighbors=results.neighbors,
         threshold=threshold,
-        calibrated=calibrated is not None,
         people=people,
         left_out_note=left_out_note(left_out) if order.left_out else "",
         part=part,
@@ -123,7 +122,6 @@ def _small(
     images: Path | None,
     ready: Mapping[int, bytes],
     threshold: float | None,
-    calibrated: float | None,
     people: PeopleGroups | None,
     left_out: LeftOut | None = None,
 ) -> SmallPageView:
@@ -133,7 +131,7 @@ def _small(
     digests = recorded_digests(results.folder, others) if images is not None and others else {}
     seconds = request.thumbnail_seconds
     thumbnails = cut_thumbnails(shown.faces, results.images, digests, images, ready=at_hand, seconds=seconds)
-    return page_values(results, shown, thumbnails, threshold, calibrated is not None, people, left_out)
+    return page_values(results, shown, thumbnails, threshold, people, left_out)
 
 
 def _people(
@@ -143,8 +141,7 @@ def _people(
         return None
     if threshold is None:
         raise InvalidRequest(
-            "No threshold is calibrated for this job's options, so there are no groups to correct. Give one with "
-            "--threshold D."
+            f"{why_not_calibrated(results.contract)} So there are no groups to correct. Give one with --threshold D."
         )
     embeddings, neighbors = results.distances.embeddings, results.neighbors
     return group_people(results.folder, request.corrections, embeddings, neighbors, threshold, left_out)

@@ -55,7 +55,6 @@ class LargeReport:
     order: FaceOrder
     neighbors: Neighbors | None
     threshold: float | None
-    calibrated: bool
     people: PeopleGroups | None
     """Corrected groups; None if nothing was corrected."""
     left_out_note: str
@@ -126,7 +125,6 @@ def _page(
             part=report.part,
             square=square,
             threshold=report.threshold,
-            calibrated=report.calibrated,
             faces=len(order),
             people=report.people,
         ),

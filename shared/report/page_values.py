@@ -61,14 +61,13 @@ def page_values(
     shown: Shown,
     thumbnails: Thumbnails,
     threshold: float | None,
-    calibrated: bool,
     people: PeopleGroups | None = None,
     left_out: LeftOut | None = None,
 ) -> SmallPageView:
     """The values of the page.
 
-    `threshold` is the distance up to which faces are grouped, None for no groups; `calibrated` says whether one is
-    known for the job's contract. `people` are corrected groups of the job's faces. Those `left_out` are in no group.
+    `threshold` is the distance up to which faces are grouped, None for no groups. `people` are corrected groups of the
+    job's faces. Those `left_out` are in no group.
     """
     square = shown.distances.among(np.arange(len(shown.faces)))
     tree = average_linkage(square)
@@ -88,7 +87,6 @@ def page_values(
             part="" if shown.group is None else part_of(shown.group, shown.rows, people),
             square=square,
             threshold=threshold,
-            calibrated=calibrated,
             faces=len(faces),
             people=people,
         ),

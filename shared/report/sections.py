@@ -38,7 +38,6 @@ def common_values(
     part: str,
     square: Float32,
     threshold: float | None,
-    calibrated: bool,
     faces: int,
     people: PeopleGroups | None,
 ) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Models of the user's own: what their description may say, and the contract that it makes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 from producer.cli.options import contract_of, embedder_of
 from shared.domain.contract import Contract
 from shared.domain.embedders import LARGEST_MODEL_BYTES
-from shared.domain.errors import InvalidRequest
+from shared.domain.errors import ContractError, InvalidRequest
+from worker.models.runtime import check_contract
 
 GOOD = {
     "alignment": '"five-points"',
@@ -51,6 +53,15 @@ def test_a_margin_is_for_crops_that_are_not_aligned(model: Path) -> None:
         assert contract_of("largest", False, margin, False, "casia-webface", model=str(model)).margin_px == given
     with pytest.raises(InvalidRequest, match=r"--margin 85 is too much in .*crop of 112 pixels"):
         contract_of("largest", False, 85, False, "casia-webface", model=str(model))
+
+
+def test_a_worker_refuses_a_margin_that_leaves_no_face(model: Path) -> None:
+    """Contracts come from a server that others can write to."""
+    _describe(model, GOOD | {"alignment": '"box"'})
+    contract = contract_of("largest", False, 84, False, "casia-webface", model=str(model))
+    check_contract(contract)
+    with pytest.raises(ContractError, match="margin_px: 112 is too much in a crop of 112 pixels"):
+        check_contract(replace(contract, margin_px=112))
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,35 @@ def test_torch_computes_the_same_embeddings_from_the_same_constants(crops: np.nd
     assert (np.abs(cosines) < 1 + 1e-5).all()
 
 
+def test_torch_refuses_what_it_would_compute_otherwise(tmp_path: Path) -> None:
+    """An operator or an attribute that it does not know: it is named, and so is the backend that may know it."""
+    from worker.models.torch_onnx import OnnxModule
+
+    assert FILE is not None
+    for change, named in (("operator", "the operator 'LRN'"), ("attribute", "its Conv has 'auto_pad'")):
+        network = read_onnx(FILE)
+        node = next(node for node in network.model.graph.node if node.op_type == "Conv")
+        if change == "operator":
+            node.op_type = "LRN"
+        else:
+            node.attribute.add().name = "auto_pad"
+        with pytest.raises(WeightsError, match=f"{named}.*FACEQUEUE_BACKEND=openvino"):
+            OnnxModule(network)
+
+
+def test_torch_tries_a_network_before_it_is_used() -> None:
+    """Operands that do not fit together give one line."""
+    from worker.models.torch_onnx import try_module
+
+    assert FILE is not None
+    network = read_onnx(FILE)
+    try_module(network)
+    node = next(node for node in network.model.graph.node if node.op_type == "Conv")
+    node.input[1] = network.model.graph.node[-1].input[1]
+    with pytest.raises(WeightsError, match="torch cannot run it"):
+        try_module(network)
+
+
 def test_weights_of_another_embedder_are_refused() -> None:
     """A contract may say anything."""
     with pytest.raises(ContractError, match="take crops of 112 pixels"):

@@ -165,7 +165,7 @@ def test_split_undo_and_redo(page: Chrome, small: Made, tmp_path: Path) -> None:
     assert _round_trip(page, small, tmp_path).count("different") >= 1
     choose(page, 4)
     press(page, "alone")
-    assert {4} in _groups_with(page, 4)
+    assert {4} in _groups_with(page, 4) and "3 faces" in page.find_element("css selector", ".alone h3").text
     page.find_element("tag name", "body").send_keys(Keys.CONTROL, "z")
     press(page, "undo")
     assert _groups_with(page, 0) == [{0, 1, 2, 3}] and not made.is_displayed() and "apart" in first.text

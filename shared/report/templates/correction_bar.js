@@ -71,7 +71,6 @@ function refreshPage(words, before) {
 function setCorrecting(on) {
   document.documentElement.classList.toggle("correcting", on);
   bar.hidden = !on;
-  byId("correct").setAttribute("aria-pressed", String(on));
   byId("correct").textContent = on ? "Done" : "Correct groups";
   if (!on) chooseNone();
   markAll();

@@ -85,10 +85,18 @@ function smallBlocks(base) {
     const figure = correctable.figure(face);
     if (!aloneGrid) {
       aloneGrid = element("div", { className: "faces" });
-      section.append(element("div", { className: "alone" }, element("h3", {}, "Alone"), aloneGrid));
+      section.append(element("div", { className: "alone" }, element("h3", {}, "Alone ", element("span")), aloneGrid));
     }
     const grid = grids.get(face) ?? aloneGrid;
     grid.insertBefore(figure, [...grid.children].find(({ id }) => Number(id.slice(5)) > face) ?? null);
+  }
+
+  function countAlone(state) {
+    for (const part of section.querySelectorAll(".alone")) {
+      const faces = [...part.querySelectorAll("figure")].map(({ id }) => Number(id.slice(5)));
+      const shown = faces.filter((face) => isShown(state, ownGroup(base, face)));
+      part.querySelector("h3 span").textContent = counted(shown.length, "face");
+    }
   }
 
   return {
@@ -97,6 +105,7 @@ function smallBlocks(base) {
         if (!isAlone(state, group)) fillBlock(state, group);
         else if (membersOf(state, group).length) showAlone(group - base.groups);
       }
+      countAlone(state);
     },
     reveal(state, group) {
       const block = isAlone(state, group) ? correctable.figure(group - base.groups) : blocks.get(group);

@@ -49,7 +49,7 @@ def write_made_up_results(folder: Path, faces: int, photos: Iterable[int] = repe
                 "61.7500",
                 "0.999871",
                 *["25.5000"] * 10,
-                *("40.0000", "180.00", "0.0000", "0.00", "1.0000"),
+                *("40.0000", "48.000", "0.0000", "0.00", "1.0000"),
             ]
             for k in range(faces)
         ),

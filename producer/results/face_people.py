@@ -11,9 +11,11 @@ from shared.analysis.constraints import NOBODY, constraints_of
 from shared.analysis.copies import find_copies
 from shared.analysis.grouping import find_grouping, recorded_grouping
 from shared.analysis.people_groups import HIDDEN, group_people
+from shared.domain.quality_limits import DEFAULT_LIMITS
 from shared.results.corrections import Correction
 from shared.results.distances import Faces
 from shared.results.found_faces import find_corrections
+from shared.results.left_out import find_left_out
 from shared.results.reader import neighbors_in, read_arrays, read_summary, reading, rows_of
 from shared.results.schema import FACES
 
@@ -73,10 +75,10 @@ def grouped_people(folder: Path, corrections: Collection[Correction] | None, thr
         if recorded is not None:
             return FacePeople({}, recorded.numbers)
         embeddings, _ = read_arrays(folder, faces)
-        neighbors = neighbors_in(folder, faces)
+        neighbors, left_out = neighbors_in(folder, faces), find_left_out(folder, faces, DEFAULT_LIMITS)
     if corrections is None:
-        return FacePeople({}, find_grouping(embeddings, neighbors, chosen).numbers)
-    found = group_people(folder, corrections, embeddings, neighbors, chosen)
+        return FacePeople({}, find_grouping(embeddings, neighbors, chosen, left_out=left_out.faces).numbers)
+    found = group_people(folder, corrections, embeddings, neighbors, chosen, left_out)
     rows = np.flatnonzero((found.person != NOBODY) & (found.confirmed | (found.numbers != HIDDEN)))
     people = {face: Named(found.person_of(face), bool(found.confirmed[face])) for face in rows.tolist()}
     return FacePeople(people, found.numbers, found.missing)

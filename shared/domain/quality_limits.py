@@ -14,10 +14,6 @@ class QualityLimits:
     sharpness: float = 0.0
     """`sharpness` in faces.csv."""
 
-    def __bool__(self) -> bool:
-        """Whether any face can be excluded."""
-        return max(self.size_px, self.probability, self.sharpness) > 0
 
-
-DEFAULT_LIMITS = QualityLimits()
+DEFAULT_LIMITS = QualityLimits(sharpness=1.0)
 """Those of a job's groups.csv and report. docs/accuracy.md has the measurements behind them."""

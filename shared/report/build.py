@@ -16,7 +16,6 @@ from shared.domain.errors import InvalidRequest, ResultsError
 from shared.domain.options import DEFAULT_REPORT_FACES
 from shared.domain.paths import printable
 from shared.domain.quality_limits import DEFAULT_LIMITS, QualityLimits
-from shared.report.captions import left_out_note
 from shared.report.face_order import FaceOrder, one_group, order_faces, order_people, ungrouped
 from shared.report.large_page import LargeReport, build_large_page
 from shared.report.page_values import MAX_FACES, Shown, all_faces, page_values, part_of, some_faces
@@ -100,7 +99,7 @@ def _view(
         order = _only(order, request.group, results.job, people)
         if len(order) <= MAX_FACES:
             shown = some_faces(results, order.rows, request.group)
-            return _small(results, shown, request, images, ready, threshold, people)
+            return _small(results, shown, request, images, ready, threshold, people, left_out)
         part = part_of(request.group, order.rows, people)
     report = LargeReport(
         results=results,
@@ -108,7 +107,7 @@ def _view(
         neighbors=results.neighbors,
         threshold=threshold,
         people=people,
-        left_out_note=left_out_note(left_out) if order.left_out else "",
+        left_out=left_out,
         part=part,
         pictures=request.pictures if request.group is None else len(order),
     )
@@ -123,7 +122,7 @@ def _small(
     ready: Mapping[int, bytes],
     threshold: float | None,
     people: PeopleGroups | None,
-    left_out: LeftOut | None = None,
+    left_out: LeftOut,
 ) -> SmallPageView:
     rows = shown.rows.tolist()
     at_hand = {place: jpeg for place, row in enumerate(rows) if (jpeg := ready.get(row)) is not None}

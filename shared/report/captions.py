@@ -7,10 +7,12 @@ from shared.analysis.calibration import FALSE_PAIRS_MEASURED, Calibration, calib
 from shared.analysis.constraints import NOBODY
 from shared.analysis.false_pairs import expect_false_pairs
 from shared.analysis.people_groups import PeopleGroups
+from shared.analysis.strangers import Strangers
 from shared.report.charts import Histogram, Timeline
 from shared.report.thumbnails import Thumbnails
 from shared.results.corrections import Correction
 from shared.results.left_out import LeftOut
+from shared.results.model_words import ModelWords
 
 _SHORT_JOB_S = 5.0  # more than workers let pass between two samples
 
@@ -82,20 +84,54 @@ def threshold_note(threshold: float | None, contract: Mapping[str, Any], job: st
     if calibration is None:
         return f"The threshold {threshold:g} was given by hand. {why_not_calibrated(contract)}"
     known = calibration.same_person
-    if threshold != known:
-        by_hand = f"The threshold {threshold:g} was given by hand; the calibrated one is {known:g}."
-        return f"{by_hand} {false_pairs_note(faces, threshold, calibration)}".strip()
-    source = (
-        f"{known:g} was calibrated on LFW View 1 for this contract: "
-        f"{100 * calibration.false_accepts_at(known).rate:.2g} "
-        f"% of its {FALSE_PAIRS_MEASURED / 1e6:.1f} million pairs of different people are that near, and "
-        f"{100 * calibration.true_accepts:.0f} % of its pairs of one person."
-    )
+    by_hand = f"The threshold {threshold:g} was given by hand; the calibrated one is {known:g}."
     limits = (
         "This guarantees nothing for other photos: children, relatives, other ages, other cameras. A group is a "
         "suggestion, not proof."
     )
-    return " ".join(part for part in (source, false_pairs_note(faces, threshold, calibration), limits) if part)
+    parts = ("" if threshold == known else by_hand, false_pairs_note(faces, threshold, calibration), limits)
+    return " ".join(filter(None, parts))
+
+
+def model_note(model: ModelWords) -> str:
+    """The model, who trained it on what, and its license."""
+    weights = "" if model.weights == model.name else f" ({model.weights})"
+    return f"Embeddings by {model.name}{weights}: {model.origin}. License: {model.license}."
+
+
+def calibration_note(contract: Mapping[str, Any]) -> str:
+    """The threshold of the job's contract, what it accepts, and how that is known."""
+    calibration = calibration_of(contract)
+    if calibration is None:
+        return f"{why_not_calibrated(contract)} How many strangers a group may have is not known."
+    known = calibration.same_person
+    return (
+        f"Its threshold {known:g} was calibrated on LFW View 1 for these options: "
+        f"{100 * calibration.false_accepts_at(known).rate:.2g} % of {FALSE_PAIRS_MEASURED / 1e6:.1f} million pairs of "
+        f"different people are that near, and {100 * calibration.true_accepts:.0f} % of the pairs of one person."
+    )
+
+
+def strangers_note(strangers: Strangers) -> str:
+    """What the number of strangers in the heading of a group means."""
+    sure = f" ({_percent(strangers.low)} to {_percent(strangers.high)} %, 95 % confidence)"
+    span = (
+        sure if strangers.words == "about" else ", since the threshold is outside of the distances that were measured"
+    )
+    return (
+        f"Strangers in a group: if all others of the {strangers.faces:,} faces were of other people, {strangers.words} "
+        f"{_percent(strangers.rate)} % of them would be expected within the threshold of one of its faces{span}. "
+        "In the groups of LFW View 1, at the calibrated threshold, there were less than half as many."
+    )
+
+
+def few(number: float) -> str:
+    """An expected number for people: `0.11`, `2.3`, `1,204`, `less than 0.01`."""
+    return "less than 0.01" if 0 < number < 0.01 else _rounded(number)
+
+
+def _percent(share: float) -> str:
+    return _rounded(100 * share)
 
 
 def hidden_note(hidden: int) -> str:

@@ -11,7 +11,7 @@ from shared.analysis.calibration import NEAR_DUPLICATE
 from shared.analysis.clustering import Groups
 from shared.analysis.duplicates import Duplicates, find_duplicates, recorded_near_pairs
 from shared.analysis.people_groups import PeopleGroups
-from shared.report.captions import large_pictures_note
+from shared.report.captions import large_pictures_note, left_out_note
 from shared.report.data_scripts import UNIT
 from shared.report.face_names import face_words
 from shared.report.face_order import FaceOrder
@@ -43,6 +43,7 @@ from shared.report.view_model import (
     PeopleData,
 )
 from shared.results.distances import Distances, Faces, evenly_spaced
+from shared.results.left_out import LeftOut
 from shared.results.neighbors_file import Neighbors
 from shared.results.reader import Results
 
@@ -57,7 +58,8 @@ class LargeReport:
     threshold: float | None
     people: PeopleGroups | None
     """Corrected groups; None if nothing was corrected."""
-    left_out_note: str
+    left_out: LeftOut
+    """Faces of the job that are in no group because of their quality."""
     part: str
     """What part of the job's faces it shows; empty for all."""
     pictures: int
@@ -118,23 +120,25 @@ def _page(
     view, data = matrix_views(square, average_linkage(square), _groups_in(report, places))
     duplicates = _duplicates(report, named)
     known = {*places.tolist(), *(face.index for pair in duplicates.pairs for face in pair[:2])}
+    common = common_values(
+        results,
+        groups=None if report.threshold is None else len(order.sizes),
+        part=report.part,
+        square=square,
+        threshold=report.threshold,
+        faces=len(order),
+        people=report.people,
+        left_out=report.left_out,
+    )
     return LargePageView(
-        **common_values(
-            results,
-            groups=None if report.threshold is None else len(order.sizes),
-            part=report.part,
-            square=square,
-            threshold=report.threshold,
-            faces=len(order),
-            people=report.people,
-        ),
+        **common,
         sampled=len(places) < len(order),
         pictures_note=note,
         matrix=view,
         duplicates=duplicates,
         grouped=order.grouped,
         left_out=order.left_out,
-        left_out_note=report.left_out_note,
+        left_out_note=left_out_note(report.left_out) if order.left_out else "",
         group_count=None if report.threshold is None else len(order.sizes),
         pictured=pictured,
         data=LargeData(
@@ -151,6 +155,7 @@ def _page(
             most_in_matrix=MOST_FACES,
             at_first=AT_FIRST,
             neighbors=report.neighbors is not None,
+            strangers=common["strangers"],
             unit=UNIT,
             sheet_columns=COLUMNS,
             sheet_rows=ROWS,

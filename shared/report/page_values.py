@@ -61,8 +61,8 @@ def page_values(
     shown: Shown,
     thumbnails: Thumbnails,
     threshold: float | None,
-    people: PeopleGroups | None = None,
-    left_out: LeftOut | None = None,
+    people: PeopleGroups | None,
+    left_out: LeftOut,
 ) -> SmallPageView:
     """The values of the page.
 
@@ -89,6 +89,7 @@ def page_values(
             threshold=threshold,
             faces=len(faces),
             people=people,
+            left_out=left_out,
         ),
         sampled=False,
         faces=faces,
@@ -107,14 +108,12 @@ def page_values(
     )
 
 
-def _groups_of(
-    shown: Shown, threshold: float | None, people: PeopleGroups | None, left_out: LeftOut | None
-) -> Groups | None:
+def _groups_of(shown: Shown, threshold: float | None, people: PeopleGroups | None, left_out: LeftOut) -> Groups | None:
     if threshold is None:
         return None
     if shown.group is not None:
         return Groups(threshold, [list(range(len(shown.faces)))])
-    out = np.zeros(len(shown.rows), bool) if left_out is None else left_out.faces[shown.rows]
+    out = left_out.faces[shown.rows]
     if people is not None:
         members = [np.searchsorted(shown.rows, rows).tolist() for rows in people.members()]
         return Groups(threshold, members, np.flatnonzero(out).tolist())
@@ -142,7 +141,7 @@ def _face_views(results: Results, shown: Shown, thumbnails: Thumbnails, people: 
     return views
 
 
-def _groups(groups: Groups, faces: list[FaceView], square: Float32, left_out: LeftOut | None) -> GroupsView:
+def _groups(groups: Groups, faces: list[FaceView], square: Float32, left_out: LeftOut) -> GroupsView:
     people, alone, out = [], [], set(groups.left_out)
     for members in groups.members:
         views = [faces[k] for k in members]
@@ -156,7 +155,7 @@ def _groups(groups: Groups, faces: list[FaceView], square: Float32, left_out: Le
         people=people,
         alone=sorted(alone, key=lambda face: face.index),
         left_out=[faces[k] for k in groups.left_out],
-        left_out_note="" if left_out is None else left_out_note(left_out),
+        left_out_note=left_out_note(left_out),
         threshold=groups.threshold,
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from shared.report.captions import counted, duration, phases_in_words
+from shared.report.captions import counted, duration, few, phases_in_words
 from shared.report.view_model import LargePageView, SmallPageView
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -66,6 +66,7 @@ def _environment() -> Environment:
         "count": _count,
         "counted": counted,
         "decimals": _decimals,
+        "few": few,
         "duration": duration,
         "moment": _moment,
         "phases_in_words": phases_in_words,

@@ -5,13 +5,26 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from shared.analysis.calibration import calibration_of
 from shared.analysis.people_groups import PeopleGroups
+from shared.analysis.strangers import expect_strangers
 from shared.domain.arrays import Float32
 from shared.domain.outcomes import FAILED, Outcome
-from shared.report.captions import histogram_alt, no_samples_note, people_note, recalled_note, threshold_note
+from shared.report.captions import (
+    calibration_note,
+    histogram_alt,
+    model_note,
+    no_samples_note,
+    people_note,
+    recalled_note,
+    strangers_note,
+    threshold_note,
+)
 from shared.report.charts import Run, Span, histogram, timelines
 from shared.report.profile import costly_functions
 from shared.report.view_model import FilesView, MachinesView, OutcomeView, OverviewView, StageView
+from shared.results.left_out import LeftOut
+from shared.results.model_words import model_of
 from shared.results.reader import Results
 from shared.results.schema import PROFILES, RESOURCES
 from shared.results.tables import Images
@@ -40,14 +53,24 @@ def common_values(
     threshold: float | None,
     faces: int,
     people: PeopleGroups | None,
+    left_out: LeftOut,
 ) -> dict[str, Any]:
     """The values that small and large pages have in common, by their name in `PageView`.
 
     `square` [n, n] are the distances of the histogram, `faces` is the number of faces that the page is
-    about.
+    about. The job's faces that are `left_out` are in no group.
     """
     chart, summary = histogram(square, threshold), results.summary
+    calibration = calibration_of(results.contract)
+    grouped = len(results.faces) - left_out.count
+    strangers = None
+    if calibration is not None and threshold is not None and grouped > 1:
+        strangers = expect_strangers(grouped, threshold, calibration)
     return {
+        "model_note": model_note(model_of(summary)),
+        "calibration_note": calibration_note(results.contract),
+        "strangers": strangers,
+        "strangers_note": "" if strangers is None else strangers_note(strangers),
         "job": results.job,
         "part": part,
         "source": summary.get("source", ""),
@@ -56,7 +79,7 @@ def common_values(
         "overview": _overview(results, groups),
         "shown_faces": faces,
         "threshold": threshold,
-        "threshold_note": threshold_note(threshold, results.contract, results.job, faces),
+        "threshold_note": threshold_note(threshold, results.contract, results.job, grouped),
         "people_note": "" if people is None else people_note(people),
         "histogram": chart,
         "histogram_alt": histogram_alt(chart, threshold),

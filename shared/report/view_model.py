@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from shared.analysis.strangers import Strangers
 from shared.domain.paths import ShownPath
 from shared.report.charts import Histogram, Run, Tick, Timeline
 from shared.report.face_records import FaceRecords
@@ -262,6 +263,8 @@ class LargeData:
     """Faces of a group that are shown at first."""
     neighbors: bool
     """Whether there are files with the nearest faces."""
+    strangers: Strangers | None
+    """How many faces of other people groups may have; None if that is not known."""
     unit: float
     """Step of the distances in the files."""
     sheet_columns: int
@@ -282,6 +285,11 @@ class PageView:
     part: str
     """What part of the job's faces the page is about; empty for all."""
     source: str
+    model_note: str
+    calibration_note: str
+    strangers: Strangers | None
+    """How many faces of other people groups may have; None if that is not known."""
+    strangers_note: str
     started: str | None
     duration_s: float | None
     overview: OverviewView

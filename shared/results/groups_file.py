@@ -17,7 +17,7 @@ def read_groups(folder: Path, faces: int) -> tuple[Faces, Float32]:
     OSError as `open_regular`; ValueError if the file is not about this many faces.
     """
     numbers, distances = array("q"), array("f")
-    for row, (face, number, distance) in enumerate(rows_of(folder / GROUPS, *GROUP_COLUMNS)):
+    for row, (face, number, distance) in enumerate(rows_of(folder / GROUPS, *GROUP_COLUMNS[:3])):
         if int(face) != row:
             raise ValueError(f"{GROUPS} has face {face} in row {row}")
         numbers.append(int(number))

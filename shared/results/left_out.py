@@ -1,6 +1,6 @@
 """Which faces of a results folder are below the limits of quality, and are left out of groups."""
 
-from collections.abc import Iterator
+from array import array
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from shared.domain.errors import InvalidRequest
 from shared.domain.paths import printable
-from shared.domain.quality_limits import QualityLimits
+from shared.domain.quality_limits import DEFAULT_LIMITS, QualityLimits
 from shared.results.reader import columns_of, rows_of
 from shared.results.schema import FACES
 
@@ -56,24 +56,34 @@ def no_limits(faces: int) -> LeftOut:
 def find_left_out(folder: Path, faces: int, limits: QualityLimits) -> LeftOut:
     """The faces below `limits` among the `faces` of a results folder.
 
-    InvalidRequest if its faces.csv is of an earlier version, which has no sharpness. OSError or ValueError if it cannot
-    be read.
+    In a faces.csv of an earlier version, which has no sharpness, none is below the default limit; InvalidRequest for
+    another one. OSError or ValueError if the file cannot be read.
     """
-    left_out = LeftOut(limits, no_limits(faces).below)
-    if limits:
-        if limits.sharpness and "sharpness" not in columns_of(folder / FACES):
+    names: list[str] = []
+    if limits.sharpness:
+        names = columns_of(folder / FACES)
+        if "sharpness" not in names and limits.sharpness != DEFAULT_LIMITS.sharpness:
             raise InvalidRequest(
                 f"The results in {printable(str(folder))} are of an earlier version, which did not measure sharpness. "
                 "Leave out --min-sharpness, or run the job again with --fresh."
             )
-        for face, measures in enumerate(_measures(folder, sharpness=limits.sharpness > 0)):
-            left_out.below[face] = np.less(measures, (limits.size_px, limits.probability, limits.sharpness))
-    return left_out
+    below = no_limits(faces).below
+    if limits.size_px:
+        # From the box: earlier versions have no column of its size.
+        left, top, right, bottom = _columns(folder, ("x1", "y1", "x2", "y2"), faces)
+        below[:, 0] = np.minimum(right - left, bottom - top) < limits.size_px
+    if limits.probability:
+        below[:, 1] = _columns(folder, ("probability",), faces)[0] < limits.probability
+    if "sharpness" in names:
+        below[:, 2] = _columns(folder, ("sharpness",), faces)[0] < limits.sharpness
+    return LeftOut(limits, below)
 
 
-def _measures(folder: Path, *, sharpness: bool) -> Iterator[tuple[float, float, float]]:
-    """Size, probability and sharpness of each face. The size is that of the box, which earlier versions have too."""
-    columns = ("x1", "y1", "x2", "y2", "probability", *(("sharpness",) if sharpness else ()))
-    for values in rows_of(folder / FACES, *columns):
-        left, top, right, bottom, probability, *sharp = map(float, values)
-        yield min(right - left, bottom - top), probability, sharp[0] if sharp else 0.0
+def _columns(folder: Path, names: tuple[str, ...], faces: int) -> npt.NDArray[np.float64]:
+    """These columns of faces.csv: [columns, faces]. ValueError if it has another number of faces."""
+    values = array("d")
+    for row in rows_of(folder / FACES, *names):
+        values.extend(map(float, row))
+    if len(values) != faces * len(names):
+        raise ValueError(f"{FACES} has {len(values) // len(names)} faces instead of {faces}")
+    return np.array(values).reshape(faces, len(names)).T

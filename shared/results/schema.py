@@ -40,7 +40,7 @@ FILE_COLUMNS = ("path", "outcome", "error", "same_as", "width", "height")
 """Of images.csv: what a reader of results needs."""
 DIGEST_COLUMNS = ("image", "blake2b", "size", "mtime_ns", "exact_path")
 """`exact_path` is the path as JSON if `images.csv` does not show its exact bytes, otherwise it is empty."""
-GROUP_COLUMNS = ("face", "group", "distance")
+GROUP_COLUMNS = ("face", "group", "distance", "left_out")
 FAILED_COLUMNS = ("retries", "image", "path")
 SAMPLE_COLUMNS = (
     *("time", "pid", "role", "cpu_percent", "rss_mib", "uss_mib", "threads", "read_mib", "written_mib", "images_done"),

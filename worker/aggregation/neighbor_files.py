@@ -14,6 +14,7 @@ from shared.domain.arrays import Float32
 from shared.domain.errors import ResultsError
 from shared.domain.job import Job
 from shared.results.files import map_array
+from shared.results.left_out import LeftOut, no_limits
 from shared.results.neighbors_file import Neighbors, NeighborsWriter, read_neighbors
 from shared.results.schema import EMBEDDINGS, GROUP_COLUMNS, GROUPS, NEIGHBORS
 from worker.aggregation.known_neighbors import neighbor_update
@@ -25,13 +26,19 @@ _DISTINCT = ".distinct.npz"
 
 
 def write_neighbors(
-    job: Job, folder: Path, threads: int, stage: PairStage | None = None, earlier: Path | None = None
+    job: Job,
+    folder: Path,
+    threads: int,
+    stage: PairStage | None = None,
+    earlier: Path | None = None,
+    left_out: LeftOut | None = None,
 ) -> None:
     """Writes neighbors.npz and groups.csv, unless the job is to have none. `stage` has the candidates of all tiles; by
     default the whole pair matrix is screened here, or what differs from the results in `earlier`. OSError as from the
     disk.
 
-    Without a calibrated threshold there are the nearest alone, and no groups.
+    Without a calibrated threshold there are the nearest alone, and no groups. Faces that are `left_out` (default: none)
+    are in no group.
     """
     if job.options.neighbors == 0:
         return
@@ -51,7 +58,7 @@ def write_neighbors(
             file.add(rows)
     (folder / _DISTINCT).unlink(missing_ok=True)
     if threshold is not None:
-        _write_groups(folder, embeddings, copies, threshold)
+        _write_groups(folder, embeddings, copies, threshold, no_limits(job.faces) if left_out is None else left_out)
 
 
 def _merged(job: Job, folder: Path, stage: PairStage, plan: PairsPlan, copies: Copies, threads: int) -> Neighbors:
@@ -72,11 +79,13 @@ def _by_way_of_a_file(folder: Path, rows: Iterable[Neighbors], faces: int) -> Ne
     return read_neighbors(folder / _DISTINCT, faces)
 
 
-def _write_groups(folder: Path, embeddings: Float32, copies: Copies, threshold: float) -> None:
+def _write_groups(folder: Path, embeddings: Float32, copies: Copies, threshold: float, left_out: LeftOut) -> None:
     neighbors = read_neighbors(folder / NEIGHBORS, len(embeddings))
-    grouping = find_grouping(embeddings, neighbors, threshold, copies)
+    grouping = find_grouping(embeddings, neighbors, threshold, copies, left_out.faces)
     with (folder / GROUPS).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(GROUP_COLUMNS)
         rows = zip(grouping.numbers.tolist(), grouping.distances.tolist(), strict=True)
-        writer.writerows((face, group, f"{distance:.6f}") for face, (group, distance) in enumerate(rows))
+        writer.writerows(
+            (face, group, f"{distance:.6f}", left_out.reasons(face)) for face, (group, distance) in enumerate(rows)
+        )

@@ -13,8 +13,10 @@ from shared.domain.durable_files import sync_to_disk
 from shared.domain.errors import ResultsError
 from shared.domain.job import Job
 from shared.domain.paths import RootPath, printable
+from shared.domain.quality_limits import DEFAULT_LIMITS
 from shared.results.distance_tiles import arithmetic
 from shared.results.failed_list import write_failed_list
+from shared.results.left_out import find_left_out
 from shared.results.schema import SUMMARY
 from worker.aggregation.hidden_names import new_scratch_name
 from worker.aggregation.known_neighbors import takes_earlier_rows
@@ -72,7 +74,8 @@ def write_results(
             phases = {"distances_started": _now()}
             matrix_absent = write_matrix(plan, job, scratch, results_dir, threads, statistics.earlier_faces)
             phases["distances_ended"] = phases["neighbors_started"] = _now()
-            write_neighbors(job, scratch, threads, stage, target if takes_earlier_rows(job) else None)
+            left_out = find_left_out(scratch, job.faces, DEFAULT_LIMITS)
+            write_neighbors(job, scratch, threads, stage, target if takes_earlier_rows(job) else None, left_out)
             phases["neighbors_ended"] = _now()
             write_samples(resources(), scratch, {} if earlier is None else earlier_samples(earlier))
             copy_profiles(profiles, scratch, earlier)

@@ -110,7 +110,7 @@ def _found(face: list[float]) -> list[str]:
         *(f"{edge:.4f}" for edge in box),
         f"{probability:.6f}",
         *(f"{place:.4f}" for place in face[5:15]),
-        *(f"{size_px:.4f}", f"{sharpness:.2f}", f"{yaw:.4f}", f"{roll_deg:.2f}", f"{inside:.4f}"),
+        *(f"{size_px:.4f}", f"{sharpness:.3f}", f"{yaw:.4f}", f"{roll_deg:.2f}", f"{inside:.4f}"),
     ]
 
 

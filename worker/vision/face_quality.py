@@ -7,6 +7,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from shared.domain.arrays import Float32, UInt8
@@ -15,6 +16,8 @@ from worker.vision.face_crops import Similarity, align_gray, to_source
 _CROP_PX = 112
 _FACE_X, _FACE_Y, _FACE_PX = 20, 32, 72
 """The square of the aligned crop from above the eyes to below the mouth: neither hair nor background."""
+_NOISE = 5**2
+"""Variance of gray values that is no contrast of a face."""
 _EYES_PX = 35.2  # between the eyes in the aligned crop
 
 
@@ -24,7 +27,7 @@ class Quality(NamedTuple):
     size_px: float
     """The smaller side of the box."""
     sharpness: float
-    """Variance of the Laplacian of the aligned gray crop of 112 pixels, between eyes and mouth."""
+    """Share of fine detail in the contrast between eyes and mouth, in the aligned gray crop of 112 pixels."""
     yaw: float
     """How far the nose is to the right of the middle between eyes and corners of the mouth, in distances of the eyes;
     0 for a face seen from the front.
@@ -51,15 +54,23 @@ def measure_quality(image: Image.Image, box: Float32, points: Float32) -> Qualit
 
 
 def sharpness(gray: UInt8) -> float:
-    """The variance of the Laplacian (4-neighborhood) of an image [h, w]. Pech-Pacheco et al. 2000, "Diatom autofocusing
-    in brightfield microscopy: a comparative study".
+    """How much of the contrast of an image [h, w] is in fine detail: the variance of the Laplacian (4-neighborhood) of
+    the smoothed image (3 x 3 binomial filter, against noise) over the variance of the gray values, in thousandths.
 
     In whole numbers up to the last division: the same bits everywhere.
     """
     pixels = gray.astype(np.int32)
-    laplacian = 4 * pixels[1:-1, 1:-1] - pixels[:-2, 1:-1] - pixels[2:, 1:-1] - pixels[1:-1, :-2] - pixels[1:-1, 2:]
-    count, total, squares = laplacian.size, int(laplacian.sum()), int(np.vdot(laplacian, laplacian))
-    return (count * squares - total * total) / (count * count)
+    rows = pixels[:-2] + 2 * pixels[1:-1] + pixels[2:]
+    smooth = rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]  # 16 times as large
+    laplacian = 4 * smooth[1:-1, 1:-1] - smooth[:-2, 1:-1] - smooth[2:, 1:-1] - smooth[1:-1, :-2] - smooth[1:-1, 2:]
+    (detail, over), (contrast, of) = _variance(laplacian), _variance(pixels)
+    return 1000 * detail * of / (over * 16**2 * (contrast + _NOISE * of))
+
+
+def _variance(values: npt.NDArray[np.int32]) -> tuple[int, int]:
+    """As a fraction."""
+    wide, count = values.astype(np.int64), values.size
+    return count * int(np.vdot(wide, wide)) - int(wide.sum()) ** 2, count**2
 
 
 def _size_px(box: Float32) -> float:

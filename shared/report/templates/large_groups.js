@@ -7,6 +7,14 @@ const pageList = document.getElementById("group-pages");
 const shownOf = new Map(); // how many faces of a group are shown, if the reader has asked for more
 let firstPage = 0, endPage = 0;
 
+// As `few` in captions.py writes it.
+function strangersWords(size) {
+  if (!data.strangers) return "";
+  const expected = (data.strangers.faces - size) * data.strangers.rate;
+  const number = expected >= 10 ? Math.round(expected).toLocaleString("en") : Number(expected.toPrecision(2)).toString();
+  return `, ${data.strangers.words} ${expected > 0 && expected < 0.01 ? "less than 0.01" : number} strangers`;
+}
+
 function groupShown(group) {
   const { state } = work;
   const members = isShown(state, group) ? membersOf(state, group) : [];
@@ -28,7 +36,7 @@ function groupShown(group) {
       const farthest = decodeUint16(content.farthest)[group % data.groups_a_file] * data.unit;
       const person = content.people[group % data.groups_a_file];
       if (person && !correctable) title.firstChild.textContent = person;
-      words.textContent = `${counted(size, "face")}${size > 1 ? `, at most ${farthest.toFixed(2)} from the first` : ""}`;
+      words.textContent = `${counted(size, "face")}${size > 1 ? `, at most ${farthest.toFixed(2)} from the first${strangersWords(size)}` : ""}`;
     }, () => {});
   }
   const title = element("h3", { tabIndex: -1 }, element("bdi", { className: "group-title" }, titleOf(state, group)), words, tools);

@@ -7,7 +7,8 @@ import pytest
 from shared.analysis.calibration import CALIBRATIONS, SAME_PERSON, Calibration
 from shared.analysis.calibration import FACENET_CALIBRATION as FACENET
 from shared.analysis.false_pairs import expect_false_pairs
-from shared.report.captions import false_pairs_note, threshold_note
+from shared.analysis.strangers import expect_strangers
+from shared.report.captions import calibration_note, false_pairs_note, few, strangers_note, threshold_note
 
 CONTRACT = FACENET.contract.as_dict()
 _row = FACENET.false_accepts_at
@@ -73,10 +74,39 @@ def test_one_face_has_no_pairs() -> None:
     assert {false_pairs_note(faces, 0.95, FACENET) for faces in (0, 1)} == {""}
 
 
+def test_a_calibration_is_said_with_what_it_accepts() -> None:
+    """For another contract the note says that there is none, and why."""
+    note = calibration_note(CONTRACT)
+    assert "threshold 0.95 was calibrated on LFW View 1" in note
+    assert "0.028 % of 1.2 million pairs of different people are that near, and 88 % of the pairs of one person" in note
+    assert "No threshold is calibrated for facenet" in calibration_note(CONTRACT | {"margin_px": 14})
+
+
+@pytest.mark.parametrize(
+    ("threshold", "words", "rate"), [(0.95, "about", 2.77e-4), (0.5, "at most", 1.28e-5), (1.3, "more than", 0.0408)]
+)
+def test_strangers_are_the_faces_outside_times_the_false_accepts(threshold: float, words: str, rate: float) -> None:
+    """Outside of the measured distances one of the bounds is known."""
+    found = expect_strangers(400, threshold, FACENET)
+    assert (found.words, found.faces) == (words, 400) and found.rate == pytest.approx(rate)
+    assert found.expected(5) == pytest.approx(395 * rate)
+    assert f"{words} {100 * rate:.2g} % of them would be expected" in strangers_note(found)
+
+
+def test_expected_numbers_are_short() -> None:
+    """Two digits, whole numbers from 10 on, and no small powers of ten."""
+    assert [few(number) for number in (0, 0.0004, 0.0123, 1.26, 1234.5)] == [
+        "0",
+        "less than 0.01",
+        "0.012",
+        "1.3",
+        "1,234",
+    ]
+
+
 def test_the_reports_note_has_the_sentence_only_for_calibrated_contracts() -> None:
     """This includes a threshold given by the user."""
     note = threshold_note(SAME_PERSON, CONTRACT, "j", 388)
-    assert "0.028 % of its 1.2 million pairs of different people are that near, and 88 % of its pairs of one" in note
     assert "about 21 of their 75,078 pairs" in note
     assert "about 71 of their 75,078 pairs" in threshold_note(1.0, CONTRACT, "j", 388)
     assert "pairs" not in threshold_note(1.0, CONTRACT | {"margin_px": 14}, "j", 388)

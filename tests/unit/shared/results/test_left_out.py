@@ -53,6 +53,8 @@ def test_a_face_below_a_limit_is_left_out(results: Path) -> None:
     at_limits = QualityLimits(size_px=10, probability=0.5, sharpness=3.25)
     assert find_left_out(results / "trip", 12, at_limits).count == 0
     assert find_left_out(results / "trip", 12, QualityLimits()).count == 0
+    with pytest.raises(ValueError, match="12 faces instead of 11"):
+        find_left_out(results / "trip", 11, limits)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -135,7 +137,9 @@ def test_neighbors_below_the_limits_are_not_listed(
 def test_results_of_an_earlier_version_have_no_sharpness(
     results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Their boxes and probabilities are enough for the other limits. Asking for sharpness is an error of one line."""
+    """Their boxes and probabilities are enough for the other limits. Asking for sharpness is an error of one line; the
+    default limit holds for none of them.
+    """
     table = results / "trip" / "faces.csv"
     rows = list(csv.DictReader(table.read_text().splitlines()))
     columns = [name for name in rows[0] if name not in ("size_px", "sharpness", "yaw", "roll_deg", "inside")]

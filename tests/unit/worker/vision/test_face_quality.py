@@ -16,25 +16,47 @@ def _noise(side: int = 240) -> Image.Image:
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8))
 
 
+def _detailed() -> np.ndarray:
+    """Contrast at all scales, as photos have: gray values of mean 127 and standard deviation 40."""
+    noise = np.random.default_rng(2).normal(0, 1, (240, 240))
+    scales = [cv2.GaussianBlur(noise, (0, 0), 2.0**k) * 3.0**k for k in range(6)]
+    image = np.sum(scales, axis=0)
+    gray = 127 + 40 * (image - image.mean()) / image.std()
+    return np.repeat(gray[:, :, None], 3, axis=2)
+
+
+def _picture(pixels: np.ndarray) -> Image.Image:
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
 def _points(angle: float = 0.0, scale: float = 1.0, center: tuple[float, float] = (120, 120)) -> np.ndarray:
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     return ((TEMPLATE - 56) @ turn.T + center).astype(np.float32)
 
 
-def test_sharpness_is_the_variance_of_opencvs_laplacian() -> None:
-    """Of the pixels that have all four neighbors."""
+def test_sharpness_is_what_opencv_gives() -> None:
+    """The variance of its Laplacian of the smoothed image, where that has all neighbors, over the image's variance."""
     gray = np.random.default_rng(1).integers(0, 256, (40, 50), np.uint8)
-    assert sharpness(gray) == pytest.approx(cv2.Laplacian(gray, cv2.CV_64F)[1:-1, 1:-1].var(), rel=1e-12)
+    binomial = np.outer([1, 2, 1], [1, 2, 1]) / 16
+    laplacian = cv2.Laplacian(cv2.filter2D(gray.astype(np.float64), -1, binomial), cv2.CV_64F)[2:-2, 2:-2]
+    assert sharpness(gray) == pytest.approx(1000 * laplacian.var() / (gray.var() + 25), rel=1e-12)
     assert sharpness(np.full((40, 50), 7, np.uint8)) == 0
+
+
+def test_darkness_and_little_contrast_are_no_blur() -> None:
+    """A dark photo of a face is as sharp as a bright one."""
+    image = _detailed()
+    pictures = map(_picture, (image, image * 0.3, 127 + (image - 127) * 0.3))
+    bright, *others = (measure_quality(picture, BOX, _points()).sharpness for picture in pictures)
+    assert all(0.7 * bright < other < 1.1 * bright for other in others)
 
 
 def test_a_blurred_face_is_less_sharp() -> None:
     """The more it is blurred."""
     radii = [0, 0.5, 1, 2, 4]
-    found = [
-        measure_quality(_noise().filter(ImageFilter.GaussianBlur(radius)), BOX, _points()).sharpness for radius in radii
-    ]
-    assert found == sorted(found, reverse=True) and found[0] > 10 * found[3] > 0
+    blurred = [_picture(_detailed()).filter(ImageFilter.GaussianBlur(radius)) for radius in radii]
+    found = [measure_quality(image, BOX, _points()).sharpness for image in blurred]
+    assert found == sorted(found, reverse=True) and found[0] > 10 * found[4] > 0
 
 
 @pytest.mark.parametrize("scale", [0.6, 2.7])

@@ -44,11 +44,11 @@ def test_sharpness_is_what_opencv_gives() -> None:
 
 
 def test_darkness_and_little_contrast_are_no_blur() -> None:
-    """A dark photo of a face is as sharp as a bright one."""
+    """The variance alone would be a tenth."""
     image = _detailed()
     pictures = map(_picture, (image, image * 0.3, 127 + (image - 127) * 0.3))
     bright, *others = (measure_quality(picture, BOX, _points()).sharpness for picture in pictures)
-    assert all(0.7 * bright < other < 1.1 * bright for other in others)
+    assert all(0.6 * bright < other < 1.1 * bright for other in others)
 
 
 def test_a_blurred_face_is_less_sharp() -> None:

@@ -121,8 +121,8 @@ def strangers_note(strangers: Strangers) -> str:
     return (
         f"Strangers in a group: if all others of the {strangers.faces:,} faces were of other people, {strangers.words} "
         f"{_percent(strangers.rate)} % of them would be expected within the threshold of one of its faces{span}. "
-        "In the groups of LFW View 1, at the calibrated threshold, there were less than half as many; among people of one "
-        "age and sex there are ten times as many pairs within it."
+        "In the groups of LFW View 1, at the calibrated threshold, there were less than half as many; of people of "
+        "one age and sex ten times as many pairs are within it."
     )
 
 

@@ -82,6 +82,12 @@ def _take(stage: Stage, images: Path, target: Path) -> None:
                 driver.execute_script("arguments[0].scrollIntoView({behavior: 'instant'})", groups)
                 time.sleep(0.5)  # for the page to be drawn there
                 picture(driver, target / "report-people.png")
+                driver.find_element("id", "correct").click()
+                driver.find_element("css selector", "#groups [data-face]").click()
+                picture(driver, target / "report-correcting.png")
+                driver.find_element("css selector", "#groups .correct-group").click()
+                time.sleep(0.5)
+                picture(driver, target / "report-correcting-group.png")
     with browser(PHONE) as driver:
         driver.get(report)
         picture(driver, target / "report-phone.png")

@@ -97,9 +97,9 @@ function chooseGroup(title, faces, take) {
   const input = element("input", { autocomplete: "off", spellcheck: false });
   const own = new Set(faces.map((face) => groupOfFace(work.state, face)));
   const from = own.size === 1 ? [...own][0] : null; // faces of several groups can all go to one of these
-  let nearest = [], latest = 0;
+  let nearest = [];
   const show = () => {
-    const { state } = work, wanted = input.value.trim().toLowerCase(), mine = ++latest;
+    const { state } = work, wanted = input.value.trim().toLowerCase();
     const number = /^\d+$/.test(wanted) ? Number(wanted) - 1 : -1;
     const fits = (group) => membersOf(state, group).length > 0 && group !== from && !isHidden(state, group) &&
       (!wanted || group === number || titleOf(state, group).toLowerCase().includes(wanted));
@@ -115,7 +115,6 @@ function chooseGroup(title, faces, take) {
       if (offered.size >= mostChoices) break;
       if (!offered.has(group) && fits(group)) offered.set(group, near.get(group) ?? { face: membersOf(state, group)[0], distance: null });
     }
-    if (mine !== latest) return;
     list.replaceChildren(...[...offered].map(([group, { face, distance }]) =>
       faceRow(face, distance, groupWords(state, group), button("Choose", () => {
         correctDialog.close();

@@ -1,13 +1,16 @@
 """Areas turn with the pixels of their image."""
 
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageOps
 
 from shared.domain.image_formats import register_formats
-from shared.domain.orientation import Area, is_sideways, orientation_of, turned, turned_back
+from shared.domain.orientation import Area, _orientation_of_heif, is_sideways, orientation_of, turned, turned_back
+from tests.support.turned_photos import UPRIGHT, red_box, save_photo
+from worker.vision.decode import Limits, decode
 
 ALL = range(1, 9)
 SIZE = (80, 40)
@@ -18,6 +21,20 @@ def _opened(image: Image.Image, kind: str, **options: object) -> Image.Image:
     file = BytesIO()
     image.save(file, kind, **options)  # type: ignore[arg-type]
     return Image.open(file)
+
+
+def _bytes(opened: Image.Image) -> bytes:
+    file = opened.fp
+    assert file is not None
+    file.seek(0)
+    return file.read()
+
+
+def _part(box: tuple[int, int, int, int], size: tuple[int, int]) -> Area:
+    (left, top, right, bottom), (width, height) = box, size
+    return Area(
+        (left + right) / 2 / width, (top + bottom) / 2 / height, (right - left) / width, (bottom - top) / height
+    )
 
 
 def _turned_by(orientation: int) -> Image.Exif:
@@ -58,14 +75,36 @@ def test_the_orientation_of_a_file_is_read(kind: str, orientation: int) -> None:
     assert orientation_of(_opened(Image.new("RGB", SIZE), kind, exif=_turned_by(orientation))) == orientation
 
 
-def test_heif_files_say_how_others_turn_them() -> None:
-    """The decoder turns HEIC by itself and then says that it is upright, but other programs read the EXIF data."""
+@pytest.mark.parametrize("orientation", ALL)
+def test_heif_containers_say_how_they_are_turned(tmp_path: Path, orientation: int) -> None:
+    """The decoder turns HEIC by the container's rotation and mirror, and the face is where the stored area turns to."""
     register_formats()
-    opened = _opened(Image.new("RGB", SIZE), "HEIF")
-    opened.info["original_orientation"] = 6
-    assert orientation_of(opened) == 6
-    opened.info["original_orientation"] = None
+    save_photo(tmp_path / "stored.jpg", orientation)
+    with Image.open(tmp_path / "stored.jpg") as stored:
+        area = _part(red_box(stored), stored.size)
+        # With EXIF data as bytes, the encoder writes what they say into the container.
+        opened = _opened(stored.convert("RGB"), "HEIF", exif=_turned_by(orientation).tobytes(), quality=95)
+    assert orientation_of(opened) == orientation
+    image = decode(_bytes(opened), Limits(2**20, 10**6))
+    assert image.size == UPRIGHT
+    np.testing.assert_allclose(turned(area, orientation), _part(red_box(image), UPRIGHT), atol=0.02)
+
+
+def test_exif_data_in_a_heif_container_turn_nothing() -> None:
+    """The standard says so, and the decoder does so."""
+    register_formats()
+    opened = _opened(Image.new("RGB", SIZE), "HEIF", exif=_turned_by(6))
+    assert opened.info["original_orientation"] == 6
     assert orientation_of(opened) == 1
+    assert decode(_bytes(opened), Limits(2**20, 10**6)).size == SIZE
+
+
+def test_transformations_of_a_container_follow_one_another() -> None:
+    """A mirror before a rotation is not the same as after it; what is not known turns nothing."""
+    assert _orientation_of_heif([("irot", 270), ("imir", 1)]) == 5
+    assert _orientation_of_heif([("imir", 1), ("irot", 270)]) == 7
+    assert _orientation_of_heif([("clap", 10, 10, 0, 0), ("irot", 90)]) == 8
+    assert _orientation_of_heif([]) == 1
 
 
 @pytest.mark.parametrize("stated", [0, 9, 300])

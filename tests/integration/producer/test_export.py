@@ -45,6 +45,7 @@ class Stage:
         for path, number in zip(PATHS, ORIENTATIONS, strict=True):
             save_photo(self.photos / path, number)
         results_of_photos(folder / "results" / "job", self.photos, PATHS)
+        results_of_photos(folder / "results" / "cloud", self.photos, PATHS[:1], source="s3://bucket/photos")
         self.people = save_people(folder / "people.csv", zip(PATHS, NAMES, strict=True))
 
     def run(self, *arguments: object) -> Done:
@@ -192,6 +193,7 @@ def test_tables_go_to_files(stage: Stage, tmp_path: Path) -> None:
         (["xmp", "job", "--people", "{}/people.csv", "--to", "{}/photos/new"], "folder of the images"),
         (["xmp", "job", "--people", "{}/photos", "--to", "{}/new"], "no readable sidecar"),
         (["xmp", "job", "--people", "{}/nobody.csv", "--to", "{}/new"], "names no face"),
+        (["xmp", "cloud", "--people", "{}/people.csv", "--to", "{}/new"], "--images DIR"),
         (["csv", "job", "--suggested"], "for xmp"),
         (["csv", "job", "--lines"], "for json"),
     ],

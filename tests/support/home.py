@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 _REAL_HOME = "TESTS_REAL_HOME"  # processes of pytest-xdist inherit it, and with it the temporary home
 _XDG = ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR")
 _SETTINGS = ("FACEQUEUE_", "REDIS_URL")
+TEST_SERVER = "FACEQUEUE_TEST_SERVER"
+"""Names the program of the server that tests run on, by default that of `run`. No setting of the code under test."""
 _PATHS = {
     "os.mkdir": (0,),
     "os.rename": (0, 1),
@@ -37,7 +39,7 @@ def _move_out() -> None:
     if _REAL_HOME in os.environ:
         return
     os.environ[_REAL_HOME] = os.environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir
-    for name in [*_XDG, *(name for name in os.environ if name.startswith(_SETTINGS))]:
+    for name in [*_XDG, *(name for name in os.environ if name.startswith(_SETTINGS) and name != TEST_SERVER)]:
         os.environ.pop(name, None)
     home, owner = tempfile.mkdtemp(prefix="facequeue-tests-home-"), os.getpid()
     os.environ["HOME"] = home

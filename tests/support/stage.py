@@ -12,10 +12,9 @@ from pathlib import Path
 from producer.local.redis_server import EmbeddedServer
 from shared.config.settings import Settings
 from shared.store.redis_client import connect
+from tests.support.home import TEST_SERVER
 
 ROOT = Path(__file__).parents[2]
-TEST_SERVER = "FACEQUEUE_TEST_SERVER"
-"""Names the program of the server that tests run on, by default that of `run`."""
 WORKER_LOG = "worker.log"
 """The log of every worker of a stage."""
 

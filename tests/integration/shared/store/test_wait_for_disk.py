@@ -9,8 +9,9 @@ import pytest
 
 from producer.local.redis_server import find_server_binary
 from shared.store.redis_client import connect, wait_for_disk
+from tests.support.home import TEST_SERVER
 from tests.support.jobs import make_job
-from tests.support.stage import TEST_SERVER, Stage
+from tests.support.stage import Stage
 from worker.aggregation.hidden_names import spill_path
 from worker.aggregation.spilling import remove_spill_file
 
@@ -50,11 +51,11 @@ def test_the_disk_is_confirmed_for_what_any_connection_wrote(telling: Stage) -> 
     assert wait_for_disk(connect(telling.settings)) is True
 
 
-def test_a_server_without_a_log_is_not_waited_for(stage: Stage) -> None:
+def test_a_server_without_a_log_is_not_waited_for(telling: Stage) -> None:
     """Such a server never confirms anything."""
-    stage.client.config_set("appendonly", "no")
+    telling.client.config_set("appendonly", "no")
     began = time.monotonic()
-    assert wait_for_disk(stage.client) is True
+    assert wait_for_disk(telling.client) is True
     assert time.monotonic() - began < _QUICK_S
 
 

@@ -69,7 +69,7 @@ class Turns(RecordPart):
         if not answer:
             return None
         uid, batch, send, images, stage, diverted = answer
-        return Dispatched(uid.decode(), int(batch), requeued(send, images), stage.decode(), bool(diverted))
+        return Dispatched(uid.decode(), int(batch), requeued(send, images), stage.decode(), uid == diverted)
 
     def prioritize(self, uid: str, priority: Priority, queues: Iterable[str]) -> str:
         """Changes the job's priority. Returns `changed`, `same`, or the state of a job that has ended.

@@ -1,6 +1,6 @@
 -- Gives the next waiting batch of a job a send number: its message is to be sent now. The job's next turn is after those
--- of the jobs that were served less. Returns {uid, batch, send number, images (nil: a tile), stage, whether diverted},
--- or {} if the job has no turn any more.
+-- of the jobs that were served less. Returns {uid, batch, send number, images (nil: a tile), stage, the uid that the job
+-- had when it was diverted}, or {} if the job has no turn any more.
 -- KEYS: job, open, batches, turns of the priority, clock of the queue
 -- ARGV: name, priority, time on the clock for an image, whether a server out of memory accepts it ('1')
 local job = redis.call('HMGET', KEYS[1], 'uid', 'priority', 'options', 'stage', 'diverted')
@@ -28,4 +28,4 @@ local served = tonumber(clock[2]) or 0
 redis.call('HSET', KEYS[5], 'now', math.max(tonumber(clock[1]) or 0, served), ARGV[2], served + cost * ARGV[3],
            ARGV[2] .. ':now', math.max(tonumber(clock[3]) or 0, start))
 redis.call('EXPIRE', KEYS[5], 604800)
-return {job[1], batch, send, images, job[4] or '', job[5] == job[1] and 1 or 0}
+return {job[1], batch, send, images, job[4] or '', job[5] or ''}

@@ -105,6 +105,16 @@ def test_a_job_that_comes_again_has_had_what_it_had(fresh: FreshJob) -> None:
     assert Counter(served) == {"a": 20, "b": 20, "c": 20}
 
 
+def test_a_job_that_was_alone_owes_nothing(fresh: FreshJob) -> None:
+    """A job that comes while none is in line begins where that one was served last."""
+    record = _in_line(fresh, "alone", batches=50)
+    _served(fresh, 50)
+    _in_line(fresh, "new", batches=50)
+    _add(fresh, record.load(), 50)
+    assert record.queue_up(record.load().uid, "embed")
+    assert Counter(_served(fresh, 20)) == {"alone": 10, "new": 10}
+
+
 def test_normal_jobs_beside_high_ones_get_a_tenth(fresh: FreshJob) -> None:
     """However many the high ones are, and also while low ones wait, which get a little."""
     for number in range(3):

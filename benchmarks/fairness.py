@@ -79,7 +79,8 @@ class Room:
         wait_until(lambda: self._is_enqueued(job))
 
     def _is_enqueued(self, job: str) -> bool:
-        return f"{job}: " in self._log(f"enqueue-{job}") or "waiting for workers" in self._log(f"enqueue-{job}")
+        said = self._log(f"enqueue-{job}")
+        return " images in " in said or "waiting for workers" in said
 
     def load(self, job: str) -> Job:
         """A job as it is now."""

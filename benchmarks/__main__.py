@@ -41,6 +41,7 @@ def main() -> None:
         ("Cost of a worker's resource samples", ["sampler.py", humans]),
         ("Capacity of one server", ["commits.py"]),
         ("Many jobs, many batches, long queues", ["record_scale.py"]),
+        ("How jobs share workers, a simulated pipeline", ["fairness.py"]),
         ("A million images, a simulated pipeline", ["million.py", "--images", 100_000, "--minutes", 15]),
         ("The cache on disk", ["disk_cache.py"]),
         ("Memory that results take", ["results_memory.py"]),

@@ -72,10 +72,14 @@ class Room:
                 some.mkdir(parents=True)
             (some / f"{image:07d}.jpg").touch()
 
-    def enqueue(self, job: str, folder: str, *options: str) -> None:
-        """Begins to enqueue a folder; returns when the producer has filled its window, or is done."""
+    def begin_to_enqueue(self, job: str, folder: str, *options: str) -> None:
+        """Starts a producer."""
         arguments = ["--job", job, "--no-report", "--distances", "none", "--neighbors", "0", *options]
         self._spawn("producer", "enqueue", str(self._folder / folder), *arguments, log=f"enqueue-{job}")
+
+    def enqueue(self, job: str, folder: str, *options: str) -> None:
+        """Starts a producer; returns when it has filled its window, or is done."""
+        self.begin_to_enqueue(job, folder, *options)
         wait_until(lambda: self._is_enqueued(job))
 
     def _is_enqueued(self, job: str) -> bool:
@@ -85,6 +89,10 @@ class Room:
     def load(self, job: str) -> Job:
         """A job as it is now."""
         return JobRecord(self._client, job).load()
+
+    def is_there(self, job: str) -> bool:
+        """Whether a producer has made the job."""
+        return JobRecord(self._client, job).exists()
 
     def cancel_all(self) -> None:
         """Cancels every unfinished job."""
@@ -144,11 +152,12 @@ def shares(room: Room) -> list[tuple[str, str, str, bool]]:
 
 
 def equal(room: Room) -> list[tuple[str, str, str, bool]]:
-    """When three jobs of the same size finish that are enqueued one after the other."""
+    """When three jobs of the same size finish that are enqueued at the same time."""
     started = time.monotonic()
     jobs = ("first", "second", "third")
     for job in jobs:
-        room.enqueue(job, "middle")
+        room.begin_to_enqueue(job, "middle")
+    wait_until(lambda: all(room.is_there(job) for job in jobs))
     wait_until(lambda: all(room.load(job).state == "finished" for job in jobs))
     ended_ms = [room.load(job).ended_ms or 0 for job in jobs]
     took_s, apart_s = time.monotonic() - started, (max(ended_ms) - min(ended_ms)) / 1000

@@ -30,6 +30,7 @@ CENTERS = 50_000
 _IMAGE_S = float(os.environ.get("SIMULATED_IMAGE_S", "0"))
 _SPREAD = np.float32(0.6)  # faces of a center are 0.6 to 0.9 apart, others 1.4
 _FACE = [10.0, 10.0, 110.0, 130.0, 0.9999, 40.0, 60.0, 80.0, 60.0, 60.0, 80.0, 45.0, 100.0, 75.0, 100.0]
+_FACE += [100.0, 50.0, 0.0, 0.0, 1.0]  # quality
 
 
 def center_of(path: RootPath) -> int:

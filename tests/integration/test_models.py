@@ -78,6 +78,8 @@ def test_sface_groups_each_person_by_default(results: Path) -> None:
     known = calibration_of(summary["contract"])
     assert known is not None and summary["neighbors"]["within"] == known.same_person
     assert summary["model"]["license"] == "Apache-2.0" and "not documented" in summary["model"]["origin"]
+    report = (results / "one" / "report.html").read_text()
+    assert "Its threshold 1.05 was calibrated on LFW View 1 for these options: 0.0045 % of 1.2 million pairs" in report
 
 
 def test_a_model_of_ones_own_is_computed_like_a_known_one(results: Path) -> None:
@@ -126,7 +128,7 @@ class _Attack:
     [
         (_external, "external data"),
         (_dynamic, "give it a fixed size"),
-        ("dimensions = 512", "return 128 values, and own-bad has 512"),
+        ("dimensions = 512", "return 128 values, and own-mine has 512"),
         (None, "is damaged, or is no ONNX file"),
     ],
 )
@@ -134,7 +136,7 @@ def test_a_bad_model_is_refused_before_anything_is_started(
     change: Callable[[Any], None] | str | None, reason: str, own: Path, sample: Path, tmp_path: Path
 ) -> None:
     """One line, exit code 2, and nothing in the file is executed: not even if it is a pickle."""
-    bad, executed = tmp_path / "bad.onnx", tmp_path / "executed"
+    bad, executed = tmp_path / own.name, tmp_path / "executed"  # the name by which the good file is converted
     description = DESCRIPTION
     if isinstance(change, str):
         description = description.replace("dimensions = 128", change)
@@ -151,8 +153,10 @@ def test_a_bad_model_is_refused_before_anything_is_started(
     assert not executed.exists() and not (tmp_path / "state").exists()
 
 
-def test_enqueue_refuses_it_too(stage: Stage, sample: Path, tmp_path: Path) -> None:
-    """Before the job is made."""
+def test_enqueue_refuses_a_bad_model_and_a_worker_takes_a_good_one(
+    stage: Stage, own: Path, sample: Path, tmp_path: Path
+) -> None:
+    """Before a job is made. Workers get the file by a setting, and the description with the job."""
     bad = tmp_path / "bad.onnx"
     bad.write_bytes(b"no graph")
     bad.with_suffix(".toml").write_text(DESCRIPTION)
@@ -161,3 +165,10 @@ def test_enqueue_refuses_it_too(stage: Stage, sample: Path, tmp_path: Path) -> N
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert "is damaged, or is no ONNX file" in done.stderr
     assert stage.producer("status", "bad").returncode == 2
+    alone = tmp_path / "elsewhere.onnx"  # without its description, and under another name
+    shutil.copyfile(own, alone)
+    stage.worker("--concurrency", "1", FACEQUEUE_WEIGHTS_PATH=str(alone), **root)
+    done = stage.producer("enqueue", str(sample / "hopper"), "--job", "good", "--model", str(own), "--wait", **root)
+    assert done.returncode == 0, done.stderr + stage.log("worker.log")
+    summary = _summary(stage.results / "good")
+    assert (summary["contract"]["weights"], summary["model"]["origin"]) == ("own-mine", "a copy of SFace")

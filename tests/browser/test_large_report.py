@@ -57,6 +57,25 @@ def _to_the_end(page: Chrome) -> None:
     page.execute_script("scrollTo({top: document.body.scrollHeight, behavior: 'instant'})")
 
 
+def test_faces_that_are_left_out_come_last(window: Chrome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under a title of their own, behind those alone, also where that begins within a page of faces."""
+    sizes = [6, 3, *[1] * 7]
+    folder = make_large_results(tmp_path / "party", sizes, quality={row: {"sharpness": 0.5} for row in (0, 12, 14)})
+    make_large_page(folder, monkeypatch)
+    window.get((folder / "report.html").as_uri())
+    window.execute_script("document.getElementById('groups').scrollIntoView({behavior: 'instant'})")
+    wait_until(lambda: len(window.find_elements("css selector", "#groups .alone-title")) == 2, 10, "both titles")
+    titles = window.find_elements("css selector", "#groups .alone-title")
+    assert ["".join(title.text.split()) for title in titles] == ["Alone5faces", "Leftout3faces"]
+    grids = window.find_elements("css selector", "#groups .alone-title + .faces")
+    wait_until(
+        lambda: all(grid.text.count(".jpg") == count for grid, count in zip(grids, (5, 3), strict=True)), 10, "names"
+    )
+    assert "000-00.jpg" in grids[1].text and "3 left out" in window.find_element("id", "groups").text
+    assert "strangers" in window.find_element("css selector", ".group h3").text
+    assert window.get_log("browser") == []
+
+
 def test_scrolling_loads_page_after_page(page: Chrome) -> None:
     """Nothing is loaded before; at the end all groups and faces have been shown, and pages far away are emptied."""
     assert not page.find_elements("css selector", ".group")

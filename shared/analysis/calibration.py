@@ -60,7 +60,7 @@ _SAME_RATES: dict[str, tuple[Any, ...]] = {
     "faces": ("largest", "center"),
     "mode": ("fast", "exact"),
     "precision": ("float32", "bf16"),
-    "pipeline_version": (3, 4),  # 4 added the quality of a face
+    "pipeline_version": (3, 4, 5),  # 4 and 5 added the quality of a face
 }
 """Values of the contract whose rates differ by less than a twentieth. A version of the pipeline that changes embeddings
 takes the versions before it out of the list.

@@ -29,7 +29,7 @@ FacePolicy = Literal["largest", "center", "all"]
 Mode = Literal["fast", "exact"]
 Precision = Literal["float32", "bf16"]
 
-PIPELINE_VERSION = 4
+PIPELINE_VERSION = 5
 """Raised whenever the code changes, or adds to, what it says of a face for the same options."""
 
 WeightsName = Literal["casia-webface", "vggface2", "sface"]

@@ -55,9 +55,11 @@ class Turns(RecordPart):
     """The turns of a job."""
 
     def queue_up(self, uid: str, queue: str) -> bool:
-        """Gives the job its turn in this queue; False if it has it already, or has no batch waiting."""
+        """Gives the job its turn in this queue; False if it has it already, or has no batch waiting for
+        this queue.
+        """
         keys = ["", "open", f"={clock_key(queue)}", *(f"={turns_key(queue, priority)}" for priority in Priority)]
-        return bool(self._run("queue_up", keys, uid, self.name, *Priority))
+        return bool(self._run("queue_up", keys, uid, self.name, queue, *Priority))
 
     def dispatch(self, queue: str, priority: Priority, *, despite_oom: bool = False) -> Dispatched | None:
         """Gives the next waiting batch a send number; None if the job has no turn any more.
@@ -65,7 +67,7 @@ class Turns(RecordPart):
         The message is to be sent now. If it never is, the batch counts as lost and is requeued.
         """
         keys = ["", "open", "batches", f"={turns_key(queue, priority)}", f"={clock_key(queue)}"]
-        answer = self._run("dispatch", keys, self.name, priority, _COST[priority], int(despite_oom))
+        answer = self._run("dispatch", keys, self.name, priority, _COST[priority], int(despite_oom), queue)
         if not answer:
             return None
         uid, batch, send, images, stage, diverted = answer

@@ -287,6 +287,17 @@ def test_a_diverted_jobs_messages_go_elsewhere(fresh: FreshJob) -> None:
     assert sent is not None and not sent.diverted
 
 
+def test_a_batch_added_after_the_last_turn_is_not_before_other_jobs(fresh: FreshJob) -> None:
+    """Two processes found the job's turn, the first dispatched its last batch, and its producer added more."""
+    _in_line(fresh, "b")
+    record = _in_line(fresh, "a", batches=50)
+    _served(fresh, 100)
+    assert _scores(fresh) == {"b": 100}
+    _add(fresh, record.load(), 20)
+    assert record.dispatch("embed", NORMAL) is not None
+    assert _scores(fresh) == {"a": 102, "b": 100}
+
+
 def test_a_turn_that_a_job_no_longer_has_is_removed(fresh: FreshJob) -> None:
     """Of another priority, and of a job that is cancelled or gone."""
     record = _waiting(fresh, "a")
@@ -320,6 +331,19 @@ def test_a_full_server_dispatches_for_workers_only(fresh: FreshJob, despite_oom:
 
 
 # Tiles
+
+
+def test_tiles_have_no_turn_in_the_queue_of_images(fresh: FreshJob) -> None:
+    """A reconciler, or `prioritize`, read the job before its tiles were added; or an earlier turn was left there."""
+    fresh.complete()
+    assert fresh.record.claim_aggregation("w/9", LONG_S)
+    assert fresh.record.add_tiles(fresh.uid, "w/9", "a" * 32, 3) is None
+    before = fresh.snapshot()
+    assert not fresh.record.queue_up(fresh.uid, "embed")
+    fresh.client.zadd(turns_key("embed", NORMAL), {fresh.record.name: 1})
+    assert fresh.record.dispatch("embed", NORMAL) is None
+    assert fresh.snapshot() == before
+    assert fresh.record.queue_up(fresh.uid, "aggregate")
 
 
 def test_tiles_have_turns_in_the_queue_of_aggregations(fresh: FreshJob) -> None:

@@ -85,20 +85,24 @@ def write_table(table: FaceTable, form: TableForm, target: Path | None, *, overw
     InvalidRequest if the file is there and is not to be replaced; ResultsError if the results cannot be read, or the
     file cannot be written.
     """
-    lines = _LINES[form](table)
+    lines = _read(table, form)
     if target is None:
-        with reading(table.folder):
-            for line in lines:
-                sys.stdout.write(line)
+        sys.stdout.writelines(lines)
         return
     shown = printable(str(target))
     if not overwrite and os.path.lexists(target):
         raise InvalidRequest(f"{shown} is there already. --overwrite replaces it.")
     try:
-        with replacing(target) as file, reading(table.folder):
+        with replacing(target) as file:
             file.writelines(line.encode() for line in lines)
     except OSError as error:
         raise ResultsError(f"{shown} cannot be written: {error.strerror}. Solve that, or give another --to.") from None
+
+
+def _read(table: FaceTable, form: TableForm) -> Iterator[str]:
+    """The lines. What goes wrong with reading them, and not with writing, is about the results."""
+    with reading(table.folder):
+        yield from _LINES[form](table)
 
 
 def _csv(table: FaceTable) -> Iterator[str]:

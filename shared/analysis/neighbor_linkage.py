@@ -31,6 +31,8 @@ _PAIRS_A_STEP = 4
 """Pairs that are looked at together, for each face: fewer take more steps, more take more memory."""
 _BINS = 512
 _FARTHEST = 2.0
+_ABOVE_ALL = 4.0
+"""Groups that must stay apart are infinitely far from each other, and so beyond any threshold."""
 _READ_AT_ONCE = 1 << 22
 
 _Labels = npt.NDArray[np.intp]
@@ -54,6 +56,7 @@ def link_neighbors(
     others are as far from each of them as without (`bundles`). The faces in `left_out` [m] bring no pair of groups
     together.
     """
+    threshold = min(threshold, _ABOVE_ALL)
     if left_out is None:
         left_out = np.zeros(len(neighbors), bool)
     bundles = None if constraints is None else Bundles(constraints)

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,21 @@ def test_columns_that_are_not_known_here_are_numbers_or_text(tmp_path: Path) -> 
     )
     found = json.loads(_written(table, TableForm.JSON, tmp_path), parse_constant=lambda value: pytest.fail(value))
     assert [row["later_column"] for row in found] == [0.5, "soft", None, None]
+
+
+@pytest.mark.parametrize("form", TableForm)
+def test_a_full_standard_output_is_not_said_to_be_the_results(
+    form: TableForm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error is that of the system: the command line names standard output, or ends quietly for a closed pipe."""
+    table = _table(tmp_path)
+    with Path("/dev/full").open("w", buffering=1) as full:
+        monkeypatch.setattr("sys.stdout", full)
+        with pytest.raises(OSError, match="No space left"):
+            write_table(table, form, None)
+        monkeypatch.undo()
+        with suppress(OSError):
+            full.close()
 
 
 def test_a_job_without_faces_has_an_empty_table(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Linkage over the nearest neighbors is SciPy's average linkage of all squared distances, at any size."""
 
+import math
 import tracemalloc
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import pdist
 
 from shared.analysis import group_links, neighbor_linkage
+from shared.analysis.constraints import NOBODY, Constraints
 from shared.analysis.copies import Copies, find_copies
 from shared.analysis.group_means import GroupMeans
 from shared.analysis.near_pairs import near_neighbors
@@ -90,6 +92,19 @@ def test_faces_that_are_not_near_each_other_are_never_joined() -> None:
     embeddings = people(4, 5, spread=0.2)
     labels = link_neighbors(embeddings, near_neighbors(embeddings, 4), find_copies(embeddings), 10.0)
     assert len(set(labels.tolist())) == 4
+
+
+@pytest.mark.parametrize("threshold", [1e200, math.inf])
+def test_any_threshold_is_possible(threshold: float) -> None:
+    """The square of a large one is no number. Groups that must stay apart do, whatever the threshold."""
+    embeddings = people(4, 5, spread=0.2)
+    copies = find_copies(embeddings)
+    everyone = near_neighbors(embeddings, 19)
+    assert not link_neighbors(embeddings, everyone, copies, threshold).any()
+    first, nobody = np.arange(20), np.full(20, NOBODY, np.intp)
+    apart = Constraints([], first, nobody, np.array([[0, 19]]), np.zeros(20, np.bool_))
+    labels = link_neighbors(embeddings, everyone, copies, threshold, apart)
+    assert len(set(labels.tolist())) == 2 and labels[0] != labels[19]
 
 
 @pytest.mark.parametrize("faces", [0, 1])

@@ -60,7 +60,7 @@ def _result(root: Path, path: RootPath) -> tuple[ImageRecord, np.ndarray]:
         path=path,
         outcome=outcome,
         error="" if outcome is not Outcome.UNREADABLE else "damaged",
-        faces=[[1.0, 2.0, 3.0, 4.0 + data[0], 0.5, *range(15)]] * faces,
+        faces=[[1.0, 2.0, 3.0, 4.0 + data[0], 0.5, *range(10), 2.0, data[0] % 3, 0.0, 0.0, 1.0]] * faces,
         digest=digest,
         size=status.size,
         mtime_ns=status.mtime_ns,

@@ -18,7 +18,7 @@ from shared.domain.embedders import LARGEST_CROP_PX, LARGEST_MODEL_BYTES, SMALLE
 from shared.domain.errors import WeightsError
 from worker.models.protobuf_subset import KINDS, Field, message_class
 
-_FLOAT, _INT64 = 1, 7
+_FLOAT, _INT64, _FLOAT16, _DOUBLE, _UINT32, _UINT64 = 1, 7, 10, 11, 12, 13
 _TYPES = {
     _FLOAT: "<f4",
     2: "u1",
@@ -28,15 +28,17 @@ _TYPES = {
     6: "<i4",
     _INT64: "<i8",
     9: "?",
-    10: "<f2",
-    11: "<f8",
-    12: "<u4",
-    13: "<u8",
+    _FLOAT16: "<f2",
+    _DOUBLE: "<f8",
+    _UINT32: "<u4",
+    _UINT64: "<u8",
 }
 """numpy's names of ONNX's types of elements."""
 _EXTERNAL = 1
 _OWN_DOMAINS = ("", "ai.onnx")
 _CHANNELS = 3
+_MOST_FOLDED = 2**28
+"""Values of constants that are computed: 1 GiB. A message of protobuf has less than 2 GiB."""
 Array = npt.NDArray[Any]
 
 
@@ -94,6 +96,8 @@ def _what_is_refused(model: Any) -> Iterator[str]:
     if graph.sparse_initializer:
         yield "it has sparse constants"
     for node in graph.node:
+        if not node.output:
+            yield f"it is damaged: a node has no result ({ascii(node.op_type)[:40]})"
         if node.op_type.startswith(("Random", "Bernoulli", "Multinomial")):
             yield f"it computes with random numbers ({ascii(node.op_type)[:40]})"
         if any(attribute.g or attribute.graphs for attribute in node.attribute):
@@ -144,19 +148,24 @@ def _is_whole(tensor: Any) -> bool:
     if tensor.raw_data:
         itemsize: int = np.dtype(_TYPES[tensor.data_type]).itemsize
         return len(tensor.raw_data) == count * itemsize
-    lists = (tensor.float_data, tensor.int32_data, tensor.int64_data, tensor.double_data, tensor.uint64_data)
-    return count == max(map(len, lists))
+    return count == len(_list_of(tensor))
+
+
+def _list_of(tensor: Any) -> Any:
+    """The field that has the values of a constant of this type, if they are not stored as bytes."""
+    fields = {_FLOAT: "float", _INT64: "int64", _DOUBLE: "double", _UINT32: "uint64", _UINT64: "uint64"}
+    return getattr(tensor, f"{fields.get(tensor.data_type, 'int32')}_data")
 
 
 def _values(tensor: Any) -> Array:
-    """The values of a constant; LookupError for types that are stored otherwise."""
+    """The values of a constant."""
     kind = np.dtype(_TYPES[tensor.data_type])
     if tensor.raw_data:
         values = np.frombuffer(tensor.raw_data, kind)
-    elif kind == np.float32:
-        values = np.array(tensor.float_data, kind)
+    elif tensor.data_type == _FLOAT16:  # listed as the whole numbers with the same bits
+        values = np.array(tensor.int32_data, np.int32).astype("<u2").view(kind)
     else:
-        values = np.array(tensor.int64_data if tensor.data_type == _INT64 else tensor.int32_data, kind)
+        values = np.array(_list_of(tensor)).astype(kind)
     return values.reshape(tuple(tensor.dims))
 
 
@@ -166,16 +175,21 @@ def _fold_constants(graph: Any, path: Path) -> None:
     OpenVINO knows no dequantization by blocks, and would ask for each of these inputs.
     """
     known = {tensor.name: tensor for tensor in graph.initializer}
-    kept = []
+    kept, count = [], 0
     for node in graph.node:
         operands = [known.get(name) for name in node.input]
         try:
             folded = None if None in operands else _fold(node, operands)
-        except (ValueError, LookupError, TypeError):  # shapes that do not fit together
+        except (ValueError, LookupError, TypeError, OverflowError):  # shapes that do not fit together
             raise WeightsError(f"{path} is damaged: {ascii(node.op_type)[:40]} of constants fails.") from None
         if folded is None:
             kept.append(node)
             continue
+        count += folded.size
+        if count > _MOST_FOLDED:
+            raise WeightsError(
+                f"The model {path} cannot be used: its constants have more than {_MOST_FOLDED:,} values."
+            )
         tensor = graph.initializer.add()
         tensor.name, tensor.data_type, tensor.raw_data = node.output[0], _FLOAT, folded.astype("<f4").tobytes()
         tensor.dims.extend(folded.shape)
@@ -201,10 +215,14 @@ def _fold(node: Any, operands: list[Any]) -> Array | None:
     if node.op_type == "DequantizeLinear" and attributes.get("block_size"):
         quantized, scales, *zeros = (_values(tensor).astype(np.float32) for tensor in operands)
         axis = attributes.get("axis", 1) % max(1, quantized.ndim)
+        size = min(attributes["block_size"], max(1, quantized.shape[axis]))  # one block may be longer
+        blocks_shape = list(quantized.shape)
+        blocks_shape[axis] = -(-blocks_shape[axis] // size)
+        if size < 1 or any(list(each.shape) != blocks_shape for each in (scales, *zeros)):
+            raise ValueError("the scales are not those of the blocks")
 
         def spread(of_blocks: Array) -> Array:
-            blocks = np.repeat(of_blocks, attributes["block_size"], axis)
-            return blocks.take(np.arange(quantized.shape[axis]), axis)
+            return np.repeat(of_blocks, size, axis).take(np.arange(quantized.shape[axis]), axis)
 
         zero = spread(zeros[0]) if zeros else np.float32(0)
         return (quantized - zero) * spread(scales)

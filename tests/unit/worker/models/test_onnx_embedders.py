@@ -140,6 +140,10 @@ def _random(model: Any) -> None:
     model.graph.node[-1].op_type = "RandomNormalLike"
 
 
+def _no_result(model: Any) -> None:
+    del model.graph.node[0].output[:]
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -152,6 +156,7 @@ def _random(model: Any) -> None:
         (_foreign, "com.example"),
         (_branch, "branches or loops"),
         (_random, "random numbers"),
+        (_no_result, "a node has no result"),
     ],
 )
 def test_what_is_no_plain_embedder_is_refused_in_a_line(
@@ -166,6 +171,41 @@ def test_what_is_no_plain_embedder_is_refused_in_a_line(
     with pytest.raises(WeightsError, match=reason) as refused:
         read_onnx(path)
     assert str(path) in str(refused.value) and str(refused.value).isprintable()
+
+
+def _blocks(model: Any) -> tuple[Any, dict[str, Any]]:
+    """A node that dequantizes by blocks, and the constants by name."""
+    node = next(node for node in model.graph.node if any(one.name == "block_size" for one in node.attribute))
+    return node, {tensor.name: tensor for tensor in model.graph.initializer}
+
+
+@pytest.mark.parametrize("size", [2**31, 2**40, 2**62, -3])
+def test_blocks_are_not_larger_than_what_they_divide(size: int, tmp_path: Path) -> None:
+    """The memory would be taken before anything is compared."""
+    assert FILE is not None
+    model = onnx_file._message("ModelProto").FromString(FILE.read_bytes())
+    node, _ = _blocks(model)
+    next(one for one in node.attribute if one.name == "block_size").i = size
+    (tmp_path / "mine.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(WeightsError, match="is damaged: 'DequantizeLinear' of constants fails"):
+        read_onnx(tmp_path / "mine.onnx")
+
+
+def test_a_constant_is_the_same_however_it_is_stored(tmp_path: Path) -> None:
+    """As bytes, or as a list: half floats are listed as the whole numbers with their bits."""
+    assert FILE is not None
+    found = []
+    for listed in (False, True):
+        model = onnx_file._message("ModelProto").FromString(FILE.read_bytes())
+        node, constants = _blocks(model)
+        scales = constants[node.input[1]]
+        values = onnx_file._values(scales).astype("<f2")
+        scales.data_type, scales.raw_data = 10, b"" if listed else values.tobytes()
+        del scales.float_data[:]
+        scales.int32_data.extend(values.view("<u2").ravel().tolist() if listed else [])
+        (tmp_path / "mine.onnx").write_bytes(model.SerializeToString())
+        found.append(read_onnx(tmp_path / "mine.onnx").constants()[node.output[0]])
+    assert np.array_equal(*found) and np.abs(found[0]).max() < 100
 
 
 @pytest.mark.parametrize("data", [b"", b"no model", b"\x80\x04pickle", b"\x08\x08" * 9])

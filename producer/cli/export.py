@@ -65,12 +65,15 @@ def export(
 ) -> None:
     """Write faces and people for other programs."""
     from producer.results.lookup import find_results
+    from producer.sidecars.target_folder import check_outside_results
 
     folder = find_results(job, results or load_settings().results_dir)
     if lines and form is not Format.JSON:
         raise InvalidRequest(f"--lines is for json, and not for {form}.")
     if form is not Format.XMP and (suggested or names is not Naming.FULL or images is not None):
         raise InvalidRequest(f"--suggested, --names and --images are for xmp, and not for {form}.")
+    if form is not Format.XMP and to is not None:
+        check_outside_results(to)
     if form in (Format.CSV, Format.JSON):
         _write_table(folder, form, people, to, threshold, lines=lines, overwrite=overwrite)
         return

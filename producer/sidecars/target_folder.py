@@ -25,19 +25,36 @@ class Written(Enum):
 def check_target(target: Path, images: Path) -> None:
     """InvalidRequest if sidecars must not be written to `target`: the originals and results are not for them."""
     shown = printable(str(target))
-    real, originals = target.resolve(), images.resolve()
+    real, originals = _real(target), images.resolve()
     if real == originals or originals in real.parents or real in originals.parents:
         relation = "is in" if real == originals or originals in real.parents else "contains"
         raise InvalidRequest(
             f"--to {shown} {relation} the folder of the images, {printable(str(images))}, and nothing is written "
             "there. Give another folder, and copy the sidecars yourself."
         )
+    check_outside_results(target)
+
+
+def check_outside_results(target: Path) -> None:
+    """InvalidRequest if the file or folder is in the results folder of a job."""
+    real = _real(target)
     for folder in (real, *real.parents):
-        if (folder / SUMMARY).is_file() and (folder / EMBEDDINGS).is_file():
+        if _has_results(folder):
             raise InvalidRequest(
-                f"--to {shown} is in the results folder {printable(str(folder))}, which updates replace. Give another "
-                "folder."
+                f"--to {printable(str(target))} is in the results folder {printable(str(folder))}, which updates "
+                "replace. Give another folder."
             )
+
+
+def _real(target: Path) -> Path:
+    try:
+        return target.resolve()
+    except RuntimeError:  # pathlib's error for a cycle of links
+        raise InvalidRequest(f"--to {printable(str(target))} is a link to itself. Give another folder.") from None
+
+
+def _has_results(folder: Path) -> bool:
+    return (folder / SUMMARY).is_file() and (folder / EMBEDDINGS).is_file()
 
 
 class SidecarFolder:
@@ -70,7 +87,9 @@ class SidecarFolder:
         self._unsynced.clear()
 
     def _make_folder(self, folder: Path) -> None:
-        """Makes the folder and those above it. OSError if one of them is a link: it could lead to the originals."""
+        """Makes the folder and those above it. OSError if one of them is a link, which could lead to the originals, or
+        has results.
+        """
         if folder == self._folder:
             return
         self.close()
@@ -85,6 +104,8 @@ class SidecarFolder:
                     raise OSError(errno.ELOOP, "its folder is a symbolic link", str(place)) from None
                 if not place.is_dir():
                     raise OSError(errno.ENOTDIR, "a file has the name of its folder", str(place)) from None
+                if _has_results(place):
+                    raise OSError(errno.EPERM, "its folder has the results of a job", str(place)) from None
         self._folder = folder
 
 

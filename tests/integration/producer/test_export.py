@@ -191,6 +191,7 @@ def test_tables_go_to_files(stage: Stage, tmp_path: Path) -> None:
         (["xmp", "job"], "needs --people"),
         (["people", "job", "--people", "{}/sidecars", "--to", "{}/people.csv"], "--overwrite"),
         (["xmp", "job", "--people", "{}/people.csv", "--to", "{}/photos/new"], "folder of the images"),
+        (["csv", "job", "--to", "{}/results/job/faces.csv", "--overwrite"], "results folder"),
         (["xmp", "job", "--people", "{}/photos", "--to", "{}/new"], "no readable sidecar"),
         (["xmp", "job", "--people", "{}/nobody.csv", "--to", "{}/new"], "names no face"),
         (["xmp", "cloud", "--people", "{}/people.csv", "--to", "{}/new"], "--images DIR"),

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from producer.sidecars.names import Naming, shared_names, sidecar_name
-from producer.sidecars.target_folder import SidecarFolder, Written, check_target
+from producer.sidecars.target_folder import SidecarFolder, Written, check_outside_results, check_target
 from shared.domain.errors import InvalidRequest
 from shared.domain.paths import FolderPath
 
@@ -85,6 +85,16 @@ def test_originals_and_results_are_no_targets(tmp_path: Path) -> None:
             check_target(target, photos)
     check_target(tmp_path / "home" / "sidecars", photos)
     check_target(tmp_path / "results", photos)
+    # A folder of the images may have a job's name.
+    with pytest.raises(OSError, match="has the results of a job"):
+        _write(tmp_path / "results", FolderPath("job/photo.jpg.xmp"), b"x")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(InvalidRequest, match="a link to itself"):
+        check_target(tmp_path / "loop", photos)
+    for table in (results / "faces.csv", results / "xmp" / "new.csv"):
+        with pytest.raises(InvalidRequest, match="results folder"):
+            check_outside_results(table)
+    check_outside_results(tmp_path / "results" / "faces.csv")
 
 
 def test_sidecars_are_named_after_the_file_or_its_stem() -> None:

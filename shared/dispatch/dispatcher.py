@@ -11,7 +11,7 @@ from shared.config.logs import get_logger
 from shared.config.settings import Settings
 from shared.domain.errors import InvalidJobName
 from shared.domain.queues import AGGREGATE, EMBED, own_queue
-from shared.messaging.celery_app import send_batch, send_tile
+from shared.messaging.celery_app import BrokerError, send_batch, send_tile
 from shared.messaging.messages import EmbedBatch, PairTile
 from shared.store.jobs import JobRecord
 from shared.store.leases import Requeued
@@ -31,6 +31,7 @@ class Dispatcher:
         """`despite_oom` is for workers, whose messages a server out of memory accepts."""
         self._client, self._app, self._settings = client, app, settings
         self._prefix, self._despite_oom = queue_prefix, despite_oom
+        self._unsent: tuple[str, EmbedBatch | PairTile] | None = None  # the server went away before it had the message
 
     def fill_embed(self) -> None:
         """Sends messages of waiting batches until enough are in their queue."""
@@ -41,6 +42,8 @@ class Dispatcher:
         self._fill(f"{self._prefix}{AGGREGATE}")
 
     def _fill(self, queue: str) -> None:
+        if self._unsent is not None:
+            self._publish(*self._unsent)  # it may be there already: of two, the second is done when it is taken
         for _ in range(_MOST):  # messages of diverted jobs go elsewhere, and fill nothing
             turn = next_turn(self._client, queue)
             if turn is None or (self._send(queue, turn) and turn.lacking == 1):
@@ -62,8 +65,17 @@ class Dispatcher:
             _log.warning("job %s loses its turn: %s", turn.job, error, extra={"action": "turn_lost", "job": turn.job})
             return False
         goes_to = own_queue(self._prefix, next_one.uid) if next_one.diverted else queue
-        send_message(self._app, self._settings, goes_to, message)
+        self._publish(goes_to, message)
         return goes_to == queue
+
+    def _publish(self, queue: str, message: EmbedBatch | PairTile) -> None:
+        self._unsent = None
+        try:
+            send_message(self._app, self._settings, queue, message)
+        except (BrokerError, redis.OutOfMemoryError) as error:
+            if not isinstance(error.__cause__, redis.ResponseError):  # a queue of another type would stop all others
+                self._unsent = queue, message
+            raise
 
 
 def message_of(job: str, uid: str, batch: int, sent: Requeued, stage: str) -> EmbedBatch | PairTile:

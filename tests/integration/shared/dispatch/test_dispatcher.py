@@ -6,7 +6,7 @@ import redis
 from shared.dispatch.dispatcher import Dispatcher
 from shared.domain.priority import Priority
 from shared.domain.queues import own_queue
-from shared.messaging.celery_app import make_celery
+from shared.messaging.celery_app import BrokerError, make_celery
 from shared.store.jobs import JobRecord
 from shared.store.keys import clock_key, job_key, turns_key
 from shared.store.turns import note_processes
@@ -52,6 +52,38 @@ def test_a_queue_holds_few_messages_of_all_jobs(fresh: FreshJob) -> None:
     note_processes(fresh.client, "embed", 6)
     dispatcher.fill_embed()
     assert _jobs_in(fresh) == ["b", "a", "b", "a", "b", "a"]
+
+
+def test_a_message_that_the_server_did_not_take_is_sent_first(fresh: FreshJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A producer tries again after a restart of the server. No reconciler is needed, and no lease has to end."""
+    _in_line(fresh, "a", 3)
+    dispatcher = _dispatcher(fresh)
+
+    def away(*_: object, **__: object) -> None:
+        raise BrokerError
+
+    with monkeypatch.context() as patch, pytest.raises(BrokerError):
+        patch.setattr("shared.dispatch.dispatcher.send_batch", away)
+        dispatcher.fill_embed()
+    assert _jobs_in(fresh) == []
+    dispatcher.fill_embed()
+    dispatcher.fill_embed()
+    assert [message["batch"] for message in messages_in(fresh.stage)] == [0, 1, 2]
+
+
+def test_a_queue_of_another_kind_stops_no_other(fresh: FreshJob) -> None:
+    """A diverted job's own queue cannot take its messages: they are lost, and the others are sent."""
+    record = _in_line(fresh, "a", 3)
+    job = record.load()
+    record.divert(job, 0, "w/1", "w", "no weights")
+    fresh.client.set(own_queue("", job.uid), "no list")
+    _in_line(fresh, "b", 3)
+    dispatcher = _dispatcher(fresh)
+    for _ in range(3):
+        with pytest.raises((BrokerError, redis.ResponseError)):
+            dispatcher.fill_embed()
+    dispatcher.fill_embed()
+    assert _jobs_in(fresh) == ["b", "b", "b"]
 
 
 def test_a_urgent_job_is_next(fresh: FreshJob) -> None:

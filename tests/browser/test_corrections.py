@@ -394,7 +394,7 @@ def test_the_browser_keeps_the_work_and_files_carry_it(page: Chrome, small: Made
 def test_a_file_that_was_written_by_hand(page: Chrome, small: Made, tmp_path: Path) -> None:
     """One face of a group is enough: the others go where it goes, but for those that are different."""
     file, field = tmp_path / "hand.csv", page.find_element("id", "people-file")
-    file.write_text("kind,image,person\nperson,5-0.jpg,Eve\nperson,6-1.jpg,Eve\n")
+    file.write_text("kind, image , person\nperson,5-0.jpg,Eve\nperson,6-1.jpg,Eve\n")
     field.send_keys(str(file))
     wait_until(lambda: "hand.csv: 2 rows." in status(page), 5, "that it was loaded")
     assert groups_of_page(page)[frozenset(range(20, 28))] == "Eve"

@@ -68,11 +68,11 @@ function readPeople(text, columns) {
   let head = null;
   for (const { line, row } of csvRows(text)) {
     if (!head) {
-      const missing = ["kind", "image"].find((column) => !row.includes(column));
+      head = row.map((column) => column.trim());
+      const missing = ["kind", "image"].find((column) => !head.includes(column));
       if (missing) throw new Error(`it has no column \`${missing}\` in its first line`);
-      const twice = columns.find((column) => row.indexOf(column) !== row.lastIndexOf(column));
+      const twice = columns.find((column) => head.indexOf(column) !== head.lastIndexOf(column));
       if (twice) throw new Error(`it has the column \`${twice}\` twice`);
-      head = row;
       continue;
     }
     if (row.every((field) => !field)) continue;

@@ -4,9 +4,9 @@
 -- KEYS: job, open, batches, turns of the priority, clock of the queue
 -- ARGV: name, priority, time on the clock for an image, whether a server out of memory accepts it ('1'), queue
 local job = redis.call('HMGET', KEYS[1], 'uid', 'priority', 'options', 'stage', 'diverted', 'turn', 'queue_prefix')
-local queue = (job[7] or '') .. (job[4] and 'aggregate' or 'embed')  -- of its tiles, or its batches of images
 local waiting = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', '(0', 'LIMIT', 0, 2)
-if not waiting[1] or (job[2] or 'normal') ~= ARGV[2] or queue ~= ARGV[5] then
+-- Tiles belong in another queue than batches of images.
+if not waiting[1] or (job[2] or 'normal') ~= ARGV[2] or job[7] .. (job[4] and 'aggregate' or 'embed') ~= ARGV[5] then
   redis.call('ZREM', KEYS[4], ARGV[1])
   return {}
 end
@@ -14,7 +14,7 @@ local batch = waiting[1]
 local images = redis.call('HGET', KEYS[3], batch)
 local cost = images and cjson.decode(job[3]).batch_size or 1
 local clock = redis.call('HMGET', KEYS[5], 'now', ARGV[2], ARGV[2] .. ':now')
-local start = tonumber(redis.call('ZSCORE', KEYS[4], ARGV[1]) or '')
+local start = tonumber(redis.call('ZSCORE', KEYS[4], ARGV[1]))
 -- Another call dispatched the last one, and a batch was added since: as in `queue_up`, which follows.
 if not start then start = math.max(tonumber(clock[3]) or 0, tonumber(job[6]) or 0) end
 -- The first write: a server out of memory refuses `HINCRBY`, and the batch waits.
@@ -31,4 +31,4 @@ local served = tonumber(clock[2]) or 0
 redis.call('HSET', KEYS[5], 'now', math.max(tonumber(clock[1]) or 0, served), ARGV[2], served + cost * ARGV[3],
            ARGV[2] .. ':now', math.max(tonumber(clock[3]) or 0, start))
 redis.call('EXPIRE', KEYS[5], 604800)
-return {job[1], batch, send, images, job[4] or '', job[5] or ''}
+return {job[1], batch, send, images, job[4] or '', job[5]}

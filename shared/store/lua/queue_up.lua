@@ -3,7 +3,7 @@
 -- KEYS: job, open, clock of the queue, turns of each priority, ...  ARGV: uid, name, queue, priority, ...
 local job = redis.call('HMGET', KEYS[1], 'uid', 'priority', 'turn', 'queue_prefix', 'stage')
 if job[1] ~= ARGV[1] then return 0 end
-if ARGV[3] ~= (job[4] or '') .. (job[5] and 'aggregate' or 'embed') then return 0 end
+if ARGV[3] ~= job[4] .. (job[5] and 'aggregate' or 'embed') then return 0 end
 if redis.call('ZCOUNT', KEYS[2], '-inf', '(0') == 0 then return 0 end
 local priority, mine = job[2] or 'normal', nil
 for k = 4, #ARGV do

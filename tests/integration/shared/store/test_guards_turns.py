@@ -269,7 +269,7 @@ def test_the_clock_does_not_run_back(fresh: FreshJob) -> None:
         assert record.dispatch("embed", NORMAL) is not None
     assert (_clock(fresh), _scores(fresh)) == ({"now": 100, "normal": 150, "normal:now": 4}, {"a": 6, "b": 0})
     assert other.dispatch("embed", NORMAL) is not None
-    assert _clock(fresh) == {"now": 150, "normal": 200, "normal:now": 4}
+    assert (_clock(fresh), _scores(fresh)) == ({"now": 150, "normal": 200, "normal:now": 4}, {"a": 6, "b": 2})
     fresh.client.hset(clock_key("embed"), "now", 900)
     assert other.dispatch("embed", NORMAL) is not None
     assert _clock(fresh)["now"] == 900
@@ -296,6 +296,8 @@ def test_a_batch_added_after_the_last_turn_is_not_before_other_jobs(fresh: Fresh
     _add(fresh, record.load(), 20)
     assert record.dispatch("embed", NORMAL) is not None
     assert _scores(fresh) == {"a": 102, "b": 100}
+    assert _waiting(fresh, "new").dispatch("embed", NORMAL) is not None
+    assert _scores(fresh) == {"a": 102, "b": 100, "new": 102}
 
 
 def test_a_turn_that_a_job_no_longer_has_is_removed(fresh: FreshJob) -> None:

@@ -3,15 +3,14 @@
 from collections.abc import Iterator
 from typing import Any
 
-import kombu.transport
 import pytest
 
 from shared.domain.job import Job
 from shared.store.keys import PREFIX
 from shared.store.leases import Lease
+from tests.support.guarded_transport import use_it_in_this_test
 from tests.support.jobs import add_batch, make_job
 from tests.support.stage import Stage
-from worker.broker.transport import use_guarded_transport
 
 LONG_S = 600
 """A lease that does not expire during a test."""
@@ -100,8 +99,6 @@ def fresh(server: Stage) -> FreshJob:
 @pytest.fixture
 def guarded_transport(monkeypatch: pytest.MonkeyPatch, server: Stage) -> Iterator[None]:
     """Messages are sent as in a worker. The server's memory limit is removed afterward."""
-    # kombu caches what a URL scheme meant when this process first used it.
-    monkeypatch.setattr(kombu.transport, "_transport_cache", {})
-    use_guarded_transport()
+    use_it_in_this_test(monkeypatch)
     yield
     server.client.config_set("maxmemory", 0)

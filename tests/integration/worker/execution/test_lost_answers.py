@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import kombu.transport
 import pytest
 import redis
 
@@ -18,11 +17,11 @@ from shared.store.jobs import JobRecord
 from shared.store.keys import PREFIX
 from shared.store.leases import Lease
 from shared.store.redis_client import connect
+from tests.support.guarded_transport import use_it_in_this_test
 from tests.support.jobs import add_batch, make_job
 from tests.support.lossy_proxy import LossyProxy
 from tests.support.stage import Stage, wait_until
 from worker.answers import AnswerKind, TaskAnswer
-from worker.broker.transport import use_guarded_transport
 from worker.execution import batch_executor, job_aggregator
 from worker.execution.batch_executor import BatchExecutor
 from worker.execution.connections import Connections
@@ -36,9 +35,7 @@ LONG_S = 600
 
 @pytest.fixture(autouse=True)
 def _as_in_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    # kombu remembers what a scheme meant when this process used it first.
-    monkeypatch.setattr(kombu.transport, "_transport_cache", {})
-    use_guarded_transport()
+    use_it_in_this_test(monkeypatch)
 
 
 @pytest.fixture

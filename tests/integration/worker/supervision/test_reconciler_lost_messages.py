@@ -2,7 +2,6 @@
 
 import time
 
-import kombu.transport
 import pytest
 
 from shared.config.settings import Settings
@@ -12,9 +11,9 @@ from shared.messaging.celery_app import make_celery, send_aggregate, send_batch
 from shared.messaging.messages import Aggregate, EmbedBatch
 from shared.store.jobs import JobRecord
 from shared.store.queue_inspection import waiting_tasks
+from tests.support.guarded_transport import use_it_in_this_test
 from tests.support.jobs import add_batch, make_job
 from tests.support.stage import Stage, wait_until
-from worker.broker.transport import use_guarded_transport
 from worker.supervision.reconciler import Reconciler
 
 LEASE_S = 0.3
@@ -22,9 +21,7 @@ LEASE_S = 0.3
 
 @pytest.fixture(autouse=True)
 def _as_in_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    # kombu remembers what a scheme meant when this process used it first.
-    monkeypatch.setattr(kombu.transport, "_transport_cache", {})
-    use_guarded_transport()
+    use_it_in_this_test(monkeypatch)
 
 
 def _settings(stage: Stage) -> Settings:

@@ -4,15 +4,15 @@ import base64
 import json
 from typing import Any
 
-import kombu.transport
 import pytest
 from kombu import Connection
 from kombu.transport.virtual import Channel, Message
 
 from shared.domain.errors import BadMessage
 from shared.messaging.messages import EMBED_TASK
+from tests.support.guarded_transport import use_it_in_this_test
 from worker.broker.envelope import check_envelope, check_task_message, read_envelope
-from worker.broker.transport import Transport, use_guarded_transport
+from worker.broker.transport import Transport
 
 MESSAGE = {"version": 1, "job": "j", "uid": "0" * 32, "batch": 0, "send": 1, "images": ["a.jpg"]}
 HEADERS = {"lang": "py", "task": EMBED_TASK, "id": "j:0:1", "eta": None, "retries": 0, "timelimit": [90.0, None]}
@@ -144,6 +144,5 @@ def test_a_reason_is_short_however_long_a_name_is() -> None:
 @pytest.mark.parametrize("url", ["redis://h", "rediss://h/1?ssl_cert_reqs=required", "redis+socket:///tmp/s.sock"])
 def test_every_kind_of_address_is_guarded(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """TCP, TLS and Unix sockets."""
-    monkeypatch.setattr(kombu.transport, "_transport_cache", {})  # of tests before, in this process
-    use_guarded_transport()
+    use_it_in_this_test(monkeypatch)
     assert isinstance(Connection(url).transport, Transport)

@@ -4,6 +4,7 @@ The process is forked: a new one would take longer to import what this one has t
 takes. It begins before the results are written, and loads meanwhile what only reports need.
 """
 
+import gc
 import os
 import select
 import signal
@@ -90,6 +91,8 @@ class ReportProcess:
 
     def _serve(self, order: int, answers: int) -> int:
         """In the new process: writes the report when it is told to, and says what was the matter; its exit code."""
+        # Networks that are garbage here would wait for the other process's threads when they are destroyed.
+        gc.freeze()
         try:
             # Above all the pool's pipes: the main process notices the death of its child by their end.
             low, high = sorted((order, answers))

@@ -1,6 +1,7 @@
 """The aggregator's report: pictures come only from the job's own images inside the data root."""
 
 import base64
+import gc
 import os
 import signal
 import time
@@ -88,6 +89,30 @@ def test_a_report_that_kills_its_process_costs_nothing_else(
     said = [record.getMessage() for record in caplog.records]
     assert ["ended with -9" in said[0], "not done after" in said[1], "division by zero" in said[2]] == [True] * 3
     assert not (results / "report.html").exists()
+
+
+def test_the_garbage_of_the_worker_is_not_collected_in_the_process_of_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Networks are garbage once others were loaded. They would wait for threads that the process does not have."""
+    results = make_results(tmp_path / "j", ["a.jpg"], people(1, 1))
+    collected = tmp_path / "collected"
+
+    class Network:
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            collected.write_text(str(os.getpid()))
+
+    monkeypatch.setattr(report_process, "_build", lambda *_: gc.collect())
+    job = SimpleNamespace(
+        name="j", faces=1, options=SimpleNamespace(folder=".", inline=True, location="", report_faces=100)
+    )
+    gc.collect()
+    Network()
+    write_report(job, results, tmp_path)
+    assert not collected.exists() or collected.read_text() == str(os.getpid())
 
 
 def test_what_cannot_be_tidied_up_costs_no_job(tmp_path: Path) -> None:

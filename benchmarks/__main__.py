@@ -60,6 +60,7 @@ def main() -> None:
         ("Speed of models", ["model_speed.py", humans]),
         ("Groups of large jobs", ["group_sizes.py"]),
         ("Groups with corrections", ["corrected_groups.py"]),
+        ("Groups of people with many photos", ["many_photos.py"]),
         ("Nearest neighbors of many faces", ["neighbors.py"]),
         ("Updates of nearest neighbors", ["neighbor_updates.py"]),
         ("Accuracy on pairs", ["pairs.py", lfw / "images", pairs, "--margin", 32, "--mirror"]),

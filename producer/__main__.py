@@ -1,5 +1,6 @@
 """`python -m producer`."""
 
+import os
 import sys
 
 from shared.config.exit_codes import ExitCode
@@ -18,8 +19,9 @@ def main() -> None:
             launch()
         from producer.cli.app import main as command_line
     except KeyboardInterrupt:
-        print("producer: interrupted before it began.", file=sys.stderr)
-        sys.exit(ExitCode.NOT_FINISHED)
+        print("producer: interrupted before it began.", file=sys.stderr, flush=True)
+        # Python ends with the signal, whatever is raised now, if it interrupted a module that executes text.
+        os._exit(ExitCode.NOT_FINISHED)
     command_line()
 
 

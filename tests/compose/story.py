@@ -22,8 +22,11 @@ from urllib.parse import quote
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
 import requests
+from selenium.webdriver.common.by import By
 
+from shared.domain.job import JobState
 from tests.compose import cluster
+from tests.support import browser as chromium
 from tests.support.results import result_bytes
 
 ROOT = Path(__file__).parent.parent.parent
@@ -253,21 +256,37 @@ def _look_at_the_page(story: Story) -> None:
         report = story.page("/jobs/first/report")
         check(report.content == (story.folder / "results" / "first" / "report.html").read_bytes(), "it is the report")
         check("sandbox" in report.headers["Content-Security-Policy"], "the report has an origin of its own")
+    if not chromium.is_there():
+        print("no chromium and chromedriver: the page is not opened in a browser", flush=True)
+        return
+    with step("the page of jobs in a browser: a new job appears without a reload"), chromium.browser() as window:
+        window.get(f"http://facequeue:facequeue@127.0.0.1:{story.page_port}/")
+        check(window.find_elements(By.ID, "job-first"), "the page shows the job in a browser")
+        story.producer("enqueue", "data/", "--job", "seen", expect=0)
+        wait_for(lambda: window.find_elements(By.ID, "job-seen"), 30, "the new job appears")
+        finished = f"#job-seen[data-state={JobState.FINISHED}]"
+        wait_for(lambda: window.find_elements(By.CSS_SELECTOR, finished), 120, "it is seen to finish")
 
 
 def _lose_a_worker_and_restart(story: Story) -> None:
     """A job survives the loss of a worker and restarts of the server and of a worker."""
     data = story.folder / "data"
-    with step("scale to 2, kill -9 a worker in the middle of a job"):
+    with step("scale to 2, an urgent job beside another, kill -9 a worker in the middle"):
         story.compose("up", "--detach", "--wait", "--scale", "worker=2", timeout_s=240)
-        for number in range(16):  # a job long enough to be twice in the middle of
+        for number in range(30):  # a job long enough to be several times in the middle of
             for path in [p for p in data.rglob("*.jpg") if not p.name.startswith("copy")]:
                 copy = path.parent / f"copy{number}-{path.name}"
                 copy.write_bytes(path.read_bytes() + b"%d" % number)
                 os.chown(copy, path.stat().st_uid, path.stat().st_gid)
         story.producer("enqueue", "data/", "--job", "second", "--batch-size", "2", expect=0)
         wait_for(lambda: " 0/" not in story.producer("status", "second", expect=0), 60, "the job has begun")
-        check(story.unfinished("second"), "the worker is killed in the middle of the job")
+        # Two jobs at once: the urgent one is done in the middle of the other.
+        urgent = shutil.copytree(data / "hopper", data / "urgent", ignore=shutil.ignore_patterns("copy*"))
+        for path in (urgent, *urgent.iterdir()):
+            os.chown(path, OWNER, OWNER)
+        story.producer("enqueue", "data/urgent", "--job", "urgent", "--priority", "high", "--wait", expect=0)
+        shutil.rmtree(urgent)
+        check(story.unfinished("second"), "an urgent job ends before one that began earlier")
         victim = story.containers("worker")[0]["Name"]
         subprocess.run(["docker", "kill", "--signal", "KILL", victim], check=True, capture_output=True, timeout=60)
     with step("restart redis in the middle, restart a worker, follow to the end"):

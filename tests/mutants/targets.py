@@ -16,6 +16,7 @@ TESTS = (
     "tests/integration/worker/execution/test_server_cache.py",
     "tests/integration/worker/supervision/test_reconciler.py",
     "tests/integration/worker/supervision/test_reconciler_lost_messages.py",
+    "tests/integration/worker/supervision/test_reconciler_queues.py",
 )
 """Patterns of test files. A run of their tests shows which of them reach a mutant."""
 _PYTHON = tuple(

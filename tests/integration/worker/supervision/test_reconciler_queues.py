@@ -40,7 +40,7 @@ def test_queues_hold_as_many_messages_as_living_processes_serve_them(fresh: Fres
 
 def test_workers_are_counted_once_a_pass(fresh: FreshJob, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not for each portion of its jobs."""
-    for number in range(_JOBS_AT_ONCE + 1):
+    for number in range(2 * _JOBS_AT_ONCE + 1):
         make_job(fresh.stage, f"k{number}")
     counted: list[str] = []
     monkeypatch.setattr(

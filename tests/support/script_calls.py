@@ -34,16 +34,24 @@ def recorded_scripts(client: Client) -> Iterator[list[ScriptCall]]:
 
 
 def _record(monitor: Client, calls: list[ScriptCall]) -> None:
+    loaded = False
     for said in monitor.listen():
         words = said["command"].split(" ")
         name = words[0].upper()
         if name == "ECHO" and words[1] == _END:
             return
+        if name == "SCRIPT":
+            loaded = True
         if name in ("EVAL", "EVALSHA"):
             first = next(
                 k for k, word in enumerate(words) if k > 1 and word.isdigit()
             )  # a script's text may hold spaces
-            calls.append(ScriptCall(words[first + 1 : first + 1 + int(words[first])]))
+            call = ScriptCall(words[first + 1 : first + 1 + int(words[first])])
+            # Redis also tells of the call that failed because the server did not have the script.
+            if loaded and calls and calls[-1] == call:
+                calls.pop()
+            calls.append(call)
+            loaded = False
         elif said["client_type"] == "lua" and name != "TIME":
             calls[-1].commands += 1
             calls[-1].touched.update(words[1:] if name in _ALL_ARE_KEYS else words[1:2])

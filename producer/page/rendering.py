@@ -3,11 +3,12 @@
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from producer.page.view import View
 from shared.report.look import report_style, theme_script
+from shared.report.templating import make_environment
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -39,16 +40,4 @@ def _read(name: str) -> str:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["count"] = _count
-    return environment
-
-
-def _count(number: int) -> str:
-    return f"{number:,}"
+    return make_environment(_TEMPLATES)

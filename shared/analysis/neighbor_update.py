@@ -19,6 +19,7 @@ from shared.analysis.copies import Copies
 from shared.analysis.exact_distances import ExactDistances
 from shared.analysis.near_pairs import concatenated, divide, nearest
 from shared.analysis.pair_screening import screen_tile
+from shared.analysis.ragged import starts_of
 from shared.domain.arrays import Float32
 from shared.results.neighbors_file import Neighbors, Rows
 
@@ -73,7 +74,6 @@ class NeighborUpdate:
         self._places = _in_order(earlier.places)
         self._now, self._now_with_moved = self._inverse(self._places), self._inverse(earlier.places)
         self._new = np.flatnonzero(self._places == _NEW)
-        self._exact = ExactDistances(embeddings)
         nothing = np.empty(0, np.int32)
         self._added = _Lists(nothing, nothing, np.empty(0, np.float32))  # new faces in rows of known ones
 
@@ -83,6 +83,10 @@ class NeighborUpdate:
         known = np.flatnonzero(places != _NEW)
         now[places[known]] = known
         return now
+
+    @cached_property
+    def _exact(self) -> ExactDistances:
+        return ExactDistances(self._embeddings)  # reads all embeddings, which `suffices` does not need
 
     @cached_property
     def anew(self) -> int:
@@ -268,9 +272,7 @@ def _without_themselves(found: Candidates, rows: Rows, shift: int) -> Candidates
     place = np.repeat(np.arange(len(rows)), np.diff(found.starts))
     faces = (found.faces + np.int32(shift)).astype(np.int32)
     keep = faces != rows[place]
-    starts = np.zeros(len(rows) + 1, np.int64)
-    np.cumsum(np.bincount(place[keep], minlength=len(rows)), out=starts[1:])
-    return Candidates(starts, faces[keep], found.closeness[keep], found.bound, found.error)
+    return Candidates(starts_of(place[keep], len(rows)), faces[keep], found.closeness[keep], found.bound, found.error)
 
 
 def _rank(rows: Rows) -> Places:

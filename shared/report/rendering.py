@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from shared.report.captions import counted, duration, few, phases_in_words
+from shared.report.templating import make_environment
 from shared.report.view_model import LargePageView, SmallPageView
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -55,15 +56,8 @@ def _read(name: str) -> str:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = make_environment(_TEMPLATES)
     environment.filters |= {
-        "count": _count,
         "counted": counted,
         "decimals": _decimals,
         "few": few,
@@ -72,10 +66,6 @@ def _environment() -> Environment:
         "phases_in_words": phases_in_words,
     }
     return environment
-
-
-def _count(number: int) -> str:
-    return f"{number:,}"
 
 
 def _decimals(number: float, places: int) -> str:

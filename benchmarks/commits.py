@@ -1,10 +1,10 @@
 """Measures how many batches per second one server handles, and so how many worker processes it can serve.
 
-    python benchmarks/commits.py [--processes 2] [--seconds 10] [--batch-size 16]
+    python benchmarks/commits.py [--processes 2] [--batches 2000] [--batch-size 16]
 
-Each batch is leased, its lease is renewed once, and it is committed with a block of one face per image, over the
-server's socket, as in a worker. The producer's own calls create messages and record beforehand. Client and server share
-this machine's cores.
+Each batch gets its turn, is leased, its lease is renewed once, and it is committed with a block of one face per image,
+over the server's socket, as in a worker. The batches are recorded beforehand, and messages are left out. Client and
+server share this machine's cores.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from shared.domain.options import Options
 from shared.domain.outcomes import Outcome
 from shared.store.jobs import JobRecord
 from shared.store.redis_client import connect
+from shared.store.turns import next_turn
 from worker.batch_result import Block, ImageRecord
 
 IMAGES_PER_S = 13.0  # of one worker process, default mode: `make bench`
@@ -45,8 +46,7 @@ def commit(url: str, name: str, batches: int, batch_size: int, answers: "multipr
     paths = [f"some/folder/photograph-{k:06}.jpg" for k in range(batch_size)]
     for batch in range(batches):
         record.add_batch(job.uid, token, batch, paths)
-    sent = [record.dispatch(job.turns_queue, job.priority) for _ in range(batches)]
-    sends = [one.sent.send for one in sent if one is not None]
+    record.queue_up(job.uid, job.turns_queue)
     images = [
         ImageRecord(path=path, outcome=Outcome.OK, faces=[[1.5, 2.5, 3.5, 4.5, 0.99, *[2.5] * 15]]) for path in paths
     ]
@@ -61,8 +61,11 @@ def commit(url: str, name: str, batches: int, batch_size: int, answers: "multipr
         embeddings=np.random.default_rng(0).random((batch_size, 512), np.float32),
     ).pack()
     started = time.perf_counter()
-    for batch, send in enumerate(sends):
-        record.take(job.uid, batch, send, "h", 15)
+    for batch in range(batches):
+        assert next_turn(client, job.turns_queue) is not None
+        one = record.dispatch(job.turns_queue, job.priority)
+        assert one is not None and one.batch == batch
+        record.take(job.uid, batch, one.sent.send, "h", 15)
         record.renew(batch, "h", 15)
         record.commit(job.uid, batch, block, {"ok": batch_size}, batch_size)
     answers.put(time.perf_counter() - started)

@@ -11,10 +11,8 @@ only.
 
 import argparse
 import contextlib
-import os
 import resource
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -30,17 +28,15 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from benchmarks.machine import describe_machine
 from benchmarks.processes_over_time import ProcessesOverTime
+from benchmarks.simulated_room import SimulatedRoom, make_files
 from benchmarks.simulated_worker import CENTERS, center_of
 from benchmarks.targets import print_targets
-from producer.local.redis_server import EmbeddedServer
 from producer.monitoring.prometheus import QueueCollector
 from producer.submission.folder_source import FolderSource
 from shared.analysis.calibration import SAME_PERSON
 from shared.analysis.copies import Copies
 from shared.analysis.neighbor_linkage import link_neighbors
-from shared.config.settings import Settings
 from shared.domain.arrays import Float32
-from shared.domain.errors import JobNotFound
 from shared.domain.job import Job, JobState
 from shared.domain.paths import RootPath
 from shared.messaging.celery_app import make_celery
@@ -48,12 +44,9 @@ from shared.results.neighbors_file import Neighbors
 from shared.results.schema import EMBEDDINGS
 from shared.store.jobs import JobRecord, list_jobs
 from shared.store.keys import CACHE_INDEX
-from shared.store.redis_client import connect
 from worker.supervision.reconciler import Reconciler
 
-ROOT = Path(__file__).parent.parent
 JOB, JOB_OF_SUBSET = "million", "subset"
-FILES_IN_A_FOLDER = 1000
 SUBSET = 30_000
 NEIGHBORS, LINKS = 64, 20
 _LOOK_S = 0.5
@@ -88,89 +81,20 @@ class Clock:
             raise OutOfTime
 
 
-class Room:
-    """A server with workers, in a folder of its own."""
+class Room(SimulatedRoom):
+    """Its processes are watched."""
 
     def __init__(self, folder: Path, processes: int) -> None:
-        self.folder, self.images, self.results = folder, folder / "images", folder / "results"
-        self._processes: list[subprocess.Popen[bytes]] = []
+        super().__init__(folder, processes, processes)
         self.watched = ProcessesOverTime()
-        self.server = EmbeddedServer(folder / "server")
-        self.server.start()
-        self.settings = Settings(
-            _env_file=None, redis_url=self.server.url, data_root=self.images, results_dir=self.results
-        )
-        self.client = connect(self.settings)
         self.watched.add("server", int(self.client.info("server")["process_id"]))
-        self._environment = os.environ | {
-            "REDIS_URL": self.server.url,
-            "FACEQUEUE_DATA_ROOT": str(self.images),
-            "FACEQUEUE_RESULTS_DIR": str(self.results),
-            "FACEQUEUE_STATE_DIR": str(folder / "state"),
-            "PYTHONPATH": str(ROOT),
-        }
-        self._worker("workers", "embed", processes)
-        self._worker("aggregator", "aggregate", processes)
-
-    def _worker(self, role: str, queue: str, processes: int) -> None:
-        arguments = ["--queues", queue, "--concurrency", str(processes), "--parent-pid", str(os.getpid())]
-        worker = self.spawn("benchmarks.simulated_worker", *arguments, log=f"{role}.log")
-        self.watched.add(role, worker.pid)
-        while " ready." not in (self.folder / f"{role}.log").read_text(errors="replace"):
-            if worker.poll() is not None:
-                sys.exit(self.log_end(f"{role}.log"))
-            time.sleep(_LOOK_S)
-
-    def spawn(self, *arguments: str, log: str) -> subprocess.Popen[bytes]:
-        """Starts `python -m ...`."""
-        with (self.folder / log).open("ab") as out:
-            process = subprocess.Popen(
-                [sys.executable, "-m", *arguments],
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                cwd=self.folder,
-            )
-        self._processes.append(process)
-        return process
-
-    def enqueue(self, *options: object, job: str = JOB, log: str) -> subprocess.Popen[bytes]:
-        """Starts to enqueue the folder of images."""
-        arguments = ["--job", job, "--distances", "none", *map(str, options)]
-        return self.spawn("producer", "enqueue", str(self.images), *arguments, log=log)
-
-    def load(self, job: str = JOB) -> Job | None:
-        """A job as it is now."""
-        try:
-            return JobRecord(self.client, job).load()
-        except JobNotFound:
-            return None
-
-    def log_end(self, log: str) -> str:
-        """The last lines of a process."""
-        return "\n".join((self.folder / log).read_text(errors="replace").splitlines()[-5:])
+        self.watched.add("workers", self.worker.pid)
+        self.watched.add("aggregator", self.aggregator.pid)
 
     def close(self) -> None:
         """Ends everything that was started."""
         self.watched.stop()
-        for process in self._processes:
-            process.terminate()
-        for process in self._processes:
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-        self.server.stop()
-
-
-def make_files(folder: Path, images: int) -> None:
-    """Empty files, a thousand in a folder."""
-    for number in range(images):
-        if number % FILES_IN_A_FOLDER == 0:
-            some = folder / f"album-{number // FILES_IN_A_FOLDER:04d}"
-            some.mkdir(parents=True)
-        (some / f"photograph-{number:07d}.jpg").touch()
+        super().close()
 
 
 def time_calls(room: Room) -> dict[str, float]:
@@ -219,7 +143,7 @@ class Work:
 
 def work(room: Room, noted: Work, images: int, clock: Clock) -> None:
     """Enqueues everything, and returns when all is published and the job finished."""
-    producer = room.enqueue("--neighbors", 0, log="enqueue.log")
+    producer = room.enqueue(JOB, room.images, "--neighbors", 0)
     room.watched.add("producer", producer.pid)
     with clock.measured("enqueuing and work"):
         _wait(room, clock, noted, images, lambda job: job.state != JobState.ENQUEUING and job.complete)
@@ -235,7 +159,7 @@ def work(room: Room, noted: Work, images: int, clock: Clock) -> None:
 def _wait(room: Room, clock: Clock, noted: Work, images: int, until: Callable[[Job], bool]) -> None:
     while True:
         clock.check()
-        job = room.load()
+        job = room.load(JOB)
         if job is not None:
             if job.problem:
                 sys.exit(job.problem)
@@ -275,7 +199,7 @@ def find_neighbors(room: Room, clock: Clock, images: int) -> None:
     """The seconds from the last image of a smaller job to its results, with the neighbors and groups of its faces."""
     listing, some = room.folder / "subset.txt", min(SUBSET, images)
     listing.write_text("".join(f"{found.path}\n" for found in islice(FolderSource.open(room.images).find(), some)))
-    room.enqueue("--neighbors", NEIGHBORS, "--no-report", "--files", listing, job=JOB_OF_SUBSET, log="subset.log")
+    room.enqueue(JOB_OF_SUBSET, room.images, "--neighbors", NEIGHBORS, "--no-report", "--files", listing)
     clock.stage = f"work on the subset of {some:,}"
     while (job := room.load(JOB_OF_SUBSET)) is None or not (job.complete and job.state != JobState.ENQUEUING):
         clock.check()
@@ -336,13 +260,13 @@ def measure(room: Room, noted: Work, images: int, clock: Clock) -> None:
         assert sum(1 for _ in FolderSource.open(room.images).find()) == images
     work(room, noted, images, clock)
     with clock.measured("`enqueue` again: nothing has changed"):
-        again = room.enqueue("--neighbors", 0, log="again.log")
+        again = room.enqueue(JOB, room.images, "--neighbors", 0)
         room.watched.add("update", again.pid)
         while again.poll() is None:
             clock.check()
             time.sleep(_LOOK_S)
     if again.returncode:
-        sys.exit(room.log_end("again.log"))
+        sys.exit(room.log_end(JOB))
     groups = group_all(room, clock, images)
     print_stages(clock, images)
     print_growth(room, noted)

@@ -68,9 +68,9 @@ class SimulatedRoom:
         self._processes.append(process)
         return process
 
-    def enqueue(self, job: str, folder: Path, *options: object) -> subprocess.Popen[bytes]:
-        """Starts to enqueue a folder of images, for a job without the distance matrix."""
-        arguments = ["--job", job, "--distances", "none", *map(str, options)]
+    def enqueue(self, job: str, folder: Path, *options: object, distances: str = "none") -> subprocess.Popen[bytes]:
+        """Starts to enqueue a folder of images."""
+        arguments = ["--job", job, "--distances", distances, *map(str, options)]
         return self.spawn("producer", "enqueue", str(folder), *arguments, log=job)
 
     def load(self, job: str) -> Job | None:

@@ -4,7 +4,7 @@ The tile is multiplied in float32, sub-tile after sub-tile, with a bound that co
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -38,10 +38,8 @@ def screen_tile(
     """
     search = _Search(embeddings, rows, cols, wanted, known, lost)
     with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
-        for tiles in search.rounds():
-            for found in _bounded_map(pool, search.look_at, tiles, 2 * threads):
-                search.add(found)
-            search.raise_bounds()
+        for found in _bounded_map(pool, search.look_at, search.sub_tiles(), 2 * threads):
+            search.add(found)
     return search.candidates()
 
 
@@ -68,8 +66,8 @@ class _Search:
     """Goes through the sub-tiles, diagonal by diagonal. Rows, then columns are numbered from 0 (`place`).
 
     The closeness of two faces is a.b - (|a|^2 + |b|^2) / 2, which is -distance^2 / 2. `_bound` holds for each place a
-    closeness that its wanted neighbors reach; it rises after the diagonals 1, 2, 4, 8, ..., by which all faces have
-    seen twice as many others.
+    closeness that its wanted neighbors reach. It rises whenever the pairs have doubled: then each takes part in few
+    sortings, and few are kept that are too far.
     """
 
     def __init__(
@@ -95,21 +93,19 @@ class _Search:
         self._bound = np.concatenate([known_bound(parts, len(side), self._error) for side, parts in sides])
         self._found = _Entries(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.float32))
         self._new: list[_Entries] = []
+        self._count = 0
+        """Of the new ones."""
         self._scratch = _Scratch()
 
-    def rounds(self) -> Iterator[list[tuple[int, int]]]:
-        """The sub-tiles, by the first row and the first column, in groups between which the bounds rise."""
+    def sub_tiles(self) -> Iterator[tuple[int, int]]:
+        """Each by its first row and its first column, diagonal by diagonal: on each, all faces see some others."""
         high, wide = (-(-len(some) // BLOCK_ROWS) for some in (self._rows, self._cols))
         diagonals = max(high, wide)
-        first, last = 0, 1
-        while first < diagonals:
-            yield [
-                (row * BLOCK_ROWS, col % diagonals * BLOCK_ROWS)
-                for diagonal in range(first, min(last, diagonals))
-                for row in range(high)
-                if (col := row + diagonal) < wide or (not self._same and col % diagonals < wide and col >= diagonals)
-            ]
-            first, last = last, 2 * last
+        for diagonal in range(diagonals):
+            for row in range(high):
+                col = row + diagonal
+                if col < wide or (not self._same and col % diagonals < wide and col >= diagonals):
+                    yield row * BLOCK_ROWS, col % diagonals * BLOCK_ROWS
 
     def look_at(self, tile: tuple[int, int]) -> _Entries:
         """The pairs of a sub-tile that may matter, by place, and their closeness."""
@@ -156,14 +152,19 @@ class _Search:
         """Keeps the pairs of a sub-tile, each for those of its places whose bound it reaches."""
         for entries in pairs, _Entries(pairs.other, pairs.place, pairs.closeness):
             self._new.append(self._reaching(entries))
+            self._count += len(self._new[-1].place)
+        if self._count > max(len(self._found.place), self._wanted.kept * len(self._bound)):
+            self._raise_bounds()
 
-    def raise_bounds(self) -> None:
+    def _raise_bounds(self) -> None:
         """Raises the bounds to what the nearest known of each face reach, and forgets what is below them."""
         entries = _Entries(*map(np.concatenate, zip(self._found, *self._new, strict=True)))
-        self._new.clear()
+        self._new, self._count = [], 0
         entries = entries.part(row_order(entries.place, len(self._bound)))
         starts = starts_of(entries.place, len(self._bound))
-        reached_bounds(entries.closeness, starts, self._bound, self._wanted, self._error)
+        bound = self._bound.copy()  # other threads read it
+        reached_bounds(entries.closeness, starts, bound, self._wanted, self._error)
+        self._bound = bound
         self._found = self._reaching(entries)
 
     def _reaching(self, entries: _Entries) -> _Entries:
@@ -171,6 +172,7 @@ class _Search:
 
     def candidates(self) -> tuple[Candidates, Candidates]:
         """Those of the rows and those of the columns."""
+        self._raise_bounds()
         if self._same:
             found = self._side(0, self._rows, self._rows.start)
             return found, found
@@ -198,7 +200,7 @@ def _halves(embeddings: Float32) -> Float32:
 
 
 def _bounded_map(
-    pool: ThreadPoolExecutor, function: Callable[..., Any], items: list[Any], window: int
+    pool: ThreadPoolExecutor, function: Callable[..., Any], items: Iterable[Any], window: int
 ) -> Iterator[Any]:
     """`pool.map` that keeps at most `window` results waiting."""
     pending = []

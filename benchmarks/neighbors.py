@@ -4,20 +4,23 @@ Times are ratios to the bare product of half of the pair matrix in float32 on th
 before. Made-up faces: about 20 around each center, spread as FaceNet's embeddings are ("FaceNet"), or alike in all 512
 dimensions, which is the hardest case ("alike"). The tiles are those of the second stage of a job, in processes of
 one core each; the files of candidates are written and read. Each number of processes is measured once, so run it on an
-idle machine.
+idle machine. Linux only.
 """
 
 import argparse
 import multiprocessing
+import os
 import resource
 import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +44,7 @@ _BARE_ROWS = 4096
 
 def bare_product_s(embeddings: Float32, cores: int) -> float:
     """Seconds of BLAS for half of the pair matrix on this many cores, one thread each."""
-    with multiprocessing.get_context("fork").Pool(cores) as pool:
+    with multiprocessing.get_context("fork").Pool(cores, *_one_core_each("fork")) as pool:
         times = pool.map(_multiply, [embeddings[:_BARE_ROWS]] * cores, chunksize=1)
     return float(np.mean(times)) * (len(embeddings) / _BARE_ROWS) ** 2 / 2 / cores
 
@@ -70,11 +73,23 @@ def screen(stage: PairStage, processes: int) -> tuple[float, float]:
     for path in stage.folder.glob("tile-*.pairs"):
         path.unlink()
     started = time.perf_counter()
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+    with multiprocessing.get_context("spawn").Pool(processes, *_one_core_each("spawn")) as pool:
         pool.starmap(_nothing, [()] * processes)  # they have started
         started = time.perf_counter()
         peaks = pool.starmap(_compute, [(stage, tile) for tile in range(stage.plan.tiles)], chunksize=1)
     return time.perf_counter() - started, max(peaks)
+
+
+def _one_core_each(method: str) -> tuple[Callable[..., None], tuple[Any, ...]]:
+    """What each process of a pool does first: it takes one of the cores, so that its threads have no second one."""
+    free = multiprocessing.get_context(method).Queue()
+    for core in sorted(os.sched_getaffinity(0)):
+        free.put(core)
+    return _take_core, (free,)
+
+
+def _take_core(free: Any) -> None:
+    os.sched_setaffinity(0, {free.get()})
 
 
 def _nothing() -> None:
@@ -94,14 +109,18 @@ def _private_mib() -> float:
 
 
 def merge(stage: PairStage, threads: int) -> float:
-    """Merges the candidates into a file; seconds."""
-    started, plan = time.perf_counter(), stage.plan.pairs
+    """Merges the candidates into a file, on as many cores as there are threads; seconds."""
+    cores, plan = os.sched_getaffinity(0), stage.plan.pairs
     assert plan is not None
+    os.sched_setaffinity(0, sorted(cores)[:threads])
+    started = time.perf_counter()
     with NeighborsWriter(stage.folder / "merged.npz", plan.faces) as file:
         for rows in merged(stage.embeddings, plan.blocks, partial(stage.candidates_of, plan), plan.wanted, threads):
             file.add(rows)
+    took_s = time.perf_counter() - started
+    os.sched_setaffinity(0, cores)
     (stage.folder / "merged.npz").unlink()
-    return time.perf_counter() - started
+    return took_s
 
 
 def main() -> None:

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Self
 
+from shared.domain.counts import counted
+
 _MOST_REASON_CHARACTERS = 500
 MOST_CHARACTERS = 8192
 """The maximum size of an answer's JSON, escapes included: Celery must not cut it off (`Task.resultrepr_maxsize`)."""
@@ -54,7 +56,7 @@ class TaskAnswer:
         """The answer as one line, for display."""
         if self.reason:
             return f"{self.kind}: {self.reason}"
-        counts = [f"{self.images} images", f"{self.faces} faces"]
+        counts = [counted(self.images, "image"), counted(self.faces, "face")]
         return f"{self.kind}: " + ", ".join(counts + [f"{n} {outcome}" for outcome, n in self.outcomes.items()])
 
     @classmethod

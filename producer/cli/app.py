@@ -2,6 +2,7 @@
 
 import gc
 import sys
+from itertools import pairwise
 
 import typer
 
@@ -10,6 +11,7 @@ from producer.cli.errors import exit_code_after
 from producer.cli.export import export
 from shared.config.command_line import Command, CommandGroup
 from shared.config.exit_codes import ExitCode
+from shared.domain.errors import InvalidRequest
 
 _COMMANDS = {
     "Jobs": (
@@ -56,7 +58,17 @@ def main() -> None:
     sys.exit(code)
 
 
+def _refuse_empty(arguments: list[str]) -> None:
+    """InvalidRequest if an argument is empty: as a path it would be the current folder, and it is never meant."""
+    for before, argument in pairwise(["", *arguments]):
+        option, _, value = argument.partition("=")
+        if not argument or (option.startswith("--") and option != argument and not value):
+            name = option or (before if before.startswith("-") else "An argument")
+            raise InvalidRequest(f"{name} is empty. Is a variable of the shell not set?")
+
+
 def _run() -> int | None:
+    _refuse_empty(sys.argv[1:])
     try:
         answer: int | None = cli(standalone_mode=False)
         return answer

@@ -12,6 +12,7 @@ from producer.cli.session import exit_with
 from producer.console.terminal import say
 from producer.sidecars.names import Naming
 from shared.config.settings import load_settings
+from shared.domain.counts import counted
 from shared.domain.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def _write_sidecars(
     counts = write_sidecars(folder, named, request, say)
     same = f", {counts.same:,} were there already" if counts.same else ""
     troubles = f", {counts.troubles:,} not as wanted (see above)" if counts.troubles else ""
-    print(f"{printable(str(to))}: {counts.written:,} sidecars written{same}{troubles}.")
+    print(f"{printable(str(to))}: {counted(counts.written, 'sidecar')} written{same}{troubles}.")
     exit_with(counts.troubles)
 
 

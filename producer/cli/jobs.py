@@ -33,6 +33,7 @@ from producer.cli.session import Session, exit_with, open_session
 from producer.console.terminal import say
 from shared.config.settings import load_settings
 from shared.domain.contract import DEFAULT_MARGIN_PX, DEFAULT_WEIGHTS, KNOWN_WEIGHTS, SFACE_WEIGHTS
+from shared.domain.counts import counted
 from shared.domain.embedders import EMBEDDERS, SFACE, Embedder
 from shared.domain.errors import InvalidRequest
 from shared.domain.options import DEFAULT_NEIGHBORS, DEFAULT_REPORT_FACES
@@ -82,7 +83,7 @@ def run(
         bool, typer.Option("--page", help="Serve a page that shows the job in the browser while it runs.")
     ] = False,
 ) -> None:
-    """Run the whole job on this machine: server, workers, waiting, results."""
+    """Process a folder on this machine, with a server and workers of its own."""
     from producer.console.summary import print_summary
     from producer.local.run import run as run_job
     from producer.local.worker_checks import check_model, check_precision
@@ -215,7 +216,7 @@ def _enqueue_rest(session: Session, job: "Job", source: "Source", plan: "UpdateP
         enqueue_images(client, make_celery(settings), job, source, settings, say, plan=plan)
         found = JobRecord(client, job.name).load()
     print(
-        f"{found.name}: {found.images} images in {found.batches} batches. "
+        f"{found.name}: {counted(found.images, 'image')} in {counted(found.batches, 'batch', 'batches')}. "
         f"Follow it with `python -m producer watch {found.name}`."
     )
 
@@ -230,7 +231,7 @@ def _describe_opened(job: "Job", is_new: bool, source: "Source", results_dir: Pa
         return f"Job {job.name} was finished before; {compared}. --fresh computes it again."
     if job.state == JobState.SEALED:
         return (
-            f"Job {job.name} of this folder is unfinished: its {job.images} images are in the queue already. Images "
+            f"Job {job.name} of this folder is unfinished: all of its images ({job.images:,}) are in the queue. Images "
             "added to the folder since are not part of it; `--new` makes another job."
         )
     return f"{'Job' if is_new else 'Resuming job'} {job.name}: {job.source}"

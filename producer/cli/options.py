@@ -24,6 +24,9 @@ from shared.domain.file_digests import file_sha256
 from shared.domain.options import MOST_IMAGES, MOST_NEIGHBORS, MOST_REPORT_FACES, WhenDistances
 from shared.domain.priority import Priority
 
+MOST_DISTANCE = 2.0
+"""The distance of two opposite embeddings, which have length 1."""
+
 Folder = Annotated[
     str | None,
     typer.Argument(
@@ -111,7 +114,12 @@ Results = Annotated[
 ]
 Threshold = Annotated[
     float | None,
-    typer.Option(min=0, help="Largest distance within a group.", show_default="calibrated for the default options"),
+    typer.Option(
+        min=0,
+        max=MOST_DISTANCE,
+        help="Largest distance within a group.",
+        show_default="calibrated for the default options",
+    ),
 ]
 People = Annotated[
     Path | None,
@@ -123,16 +131,15 @@ People = Annotated[
 ]
 MinFace = Annotated[
     float,
-    typer.Option(
-        "--min-face", min=0, metavar="PX", help="Leave out faces with a smaller box: its smaller side, in pixels."
-    ),
+    typer.Option(min=0, metavar="PX", help="Leave out faces whose box has a side of fewer pixels."),
 ]
 MinProbability = Annotated[
-    float, typer.Option("--min-probability", min=0, max=1, metavar="P", help="Leave out faces less certain to be one.")
+    float,
+    typer.Option(min=0, max=1, metavar="P", help="Leave out faces of which the detector is less certain."),
 ]
 MinSharpness = Annotated[
     float,
-    typer.Option("--min-sharpness", min=0, metavar="S", help="Leave out faces less sharp (`sharpness` in faces.csv)."),
+    typer.Option(min=0, metavar="S", help="Leave out faces with a smaller `sharpness` (a column of faces.csv)."),
 ]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")]
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from producer.console.terminal import say
+from shared.domain.counts import counted
 from shared.domain.job import Job, JobState
 
 _LINE_EVERY_S = 5.0
@@ -51,7 +52,7 @@ def _computed(job: Job) -> int:
 def describe(job: Job) -> str:
     """The progress of a job in one line."""
     total = f"{job.images}" if job.state != JobState.ENQUEUING else f"{job.images}+"
-    return f"{job.images_done}/{total} images, {job.faces} faces, {job.failed} failed"
+    return f"{job.images_done}/{total} images, {counted(job.faces, 'face')}, {job.failed} failed"
 
 
 def _after_the_images(job: Job) -> str:
@@ -135,5 +136,5 @@ class _TerminalView:
     def show(self, job: Job, speed: Speed) -> None:
         total = job.images if job.state != JobState.ENQUEUING else None
         activity = _after_the_images(job) if job.complete and job.state == JobState.SEALED else str(speed)
-        text = f"{job.faces} faces, {job.failed} failed, {activity}"
+        text = f"{counted(job.faces, 'face')}, {job.failed} failed, {activity}"
         self._progress.update(self._task, completed=job.images_done, total=total, text=text)

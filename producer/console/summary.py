@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from producer.console.terminal import show
+from shared.domain.counts import counted
 from shared.domain.errors import ResultsError
 from shared.domain.outcomes import FAILED
 from shared.domain.paths import printable
@@ -32,7 +33,7 @@ def _lines(folder: Path) -> Iterator[str]:
     yield f"Results: {printable(str(folder))}"
     # An update in which nothing was computed has no rate.
     rate = f", {summary['images_per_s']} images/s" if summary["images_per_s"] else ""
-    yield f"  {summary['images']} images ({outcomes}), {summary['faces']} faces{rate}"
+    yield f"  {counted(summary['images'], 'image')} ({outcomes}), {counted(summary['faces'], 'face')}{rate}"
     distances = summary["distances"]
     matrix = (
         f"{DISTANCES} [{summary['faces']}, {summary['faces']}]"

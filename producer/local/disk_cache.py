@@ -17,6 +17,7 @@ from shared.disk_cache.cache_file import (
     size_on_disk,
 )
 from shared.disk_cache.entries import count_entries, remove_all_entries
+from shared.domain.counts import counted
 from shared.domain.errors import InvalidRequest
 from shared.domain.paths import printable
 
@@ -52,7 +53,7 @@ def describe_disk_cache(settings: Settings, warn: Callable[[str], object]) -> It
         return
     with _opened(folder, warn) as file:
         counts = count_entries(file.connection)
-        total, limit = f"{sum(counts.values()):,} results", settings.disk_cache_max_mib
+        total, limit = counted(sum(counts.values()), "result"), settings.disk_cache_max_mib
         off = "" if settings.keeps_results_on_disk else "; turned off"
         yield f"{printable(str(file.path))}: {total}, {size_on_disk(folder) / 2**20:,.1f} of {limit:,} MiB{off}"
         for label, count in sorted(counts.items(), key=lambda item: -item[1]):
@@ -68,7 +69,7 @@ def clear_disk_cache(settings: Settings, warn: Callable[[str], object]) -> str:
         count = sum(count_entries(file.connection).values())
         remove_all_entries(file.connection)
     remove_cache(folder)
-    return f"{count:,} results removed"
+    return f"{counted(count, 'result')} removed"
 
 
 @contextmanager

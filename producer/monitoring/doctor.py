@@ -8,6 +8,7 @@ from pathlib import Path
 
 from shared.config.settings import Settings
 from shared.domain.contract import CASIA_WEBFACE, KNOWN_WEIGHTS, SFACE_WEIGHTS
+from shared.domain.counts import counted
 from shared.domain.errors import FaceQueueError, LocationUnavailable, ServerUnreachable
 from shared.domain.locations import Location
 from shared.domain.weights_files import downloaded_file, graph_file, prepared_for_any_backend, sface_file
@@ -63,7 +64,8 @@ def _server_and_workers(settings: Settings) -> list[Finding]:
             server,
             Finding(False, f"workers: nobody serves {' and '.join(missing)}: `python -m worker` starts one"),
         ]
-    return [server, Finding(True, f"workers: {len(workers)}, {sum(worker.processes for worker in workers)} processes")]
+    processes = counted(sum(worker.processes for worker in workers), "process", "processes")
+    return [server, Finding(True, f"workers: {len(workers)}, with {processes}")]
 
 
 def _weights(settings: Settings) -> Finding:

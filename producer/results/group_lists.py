@@ -9,8 +9,8 @@ from producer.console.tables import new_table, print_table, write_csv
 from shared.analysis.constraints import NOBODY
 from shared.analysis.people_groups import PeopleGroups
 from shared.domain.arrays import Float32
+from shared.domain.counts import counted
 from shared.domain.paths import ShownPath
-from shared.report.captions import counted
 from shared.results.distances import Faces
 from shared.results.left_out import LeftOut
 

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from difflib import get_close_matches
 from pathlib import Path
 
+from shared.domain.counts import counted
 from shared.domain.errors import InvalidRequest
 from shared.domain.job_names import is_job_name
 from shared.domain.paths import ShownPath, printable
@@ -27,7 +28,7 @@ def find_results(job: str, results_dir: Path) -> Path:
         raise InvalidRequest(f"{where}, nor of any other job. Give their folder with `--results DIR`.")
     named = get_close_matches(job, there, _MATCHES) or there[-_MATCHES:]
     raise InvalidRequest(
-        f"{where}. It has results of {len(there)} jobs, among them: {', '.join(map(printable, named))}."
+        f"{where}. It has results of {counted(len(there), 'job')}, such as {', '.join(map(printable, named))}."
     )
 
 

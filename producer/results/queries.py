@@ -19,9 +19,10 @@ from shared.analysis.grouping import Grouping, find_grouping, recorded_grouping
 from shared.analysis.nearest_people import nearest_people
 from shared.analysis.neighbors import nearest
 from shared.analysis.people_groups import group_people
+from shared.domain.counts import counted
 from shared.domain.errors import InvalidRequest
 from shared.domain.quality_limits import QualityLimits
-from shared.report.captions import counted, false_pairs_note, hidden_note, left_out_note, missing_note
+from shared.report.captions import false_pairs_note, hidden_note, left_out_note, missing_note
 from shared.results.corrections import Correction
 from shared.results.distances import Distances
 from shared.results.left_out import LeftOut, find_left_out

@@ -1,9 +1,8 @@
 """Boxes of faces in pixels of the upright image, and areas in parts of the stored one."""
 
+from shared.domain.boxes import Box
 from shared.domain.orientation import Area, is_sideways, turned, turned_back
 
-Box = tuple[float, float, float, float]
-"""Left, top, right, bottom, in pixels of the upright image."""
 Size = tuple[int, int]
 """Width and height, in pixels."""
 

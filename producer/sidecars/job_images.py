@@ -4,10 +4,10 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby, repeat
-from math import isfinite
 from pathlib import Path
 
-from producer.sidecars.geometry import Box, Size
+from producer.sidecars.geometry import Size
+from shared.domain.boxes import Box, parse_box
 from shared.domain.file_status import FileStatus
 from shared.domain.outcomes import Outcome
 from shared.domain.paths import FolderPath, ShownPath, check_relative, path_of_shown, printable
@@ -68,10 +68,7 @@ def _exact_path(shown: ShownPath, exact: str) -> FolderPath:
 def _faces(folder: Path) -> Iterator[tuple[str, int, Box]]:
     """The image's number, the row and the box of each face."""
     for row, (number, *values) in enumerate(rows_of(folder / FACES, "image", *BOX_COLUMNS[:4])):
-        left, top, right, bottom = map(float, values)
-        if not all(map(isfinite, (left, top, right, bottom))):
-            raise ValueError(f"a face in {FACES} has no box")
-        yield number, row, (left, top, right, bottom)
+        yield number, row, parse_box(values)
 
 
 def _digests(folder: Path) -> Iterator[list[str]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from producer.sidecars.geometry import Box
+from shared.domain.boxes import Box
 from shared.results.found_faces import overlap
 
 MIN_OVERLAP = 0.15

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from shared.domain.counts import counted
 from shared.domain.text import one_line
 
 _MOST_LINES = 20
@@ -23,4 +24,4 @@ class Notes:
     def close(self) -> None:
         """Says how many lines were not said."""
         if self.count > _MOST_LINES:
-            self._say(f"... and {self.count - _MOST_LINES:,} more files like these.")
+            self._say(f"... and {counted(self.count - _MOST_LINES, 'more file')} like these.")

@@ -12,6 +12,7 @@ from producer.sidecars.job_images import JobImage
 from producer.sidecars.matching import match
 from producer.sidecars.notes import Notes
 from producer.sidecars.region import Described
+from shared.domain.counts import counted
 from shared.domain.errors import InvalidRequest
 from shared.domain.orientation import AS_STORED
 from shared.domain.paths import FolderPath, ShownPath, printable
@@ -51,7 +52,7 @@ def people_of_sidecars(
             else:
                 counts.sidecars += 1
             if content.faulty:
-                notes.add(name, f"{content.faulty} of its regions have no valid area")
+                notes.add(name, f"{counted(content.faulty, 'region has', 'regions have')} no valid area")
             if content.regions:
                 said[image.shown] = name, content
                 yield image
@@ -72,10 +73,12 @@ def people_of_sidecars(
             f"{shown} has no readable sidecar of an image of this job, and no image with names. Sidecars have the path "
             "of their image as in images.csv, with .xmp appended or instead of the extension."
         )
-    of_photos = f" and {counts.photos:,} photos" if counts.photos else ""
+    of_photos = f" and {counted(counts.photos, 'photo')}" if counts.photos else ""
+    unmatched = counted(counts.unmatched, "region with a name is", "regions with a name are")
+    verb = "names" if counts.sidecars + counts.photos == 1 else "name"
     say(
-        f"{shown}: {counts.sidecars:,} sidecars{of_photos} name {counts.named:,} faces"
-        + (f"; {counts.unmatched:,} regions with a name are no face of this job." if counts.unmatched else ".")
+        f"{shown}: {counted(counts.sidecars, 'sidecar')}{of_photos} {verb} {counted(counts.named, 'face')}"
+        + (f"; {unmatched} no face of this job." if counts.unmatched else ".")
     )
     return found
 

@@ -8,6 +8,7 @@ import redis
 from tenacity import RetryCallState
 
 from shared.config.settings import Settings
+from shared.domain.counts import counted
 from shared.messaging.celery_app import BrokerError
 from shared.store.jobs import JobRecord
 from shared.store.redis_client import Client, server_memory
@@ -87,7 +88,8 @@ class Backpressure:
         inline_mib = self._settings.inline_window_mib
         open_batches = self._record.open_batches()
         if open_batches >= window:
-            return f"{window} batches are waiting for workers; enqueuing resumes as they are done"
+            waiting = counted(window, "batch is", "batches are")
+            return f"{waiting} waiting for workers; enqueuing resumes as they are done"
         if self._record.block_bytes() > 2 * mib * 2**20:
             return f"{2 * mib} MiB of results are on the server; enqueuing resumes as the aggregator moves them"
         if open_batches and self._record.inline_bytes() > inline_mib * 2**20:

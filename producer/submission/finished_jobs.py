@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from producer.submission.sources import Source
+from shared.domain.counts import counted
 from shared.domain.errors import InvalidRequest
 from shared.domain.job import Job
 from shared.domain.paths import printable
@@ -13,9 +14,9 @@ class UnseenResults(InvalidRequest):
 
     def __init__(self, job: Job, images: int, results_dir: Path) -> None:
         super().__init__(
-            f"Job {job.name} is finished with {job.images} images, {job.source} has {images} now, and the results are "
-            f"not in {printable(str(results_dir))}: they cannot be updated from here. Repeat the command where "
-            "FACEQUEUE_RESULTS_DIR is the aggregator's results folder, or with --fresh to compute everything."
+            f"Job {job.name} is finished with {counted(job.images, 'image')}, {job.source} has {images:,} now, and the "
+            f"results are not in {printable(str(results_dir))}: they cannot be updated from here. Repeat the command "
+            "where FACEQUEUE_RESULTS_DIR is the aggregator's results folder, or with --fresh to compute everything."
         )
 
 

@@ -12,6 +12,7 @@ from producer.submission.requests import RUN_PREFIX, Request, origin_of
 from producer.submission.update_plan import UpdatePlan
 from producer.submission.updates import Earlier, Opened, find_earlier, present_job
 from shared.config.settings import Settings
+from shared.domain.counts import counted
 from shared.domain.errors import InvalidRequest, JobNotFound, JobNotRetryable
 from shared.domain.job import Job, JobState
 from shared.domain.job_names import check_job_name
@@ -202,7 +203,7 @@ def retry_job(client: Client, name: str, settings: Settings, say: Callable[[str]
             failed = record.reopen(job)
             if failed == 0:
                 raise JobNotRetryable(f"No image of job '{name}' failed: there is nothing to retry.")
-            say(f"Retrying {failed} failed images of job {name}")
+            say(f"Retrying {counted(failed, 'failed image')} of job {name}")
         return record.load()
 
 

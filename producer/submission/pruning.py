@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from producer.submission.jobs import cancel_job
 from shared.config.settings import Settings
+from shared.domain.counts import counted
 from shared.domain.errors import JobNotFound, RecordUnreadable
 from shared.domain.job import Job, JobState
 from shared.store.jobs import JobRecord
@@ -37,7 +38,7 @@ def prune_jobs(
                 removed = cancel_job(client, job.name, settings, only=job, mark_s=0)
         except (JobNotFound, RecordUnreadable):  # another command was faster, or the record has expired
             continue
-        left = f"{job.images - job.images_done} of {job.images} images were not done"
+        left = f"not done: {job.images - job.images_done:,} of {counted(job.images, 'image')}"
         if not removed:
             say(f"Kept: {job.name}, which has had news meanwhile")
         elif job.state == JobState.FINISHED:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from producer.submission.sources import Found, Source
+from shared.domain.counts import counted
 from shared.domain.errors import ResultsError
 from shared.domain.file_status import FileStatus
 from shared.domain.outcomes import FAILED, Outcome
@@ -62,7 +63,8 @@ class Counts:
         moved = f" ({self.moved:,} moved)" if self.moved else ""
         changed = f", {self.changed:,} changed" if self.changed else ""
         new = self.images - self.known - self.changed
-        return f"{job}: {self.images:,} images, {self.known:,} known{moved}, {new:,} new{changed}, {self.gone:,} gone"
+        images = counted(self.images, "image")
+        return f"{job}: {images}, {self.known:,} known{moved}, {new:,} new{changed}, {self.gone:,} gone"
 
 
 class UpdatePlan:

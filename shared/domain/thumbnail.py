@@ -4,6 +4,8 @@ from io import BytesIO
 
 from PIL import Image
 
+from shared.domain.boxes import Box
+
 SIDE_PX = 96
 """Side of a thumbnail, in pixels."""
 AROUND = 0.3
@@ -12,9 +14,6 @@ MAX_TOTAL_BYTES = 14 * 2**20
 """Maximum size of all thumbnails of a page: 19 MiB in base64."""
 _OF_A_SMALL_PAGE = 5_000
 _QUALITY = 72
-
-Box = tuple[float, float, float, float]
-"""Left, top, right, bottom, in pixels of the upright image."""
 
 
 def images_with_thumbnails(report_faces: int) -> int:

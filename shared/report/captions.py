@@ -8,6 +8,7 @@ from shared.analysis.constraints import NOBODY
 from shared.analysis.false_pairs import expect_false_pairs
 from shared.analysis.people_groups import PeopleGroups
 from shared.analysis.strangers import Strangers
+from shared.domain.counts import counted
 from shared.report.charts import Histogram, Timeline
 from shared.report.thumbnails import Thumbnails
 from shared.results.corrections import Correction
@@ -15,11 +16,6 @@ from shared.results.left_out import LeftOut
 from shared.results.model_words import ModelWords
 
 _SHORT_JOB_S = 5.0  # more than workers let pass between two samples
-
-
-def counted(number: int, one: str, many: str | None = None) -> str:
-    """`1 face`, `2 faces`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def duration(seconds: float) -> str:

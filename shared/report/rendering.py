@@ -10,7 +10,8 @@ from pathlib import Path
 from jinja2 import Environment
 from markupsafe import Markup
 
-from shared.report.captions import counted, duration, few, phases_in_words
+from shared.domain.counts import counted
+from shared.report.captions import duration, few, phases_in_words
 from shared.report.templating import make_environment
 from shared.report.view_model import LargePageView, SmallPageView
 

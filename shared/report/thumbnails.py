@@ -11,11 +11,12 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
+from shared.domain.boxes import Box
 from shared.domain.file_digests import image_digest
 from shared.domain.image_formats import openers
 from shared.domain.paths import ShownPath
 from shared.domain.pixels import to_rgb
-from shared.domain.thumbnail import AROUND, MAX_TOTAL_BYTES, SIDE_PX, Box
+from shared.domain.thumbnail import AROUND, MAX_TOTAL_BYTES, SIDE_PX
 from shared.domain.thumbnail import crop_square as _crop
 from shared.domain.thumbnail import small_jpeg as _jpeg
 from shared.report.image_files import OpenImage, Source, image_sources, open_images

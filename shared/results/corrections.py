@@ -7,14 +7,11 @@ so they are still true after an update of the job.
 import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
-from math import isfinite
 
+from shared.domain.boxes import Box, check_sides
 from shared.domain.paths import ShownPath, printable
 
 MOST_NAME_CHARACTERS = 200
-
-Box = tuple[float, float, float, float]
-"""Left, top, right, bottom, in pixels of the upright image."""
 
 
 class Kind(StrEnum):
@@ -78,8 +75,9 @@ def person_name(text: str) -> str:
 
 
 def check_box(box: Box) -> Box:
-    """Returns the box. ValueError if it has no area."""
+    """Returns the box. ValueError if it has no area, or is none that an image has."""
     left, top, right, bottom = box
-    if not all(map(isfinite, box)) or left >= right or top >= bottom:
+    check_sides(box)
+    if left >= right or top >= bottom:
         raise ValueError(f"the box {left:g},{top:g},{right:g},{bottom:g} has no area")
     return box

@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared.domain.boxes import Box, parse_box
 from shared.domain.paths import printable
-from shared.results.corrections import Box, Correction, FaceReference
+from shared.results.corrections import Correction, FaceReference
 from shared.results.reader import rows_of
 from shared.results.schema import BOX_COLUMNS, DIGESTS, FACES, IMAGES
 
@@ -97,8 +98,7 @@ class _JobFaces:
         """How many faces the job has."""
         for row, (number, *sides) in enumerate(rows_of(folder / FACES, "image", *BOX_COLUMNS[:4])):
             if int(number) in wanted:
-                left, top, right, bottom = map(float, sides)
-                self._faces[int(number)].append((row, (left, top, right, bottom)))
+                self._faces[int(number)].append((row, parse_box(sides)))
             self.count = row + 1
         self._known: dict[FaceReference, int] = {}
         self._gone: dict[tuple[str, Box | None], int] = {}

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from shared.domain.boxes import MOST_PX
 from shared.domain.errors import InvalidRequest
 from shared.domain.paths import printable
 from shared.domain.quality_limits import DEFAULT_LIMITS, QualityLimits
@@ -70,7 +71,9 @@ def find_left_out(folder: Path, faces: int, limits: QualityLimits) -> LeftOut:
     below = no_limits(faces).below
     if limits.size_px:
         # From the box: earlier versions have no column of its size.
-        left, top, right, bottom = _columns(folder, ("x1", "y1", "x2", "y2"), faces)
+        left, top, right, bottom = sides = _columns(folder, ("x1", "y1", "x2", "y2"), faces)
+        if not (np.abs(sides) <= MOST_PX).all():
+            raise ValueError(f"a face in {FACES} has no box")
         below[:, 0] = np.minimum(right - left, bottom - top) < limits.size_px
     if limits.probability:
         below[:, 1] = _columns(folder, ("probability",), faces)[0] < limits.probability

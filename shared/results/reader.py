@@ -5,11 +5,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from shared.domain.arrays import Float32
+from shared.domain.boxes import parse_box
 from shared.domain.errors import ResultsError
 from shared.domain.paths import ShownPath, printable
 from shared.results.distances import Distances
@@ -163,11 +163,8 @@ def columns_of(path: Path) -> list[str]:
 
 def _faces(path: Path) -> Faces:
     faces = Faces()
-    for image, left, top, right, bottom, probability in rows_of(path, "path", *BOX_COLUMNS):
-        box = float(left), float(top), float(right), float(bottom)
-        if not all(map(isfinite, box)):
-            raise ValueError(f"a face in {path.name} has no box")
-        faces.append(Face(ShownPath(printable(image)), box, float(probability)))
+    for image, *sides, probability in rows_of(path, "path", *BOX_COLUMNS):
+        faces.append(Face(ShownPath(printable(image)), parse_box(sides), float(probability)))
     return faces
 
 

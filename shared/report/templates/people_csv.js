@@ -57,7 +57,7 @@ function referenceIn(row, prefix) {
   const sides = faceFields.slice(3).map(value);
   if (sides.every((side) => !side.trim())) return { image, digest, box: null };
   const box = sides.map((side) => (side.trim() ? Number(side) : NaN));
-  if (!box.every(Number.isFinite)) throw new Error(`\`${prefix}left\`, \`top\`, \`right\`, \`bottom\` are to be four numbers, or all empty`);
+  if (!box.every((side) => Math.abs(side) <= 2 ** 31)) throw new Error(`\`${prefix}left\`, \`top\`, \`right\`, \`bottom\` are to be four numbers, or all empty`);
   if (box[0] >= box[2] || box[1] >= box[3]) throw new Error(`the box ${box.join(",")} has no area`);
   return { image, digest, box };
 }

@@ -79,7 +79,7 @@ def test_abandoned_jobs_of_run_are_removed_when_asked(stage: Stage) -> None:
     assert len(list_jobs(stage.client)) == 2
     done = stage.producer("jobs", "--prune", "--stalled-days", "14")
     assert done.returncode == 0, done.stderr
-    assert "Removed: left (s); 0 of 1 images were not done" in done.stderr
+    assert "Removed: left (s); not done: 0 of 1 image" in done.stderr
     assert [job.name for job in list_jobs(stage.client)] == ["fresh"]
     assert not list(stage.client.scan_iter(f"{PREFIX}job:left*"))
     assert (stage.client.llen("run-left-embed"), stage.client.llen("run-fresh-embed")) == (0, 1)

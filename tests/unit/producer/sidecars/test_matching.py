@@ -2,8 +2,8 @@
 
 import pytest
 
-from producer.sidecars.geometry import Box
 from producer.sidecars.matching import match
+from shared.domain.boxes import Box
 
 FACE: Box = (100, 100, 140, 150)
 NEIGHBOR: Box = (160, 100, 200, 150)

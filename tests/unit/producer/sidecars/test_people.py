@@ -44,7 +44,7 @@ def test_sidecars_of_both_names_are_read(tmp_path: Path, name: str) -> None:
         found, said = _read(folder, results, photos)
         assert [(one.person, one.face.image, one.face.number) for one in found] == [("Ann", "b/a.jpg", 0)]
         assert found[0].face.box == FACE
-        assert said == [f"{folder}: 1 sidecars name 1 faces."]
+        assert said == [f"{folder}: 1 sidecar names 1 face."]
         assert [one.face for one in find_corrections(results, found).found] == [0]
 
 
@@ -79,7 +79,7 @@ def test_broken_sidecars_cost_no_other(tmp_path: Path) -> None:
     assert [one.face.image for one in found] == ["good.jpg"]
     for path, reason in zip(paths, ("no XML", "document type", "another shape", "leads out"), strict=False):
         assert sum(line.startswith(f"{path}.xmp: ") and reason in line for line in said) == 1, (path, said)
-    assert said[-1].endswith("2 sidecars name 1 faces.")
+    assert said[-1].endswith("2 sidecars name 1 face.")
 
 
 def test_regions_without_a_face_are_counted(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_regions_without_a_face_are_counted(tmp_path: Path) -> None:
     _sidecar(photos / "a.jpg.xmp", "Ann", "Ben")
     found, said = _read(photos, results, photos)
     assert len(found) == 1
-    assert said[-1].endswith("1 regions with a name are no face of this job.")
+    assert said[-1].endswith("1 region with a name is no face of this job.")
 
 
 def test_names_are_normalized(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_a_summary_of_another_kind_is_one_line(tmp_path: Path, changes: object) 
     assert not [path for path in folder.iterdir() if build.REPORT in path.name]
 
 
-@pytest.mark.parametrize("trouble", ["field", "box", "text", "size"])
+@pytest.mark.parametrize("trouble", ["field", "box", "huge box", "text", "size"])
 def test_tables_and_arrays_of_another_kind_are_one_line(tmp_path: Path, trouble: str) -> None:
     """An endless field, an invalid box, an array of text and an impossible size are reported in one line."""
     folder = _folder(tmp_path)
@@ -84,6 +84,8 @@ def test_tables_and_arrays_of_another_kind_are_one_line(tmp_path: Path, trouble:
         faces.write_text(faces.read_text().replace("a.jpg", "a" * 200_000))
     elif trouble == "box":
         faces.write_text(faces.read_text().replace("10.0", "nan"))
+    elif trouble == "huge box":
+        faces.write_text(faces.read_text().replace("10.0", "-1e308"))
     elif trouble == "text":
         np.save(folder / "embeddings.npy", np.full((2, 128), "x"))
     else:

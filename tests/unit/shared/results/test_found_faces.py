@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from shared.domain.boxes import Box
 from shared.domain.paths import ShownPath
-from shared.results.corrections import Box, Correction, FaceReference, Kind
+from shared.results.corrections import Correction, FaceReference, Kind
 from shared.results.found_faces import find_corrections, overlap
 from shared.results.schema import BOX_COLUMNS, DIGEST_COLUMNS, FACE_COLUMNS, IMAGE_COLUMNS
 

@@ -83,7 +83,14 @@ def test_columns_are_found_by_name_and_line_ends_may_be_those_of_windows(tmp_pat
         ("kind,image,blake2b\nhidden,a.jpg,xyz\n", "line 2: `blake2b` is not 32 hexadecimal digits"),
         ("kind,image,left,top,right,bottom\nhidden,a.jpg,1,2,3,\n", "are to be four numbers"),
         ("kind,image,left,top,right,bottom\nhidden,a.jpg,1,2,1,5\n", "line 2: the box 1,2,1,5 has no area"),
-        ("kind,image,left,top,right,bottom\nhidden,a.jpg,1,2,nan,5\n", "line 2: the box 1,2,nan,5 has no area"),
+        (
+            "kind,image,left,top,right,bottom\nhidden,a.jpg,1,2,nan,5\n",
+            "line 2: the box 1,2,nan,5 cannot be in an image",
+        ),
+        (
+            "kind,image,left,top,right,bottom\nhidden,a.jpg,1,2,1e308,5\n",
+            "line 2: the box 1,2,1e+308,5 cannot be in an image",
+        ),
         ('kind,image\nhidden,"a.jpg"x\n', "line 2: no CSV"),
         (f"kind,image\nhidden,{'a' * 200_000}\n", "line 2: no CSV"),
         (b"kind,image\nhidden,\xff.jpg\n", "is no UTF-8 text"),

@@ -1,4 +1,4 @@
-"""Measures what it helps to subtract a fixed mean embedding from all embeddings, and to normalize them again.
+"""Measures the effect of subtracting a fixed mean embedding from all embeddings and normalizing them again.
 
     python benchmarks/centering.py IMAGES [--model sface] [--strangers FOLDER] [--mirror]
 

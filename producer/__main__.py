@@ -1,4 +1,4 @@
-"""`python -m producer`."""
+"""`python -m producer`: the command line. For `run`, a worker process starts first."""
 
 import os
 import sys

@@ -1,0 +1,1 @@
+"""The workers: compute batches, write results, requeue what is lost."""

@@ -1,0 +1,1 @@
+"""Commands and options; turns errors into exit codes."""

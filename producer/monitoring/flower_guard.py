@@ -1,4 +1,4 @@
-"""Flower, guarded: which requests it answers. A browser sends it requests of every page that its user has open."""
+"""Guards Flower: requests that pages of other sites make a browser send are refused, and so are foreign host names."""
 
 from typing import Any
 

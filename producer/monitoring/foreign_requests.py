@@ -1,4 +1,4 @@
-"""Which requests a web server of ours answers. A browser sends it requests of every page that its user has open."""
+"""Refuses requests that pages of other sites make a browser send to a web server of ours."""
 
 from collections.abc import Mapping
 from urllib.parse import urlsplit

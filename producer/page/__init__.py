@@ -1,0 +1,1 @@
+"""The page of jobs: what it shows, its updates, files of finished jobs."""

@@ -1,0 +1,1 @@
+"""Finding results folders, queries (neighbors, groups), tables of faces."""

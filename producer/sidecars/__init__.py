@@ -1,0 +1,1 @@
+"""XMP sidecars: writing regions of named faces, reading those of other programs."""

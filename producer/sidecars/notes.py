@@ -1,4 +1,4 @@
-"""Says what is the matter with single files, one line each, and counts the rest."""
+"""Reports problems with single files, one line each, and counts those beyond a limit."""
 
 from collections.abc import Callable
 

@@ -1,0 +1,1 @@
+"""Discovery of images, batches and jobs, backpressure."""

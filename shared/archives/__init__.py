@@ -1,0 +1,1 @@
+"""Tar and zip: finding and reading members, in constant memory."""

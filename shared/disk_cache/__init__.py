@@ -1,0 +1,1 @@
+"""The file with the cache on disk: opening, checking, entries."""

@@ -1,0 +1,1 @@
+"""Messages of the batches whose turn it is."""

@@ -1,0 +1,1 @@
+"""Contract, outcomes, errors, paths, task ids, image formats, array types."""

@@ -1,0 +1,1 @@
+"""Object storage and web servers: listing and reading objects."""

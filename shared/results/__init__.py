@@ -1,0 +1,1 @@
+"""A results folder: columns, reader, files, distances; people.csv and the faces that it names."""

@@ -1,0 +1,1 @@
+"""Spans of jobs, sent with OpenTelemetry if an endpoint is set."""

@@ -1,0 +1,1 @@
+"""Results folder, Parquet, distance matrix, spill files."""

@@ -1,0 +1,1 @@
+"""Checks on incoming messages, rejection, bookkeeping on a full server."""

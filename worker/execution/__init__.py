@@ -1,0 +1,1 @@
+"""Running a batch or an aggregation, crash attribution, result caches, image sources."""

@@ -1,0 +1,1 @@
+"""Loading weights, OpenVINO and torch backends."""

@@ -1,0 +1,1 @@
+"""Threads of the main process: leases, reconciler, spill policy, resource samples."""

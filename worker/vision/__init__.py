@@ -1,0 +1,1 @@
+"""Decoding, face detection, face selection: arrays in, arrays out."""

@@ -1,4 +1,4 @@
-"""MTCNN's cascade, facenet-pytorch's own to the letter, on an integral image.
+"""MTCNN's cascade as facenet-pytorch runs it, on an integral image.
 
 Follows `facenet_pytorch.models.utils.detect_face` (2.5.3), quirks included: boxes of the first stage are floored, the
 crops start one pixel early, and the last suppression divides by the smaller area.

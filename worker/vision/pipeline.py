@@ -1,4 +1,4 @@
-"""The way of a batch: read, decode, detect, crop, embed. Knows nothing of queues or servers."""
+"""Computes a batch: read, decode, detect, crop, embed. Knows nothing of queues or servers."""
 
 import hashlib
 import threading

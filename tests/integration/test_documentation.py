@@ -1,5 +1,6 @@
-"""The documents agree with the code: settings, commands, exit codes, outcomes, columns, links."""
+"""The documents agree with the code: settings, commands, options, exit codes, columns, metrics, packages, links."""
 
+import ast
 import re
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,14 @@ from producer.cli.app import cli as producer_cli
 from shared.config.exit_codes import ExitCode
 from shared.config.settings import Settings
 from shared.domain.outcomes import FAILED, Outcome
-from shared.results.schema import DIGEST_COLUMNS, FACE_COLUMNS, GROUP_COLUMNS, IMAGE_COLUMNS
+from shared.results.schema import (
+    DIGEST_COLUMNS,
+    FACE_COLUMNS,
+    FAILED_COLUMNS,
+    GROUP_COLUMNS,
+    IMAGE_COLUMNS,
+    SAMPLE_COLUMNS,
+)
 from tests.support.manifests import variable_of
 from tests.support.stage import ROOT
 from worker.__main__ import cli as worker_cli
@@ -20,9 +28,10 @@ DOCS = ROOT / "docs"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")])
 
 
-def _rows(path: Path) -> list[list[str]]:
-    """The cells of every row of every table, without the lines under the headings."""
-    lines = [line for line in path.read_text().splitlines() if line.startswith("| ") and not line.startswith("| ---")]
+def _rows(path: Path, section: str = "") -> list[list[str]]:
+    """The cells of every row of every table, without the lines under the headings. `section` is a heading."""
+    text = path.read_text().partition(f"\n{section}\n")[2].partition("\n## ")[0] if section else path.read_text()
+    lines = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| ---")]
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
 
 
@@ -96,16 +105,47 @@ def test_options_of_a_job_are_documented_with_their_defaults() -> None:
         for parameter in commands["python -m producer run"].params
         if parameter.opts[0] in _options(commands["python -m producer enqueue"])
     }
-    # Other commands' options are shown with their values.
-    rows = {
-        row[0].strip("`"): row[1].strip("`") for row in _rows(DOCS / "cli.md") if re.fullmatch("`--[a-z-]+`", row[0])
-    }
+    section = (DOCS / "cli.md").read_text().partition("\n## Options of a job\n")[2].partition("\n`run` also takes")[0]
+    rows = dict(re.findall(r"^\| `(--[a-z-]+)` \| `?([^`|]+?)`? \|", section, flags=re.M))
     assert set(rows) == set(parameters)
     for option, parameter in parameters.items():
         if parameter.default is None:  # `--help` says where the value comes from
             continue
         expected = "off" if parameter.default is False else str(parameter.default)
         assert rows[option] == expected, option
+
+
+def test_every_option_is_documented() -> None:
+    """docs/cli.md has every option that `--help` shows: in its command's row, or in a table that names the command."""
+    job = (DOCS / "cli.md").read_text().partition("\n## Options of a job\n")[2].partition("\n## ")[0]
+    shared, _, rest = job.partition("\n`run` also takes")
+    of_run, _, of_enqueue = rest.partition("\n`enqueue` also takes")
+    elsewhere = {"run": shared + of_run, "enqueue": shared + of_enqueue}
+    for option, commands, *_ in _rows(DOCS / "cli.md", "## Options of commands that read results"):
+        for command in ("report", "neighbors", "groups", "export"):
+            if commands == "all" or f"`{command}`" in commands:
+                elsewhere[command] = elsewhere.get(command, "") + option
+    serving = "`flower`, `metrics` and `page` take `--port` and `--address`"
+    assert serving in (DOCS / "cli.md").read_text()
+    elsewhere |= dict.fromkeys(("flower", "metrics", "page"), serving)
+    documented = {_documented_command(row[0]): row[1] for row in _rows(DOCS / "cli.md") if row[0].startswith("`python")}
+    for name, command in _commands().items():
+        text = documented[name] + elsewhere.get(name.removeprefix("python -m producer "), "")
+        shown = {
+            option
+            for parameter in command.params
+            for option in parameter.opts
+            if option.startswith("--") and not parameter.hidden
+        }
+        assert shown - {"--help"} <= set(re.findall(r"--[a-z][a-z0-9-]*", text)), name
+
+
+def test_every_metric_is_documented() -> None:
+    """docs/monitoring.md lists the metrics of the exporter, no more and no less."""
+    code = (ROOT / "producer/monitoring/prometheus.py").read_text()
+    names = set(re.findall(r'MetricFamily\(\s*"(\w+)"', code))
+    rows = {row[0].strip("`") for row in _rows(DOCS / "monitoring.md", "## Metrics")[1:]}
+    assert names == {name.removesuffix("_total") for name in rows}
 
 
 def test_every_exit_code_is_documented() -> None:
@@ -144,6 +184,8 @@ def test_every_action_of_the_log_is_documented() -> None:
         ("images.csv", IMAGE_COLUMNS),
         ("digests.csv", DIGEST_COLUMNS),
         ("groups.csv", GROUP_COLUMNS),
+        ("failed.csv", FAILED_COLUMNS),
+        ("resources/<worker>.csv", SAMPLE_COLUMNS),
     ],
 )
 def test_columns_are_documented(table: str, columns: tuple[str, ...]) -> None:
@@ -172,21 +214,32 @@ def test_relative_links_lead_somewhere(document: Path) -> None:
             assert anchor in _anchors(target), link
 
 
-def test_architecture_lists_every_package() -> None:
-    """Its tree has the packages that are in the source folders, and no other."""
+def test_architecture_says_of_every_package_what_its_docstring_says() -> None:
+    """Its tree has the packages that are in the source folders, and no other, with the first line of each docstring."""
     tree = (DOCS / "architecture.md").read_text().split("## Packages")[1].split("```")[1]
-    listed, house = set(), ""
+    houses = ("producer", "shared", "worker")
+    listed, house = {}, ""
     for line in tree.splitlines():
-        if found := re.match(r"(\w+)/", line):
+        if found := re.match(r"(\w+)/ +(.+)", line):
             house = found[1]
-        elif (found := re.match(r"  (\w+)/ ", line)) and house in ("producer", "shared", "worker"):
-            listed.add(f"{house}/{found[1]}")
-    there = {
-        path.parent.relative_to(ROOT).as_posix()
-        for house in ("producer", "shared", "worker")
-        for path in (ROOT / house).glob("*/__init__.py")
-    }
-    assert listed == there
+            listed[house] = found[2]
+        elif found := re.match(r"  (\w+)/ +(.+)", line):
+            listed[f"{house}/{found[1]}"] = found[2]
+    documented = {name: f"{words[0].upper()}{words[1:]}." for name, words in listed.items() if name.startswith(houses)}
+    there = {}
+    for path in [path for house in houses for path in (ROOT / house).glob("**/__init__.py")]:
+        docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
+        there[path.parent.relative_to(ROOT).as_posix()] = docstring.partition("\n")[0]
+    assert documented == there
+
+
+def test_every_decision_is_in_the_index() -> None:
+    """docs/adr/README.md links each decision once, under its number and title. Each says whether it was accepted."""
+    links = re.findall(r"^- \[(\d+\. .+)\]\((.+)\)$", (DOCS / "adr/README.md").read_text(), flags=re.M)
+    files = {path.name: path.read_text().splitlines() for path in (DOCS / "adr").glob("0*.md")}
+    assert sorted(links) == sorted((lines[0].removeprefix("# "), name) for name, lines in files.items())
+    for name, lines in files.items():
+        assert lines[2].startswith("Accepted."), name
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())

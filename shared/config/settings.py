@@ -69,7 +69,7 @@ class Settings(BaseSettings):
         ),
     ] = None
     object_patience_s: Annotated[
-        float, Field(gt=0, description="How long reading an object is repeated after faults of the network.")
+        float, Field(gt=0, description="How long a worker tries again to read an object after network errors.")
     ] = 20.0
     results_dir: Annotated[Path, Field(description="The aggregator writes `<job>/` here.")] = Path("results")
     state_dir: Annotated[Path, Field(description="Data and logs of the server that `run` starts.")] = user_state_path(
@@ -116,7 +116,7 @@ class Settings(BaseSettings):
         Field(
             # oneDNN's own variables take effect in any case, so they count as the setting.
             validation_alias=AliasChoices("FACEQUEUE_CPU_ISA", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"),
-            description="The best instruction set that the networks use. On mixed processors, set the best one that "
+            description="Limits the instruction set that the networks use. On mixed processors, set the best one that "
             "all workers have.",
         ),
     ] = "auto"

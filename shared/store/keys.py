@@ -11,6 +11,8 @@ DIVERTED = f"{PREFIX}diverted"
 """A hash: the names of diverted jobs, by their queue (`shared.store.diversion`)."""
 TURNS = f"{PREFIX}turns:"
 """The turns of jobs that share a queue (`shared.store.turns`). The queue follows, and for some keys more."""
+SET_ASIDE = f"{PREFIX}set-aside:"
+"""What another program has written in the place of a key (`shared.store.foreign_keys`), whose name follows."""
 DEAD_LETTERS = f"{PREFIX}dead-letters"
 """A list: the messages that workers refused (`shared.store.dead_letters`)."""
 WORKERS = f"{PREFIX}workers"
@@ -89,6 +91,11 @@ def processes_key(queue: str) -> str:
 def turns_key(queue: str, priority: str) -> str:
     """A sorted set: the names of jobs of this priority that have batches waiting, by what they have had of a queue."""
     return f"{TURNS}{queue}:{priority}"
+
+
+def set_aside_key(key: str) -> str:
+    """The new name of a key that holds something else than it should."""
+    return f"{SET_ASIDE}{key.removeprefix(PREFIX)}"
 
 
 def reconciler_key(queue_prefix: str) -> str:

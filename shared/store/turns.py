@@ -5,14 +5,16 @@ service, counted in images, and the job that has had least is next. A job that j
 had. The same rule applies to the priorities, whose time runs at different speeds (`_COST`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import redis
 
 from shared.domain.job import Job
 from shared.domain.job_names import is_job_name
 from shared.domain.priority import Priority
+from shared.store.foreign_keys import despite_foreign_turns
 from shared.store.keys import clock_key, job_key, processes_key, turns_key
 from shared.store.leases import Requeued, requeued
 from shared.store.record_part import RecordPart
@@ -59,7 +61,8 @@ class Turns(RecordPart):
         this queue.
         """
         keys = ["", "open", f"={clock_key(queue)}", *(f"={turns_key(queue, priority)}" for priority in Priority)]
-        return bool(self._run("queue_up", keys, uid, self.name, queue, *Priority))
+        queue_up = partial(self._run, "queue_up", keys, uid, self.name, queue, *Priority)
+        return bool(despite_foreign_turns(self._client, [queue], queue_up))
 
     def dispatch(self, queue: str, priority: Priority, *, despite_oom: bool = False) -> Dispatched | None:
         """Gives the next waiting batch a send number; None if the job has no turn any more.
@@ -67,25 +70,27 @@ class Turns(RecordPart):
         The message is to be sent now. If it never is, the batch counts as lost and is requeued.
         """
         keys = ["", "open", "batches", f"={turns_key(queue, priority)}", f"={clock_key(queue)}"]
-        answer = self._run("dispatch", keys, self.name, priority, _COST[priority], int(despite_oom), queue)
+        dispatch = partial(self._run, "dispatch", keys, self.name, priority, _COST[priority], int(despite_oom), queue)
+        answer = despite_foreign_turns(self._client, [queue], dispatch)
         if not answer:
             return None
         uid, batch, send, images, stage, diverted = answer
         return Dispatched(uid.decode(), int(batch), requeued(send, images), stage.decode(), uid == diverted)
 
-    def prioritize(self, uid: str, priority: Priority, queues: Iterable[str]) -> str:
+    def prioritize(self, uid: str, priority: Priority, queues: Collection[str]) -> str:
         """Changes the job's priority. Returns `changed`, `same`, or the state of a job that has ended.
 
         It loses its turn in these queues until `queue_up`.
         """
         keys = ["", *(f"={turns_key(queue, each)}" for queue in queues for each in Priority)]
-        return str(self._run("prioritize", keys, uid, self.name, priority))
+        prioritize = partial(self._run, "prioritize", keys, uid, self.name, priority)
+        return str(despite_foreign_turns(self._client, queues, prioritize))
 
 
 def next_turn(client: Client, queue: str) -> Turn | None:
     """The job whose batch goes into the queue next; None if enough messages are there, or no batch waits."""
     keys = [queue, processes_key(queue), clock_key(queue), *(turns_key(queue, priority) for priority in Priority)]
-    answer = run_script(client, "next_turn", keys, [_FEWEST, *Priority])
+    answer = despite_foreign_turns(client, [queue], lambda: run_script(client, "next_turn", keys, [_FEWEST, *Priority]))
     if not answer:
         return None
     lacking, place, raw = answer
@@ -127,7 +132,10 @@ def count_waiting(client: Client, queue: str) -> dict[Priority, int]:
 
 def _count(client: Client, turns: str) -> int:
     waiting = 0
-    names = [name.decode(errors="replace") for name in client.zrange(turns, 0, -1)]
+    try:
+        names = [name.decode(errors="replace") for name in client.zrange(turns, 0, -1)]
+    except redis.ResponseError:  # of another type: whoever fills the queue sets it aside
+        return 0
     for first in range(0, len(names), _LOOKED_AT_ONCE):
         with client.pipeline(transaction=False) as pipe:
             for name in names[first : first + _LOOKED_AT_ONCE]:

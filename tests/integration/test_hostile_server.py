@@ -8,8 +8,9 @@ import pytest
 from producer.monitoring.prometheus import QueueCollector
 from shared.domain.errors import RecordUnreadable
 from shared.domain.paths import RootPath, unpack_paths
+from shared.domain.priority import Priority
 from shared.store.dead_letters import MOST_LETTERS, list_dead_letters
-from shared.store.keys import DEAD_LETTERS, METRICS, PREFIX, UNFINISHED, WORKER, WORKERS
+from shared.store.keys import DEAD_LETTERS, METRICS, PREFIX, UNFINISHED, WORKER, WORKERS, clock_key, turns_key
 from shared.store.totals import Totals
 from shared.store.worker_registry import Worker, announce, living_workers
 from tests.support.jobs import add_batch, make_job
@@ -19,7 +20,8 @@ from worker.aggregation.sample_files import write_samples
 from worker.aggregation.sample_reader import samples_between
 from worker.supervision.sample_sender import SampleStreams
 
-ESCAPE = "\x1b]0;mine\x07"
+TURN = "\u202e"
+ESCAPE = f"\x1b]0;mine\x07{TURN}"
 GOOD = {"name": "w@h", "queues": ["embed"], "processes": 1, "resources": {"rss_mib": 1.5}}
 
 
@@ -82,6 +84,18 @@ def test_the_place_of_an_index_costs_only_its_own_metrics(stage: Stage, key: str
     assert [name for of, name in missing.items() if name not in found] == [missing[key]]
 
 
+def test_turns_of_another_kind_cost_no_metric(stage: Stage) -> None:
+    """Batches that wait there are not counted, the others are."""
+    record, job = make_job(stage)
+    record.add_batch(job.uid, record.attach_producer(job.uid), 0, ["a.jpg"])
+    record.queue_up(job.uid, "embed")
+    stage.client.set(turns_key("embed", Priority.HIGH), "7")
+    stage.client.set(clock_key("aggregate"), "7")
+    found = _metrics(stage)
+    assert (found["facequeue_up"], found["facequeue_queue_length"]) == ([1], [1, 0])
+    assert sorted(found["facequeue_batches_waiting"]) == [0, 0, 0, 0, 0, 1]
+
+
 def test_an_announcement_without_bounds_is_passed_over(stage: Stage) -> None:
     """Only its first part is read. A worker with a small announcement is listed."""
     for name, padding in (("w@h", 0), ("long@h", 2**20)):
@@ -135,6 +149,7 @@ def test_nothing_on_the_server_commands_a_terminal(stage: Stage) -> None:
         done = stage.producer(command)
         assert done.returncode == 0, done.stderr
         assert "\x1b" not in done.stdout + done.stderr and "\\x1b]0;mine" in done.stdout
+        assert TURN not in done.stdout + done.stderr and "\\u202e" in done.stdout
 
 
 def test_a_record_does_not_command_a_terminal(stage: Stage, sample: Path) -> None:
@@ -146,6 +161,7 @@ def test_a_record_does_not_command_a_terminal(stage: Stage, sample: Path) -> Non
     for command in (("jobs",), ("status", "j")):
         done = stage.producer(*command)
         assert "\x1b" not in done.stdout + done.stderr and "\\x1b]0;mine" in done.stdout, done.stderr
+        assert TURN not in done.stdout + done.stderr and "\\u202e" in done.stdout
 
 
 def test_samples_under_a_name_that_no_file_can_have_cost_no_results(stage: Stage, tmp_path: Path) -> None:

@@ -24,14 +24,16 @@ from shared.domain.task_ids import aggregated_job, embed_task_id
 from shared.messaging.celery_app import send_aggregate
 from shared.messaging.messages import Aggregate, PairTile
 from shared.store.diversion import diverted_queues
+from shared.store.foreign_keys import set_aside_foreign_keys
 from shared.store.jobs import JobRecord, load_jobs
 from shared.store.keys import reconciler_key, reconciler_lease_key
-from shared.store.queue_inspection import waiting_tasks
 from shared.store.redis_client import Client, server_time_ms
 from shared.store.registry import forget_missing, some_names, tidy, unfinished_names
 from shared.store.scripts import run_script
 from shared.store.turns import note_processes, without_turn
 from shared.store.worker_registry import living_workers
+from worker.execution.refilling import refill
+from worker.supervision.foreign_queues import ForeignQueues
 from worker.supervision.spill_policy import SpillPolicy
 
 _log = get_logger("reconcile")
@@ -76,10 +78,12 @@ class Reconciler:
         self._damaged: set[str] = set()  # ended jobs whose records were logged as damaged
         self._registry_place, self._registry_checked = 0, False
         self._spill_policy = SpillPolicy(client, settings)
+        self._foreign_queues = ForeignQueues(client, settings)
         self._dispatcher = Dispatcher(client, app, settings, settings.queue_prefix, despite_oom=True)
 
     def step(self) -> bool:
         """Takes one step. Returns whether the next one should follow very soon."""
+        set_aside_foreign_keys(self._client, self._settings.queue_prefix)
         if not self._is_elected():
             return False
         try:
@@ -126,6 +130,7 @@ class Reconciler:
         this, prefix = self._round, self._settings.queue_prefix
         if this.after is None:
             self._note_processes()
+            self._foreign_queues.look()
         while True:
             names, this.after = unfinished_names(self._client, prefix, this.after, _JOBS_AT_ONCE)
             jobs = load_jobs(self._client, names, self._note_unread)
@@ -140,7 +145,7 @@ class Reconciler:
                 this.waiting = self._waiting_batches()
             second = [job for job in jobs if job.state == JobState.SEALED and job.complete]
             if second and this.aggregate is None:
-                this.aggregate = waiting_tasks(self._client, self._settings.aggregate_queue)
+                this.aggregate = self._foreign_queues.tasks_in(self._settings.aggregate_queue)
             to_aggregate = [job for job in second if not job.comparing and job.problem is None]
             waiting = (this.waiting or set()) | (this.aggregate or set())
             self._fill_queues(jobs)
@@ -149,7 +154,7 @@ class Reconciler:
                     self._send_lost_batches(job, waiting, this.suspects)
             aggregations = {aggregated_job(task) for task in this.aggregate or ()}
             for job in to_aggregate:
-                if job.name not in aggregations:
+                if job.name not in aggregations and self._settings.aggregate_queue not in self._foreign_queues:
                     with self._guarded(job.name, job):
                         self._send_lost_aggregation(job, this.suspects)
             if this.after is None:
@@ -163,8 +168,13 @@ class Reconciler:
         for job in without_turn(self._client, jobs):
             with self._guarded(job.name, job):
                 JobRecord(self._client, job.name).queue_up(job.uid, job.turns_queue)
-        self._dispatcher.fill_embed()
-        self._dispatcher.fill_aggregate()
+        fills = {
+            self._settings.embed_queue: self._dispatcher.fill_embed,
+            self._settings.aggregate_queue: self._dispatcher.fill_aggregate,
+        }
+        for queue, fill in fills.items():
+            if queue not in self._foreign_queues:
+                refill(fill)
 
     def _note_processes(self) -> None:
         settings, workers = self._settings, living_workers(self._client)
@@ -179,7 +189,7 @@ class Reconciler:
 
     def _waiting_batches(self) -> set[str]:
         queues = {self._settings.embed_queue, *diverted_queues(self._client, self._settings.queue_prefix)}
-        return {task for queue in sorted(queues) for task in waiting_tasks(self._client, queue)}
+        return {task for queue in sorted(queues) for task in self._foreign_queues.tasks_in(queue)}
 
     def _is_removed(self, job: Job, now_ms: int) -> bool:
         """Whether the job was removed as past its time, as far as its record can be."""
@@ -222,6 +232,8 @@ class Reconciler:
         record = JobRecord(self._client, job.name)
         if job.comparing and job.problem is not None:  # until somebody asks for the job again
             return
+        if self._foreign_queues and self._queue_of(job) in self._foreign_queues:
+            return
         for batch, send in record.find_unleased().items():
             if embed_task_id(job.name, batch, send) in waiting or not self._is_lost((job.uid, batch, send), suspects):
                 continue
@@ -234,6 +246,9 @@ class Reconciler:
             send_message(self._app, self._settings, queue, message, again=True)
             action = {"action": "tile_resent"} if is_tile else {"action": "batch_resent"}
             _log.warning("%s was lost and is requeued", message.describe(), extra={**action, "batch": batch})
+
+    def _queue_of(self, job: Job) -> str:
+        return job.aggregate_queue if job.comparing else JobRecord(self._client, job.name).embed_queue()
 
     def _is_lost(self, key: Suspect, suspects: Suspects) -> bool:
         now = time.monotonic()

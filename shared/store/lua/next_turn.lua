@@ -8,7 +8,7 @@ if lacking <= 0 then return {} end
 local best, least, name
 for k = 2, #ARGV do
   local first = redis.call('ZRANGE', KEYS[k + 2], 0, 0)[1]
-  local served = tonumber(redis.call('HGET', KEYS[3], ARGV[k]) or '0')
+  local served = tonumber(redis.call('HGET', KEYS[3], ARGV[k])) or 0
   if first and (not least or served < least) then best, least, name = k - 2, served, first end
 end
 if not name then return {} end

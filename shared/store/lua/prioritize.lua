@@ -6,6 +6,6 @@ if job[1] ~= ARGV[1] then return 'unknown' end
 if job[2] ~= 'enqueuing' and job[2] ~= 'sealed' then return job[2] end
 if (job[3] or 'normal') == ARGV[3] then return 'same' end
 redis.call('HDEL', KEYS[1], 'turn')  -- first: a server out of memory then accepts the other writes
-redis.call('HSET', KEYS[1], 'priority', ARGV[3])
 for k = 2, #KEYS do redis.call('ZREM', KEYS[k], ARGV[2]) end
+redis.call('HSET', KEYS[1], 'priority', ARGV[3])
 return 'changed'

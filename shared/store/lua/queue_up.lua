@@ -13,10 +13,11 @@ if not mine or redis.call('ZSCORE', mine, ARGV[2]) then return 0 end
 -- Without batches waiting, a priority is owed nothing for that time, and neither is a job.
 redis.call('HDEL', KEYS[1], '')  -- first: a server out of memory then accepts the other writes
 local clock = redis.call('HMGET', KEYS[3], 'now', priority, priority .. ':now')
-if clock[1] and redis.call('EXISTS', mine) == 0 then
-  redis.call('HSET', KEYS[3], priority, math.max(clock[1], tonumber(clock[2]) or 0))
+local time = tonumber(clock[1])  -- another program may have written anything
+if time and redis.call('EXISTS', mine) == 0 then
+  redis.call('HSET', KEYS[3], priority, math.max(time, tonumber(clock[2]) or 0))
 end
 local first = redis.call('ZRANGE', mine, 0, 0, 'WITHSCORES')[2]  -- if the clock was not used for long, it is gone
-local now = tonumber(clock[3] or first or '0')
+local now = tonumber(clock[3]) or tonumber(first) or 0
 redis.call('ZADD', mine, math.max(now, tonumber(job[3]) or 0), ARGV[2])
 return 1

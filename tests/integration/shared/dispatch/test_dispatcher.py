@@ -8,7 +8,7 @@ from shared.domain.priority import Priority
 from shared.domain.queues import own_queue
 from shared.messaging.celery_app import BrokerError, make_celery
 from shared.store.jobs import JobRecord
-from shared.store.keys import clock_key, job_key, turns_key
+from shared.store.keys import clock_key, job_key, processes_key, set_aside_key, turns_key
 from shared.store.turns import note_processes
 from tests.integration.conftest import LONG_S, FreshJob
 from tests.support.jobs import make_job
@@ -133,13 +133,27 @@ def test_a_damaged_record_costs_the_others_nothing(fresh: FreshJob, damage: str)
     assert not fresh.client.exists(turns_key("embed", Priority.HIGH))
 
 
-def test_clocks_of_another_kind_are_an_error(fresh: FreshJob) -> None:
-    """Another client has written to the server; workers log it and go on."""
+@pytest.mark.parametrize("key", [clock_key("embed"), processes_key("embed"), turns_key("embed", Priority.HIGH)])
+def test_a_key_of_another_kind_is_set_aside(fresh: FreshJob, key: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Another program has written there. One line says so, its value is kept for a week, and jobs go on."""
     _in_line(fresh, "a", 2)
-    fresh.client.delete(clock_key("embed"))
-    fresh.client.set(clock_key("embed"), "7")
-    with pytest.raises(redis.ResponseError):
+    fresh.client.delete(key)
+    fresh.client.rpush(key, "7")
+    _dispatcher(fresh).fill_embed()
+    assert _jobs_in(fresh) == ["a", "a"]
+    aside = set_aside_key(key)
+    assert fresh.client.lrange(aside, 0, -1) == [b"7"] and 0 < fresh.client.ttl(aside) <= 7 * 86_400
+    (line,) = caplog.messages
+    assert key in line and aside in line and "list" in line
+
+
+def test_a_queue_that_is_none_is_named(fresh: FreshJob) -> None:
+    """Its key is not one of facequeue's own names, so it is left alone; the error says what to do."""
+    _in_line(fresh, "a", 2)
+    fresh.client.set("embed", "7")
+    with pytest.raises(redis.ResponseError, match=r"the key embed has the type string .* Remove it"):
         _dispatcher(fresh).fill_embed()
+    assert fresh.client.get("embed") == b"7"
 
 
 def test_the_reconciler_fills_queues_that_nobody_fills(fresh: FreshJob) -> None:

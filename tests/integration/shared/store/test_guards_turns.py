@@ -9,8 +9,9 @@ import redis
 
 from shared.domain.job import Job
 from shared.domain.priority import Priority
+from shared.store.foreign_keys import set_aside_foreign_keys
 from shared.store.jobs import JobRecord
-from shared.store.keys import TURNS, clock_key, job_key, processes_key, turns_key
+from shared.store.keys import TURNS, clock_key, job_key, processes_key, set_aside_key, turns_key
 from shared.store.leases import Requeued
 from shared.store.registry import drop_idle_queues
 from shared.store.turns import Dispatched, Turn, count_waiting, lose_turn, next_turn, note_processes, without_turn
@@ -394,6 +395,69 @@ def test_only_an_unfinished_job_has_a_priority(fresh: FreshJob) -> None:
     before = fresh.snapshot()
     assert fresh.record.prioritize(fresh.uid, HIGH, ["embed"]) == "finished"
     assert fresh.snapshot() == before
+
+
+# Keys that another program has written
+
+
+def test_keys_of_another_type_are_set_aside(fresh: FreshJob) -> None:
+    """For a week, each with its value; those of the right type stay, as do those that are not there."""
+    _in_line(fresh, "a")
+    _served(fresh, 1)
+    note_processes(fresh.client, "embed", 3)
+    before = fresh.snapshot()
+    assert not set_aside_foreign_keys(fresh.client, "")
+    assert fresh.snapshot() == before
+    for key in (clock_key("aggregate"), turns_key("embed", HIGH)):
+        fresh.client.set(key, key)
+    assert set_aside_foreign_keys(fresh.client, "")
+    for key in (clock_key("aggregate"), turns_key("embed", HIGH)):
+        assert fresh.client.get(set_aside_key(key)) == key.encode()
+        assert 604_000 < fresh.client.ttl(set_aside_key(key)) <= 604_800
+        fresh.client.delete(set_aside_key(key))
+    assert fresh.snapshot() == before
+
+
+def test_a_full_server_sets_keys_aside(fresh: FreshJob) -> None:
+    """Nothing would free its memory otherwise."""
+    fresh.client.set(clock_key("embed"), "7")
+    fresh.client.config_set("maxmemory", 1)
+    try:
+        assert next_turn(fresh.client, "embed") is None
+    finally:
+        fresh.client.config_set("maxmemory", 0)
+    assert fresh.client.get(set_aside_key(clock_key("embed"))) == b"7"
+
+
+def test_whoever_uses_turns_sets_keys_aside(fresh: FreshJob) -> None:
+    """A producer does not have to wait for a reconciler; and a priority is changed once."""
+    record = _waiting(fresh, "a", batches=2)
+    uid = record.load().uid
+    fresh.client.set(clock_key("embed"), "7")
+    assert record.queue_up(uid, "embed")
+    for key in (clock_key("embed"), turns_key("embed", NORMAL)):
+        fresh.client.delete(key)
+        fresh.client.set(key, "7")
+    sent = record.dispatch("embed", NORMAL)
+    assert sent is not None and sent.batch == 0
+    assert count_waiting(fresh.client, "embed") == {HIGH: 0, NORMAL: 1, LOW: 0}
+    fresh.client.delete(turns_key("embed", NORMAL))
+    fresh.client.set(turns_key("embed", NORMAL), "7")
+    assert count_waiting(fresh.client, "embed") == {HIGH: 0, NORMAL: 0, LOW: 0}
+    assert record.prioritize(uid, HIGH, ["aggregate", "embed"]) == "changed"
+    assert record.load().priority == HIGH
+    fresh.client.set(job_key("a", "open"), "7")
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        record.queue_up(uid, "embed")
+
+
+def test_clocks_that_show_no_time_are_at_their_beginning(fresh: FreshJob) -> None:
+    """And go on from there."""
+    _in_line(fresh, "a", HIGH)
+    fresh.client.hset(clock_key("embed"), mapping=dict.fromkeys(("now", HIGH, NORMAL, f"{NORMAL}:now"), "noon"))
+    _in_line(fresh, "b")
+    assert Counter(_served(fresh, 28)) == {"a": 25, "b": 3}
+    assert _clock(fresh)["normal"] == 150
 
 
 # Around the scripts

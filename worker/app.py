@@ -14,7 +14,7 @@ from shared.config.logs import get_logger, log_to_stderr, name_worker
 from shared.config.settings import Settings, load_settings
 from shared.domain.cpu_limits import usable_cores
 from shared.messaging.celery_app import make_celery
-from shared.tracing.spans import begin_tracing, end_tracing, load_tracer, why_not_traced
+from shared.tracing.spans import begin_tracing, can_trace, end_tracing, why_not_traced
 from worker.answers import show_line_in_log
 from worker.broker.transport import use_guarded_transport
 from worker.execution.batch_executor import BatchExecutor
@@ -109,7 +109,8 @@ def _trace_jobs(settings: Settings) -> None:
     if (missing := why_not_traced(endpoint)) is not None:
         _log.warning("%s", missing, extra={"action": "not_traced"})
         return
-    load_tracer()  # before the fork, once for all children
+    if not can_trace():  # imports it before the fork, once for all children
+        return
 
     def after_the_fork(**_: Any) -> None:
         begin_tracing(endpoint, "facequeue-worker")

@@ -1,7 +1,10 @@
 """Makes spans with OpenTelemetry and sends them over OTLP/HTTP. Only this module imports it, when tracing is on."""
 
 import logging
+import mmap
+import struct
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -27,6 +30,10 @@ from shared.tracing.spans import Span, Value
 _log = get_logger("tracing")
 _whole: ContextVar[str | None] = ContextVar("whole_job", default=None)
 """The uid of the job whose root span is being made."""
+_RARELY_S = 600.0
+_CLOCK = struct.Struct("d")
+_warned_at = mmap.mmap(-1, _CLOCK.size)
+"""When it was last said that spans cannot be sent, for all processes that are forked later; 0: never."""
 
 
 class JobTracer:
@@ -43,7 +50,8 @@ class JobTracer:
             id_generator=_JobIds(),
             shutdown_on_exit=False,  # it would wait as long as the collector does not answer
         )
-        self._provider.add_span_processor(BatchSpanProcessor(_Warned(exporter, endpoint)))
+        self._exporter = _Warned(exporter, endpoint)
+        self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self._tracer = self._provider.get_tracer("facequeue")
         for instrumentor in _instrumentors():
             instrumentor.instrument(tracer_provider=self._provider)
@@ -92,6 +100,8 @@ class JobTracer:
         ending = threading.Thread(target=self._provider.shutdown, daemon=True)
         ending.start()
         ending.join(within_s)
+        if ending.is_alive():  # it tries again, or waits for an answer, for longer than this process does
+            self._exporter.warn()
 
 
 def _instrumentors() -> tuple[Any, ...]:
@@ -163,24 +173,33 @@ class _JobsOnly(Sampler):
 
 
 class _Warned(SpanExporter):
-    """Sends spans, and says once when they cannot be sent."""
+    """Sends spans, and says when they cannot be sent: once, until it has reached the collector again."""
 
     def __init__(self, exporter: SpanExporter, endpoint: str) -> None:
         parts = urlsplit(endpoint)  # it may contain a password
-        self._exporter, self._where, self._reached = exporter, f"{parts.hostname}:{parts.port or parts.scheme}", True
+        self._exporter, self._where, self._warned = exporter, f"{parts.hostname}:{parts.port or parts.scheme}", False
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Sends spans; those that cannot be sent are lost."""
-        result = self._exporter.export(spans)
-        reached = result is SpanExportResult.SUCCESS
-        if self._reached and not reached:
+        try:
+            result = self._exporter.export(spans)
+        except Exception:  # of an exporter that does not know its own errors
+            result = SpanExportResult.FAILURE
+        if result is SpanExportResult.SUCCESS:
+            self._warned = False
+        else:
+            self.warn()
+        return result
+
+    def warn(self) -> None:
+        """Says that spans cannot be sent, unless that was said."""
+        if not self._warned and _may_warn():
             _log.warning(
                 "spans cannot be sent to %s (OTEL_EXPORTER_OTLP_ENDPOINT); jobs go on without them",
                 self._where,
                 extra={"action": "spans_unsent"},
             )
-        self._reached = reached
-        return result
+        self._warned = True
 
     def shutdown(self) -> None:
         """Ends the connection."""
@@ -189,3 +208,13 @@ class _Warned(SpanExporter):
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Nothing waits here."""
         return self._exporter.force_flush(timeout_millis)
+
+
+def _may_warn() -> bool:
+    """Whether none of a worker's processes has said it for a while. Two that ask at once may both say it."""
+    now_s = time.monotonic()
+    (said_s,) = _CLOCK.unpack(_warned_at[: _CLOCK.size])
+    if said_s and now_s - said_s < _RARELY_S:
+        return False
+    _warned_at[: _CLOCK.size] = _CLOCK.pack(now_s)
+    return True

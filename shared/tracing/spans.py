@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
+from shared.config.logs import get_logger
+
 if TYPE_CHECKING:
     from shared.tracing.job_tracer import JobTracer
 
@@ -25,6 +27,7 @@ _INSTALL = (
 )
 _END_WITHIN_S = 2.0
 Value = str | int | float
+_log = get_logger("tracing")
 
 
 class Span(Protocol):
@@ -66,22 +69,45 @@ def why_not_traced(endpoint: str | None) -> str | None:
 def begin_tracing(endpoint: str | None, service: str) -> None:
     """Sends the spans of this process to this OTLP endpoint (HTTP); does nothing for None, or without the packages.
 
-    A process calls this after it was forked: no thread and no connection survives a fork.
+    A process calls this after it was forked: no thread and no connection survives a fork. It is logged if OpenTelemetry
+    refuses one of its variables.
     """
     if endpoint is None or _Tracing.tracer is not None or why_not_traced(endpoint) is not None:
         return
-    load_tracer()
-    from shared.tracing.job_tracer import JobTracer
+    with _reported():
+        load_tracer()
+        from shared.tracing.job_tracer import JobTracer
 
-    _Tracing.tracer = JobTracer(endpoint, service)
+        _Tracing.tracer = JobTracer(endpoint, service)
 
 
 def load_tracer() -> None:
-    """Imports OpenTelemetry. A worker does this once, before it forks."""
+    """Imports OpenTelemetry. ValueError if it refuses one of its variables."""
     from shared.tracing.absence import allow_metrics
 
     allow_metrics()
     import shared.tracing.job_tracer  # noqa: F401
+
+
+def can_trace() -> bool:
+    """Imports OpenTelemetry, or logs why it cannot be used. A worker does this once, before it forks."""
+    with _reported():
+        load_tracer()
+        return True
+    return False
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """Ends the block quietly if OpenTelemetry refuses one of its variables, and logs that."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        _log.warning(
+            "nothing is traced: OpenTelemetry refuses a value (%s). Correct the variables OTEL_...",
+            error,
+            extra={"action": "not_traced"},
+        )
 
 
 def end_tracing(within_s: float = _END_WITHIN_S) -> None:

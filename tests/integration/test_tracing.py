@@ -7,6 +7,8 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,7 @@ from tests.support.otlp_receiver import Collector, ReceivedSpan, collector
 from tests.support.stage import ROOT, Stage, wait_until
 
 VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
+UNSENT = "spans cannot be sent to "
 
 
 @pytest.fixture(scope="module")
@@ -84,12 +87,12 @@ def _orphans(spans: list[ReceivedSpan]) -> list[ReceivedSpan]:
 
 
 def test_a_collector_that_hangs_costs_no_job(stage: Stage, sample: Path, tmp_path: Path) -> None:
-    """The results are there, nothing is added to the terminal, and the end waits a few seconds at most."""
+    """The results are there, one line on the terminal says what is lost, and the end waits a few seconds at most."""
     with socket.socket() as hanging:
         hanging.bind(("127.0.0.1", 0))
         hanging.listen()
         done = stage.producer(
-            *("run", str(sample / "nobody"), "--job", "untold", "--workers", "1", "--no-report"),
+            *("run", str(sample / "nobody"), "--job", "untold", "--workers", "2", "--no-report"),
             **{
                 VARIABLE: f"http://user:secret@127.0.0.1:{hanging.getsockname()[1]}",
                 "FACEQUEUE_STATE_DIR": str(tmp_path),
@@ -97,27 +100,78 @@ def test_a_collector_that_hangs_costs_no_job(stage: Stage, sample: Path, tmp_pat
         )
     assert done.returncode == 0, done.stderr
     assert (stage.results / "untold" / "summary.json").is_file()
-    log = done.stderr + "".join(path.read_text() for path in tmp_path.glob("*.log"))
-    assert "Traceback" not in log and "secret" not in log
+    log = "".join(path.read_text() for path in tmp_path.glob("*.log"))
+    assert "Traceback" not in done.stderr + log and "secret" not in done.stderr + log
+    assert done.stderr.count(UNSENT) == 1 and log.count(UNSENT) <= 1
 
 
-def test_a_collector_that_refuses_is_said_once(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """However many spans cannot be sent, and without its password. The end is bounded."""
+def test_what_waits_at_the_end_is_said_to_be_lost(stage: Stage, sample: Path) -> None:
+    """Also by a command that is over before the collector can be known to be away, which waits two seconds at most."""
+    done = stage.producer(
+        *("enqueue", str(sample / "nobody"), "--job", "short"), **{VARIABLE: f"http://127.0.0.1:{stage.free_port()}"}
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count(UNSENT) == 1 and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("variable", ["OTEL_BSP_SCHEDULE_DELAY", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT"])
+def test_a_variable_that_opentelemetry_refuses_is_said(stage: Stage, sample: Path, variable: str) -> None:
+    """When it is imported, or when the tracer is made. In one line, and the job goes on."""
+    done = stage.producer(
+        *("enqueue", str(sample / "nobody"), "--job", variable),
+        **{VARIABLE: "http://127.0.0.1:4318", variable: "-1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("nothing is traced: ") == 1 and "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def tracer_module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The module of the tracer, in a process that has not said anything."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.2")
     load_tracer()
-    from shared.tracing.job_tracer import JobTracer
+    from shared.tracing import job_tracer
 
-    tracer = JobTracer(f"http://user:secret@127.0.0.1:{Stage.free_port()}", "test")
-    for _ in range(2):
+    job_tracer._warned_at[:] = bytes(len(job_tracer._warned_at))
+    return job_tracer
+
+
+def test_a_collector_that_refuses_is_said_once(caplog: pytest.LogCaptureFixture, tracer_module: ModuleType) -> None:
+    """However many spans cannot be sent, by all processes of a worker, and without its password. The end is bounded."""
+    tracers = [tracer_module.JobTracer(f"http://user:secret@127.0.0.1:{Stage.free_port()}", "test") for _ in range(2)]
+    for tracer in 2 * tracers:
         with tracer.span("batch", "1" * 32, {}):
             pass
         tracer._provider.force_flush(5000)
     started = time.monotonic()
-    tracer.end(1.0)
+    for tracer in tracers:
+        tracer.end(1.0)
     assert time.monotonic() - started < 5
-    assert caplog.text.count("spans cannot be sent to 127.0.0.1:") == 1 and "secret" not in caplog.text
+    assert caplog.text.count(f"{UNSENT}127.0.0.1:") == 1 and "secret" not in caplog.text
+
+
+def test_a_collector_that_comes_and_goes_is_said_now_and_then(
+    caplog: pytest.LogCaptureFixture, tracer_module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not each time it goes, whatever its exporter does then."""
+    answers: list[Any] = []
+
+    class Flapping:
+        def export(self, spans: object) -> Any:
+            answer = answers.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+    good, bad = tracer_module.SpanExportResult.SUCCESS, tracer_module.SpanExportResult.FAILURE
+    exporter = tracer_module._Warned(Flapping(), "http://collector:4318")
+    answers += [good, bad, good, RuntimeError("no URL"), good, bad]
+    assert [exporter.export([]) for _ in range(6)] == [good, bad] * 3
+    assert caplog.text.count(UNSENT) == 1
+    monkeypatch.setattr(tracer_module, "_RARELY_S", 0.0)
+    answers += [bad, good, bad]
+    assert [exporter.export([]) for _ in range(3)] == [bad, good, bad]
+    assert caplog.text.count(UNSENT) == 2
 
 
 def test_an_address_that_is_none_is_said(stage: Stage) -> None:

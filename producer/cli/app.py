@@ -55,6 +55,8 @@ def main() -> None:
     """Runs the command line and exits; an error that a user can cause is one line, not a traceback."""
     code = exit_code_after(_run)
     gc.freeze()  # otherwise Python collects all objects before it ends, which takes 0.1 s
+    # If a signal has interrupted a module that executes text, Python ends with that signal, unless it executes another.
+    exec("")  # noqa: S102
     sys.exit(code)
 
 

@@ -14,8 +14,10 @@ from rich.table import Table
 
 from producer.console.progress import describe
 from producer.submission.abandoned_jobs import is_abandoned
+from shared.config.standard_streams import data_to_standard_output
 from shared.domain.job import Job
 from shared.domain.task_ids import parse_task_id
+from shared.domain.text import visible
 from shared.store.dead_letters import DeadLetter
 from shared.store.worker_registry import Worker
 
@@ -31,11 +33,16 @@ def _time(ms: int) -> str:
 
 
 def new_table(*columns: str) -> Table:
-    """An empty table with these columns. Cells are markup, so names have to be escaped."""
+    """An empty table with these columns. Cells are markup, so names go through `cell`."""
     table = Table(box=None, pad_edge=False)
     for column in columns:
         table.add_column(column, no_wrap=column == "job", overflow="fold")
     return table
+
+
+def cell(text: str) -> str:
+    """A text as a cell of a table: as wide as it is shown, and no markup."""
+    return escape(visible(text))
 
 
 def print_table(table: Table) -> None:
@@ -45,9 +52,10 @@ def print_table(table: Table) -> None:
 
 def write_csv(columns: tuple[str, ...], lines: Iterable[tuple[Any, ...]]) -> None:
     """Prints CSV with a line of column names."""
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(lines)
+    with data_to_standard_output():
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(lines)
 
 
 def _console() -> Console:
@@ -66,7 +74,7 @@ def print_jobs(jobs: list[Job], now_ms: int, stalled: Collection[str] = ()) -> N
         if job.unfinished and job.refusal:
             progress += f"; refused by a worker: {job.refusal}"
         state = state_of(job, now_ms, stalled=job.name in stalled)
-        table.add_row(*map(escape, (job.name, state, job.priority, _time(job.created_ms), progress, job.source)))
+        table.add_row(*map(cell, (job.name, state, job.priority, _time(job.created_ms), progress, job.source)))
     print_table(table)
 
 
@@ -77,9 +85,7 @@ def state_of(job: Job, now_ms: int, *, stalled: bool) -> str:
 
 
 def print_job(job: Job, now_ms: int, refusals: Mapping[str, str] = {}, *, stalled: bool = False) -> None:
-    """Prints one job. `now_ms` is the server's time; `refusals` has the reasons of the workers that cannot serve its
-    images.
-    """
+    """Prints one job. `now_ms` is the server's time; `refusals` has the reasons of the workers that cannot serve it."""
     table = new_table("", "")
     table.show_header = False
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in job.outcomes.items()) or "none yet"
@@ -100,12 +106,10 @@ def print_job(job: Job, now_ms: int, refusals: Mapping[str, str] = {}, *, stalle
         "precision": job.contract.precision,
         "problem": job.problem or ("stalled: it resumes when a worker serves it" if stalled else "none"),
     }
-    if job.complete and job.unfinished and job.refusal:
-        rows["refusal"] = job.refusal
     for name, value in rows.items():
-        table.add_row(name, escape(value))
+        table.add_row(name, cell(value))
     for name, (worker, reason) in zip(chain(["refused by"], repeat("")), refusals.items(), strict=False):
-        table.add_row(name, escape(f"{worker}: {reason}"))
+        table.add_row(name, cell(f"{worker}: {reason}"))
     print_table(table)
 
 
@@ -138,7 +142,7 @@ def workers_table(workers: list[Worker]) -> Table:
             batches_by_job(worker.current),
             *((refusals_of(worker),) if refuse else ()),
         ]
-        table.add_row(*map(escape, cells))
+        table.add_row(*map(cell, cells))
     if narrow:
         # Numbers must not be broken over two lines; names and batches may be.
         for column in table.columns[2 : len(short)]:
@@ -182,5 +186,5 @@ def print_dead_letters(letters: list[DeadLetter]) -> None:
     table = new_table("time (UTC)", "where", "reason", "body")
     for letter in letters:
         moment = letter.time.removesuffix("+00:00").replace("T", " ")
-        table.add_row(*map(escape, (moment, letter.where, letter.reason, letter.body[:_BODY_BEGINNING])))
+        table.add_row(*map(cell, (moment, letter.where, letter.reason, letter.body[:_BODY_BEGINNING])))
     print_table(table)

@@ -15,6 +15,7 @@ from typing import Any
 
 from producer.results.face_people import Named
 from shared.analysis.people_groups import HIDDEN
+from shared.config.standard_streams import data_to_standard_output
 from shared.domain.durable_files import replacing
 from shared.domain.errors import InvalidRequest, ResultsError
 from shared.domain.paths import printable
@@ -87,7 +88,8 @@ def write_table(table: FaceTable, form: TableForm, target: Path | None, *, overw
     """
     lines = _read(table, form)
     if target is None:
-        sys.stdout.writelines(lines)
+        with data_to_standard_output():
+            sys.stdout.writelines(lines)
         return
     shown = printable(str(target))
     if not overwrite and os.path.lexists(target):

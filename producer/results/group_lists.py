@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.markup import escape
-
-from producer.console.tables import new_table, print_table, write_csv
+from producer.console.tables import cell, new_table, print_table, write_csv
 from shared.analysis.constraints import NOBODY
 from shared.analysis.people_groups import PeopleGroups
 from shared.domain.arrays import Float32
@@ -62,12 +60,12 @@ def print_groups(
     columns = ("group", "faces", "images") if people is None else ("group", "person", "faces", "suggested", "images")
     shown = new_table(*columns)
     for number, faces in enumerate(members, start=1):
-        images = escape(", ".join(dict.fromkeys(paths[face] for face in faces)))
+        images = cell(", ".join(dict.fromkeys(paths[face] for face in faces)))
         if people is None and len(faces) > 1:
             shown.add_row(str(number), str(len(faces)), images)
         elif people is not None and (len(faces) > 1 or people.person_of(faces[0])):
             suggested = sum(people.status_of(face) == "suggested" for face in faces)
-            person = escape(people.person_of(faces[0]))
+            person = cell(people.person_of(faces[0]))
             shown.add_row(str(number), person, str(len(faces)), str(suggested) if person else "", images)
     if shown.row_count:
         print_table(shown)

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from rich.markup import escape
 
-from producer.console.tables import new_table, print_table, write_csv
+from producer.console.tables import cell, new_table, print_table, write_csv
 from producer.console.terminal import say
 from producer.results.face_people import confirmed_people
 from producer.results.group_lists import NamedGroups, print_groups, print_groups_as_csv
@@ -61,7 +60,7 @@ def show_neighbors(
         print(f"{path}: {counted(len(faces), 'face')}")
         shown = new_table("face", "rank", "neighbor", "distance", *person, "path")
         for (face, _, rank, other, other_path, distance), name in zip(lines, names, strict=True):
-            shown.add_row(str(face), str(rank), str(other), distance, *map(escape, name), escape(other_path))
+            shown.add_row(str(face), str(rank), str(other), distance, *map(cell, name), cell(other_path))
         if lines:
             print_table(shown)
         else:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Literal
 
+from shared.domain.text import visible_line
+
 FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 LogFormat = Literal["text", "json"]
 
@@ -25,8 +27,15 @@ def log_to_stderr(format: LogFormat = "text", level: int = logging.INFO) -> None
         handler.setFormatter(JsonLines())
         logging.captureWarnings(True)
     else:
-        handler.setFormatter(logging.Formatter(FORMAT))
+        handler.setFormatter(_Lines(FORMAT))
     logging.basicConfig(level=level, handlers=[handler])
+
+
+class _Lines(logging.Formatter):
+    """Each message is one line, whatever names are in it. A traceback follows it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - its name in logging
+        return visible_line(super().formatMessage(record))
 
 
 def get_logger(name: str) -> logging.Logger:

@@ -1,9 +1,16 @@
 """Text from others: JSON that may be anything, and any value as one line of text that is safe to print."""
 
 import json
+import re
 from typing import Any
 
 _MOST_CHARACTERS = 300
+# They turn the text around them (U+202E and others), or cannot be seen. Not the joiners (U+200C, U+200D), which belong
+# to words of many languages and to emoji.
+_INVISIBLE = re.compile(
+    "[\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -24,6 +31,20 @@ def one_line(value: object, most: int = _MOST_CHARACTERS) -> str:
         text = _as_json(value)
     text = text[:most]
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)[:most]
+
+
+def visible(text: str) -> str:
+    """The text for a terminal or a log: characters that turn other text around, or cannot be seen, are escaped."""
+    return text if text.isascii() else _INVISIBLE.sub(_escaped, text)
+
+
+def visible_line(text: str) -> str:
+    """The same as one line, with control characters escaped."""
+    return _CONTROLS.sub(_escaped, visible(text))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()
 
 
 def _as_json(value: object) -> str:

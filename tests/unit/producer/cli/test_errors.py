@@ -1,5 +1,8 @@
 """The exit codes of errors, and the suggested next commands."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ from shared.domain.errors import (
     ServerUnreachable,
     WeightsError,
 )
+from tests.support.stage import ROOT
 
 
 @pytest.mark.parametrize(
@@ -72,3 +76,24 @@ def test_what_nobody_foresaw_keeps_its_traceback() -> None:
     """It is a defect, and its location helps to fix it."""
     with pytest.raises(ZeroDivisionError):
         exit_code_after(_raising(ZeroDivisionError()))
+
+
+def test_an_interrupt_has_its_exit_code_whatever_it_interrupts(tmp_path: Path) -> None:
+    """Also a module that executes text while it is imported: Python would end with the signal."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import builtins\n"
+        "load = builtins.__import__\n"
+        "def interrupted(name, *rest, **more):\n"
+        "    if name == 'producer.sample_images':\n"
+        "        exec('import os, signal\\nos.kill(os.getpid(), signal.SIGINT)\\nwhile True: pass')\n"
+        "    return load(name, *rest, **more)\n"
+        "builtins.__import__ = interrupted\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "producer", "sample", str(tmp_path / "sample")],
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr.count("interrupted")) == (ExitCode.NOT_FINISHED, 1), done.stderr

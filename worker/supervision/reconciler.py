@@ -23,7 +23,6 @@ from shared.domain.job import Job, JobState
 from shared.domain.task_ids import aggregated_job, embed_task_id
 from shared.messaging.celery_app import send_aggregate
 from shared.messaging.messages import Aggregate, PairTile
-from shared.store.diversion import diverted_queues
 from shared.store.foreign_keys import set_aside_foreign_keys
 from shared.store.jobs import JobRecord, load_jobs
 from shared.store.keys import reconciler_key, reconciler_lease_key
@@ -33,8 +32,8 @@ from shared.store.scripts import run_script
 from shared.store.turns import note_processes, without_turn
 from shared.store.worker_registry import living_workers
 from worker.execution.refilling import refill
-from worker.supervision.foreign_queues import ForeignQueues
 from worker.supervision.spill_policy import SpillPolicy
+from worker.supervision.watched_queues import WatchedQueues
 
 _log = get_logger("reconcile")
 Suspect = tuple[str, int, str]
@@ -78,7 +77,7 @@ class Reconciler:
         self._damaged: set[str] = set()  # ended jobs whose records were logged as damaged
         self._registry_place, self._registry_checked = 0, False
         self._spill_policy = SpillPolicy(client, settings)
-        self._foreign_queues = ForeignQueues(client, settings)
+        self._queues = WatchedQueues(client, settings)
         self._dispatcher = Dispatcher(client, app, settings, settings.queue_prefix, despite_oom=True)
 
     def step(self) -> bool:
@@ -130,7 +129,7 @@ class Reconciler:
         this, prefix = self._round, self._settings.queue_prefix
         if this.after is None:
             self._note_processes()
-            self._foreign_queues.look()
+            self._queues.look()
         while True:
             names, this.after = unfinished_names(self._client, prefix, this.after, _JOBS_AT_ONCE)
             jobs = load_jobs(self._client, names, self._note_unread)
@@ -142,10 +141,10 @@ class Reconciler:
                 hurry = self._spill_policy.step([job for job in (this.before | this.seen).values() if job.block_bytes])
             # The queues are read before the records: a batch that is sent or taken in between looks lost at most once.
             if jobs and this.waiting is None:
-                this.waiting = self._waiting_batches()
+                this.waiting = self._queues.batches()
             second = [job for job in jobs if job.state == JobState.SEALED and job.complete]
             if second and this.aggregate is None:
-                this.aggregate = self._foreign_queues.tasks_in(self._settings.aggregate_queue)
+                this.aggregate = self._queues.tasks_in(self._settings.aggregate_queue)
             to_aggregate = [job for job in second if not job.comparing and job.problem is None]
             waiting = (this.waiting or set()) | (this.aggregate or set())
             self._fill_queues(jobs)
@@ -154,7 +153,7 @@ class Reconciler:
                     self._send_lost_batches(job, waiting, this.suspects)
             aggregations = {aggregated_job(task) for task in this.aggregate or ()}
             for job in to_aggregate:
-                if job.name not in aggregations and self._settings.aggregate_queue not in self._foreign_queues:
+                if job.name not in aggregations and self._queues.is_usable(self._settings.aggregate_queue):
                     with self._guarded(job.name, job):
                         self._send_lost_aggregation(job, this.suspects)
             if this.after is None:
@@ -173,7 +172,7 @@ class Reconciler:
             self._settings.aggregate_queue: self._dispatcher.fill_aggregate,
         }
         for queue, fill in fills.items():
-            if queue not in self._foreign_queues:
+            if self._queues.is_usable(queue):
                 refill(fill)
 
     def _note_processes(self) -> None:
@@ -186,10 +185,6 @@ class Reconciler:
         if line not in self._unread:
             self._unread.add(line)
             _log.warning("%s", line, extra={"action": "record_unread"})
-
-    def _waiting_batches(self) -> set[str]:
-        queues = {self._settings.embed_queue, *diverted_queues(self._client, self._settings.queue_prefix)}
-        return {task for queue in sorted(queues) for task in self._foreign_queues.tasks_in(queue)}
 
     def _is_removed(self, job: Job, now_ms: int) -> bool:
         """Whether the job was removed as past its time, as far as its record can be."""
@@ -232,7 +227,7 @@ class Reconciler:
         record = JobRecord(self._client, job.name)
         if job.comparing and job.problem is not None:  # until somebody asks for the job again
             return
-        if self._foreign_queues and self._queue_of(job) in self._foreign_queues:
+        if not self._queues.all_usable and not self._queues.is_usable(self._queue_of(job)):
             return
         for batch, send in record.find_unleased().items():
             if embed_task_id(job.name, batch, send) in waiting or not self._is_lost((job.uid, batch, send), suspects):

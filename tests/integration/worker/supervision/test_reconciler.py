@@ -405,7 +405,7 @@ def test_queues_are_read_once_a_round_and_only_for_jobs(fresh: FreshJob, monkeyp
     def noting(read: Callable[[Client, str], set[str]]) -> Callable[[Client, str], set[str]]:
         return lambda client, queue: reads.append(queue) or read(client, queue)  # type: ignore[func-returns-value]
 
-    monkeypatch.setattr("worker.supervision.foreign_queues.waiting_tasks", noting(waiting_tasks))
+    monkeypatch.setattr("worker.supervision.watched_queues.waiting_tasks", noting(waiting_tasks))
     for number in range(2 * _JOBS_AT_ONCE):
         record, job = make_job(fresh.stage, f"complete-{number}")
         record.seal(job.uid, record.attach_producer(job.uid))

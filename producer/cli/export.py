@@ -131,7 +131,7 @@ def _write_sidecars(
     named = {face: each.person for face, each in found.people.items()}
     counts = write_sidecars(folder, named, request, say)
     same = f", {counts.same:,} were there already" if counts.same else ""
-    troubles = f", {counts.troubles:,} not as wanted (see above)" if counts.troubles else ""
+    troubles = f", {counts.troubles:,} with problems (see above)" if counts.troubles else ""
     print(f"{printable(str(to))}: {counted(counts.written, 'sidecar')} written{same}{troubles}.")
     exit_with(counts.troubles)
 
@@ -148,7 +148,7 @@ def _write_people(folder: Path, people: Path, to: Path, *, overwrite: bool) -> N
         write_people(to, corrections_from(people, folder, say))
     except OSError as error:
         raise ResultsError(
-            f"{printable(str(to))} cannot be written: {error.strerror}. Solve that, or give another --to."
+            f"{printable(str(to))} cannot be written: {error.strerror}. Fix that, or give another --to."
         ) from None
 
 

@@ -98,7 +98,7 @@ def write_table(table: FaceTable, form: TableForm, target: Path | None, *, overw
         with replacing(target) as file:
             file.writelines(line.encode() for line in lines)
     except OSError as error:
-        raise ResultsError(f"{shown} cannot be written: {error.strerror}. Solve that, or give another --to.") from None
+        raise ResultsError(f"{shown} cannot be written: {error.strerror}. Fix that, or give another --to.") from None
 
 
 def _read(table: FaceTable, form: TableForm) -> Iterator[str]:

@@ -124,5 +124,5 @@ def _close(target: SidecarFolder, shown: Path) -> None:
         target.close()
     except OSError as error:
         raise ResultsError(
-            f"{printable(str(shown))} cannot be synced to the disk: {error.strerror}. Solve that, then repeat."
+            f"{printable(str(shown))} cannot be synced to the disk: {error.strerror}. Fix that, then repeat."
         ) from None

@@ -91,7 +91,7 @@ def _open_update(
     if present is not None and present.unfinished:
         if not (request.fresh and present.options.update and present.origin == origin):
             return None
-        say(f"The unfinished update of job {name} is given up")
+        say(f"The unfinished update of job {name} is discarded")
         cancel_job(client, name, settings, only=present, mark_s=0)
         present = None
     if present is not None and present.source != printable(request.source.shown):

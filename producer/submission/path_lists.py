@@ -63,7 +63,7 @@ def _read_text(name: str, file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
     while chunk:
         *whole, rest = (rest + chunk).split(separator)
         if len(rest) > _MOST_PATH_BYTES:
-            raise InvalidRequest(f"--files {name}: entry {number + len(whole) + 1} is no path, it does not end.")
+            raise InvalidRequest(f"--files {name}: entry {number + len(whole) + 1} is longer than a path can be.")
         for path in whole:
             number += 1
             yield from _entry(name, number, path, separator)
@@ -88,7 +88,7 @@ def _read_csv(name: str) -> Iterator[tuple[int, bytes]]:
             for number, row in enumerate(reader, start=1):
                 yield from _value(name, number, row[_COLUMN])
         except csv.Error as error:
-            raise InvalidRequest(f"--files {name}: line {reader.line_num} is no CSV: {error}.") from None
+            raise InvalidRequest(f"--files {name}: line {reader.line_num} is not CSV: {error}.") from None
 
 
 def _read_parquet(name: str) -> Iterator[tuple[int, bytes]]:
@@ -108,7 +108,7 @@ def _read_parquet(name: str) -> Iterator[tuple[int, bytes]]:
                     number += 1
                     yield from _value(name, number, value)
     except pyarrow.ArrowException as error:
-        raise InvalidRequest(f"--files {name} is no Parquet file: {str(error).splitlines()[0]}.") from None
+        raise InvalidRequest(f"--files {name} is not a Parquet file: {str(error).splitlines()[0]}.") from None
 
 
 def _check_columns(name: str, columns: Iterable[str]) -> None:

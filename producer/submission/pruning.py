@@ -40,7 +40,7 @@ def prune_jobs(
             continue
         left = f"not done: {job.images - job.images_done:,} of {counted(job.images, 'image')}"
         if not removed:
-            say(f"Kept: {job.name}, which has had news meanwhile")
+            say(f"Kept: {job.name}, which was active meanwhile")
         elif job.state == JobState.FINISHED:
             say(f"Forgotten: {job.name}")
         else:

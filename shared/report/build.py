@@ -180,6 +180,6 @@ def _explained(folder: Path, target: Path) -> Iterator[None]:
         raise damaged_results(folder, error) from None
     except OSError as error:
         raise ResultsError(
-            f"{printable(str(target))} cannot be written: {error.strerror or error}. Solve that, then write the report "
+            f"{printable(str(target))} cannot be written: {error.strerror or error}. Fix that, then write the report "
             "again."
         ) from None

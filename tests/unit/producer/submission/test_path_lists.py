@@ -77,12 +77,12 @@ def test_a_list_that_cannot_be_read_is_one_line(tmp_path: Path, monkeypatch: pyt
     for name, reason in (
         ("gone.txt", "No such file"),
         ("no.csv", "no column `path`. Its columns: file, name"),
-        ("bad.csv", "line 1 is no CSV"),
-        ("bad.parquet", "is no Parquet file"),
+        ("bad.csv", "line 1 is not CSV"),
+        ("bad.parquet", "is not a Parquet file"),
         ("no.parquet", "no column `path`. Its columns: file"),
         ("number.parquet", "row 1 of the column `path` is int"),
         ("nul.txt", "line 20001 contains a NUL byte"),
-        ("endless", "does not end"),
+        ("endless", "entry 1 is longer than a path can be"),
     ):
         with pytest.raises(InvalidRequest) as raised:
             _paths(tmp_path / name)

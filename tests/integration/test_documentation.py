@@ -233,6 +233,19 @@ def test_architecture_says_of_every_package_what_its_docstring_says() -> None:
     assert documented == there
 
 
+def test_messages_in_troubleshooting_are_those_of_the_code() -> None:
+    """Every message that docs/troubleshooting.md quotes is in the code, part by part between the dots."""
+    code = [path for house in ("producer", "shared", "worker") for path in (ROOT / house).rglob("*.py")]
+    strings = (
+        node for path in code for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)
+    )
+    said = "\n".join(node.value for node in strings if isinstance(node.value, str))
+    quoted = [text for row in _rows(DOCS / "troubleshooting.md") for text in re.findall(r'"([^"]+)"', row[0])]
+    assert len(quoted) > 10
+    for text in quoted:
+        assert all(part.strip() in said for part in text.split("...")), text
+
+
 def test_every_decision_is_in_the_index() -> None:
     """docs/adr/README.md links each decision once, under its number and title. Each says whether it was accepted."""
     links = re.findall(r"^- \[(\d+\. .+)\]\((.+)\)$", (DOCS / "adr/README.md").read_text(), flags=re.M)

@@ -13,6 +13,8 @@ from shared.domain.errors import FaceQueueError, LocationUnavailable, ServerUnre
 from shared.domain.locations import Location
 from shared.domain.weights_files import downloaded_file, graph_file, prepared_for_any_backend, sface_file
 from shared.objects.store import AccessRefused, ObjectTrouble, open_store, probe_store
+from shared.store.foreign_keys import find_foreign_keys
+from shared.store.keys import WORKERS
 from shared.store.redis_client import connect, explain_server_errors, readable_url
 from shared.store.worker_registry import living_workers
 
@@ -32,7 +34,7 @@ class Finding:
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Checks server, workers, weights, data root, allowed URLs and results folder, in this order."""
+    """Checks server, its keys, workers, weights, data root, allowed URLs and results folder, in this order."""
     return [
         *_server_and_workers(settings),
         _weights(settings),
@@ -48,7 +50,8 @@ def _server_and_workers(settings: Settings) -> list[Finding]:
         with explain_server_errors(settings):
             version = client.info("server")["redis_version"]
             policy = client.info("memory").get("maxmemory_policy", "")
-            workers = living_workers(client)
+            foreign = find_foreign_keys(client, settings.queue_prefix)
+            workers = [] if WORKERS in foreign else living_workers(client)
     except FaceQueueError as error:
         hint = " Start one, or set REDIS_URL." if isinstance(error, ServerUnreachable) else ""
         return [Finding(False, f"server: {error}{hint}"), Finding(False, "workers: unknown without the server")]
@@ -57,15 +60,24 @@ def _server_and_workers(settings: Settings) -> list[Finding]:
         f"server: {readable_url(settings)}, version {version}"
         + ("" if policy in ("noeviction", "") else f"; it may evict data ({policy}): set maxmemory-policy noeviction"),
     )
+    keys = [
+        Finding(
+            False,
+            f"keys: another program writes {key} (type {kind}). Give it another database, and delete the key if it is "
+            "still there after a minute",
+        )
+        for key, kind in foreign.items()
+    ]
     queues = {queue for worker in workers for queue in worker.queues}
     missing = [queue for queue in (settings.embed_queue, settings.aggregate_queue) if queue not in queues]
     if missing:
         return [
             server,
+            *keys,
             Finding(False, f"workers: nobody serves {' and '.join(missing)}: `python -m worker` starts one"),
         ]
     processes = counted(sum(worker.processes for worker in workers), "process", "processes")
-    return [server, Finding(True, f"workers: {len(workers)}, with {processes}")]
+    return [server, *keys, Finding(True, f"workers: {len(workers)}, with {processes}")]
 
 
 def _weights(settings: Settings) -> Finding:

@@ -47,9 +47,13 @@ def set_aside_foreign_keys(client: Client, queue_prefix: str) -> bool:
 
     Returns whether there was any. It is kept for a week.
     """
-    locks = dict.fromkeys((reconciler_key(queue_prefix), reconciler_lease_key(queue_prefix)), "string")
-    turns = _of_turns([embed_queue(queue_prefix), aggregate_queue(queue_prefix)])
-    return _set_aside(client, _SHARED | locks | turns)
+    return _set_aside(client, _kinds(queue_prefix))
+
+
+def find_foreign_keys(client: Client, queue_prefix: str) -> dict[str, str]:
+    """The same keys, and those of the queues, that have another type, with that type."""
+    queues = dict.fromkeys((embed_queue(queue_prefix), aggregate_queue(queue_prefix)), "list")
+    return _of_other_kinds(client, _kinds(queue_prefix) | queues)
 
 
 def despite_foreign_turns(client: Client, queues: Collection[str], call: Callable[[], T]) -> T:
@@ -72,12 +76,7 @@ def foreign_queues(client: Client, queues: Iterable[str]) -> dict[str, str]:
     """Those of these queues whose keys have another type, and that type. Their names are not facequeue's own, so they
     are left alone.
     """
-    names = sorted(queues)
-    with client.pipeline(transaction=False) as pipe:
-        for name in names:
-            pipe.type(name)
-        kinds = [kind.decode() for kind in pipe.execute()]
-    return {name: kind for name, kind in zip(names, kinds, strict=True) if kind not in ("none", "list")}
+    return _of_other_kinds(client, dict.fromkeys(sorted(queues), "list"))
 
 
 def why_no_queue(queue: str, kind: str) -> str:
@@ -86,6 +85,19 @@ def why_no_queue(queue: str, kind: str) -> str:
         f"the key {queue} has the type {kind} and cannot be a queue: another program writes there. Remove it, or set "
         "another FACEQUEUE_QUEUE_PREFIX"
     )
+
+
+def _kinds(queue_prefix: str) -> dict[str, str]:
+    locks = dict.fromkeys((reconciler_key(queue_prefix), reconciler_lease_key(queue_prefix)), "string")
+    return _SHARED | locks | _of_turns([embed_queue(queue_prefix), aggregate_queue(queue_prefix)])
+
+
+def _of_other_kinds(client: Client, kinds: dict[str, str]) -> dict[str, str]:
+    with client.pipeline(transaction=False) as pipe:
+        for key in kinds:
+            pipe.type(key)
+        found = [kind.decode() for kind in pipe.execute()]
+    return {key: is_ for (key, kind), is_ in zip(kinds.items(), found, strict=True) if is_ not in ("none", kind)}
 
 
 def _of_turns(queues: Iterable[str]) -> dict[str, str]:

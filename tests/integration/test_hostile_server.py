@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from producer.monitoring.doctor import examine
 from producer.monitoring.prometheus import QueueCollector
 from shared.domain.errors import RecordUnreadable
 from shared.domain.paths import RootPath, unpack_paths
@@ -94,6 +95,18 @@ def test_turns_of_another_kind_cost_no_metric(stage: Stage) -> None:
     found = _metrics(stage)
     assert (found["facequeue_up"], found["facequeue_queue_length"]) == ([1], [1, 0])
     assert sorted(found["facequeue_batches_waiting"]) == [0, 0, 0, 0, 0, 1]
+
+
+def test_doctor_names_keys_that_another_program_writes(stage: Stage) -> None:
+    """Also that of the list of workers, and a queue's."""
+    keys = (WORKERS, "embed", clock_key("aggregate"))
+    for key in keys:
+        stage.client.set(key, "7")
+    findings = examine(stage.settings)
+    for key in keys:
+        (finding,) = (one for one in findings if f"another program writes {key} (type string)" in one.what)
+        assert not finding.good
+    assert findings[0].good
 
 
 def test_an_announcement_without_bounds_is_passed_over(stage: Stage) -> None:

@@ -149,7 +149,7 @@ _FACENET_STANDARDIZATION = f"(x - {PIXEL_MEAN:g}) / {PIXEL_SCALE:g}"
 
 
 def _not_a_contract(why: str) -> ContractError:
-    return ContractError(f"The job's contract is not one of this version of facequeue ({why}).")
+    return ContractError(f"its contract is not one of this version of facequeue ({why})")
 
 
 @dataclass(frozen=True, kw_only=True)

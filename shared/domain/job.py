@@ -194,7 +194,9 @@ def parse_job(name: str, raw: Mapping[bytes, bytes]) -> Job:
         return _JOB.validate_python(fields | {"name": name, "outcomes": counts, "diverted": diverted})
     except ValidationError as error:
         raise RecordUnreadable(name, explain(error)) from None
-    except (TypeError, ValueError, RecursionError, ContractError) as error:
+    except ContractError as error:
+        raise RecordUnreadable(name, str(error)) from None
+    except (TypeError, ValueError, RecursionError) as error:
         raise RecordUnreadable(name, f"{type(error).__name__}: {error}") from None
 
 

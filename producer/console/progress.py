@@ -52,10 +52,12 @@ def _computed(job: Job) -> int:
 def describe(job: Job) -> str:
     """The progress of a job in one line."""
     total = f"{job.images}" if job.state != JobState.ENQUEUING else f"{job.images}+"
-    return f"{job.images_done}/{total} images, {counted(job.faces, 'face')}, {job.failed} failed"
+    images = f"{job.images_done}/{total} images, {counted(job.faces, 'face')}, {job.failed} failed"
+    return f"{images}, {after_the_images(job)}" if job.comparing else images
 
 
-def _after_the_images(job: Job) -> str:
+def after_the_images(job: Job) -> str:
+    """What is done once all images of an unfinished job are."""
     return f"comparing faces, {job.tiles_done}/{job.tiles} tiles" if job.comparing else "writing results"
 
 
@@ -102,7 +104,7 @@ class _LineView:
         is_over = job.state == JobState.FINISHED or job.published_ms is not None
         if is_over or time.monotonic() >= self._next:
             self._next = time.monotonic() + _LINE_EVERY_S
-            say(f"{job.name}: {describe(job)}, {_after_the_images(job) if job.comparing else speed}")
+            say(f"{job.name}: {describe(job)}" + ("" if job.comparing else f", {speed}"))
 
 
 class _TerminalView:
@@ -135,6 +137,6 @@ class _TerminalView:
 
     def show(self, job: Job, speed: Speed) -> None:
         total = job.images if job.state != JobState.ENQUEUING else None
-        activity = _after_the_images(job) if job.complete and job.state == JobState.SEALED else str(speed)
+        activity = after_the_images(job) if job.complete and job.state == JobState.SEALED else str(speed)
         text = f"{counted(job.faces, 'face')}, {job.failed} failed, {activity}"
         self._progress.update(self._task, completed=job.images_done, total=total, text=text)

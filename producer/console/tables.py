@@ -85,7 +85,9 @@ def state_of(job: Job, now_ms: int, *, stalled: bool) -> str:
 
 
 def print_job(job: Job, now_ms: int, refusals: Mapping[str, str] = {}, *, stalled: bool = False) -> None:
-    """Prints one job. `now_ms` is the server's time; `refusals` has the reasons of the workers that cannot serve it."""
+    """Prints one job. `now_ms` is the server's time; `refusals` has the reasons of the workers that cannot serve its
+    images.
+    """
     table = new_table("", "")
     table.show_header = False
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in job.outcomes.items()) or "none yet"
@@ -106,6 +108,8 @@ def print_job(job: Job, now_ms: int, refusals: Mapping[str, str] = {}, *, stalle
         "precision": job.contract.precision,
         "problem": job.problem or ("stalled: it resumes when a worker serves it" if stalled else "none"),
     }
+    if job.complete and job.unfinished and job.refusal:
+        rows["refusal"] = job.refusal
     for name, value in rows.items():
         table.add_row(name, cell(value))
     for name, (worker, reason) in zip(chain(["refused by"], repeat("")), refusals.items(), strict=False):

@@ -161,6 +161,8 @@ class _Watcher:
     def _show(self, look: _Look) -> None:
         """Shows the progress; JobCancelled if there is none to show."""
         self._check_cancelled(look)
+        if look.job.complete and look.job.refusal is not None:  # others may go on
+            self._view.note(f"{self._name}: {look.job.refusal}.")
         self._view.show(look.job, speed_since(self._first, look.job, look.time - self._started))
 
     def _check_cancelled(self, look: _Look) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from producer.console.progress import Speed
+from producer.console.progress import Speed, after_the_images
 from producer.console.tables import batches_by_job, figure_of, refusals_of, state_of, time_since
 from producer.page.result_files import ResultFiles
 from producer.page.snapshot import JOBS_A_PAGE, Snapshot
@@ -168,10 +168,8 @@ def _speed(job: Job, speeds: Speeds, now_ms: int) -> str:
         elapsed_s = (job.ended_ms - job.started_ms) / 1000
         mean = average_speed(job, elapsed_s)
         return f"{Speed(mean.images_per_s, None)}, took {_duration(elapsed_s)}" if mean is not None else ""
-    if job.comparing:
-        return f"comparing faces, {job.tiles_done}/{job.tiles} tiles"
     if job.complete:
-        return "writing results"
+        return after_the_images(job)
     speed = speeds.of(job, now_ms)
     return str(speed) if speed is not None else ""
 

@@ -58,8 +58,8 @@ class Enqueuing(RecordPart):
         return bool(self._run("heartbeat", [""], uid, producer, int(lease_s * 1000)))
 
     def go_on(self, uid: str) -> None:
-        """Restarts the job's stall timer, and allows a failed aggregation to be retried."""
-        self._run("go_on", [""], uid)
+        """Restarts the job's stall timer, and allows a failed aggregation, or tiles given up, to be retried."""
+        self._run("go_on", ["", "losses"], uid)
 
     def add_batch(
         self, uid: str, producer: str, batch: int, paths: list[RootPath], stretch: Stretch | None = None

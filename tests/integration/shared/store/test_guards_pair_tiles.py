@@ -93,6 +93,25 @@ def test_a_tile_is_leased_and_requeued_like_a_batch(fresh: FreshJob) -> None:
     assert fresh.load().images_retaken == 0
 
 
+def test_crashes_of_tiles_are_forgotten_when_the_job_goes_on(fresh: FreshJob) -> None:
+    """Those of images are not: an image that crashes processes stays under suspicion."""
+    fresh.add()
+    fresh.take()
+    sent = fresh.record.lose(fresh.uid, 0, "w/1", Verdict(Outcome.CRASHED, "it died"))
+    fresh.record.go_on(fresh.uid)
+    assert sent is not None and fresh.take(0, sent.send) == Lease(attempt=2, losses=1)
+    assert fresh.commit() == "stored" and fresh.seal()
+    assert fresh.record.claim_aggregation("w/9", LONG_S)
+    first = add_tiles(fresh.record, fresh.uid, "w/9", STAGE, 2)
+    fresh.take(1, first)
+    sent = fresh.record.lose(fresh.uid, 1, "w/1", Verdict(Outcome.CRASHED, "it died"))
+    fresh.record.go_on(OTHER)
+    assert sent is not None and fresh.take(1, sent.send) == Lease(attempt=2, losses=1)
+    fresh.record.give_back(1, "w/1")
+    fresh.record.go_on(fresh.uid)
+    assert fresh.take(1, sent.send) == Lease(attempt=3, losses=0)
+
+
 # commit_tile
 
 

@@ -47,7 +47,7 @@ def compare(folder: Path, faces: int, corrections: int) -> None:
     make_faces(folder, faces)
     embeddings = np.load(folder / "embeddings.npy", mmap_mode="r")
     copies = find_copies(embeddings)
-    neighbors = rows_of_embeddings(read_neighbors(folder / "neighbors.npz", faces), copies)
+    neighbors = rows_of_embeddings(read_neighbors(folder / "neighbors.npz", faces), copies, SAME_PERSON)
     plain, corrected, said = [], [], list[FoundCorrection]()
     for _ in range(_REPEATS):
         started = time.process_time()

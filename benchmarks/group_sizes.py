@@ -90,7 +90,7 @@ def time_groups(folder: Path) -> None:
     copies = find_copies(embeddings)
     copied = time.perf_counter()
     neighbors = read_neighbors(folder / _FILE, len(embeddings))
-    known = rows_of_embeddings(neighbors, copies)
+    known = rows_of_embeddings(neighbors, copies, SAME_PERSON)
     labels = link_neighbors(embeddings, known, copies, SAME_PERSON)
     numbers = number_groups(labels[copies.number])
     grouped = time.perf_counter()

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from shared.analysis.copies import Copies
+from shared.domain.arrays import Float32
 from shared.results.distances import Faces
-from shared.results.neighbors_file import Neighbors
+from shared.results.neighbors_file import Neighbors, Rows
 
 
 def rows_of_faces(distinct: Neighbors, copies: Copies) -> Iterator[Neighbors]:
@@ -22,6 +23,8 @@ def rows_of_faces(distinct: Neighbors, copies: Copies) -> Iterator[Neighbors]:
 
 
 _ROWS = 4096
+_ABOVE_ALL = 4.0
+"""No distance of embeddings of length 1 is larger."""
 
 
 def _twins(copies: Copies) -> Faces:
@@ -49,13 +52,27 @@ def _rows(distinct: Neighbors, copies: Copies, faces: Faces, twin: Faces) -> Nei
     return Neighbors(np.concatenate([[0], ends]), found, distances)
 
 
-def rows_of_embeddings(neighbors: Neighbors, copies: Copies) -> Neighbors:
-    """The neighbors of each distinct embedding [m]: the inverse of `rows_of_faces`."""
+def rows_of_embeddings(neighbors: Neighbors, copies: Copies, within: float) -> Neighbors:
+    """The neighbors of each distinct embedding [m] up to the distance `within`, from those of all faces. If all are
+    distinct, these are all neighbors, and nothing is copied.
+
+    ResultsError if they name faces that do not exist. Memory: 8 bytes for each neighbor within the distance.
+    """
+    if len(copies.first) == len(neighbors):
+        return neighbors
+    limit = np.float32(min(within, _ABOVE_ALL))
     starts = np.asarray(neighbors.starts, np.int64)
     begins = starts[copies.first] + (copies.counts > 1)
-    lengths = starts[copies.first + 1] - begins
-    ends = np.cumsum(lengths)
-    total = int(ends[-1]) if len(ends) else 0
-    there = np.repeat(begins - (ends - lengths), lengths) + np.arange(total)
-    faces = copies.number[neighbors.faces[there]].astype(np.int32)
-    return Neighbors(np.concatenate([[0], ends]), faces, neighbors.distances[there])
+    lengths = np.maximum(0, starts[copies.first + 1] - begins)
+    counts = np.zeros(len(begins) + 1, np.int64)
+    parts: list[tuple[Rows, Float32]] = []
+    for begin in range(0, len(begins), _ROWS):
+        some = slice(begin, begin + _ROWS)
+        row = np.repeat(np.arange(begin, begin + len(begins[some])), lengths[some])
+        at = np.arange(len(row)) - np.repeat(np.cumsum(lengths[some]) - lengths[some] - begins[some], lengths[some])
+        near = np.flatnonzero(neighbors.distances[at] <= limit)
+        faces, distances = neighbors.at(at[near])
+        parts.append((copies.number[faces].astype(np.int32), distances))
+        counts[1 + begin : 1 + begin + len(begins[some])] = np.bincount(row[near] - begin, minlength=len(begins[some]))
+    found, distances = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return Neighbors(np.cumsum(counts), found, distances)

@@ -52,20 +52,22 @@ def recorded_grouping(
 
 
 def find_grouping(
-    embeddings: Float32,
-    neighbors: Neighbors | None,
-    threshold: float,
-    copies: Copies | None = None,
-    left_out: Mask | None = None,
+    embeddings: Float32, neighbors: Neighbors | None, threshold: float, left_out: Mask | None = None
 ) -> Grouping:
     """The groups at a threshold, without the faces that are `left_out` [n]: each of these is alone. Of equal
     embeddings, the first face decides.
 
-    Without `neighbors`, these are found first, which takes time with every pair. Without `copies`, the equal embeddings
-    are.
+    Without `neighbors`, these are found first, which takes time with every pair. ResultsError if they are damaged.
     """
-    copies = find_copies(embeddings) if copies is None else copies
+    copies = find_copies(embeddings)
     known = neighbors_of_distinct(embeddings, neighbors, copies, threshold)
+    return group_distinct(embeddings, known, copies, threshold, left_out)
+
+
+def group_distinct(
+    embeddings: Float32, known: Neighbors, copies: Copies, threshold: float, left_out: Mask | None = None
+) -> Grouping:
+    """As `find_grouping`; `known` has the neighbors of the distinct embeddings, which may be mapped from a file."""
     out = np.zeros(len(copies.first), bool) if left_out is None else left_out[copies.first]
     labels = link_neighbors(embeddings, known, copies, threshold, left_out=out)
     numbers = number_groups(labels_of_faces(labels, copies, out[copies.number]))
@@ -75,7 +77,9 @@ def find_grouping(
 def neighbors_of_distinct(
     embeddings: Float32, neighbors: Neighbors | None, copies: Copies, threshold: float
 ) -> Neighbors:
-    """The neighbors of each distinct embedding; `neighbors` are those of all faces, if they are known."""
+    """What `link_neighbors` needs of the neighbors of each distinct embedding; `neighbors` are those of all faces, if
+    they are known.
+    """
     if neighbors is None:
         return neighbors_to_link(embeddings, copies, threshold)
-    return rows_of_embeddings(neighbors, copies)
+    return rows_of_embeddings(neighbors, copies, threshold)

@@ -51,7 +51,8 @@ def link_neighbors(
     root of the mean squared distance between their faces is within the threshold. Groups without a pair of neighbors
     are never joined. Of equally close pairs of groups the one with the smaller labels is joined first.
 
-    `neighbors` are of the distinct faces. `embeddings` [n, d] of all faces may be mapped from a file. With
+    `neighbors` are of the distinct faces; ResultsError if they are damaged. They, and `embeddings` [n, d] of all faces,
+    may be mapped from a file. With
     `constraints`, only groups are joined that need not stay apart, and groups that must be together have one label, but
     others are as far from each of them as without (`bundles`). The faces in `left_out` [m] bring no pair of groups
     together.
@@ -103,7 +104,7 @@ def _between(
     for first in range(0, len(neighbors.distances), _READ_AT_ONCE):
         distances = np.asarray(neighbors.distances[first : first + _READ_AT_ONCE])
         at = first + np.flatnonzero((distances > nearest) & (distances <= farthest))
-        rows, others = np.searchsorted(neighbors.starts, at, "right") - 1, neighbors.faces[at]
+        rows, others = np.searchsorted(neighbors.starts, at, "right") - 1, neighbors.at(at)[0]
         one, other = labels[rows], labels[others]
         apart = (one != other) & ~left_out[rows] & ~left_out[others]
         low, high = np.minimum(one[apart], other[apart]), np.maximum(one[apart], other[apart])

@@ -19,9 +19,11 @@ from shared.domain.arrays import Float32
 from shared.domain.errors import ResultsError
 from shared.domain.paths import printable
 from shared.results.files import open_regular
+from shared.results.schema import NEIGHBORS
 
 Rows = npt.NDArray[np.int32]
 Index = npt.NDArray[np.int64] | npt.NDArray[np.int32]
+Places = npt.NDArray[np.intp]
 
 _DATE = (1980, 1, 1, 0, 0, 0)
 _MOST_INT32 = 2**31 - 1
@@ -45,10 +47,13 @@ class Neighbors:
 
     def of(self, face: int) -> tuple[Rows, Float32]:
         """The neighbors of a face, and their distances. ResultsError if these are no faces."""
-        part = slice(int(self.starts[face]), int(self.starts[face + 1]))
-        faces, distances = np.array(self.faces[part]), np.array(self.distances[part])
+        return self.at(slice(int(self.starts[face]), int(self.starts[face + 1])))
+
+    def at(self, places: slice | Places) -> tuple[Rows, Float32]:
+        """The neighbors at these places of the arrays, and their distances. ResultsError if these are no faces."""
+        faces, distances = np.array(self.faces[places]), np.array(self.distances[places])
         if len(faces) and not (faces.min() >= 0 and faces.max() < len(self)):
-            raise ResultsError(f"The nearest faces of face {face} are damaged in the results. Run the job again.")
+            raise ResultsError(f"{NEIGHBORS} names faces that do not exist: it is damaged. Run the job again.")
         return faces, distances
 
 

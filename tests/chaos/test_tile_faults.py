@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from shared.domain.errors import ResultsError
+from shared.messaging.celery_app import make_celery
 from shared.results.distance_tiles import arithmetic
 from tests.support.complete_jobs import TILES, aggregate, complete_job, expected_results, is_finished, made_up_faces
 from tests.support.made_up_blocks import sealed_job
@@ -18,7 +20,12 @@ from tests.support.results import result_bytes
 from tests.support.small_disk import fill_disk, run_on_small_disk
 from tests.support.stage import Stage, wait_until
 from worker.aggregation.hidden_names import stage_folder
+from worker.aggregation.matrix_plan import results_bytes
 from worker.aggregation.pair_stage import PairStage
+from worker.aggregation.results_writer import job_rows
+from worker.aggregation.spilling import read_blocks
+from worker.answers import TaskAnswer
+from worker.execution.second_stage import SecondStage
 
 
 @pytest.fixture
@@ -171,8 +178,16 @@ def test_a_full_disk_in_the_second_stage_costs_nothing(tmp_path: Path, done: int
 
 
 def a_matrix_without_room(folder: Path) -> None:
-    """A disk that has room for the embeddings, and not for the matrix."""
+    """A disk that has room for the embeddings, and not for the matrix; or for that, and not for candidates."""
     faces = made_up_faces()
+    fill_disk(folder, len(faces) * 2048 * 2 + 900_000)
+    without = PairStage.begin(sealed_job(len(faces), "auto"), [faces], folder, 50, 50, matrix=True)
+    assert without is not None and without.plan.matrix is None and without.plan.pairs is not None
+    with pytest.raises(ResultsError, match="Make room"):
+        PairStage.begin(sealed_job(len(faces), "full"), [faces], folder, 50, 50, matrix=True)
+    assert not [*folder.glob(".*/matrix-*")]
+    without.remove()
+    (folder / "filler").unlink()
     for distances, room in (("full", 300_000), ("auto", 300_000), ("full", 900_000)):
         job = sealed_job(len(faces), distances)
         fill_disk(folder, len(faces) * 2048 * 2 + room)
@@ -191,6 +206,34 @@ def test_the_room_for_a_matrix_is_reserved_at_once(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     story = f"from {__name__} import *; a_matrix_without_room(Path({str(tmp_path / 'disk')!r}))"
     told = run_on_small_disk(tmp_path / "disk", 12, story)
+    assert told.returncode == 0, told.stderr[-3000:]
+
+
+def a_matrix_that_was_left(folder: Path) -> None:
+    """An aggregator was killed when the matrix had its room, on a disk that has none for a second one."""
+    server = Stage(folder / "server")
+    try:
+        record = complete_job(server, made_up_faces(), distances="auto")
+        job, results = record.load(), folder / "disk"
+        assert record.claim_aggregation("w/9", 600)
+        assert PairStage.begin(job, [made_up_faces()], results, 50, 16, matrix=True)
+        matrix = 4 * job.faces**2
+        fill_disk(results, results_bytes(job) + matrix // 2)
+        begun = {"results_dir": results, "pair_tiles_from": 50, "pair_block_rows": 16}
+        settings = server.settings.model_copy(update=begun)
+        stage = SecondStage(settings, make_celery(settings), server.client, job, "w/9")
+        rows = job_rows(job, read_blocks(server.client, job, results), {}, results / "j")
+        answer = stage.prepare(lambda: rows)
+        assert isinstance(answer, TaskAnswer) and record.load().tiles == 2 * 78
+    finally:
+        server.close()
+
+
+def test_a_matrix_that_a_killed_aggregator_left_needs_no_second_room(tmp_path: Path) -> None:
+    """`auto` does not leave it out: the results are those of a run without a kill."""
+    (tmp_path / "disk").mkdir()
+    story = f"from {__name__} import *; a_matrix_that_was_left(Path({str(tmp_path)!r}))"
+    told = run_on_small_disk(tmp_path / "disk", 60, story)
     assert told.returncode == 0, told.stderr[-3000:]
 
 

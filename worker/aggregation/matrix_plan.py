@@ -43,13 +43,16 @@ class Plan:
         return self.absent is None and not self.keeps and self.made is None
 
 
-def plan_matrix(job: Job, results_dir: Path, max_bytes: float, made: MatrixTiles | None = None) -> Plan:
-    """What `--distances` means with this disk space. ResultsError if even the rest of the results has no room."""
-    dimensions = job.contract.dimensions
-    a_face = dimensions * 4 + bytes_a_face(dimensions) + job.options.neighbors * _BYTES_A_NEIGHBOR
-    rest = job.faces * a_face + job.images * _BYTES_AN_IMAGE + _SPARE_BYTES
+def plan_matrix(
+    job: Job, results_dir: Path, max_bytes: float, made: MatrixTiles | None = None, *, there: int = 0
+) -> Plan:
+    """What `--distances` means with this disk space. ResultsError if even the rest of the results has no room.
+
+    `there` are bytes that an earlier attempt has taken, which this one frees or uses.
+    """
+    rest = results_bytes(job)
     matrix = job.faces**2 * 4
-    free = shutil.disk_usage(results_dir).free
+    free = shutil.disk_usage(results_dir).free + there
     wanted = job.options.distances
     plan = Plan(made=made)
     if made is not None:
@@ -67,6 +70,13 @@ def plan_matrix(job: Job, results_dir: Path, max_bytes: float, made: MatrixTiles
             f"{printable(str(results_dir))}. Make room."
         )
     return plan
+
+
+def results_bytes(job: Job) -> int:
+    """About what the results take without the matrix."""
+    dimensions = job.contract.dimensions
+    a_face = dimensions * 4 + bytes_a_face(dimensions) + job.options.neighbors * _BYTES_A_NEIGHBOR
+    return job.faces * a_face + job.images * _BYTES_AN_IMAGE + _SPARE_BYTES
 
 
 def write_matrix(

@@ -8,9 +8,8 @@ from pathlib import Path
 from shared.analysis.calibration import same_person_threshold
 from shared.analysis.copies import Copies, distinct_rows, find_copies
 from shared.analysis.face_neighbors import rows_of_faces
-from shared.analysis.grouping import find_grouping
+from shared.analysis.grouping import Grouping, group_distinct
 from shared.analysis.near_pairs import merged, near_neighbors
-from shared.domain.arrays import Float32
 from shared.domain.errors import ResultsError
 from shared.domain.job import Job
 from shared.results.files import map_array
@@ -56,9 +55,10 @@ def write_neighbors(
     with NeighborsWriter(folder / NEIGHBORS, job.faces) as file:
         for rows in rows_of_faces(found, copies):
             file.add(rows)
-    (folder / _DISTINCT).unlink(missing_ok=True)
     if threshold is not None:
-        _write_groups(folder, embeddings, copies, threshold, no_limits(job.faces) if left_out is None else left_out)
+        left_out = no_limits(job.faces) if left_out is None else left_out
+        _write_groups(folder, group_distinct(embeddings, found, copies, threshold, left_out.faces), left_out)
+    (folder / _DISTINCT).unlink(missing_ok=True)
 
 
 def _merged(job: Job, folder: Path, stage: PairStage, plan: PairsPlan, copies: Copies, threads: int) -> Neighbors:
@@ -79,9 +79,7 @@ def _by_way_of_a_file(folder: Path, rows: Iterable[Neighbors], faces: int) -> Ne
     return read_neighbors(folder / _DISTINCT, faces)
 
 
-def _write_groups(folder: Path, embeddings: Float32, copies: Copies, threshold: float, left_out: LeftOut) -> None:
-    neighbors = read_neighbors(folder / NEIGHBORS, len(embeddings))
-    grouping = find_grouping(embeddings, neighbors, threshold, copies, left_out.faces)
+def _write_groups(folder: Path, grouping: Grouping, left_out: LeftOut) -> None:
     with (folder / GROUPS).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(GROUP_COLUMNS)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from shared.analysis.calibration import same_person_threshold
-from shared.analysis.candidates import Candidates
+from shared.analysis.candidates import Candidates, wanted_of
 from shared.analysis.copies import Copies
 from shared.analysis.pair_screening import screen_tile
 from shared.domain.arrays import Float32
@@ -22,6 +22,7 @@ from shared.domain.job import Job
 from shared.domain.paths import printable
 from shared.results.distance_tiles import arithmetic
 from shared.results.files import read_json
+from worker.aggregation.block_rows import CandidateEstimate, choose_block_rows
 from worker.aggregation.candidate_file import is_whole, map_candidates, read_bounds, write_candidates
 from worker.aggregation.hidden_names import stage_folder
 from worker.aggregation.known_neighbors import neighbor_update
@@ -40,7 +41,7 @@ from worker.aggregation.stage_embeddings import (
 from worker.aggregation.stage_plan import MatrixPlan, PairsPlan, StagePlan
 
 _PLAN = "plan.json"
-_MOST_BLOCKS, _MOST_BLOCK_ROWS = 12, 50_000
+_MOST_BLOCKS = 12
 _MOST_MATRIX_ROWS = 16_384
 """A tile of the matrix then writes 2 GiB."""
 _BYTES_A_CANDIDATE = 8
@@ -93,10 +94,13 @@ class PairStage:
             searched = neighbors and len(copies.first) > smallest
             if searched and earlier is not None:
                 searched = neighbor_update(job, distinct_embeddings(folder), earlier) is None
-            pairs = _plan_pairs(job, copies, folder, block_rows) if searched else None
+            pairs, candidates = _plan_pairs(job, copies, folder, block_rows) if searched else (None, 0)
+            distances = _plan_matrix(job, folder, block_rows) if matrix else None
             if pairs is not None:
-                _check_room(job, pairs, folder)
-            plan = StagePlan(secrets.token_hex(16), pairs, _reserve_matrix(job, folder, block_rows) if matrix else None)
+                distances = _check_room(job, candidates * _BYTES_A_CANDIDATE, distances, folder)
+            if distances is not None:
+                distances = _reserve(job, distances, folder)
+            plan = StagePlan(secrets.token_hex(16), pairs, distances)
             if plan.tiles == 0:
                 shutil.rmtree(folder)
                 return None
@@ -108,6 +112,11 @@ class PairStage:
             raise
         sync_to_disk(folder)
         return cls(folder, plan)
+
+    @staticmethod
+    def bytes_there(job: Job, results_dir: Path) -> int:
+        """The disk space that an earlier attempt has taken, which `begin` frees or uses."""
+        return sum(path.stat().st_blocks * 512 for path in stage_folder(job, results_dir).glob("*"))
 
     @property
     def embeddings(self) -> Float32:
@@ -164,16 +173,24 @@ class PairStage:
         return self.folder / f"tile-{tile}.pairs"
 
 
-def _plan_pairs(job: Job, copies: Copies, folder: Path, block_rows: int) -> PairsPlan:
+def _plan_pairs(job: Job, copies: Copies, folder: Path, block_rows: int) -> tuple[PairsPlan, int]:
+    """The plan, and about how many candidates its tiles write."""
     threshold = same_person_threshold(job.contract.as_dict())
-    faces, digest = len(copies.first), digest_of(distinct_embeddings(folder))
-    rows = _rows_a_block(faces, block_rows, _MOST_BLOCK_ROWS)
-    return PairsPlan(faces, rows, digest, job.options.neighbors, threshold, write_projections(folder))
+    embeddings, faces = distinct_embeddings(folder), len(copies.first)
+    estimate = CandidateEstimate(embeddings, wanted_of(job.options.neighbors, threshold, faces))
+    rows = _rows_a_block(faces, block_rows, choose_block_rows(estimate))
+    lost = write_projections(folder)
+    plan = PairsPlan(faces, rows, digest_of(embeddings), job.options.neighbors, threshold, lost)
+    return plan, int(estimate.in_tiles(rows).sum())
 
 
-def _reserve_matrix(job: Job, folder: Path, block_rows: int) -> MatrixPlan | None:
+def _plan_matrix(job: Job, folder: Path, block_rows: int) -> MatrixPlan:
     rows = _rows_a_block(job.faces, block_rows, _MOST_MATRIX_ROWS)
-    plan = MatrixPlan(job.faces, rows, digest_of(all_embeddings(folder)), arithmetic())
+    return MatrixPlan(job.faces, rows, digest_of(all_embeddings(folder)), arithmetic())
+
+
+def _reserve(job: Job, plan: MatrixPlan, folder: Path) -> MatrixPlan | None:
+    """The plan, once the matrix has its room; None if the job does without it then."""
     try:
         MatrixTiles(folder, plan).create()
     except OSError as error:
@@ -189,13 +206,21 @@ def _rows_a_block(faces: int, smallest: int, most: int) -> int:
     return -(-faces // -(-faces // rows))
 
 
-def _check_room(job: Job, plan: PairsPlan, folder: Path) -> None:
-    needed = plan.faces * len(plan.blocks) * plan.wanted.kept * _BYTES_A_CANDIDATE
+def _check_room(job: Job, needed: int, matrix: MatrixPlan | None, folder: Path) -> MatrixPlan | None:
+    """The plan of the matrix; None if the job does without it because the candidates, of `needed` bytes, would have no
+    room then. ResultsError if they have none.
+    """
     there = sum(path.stat().st_size for path in folder.glob("tile-*.pairs"))
     free = shutil.disk_usage(folder).free + there
+    if matrix is not None and not MatrixTiles(folder, matrix).exists:
+        if job.options.distances == "auto" and needed + matrix.bytes > free:
+            matrix = None
+        else:
+            needed += matrix.bytes
     if needed > free:
         raise ResultsError(
             f"Comparing the faces of job '{job.name}' takes {needed / 2**30:.2f} GiB for a while, and only "
             f"{free / 2**30:.2f} GiB are free in {printable(str(folder.parent))}. Make room, or leave out the "
             "neighbors with --neighbors 0."
         )
+    return matrix

@@ -57,6 +57,11 @@ class MatrixPlan(_TilesPlan):
     arithmetic: str
     """What the last bits depend on: all tiles have the same."""
 
+    @property
+    def bytes(self) -> int:
+        """The size of the matrix."""
+        return 4 * self.faces**2
+
 
 @dataclass(frozen=True)
 class StagePlan:

@@ -59,7 +59,10 @@ class SecondStage:
     def _begin(self, rows: Callable[[], Iterable[Row]]) -> PairStage | None:
         job, settings, results_dir = self._job, self._settings, self._settings.results_dir
         results_dir.mkdir(parents=True, exist_ok=True)
-        matrix = plan_matrix(job, results_dir, settings.distances_max_gib * 2**30).writes and not self._copies(rows)
+        # A killed aggregator may have left the matrix, for which the disk has room once.
+        there = PairStage.bytes_there(job, results_dir)
+        planned = plan_matrix(job, results_dir, settings.distances_max_gib * 2**30, there=there)
+        matrix = planned.writes and not self._copies(rows)
         neighbors = job.options.neighbors > 0
         if not matrix and not neighbors:
             return None

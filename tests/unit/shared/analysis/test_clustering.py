@@ -13,6 +13,7 @@ from shared.analysis.calibration import SAME_PERSON, same_person_threshold
 from shared.analysis.clustering import find_groups
 from shared.analysis.neighbors import nearest
 from shared.results.distances import Distances, evenly_spaced
+from shared.results.neighbors_file import Neighbors, NeighborsWriter
 from tests.support.results_folders import CONTRACT, make_results, people
 
 
@@ -234,6 +235,23 @@ def test_groups_say_how_many_false_pairs_to_expect(
     assert "expected" not in said.out
     assert _run(monkeypatch, "groups", "trip", "--threshold", "1.1", "--results", str(results)) == 0
     assert "about 0.51 of their 66 pairs would be expected within 1.1 (0.44 to 0.59" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("other", [-1, 12])
+@pytest.mark.parametrize("copied", [True, False])
+def test_neighbors_that_do_not_exist_are_said(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], other: int, copied: bool
+) -> None:
+    """In one line, by all who read a damaged neighbors.npz, with copies among the faces or without."""
+    embeddings = people(3, 4)
+    if copied:
+        embeddings[1] = embeddings[0]
+    make_results(results / "damaged", [f"{face}.jpg" for face in range(12)], embeddings)
+    with NeighborsWriter(results / "damaged" / "neighbors.npz", 12) as file:
+        file.add(Neighbors(np.arange(13), np.full(12, other, np.int32), np.zeros(12, np.float32)))
+    for command in (["groups", "damaged", "--threshold", "0.9"], ["neighbors", "damaged", "0.jpg", "-k", "1"]):
+        assert _run(monkeypatch, *command, "--results", str(results)) == 1
+        assert "neighbors.npz names faces that do not exist" in capsys.readouterr().err
 
 
 def test_another_contract_has_no_threshold(

@@ -2,10 +2,12 @@
 
 import csv
 import json
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -106,6 +108,24 @@ def test_groups_are_those_of_the_neighbors(tmp_path: Path) -> None:
         medoid = members[int((distances[np.ix_(members, members)] ** 2).sum(axis=1).argmin())]
         for face in members:
             assert abs(float(rows[face]["distance"]) - distances[face, medoid]) < 1e-5
+
+
+@pytest.mark.parametrize("copied", [0, 300])
+def test_groups_take_no_memory_for_the_neighbors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copied: int) -> None:
+    """They are read from the file: a crowd of one person has 1,000 for each face, 8 MB here."""
+    monkeypatch.setattr("shared.analysis.neighbor_linkage._READ_AT_ONCE", 1 << 14)
+    monkeypatch.setattr("shared.analysis.face_neighbors._ROWS", 64)
+    once = people(1, MOST_WITHIN, spread=0.1)[:, :16]
+    once /= np.linalg.norm(once, axis=1, keepdims=True)
+    embeddings = np.concatenate([once, once[:copied]])
+    _written(embeddings, tmp_path / "j", 5)
+    neighbors = read_neighbors(tmp_path / "j" / "neighbors.npz", len(embeddings))
+    assert len(neighbors.faces) > 1000 * len(embeddings)
+    tracemalloc.start()
+    grouping = find_grouping(embeddings, neighbors, 0.02)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert grouping.numbers.max() > 100 and peak < 4e6, peak
 
 
 def test_a_job_can_go_without(tmp_path: Path) -> None:

@@ -85,9 +85,7 @@ def state_of(job: Job, now_ms: int, *, stalled: bool) -> str:
 
 
 def print_job(job: Job, now_ms: int, refusals: Mapping[str, str] = {}, *, stalled: bool = False) -> None:
-    """Prints one job. `now_ms` is the server's time; `refusals` has the reasons of the workers that cannot serve its
-    images.
-    """
+    """Prints one job. `now_ms` is the server's time; `refusals` has the reasons of the workers that cannot serve it."""
     table = new_table("", "")
     table.show_header = False
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in job.outcomes.items()) or "none yet"
@@ -108,7 +106,7 @@ def print_job(job: Job, now_ms: int, refusals: Mapping[str, str] = {}, *, stalle
         "precision": job.contract.precision,
         "problem": job.problem or ("stalled: it resumes when a worker serves it" if stalled else "none"),
     }
-    if job.complete and job.unfinished and job.refusal:
+    if job.complete and job.unfinished and job.refusal and job.refusal not in refusals.values():  # the worker is gone
         rows["refusal"] = job.refusal
     for name, value in rows.items():
         table.add_row(name, cell(value))

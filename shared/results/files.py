@@ -7,7 +7,8 @@ import os
 import shutil
 import stat
 from pathlib import Path
-from typing import Any, TextIO
+from tokenize import TokenError
+from typing import IO, Any, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -84,13 +85,7 @@ def map_array(path: Path) -> npt.NDArray[Any]:
     OSError as `open_regular`; ValueError if the file is damaged.
     """
     with open_regular(path) as file:
-        readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        read_header = readers.get(np.lib.format.read_magic(file))
-        if read_header is None:
-            raise ValueError(f"{path.name} has an unknown version of the npy format")
-        shape, is_fortran, dtype = read_header(file)
-        if dtype.hasobject:
-            raise ValueError(f"{path.name} holds Python objects")
+        shape, is_fortran, dtype = read_npy_header(file, path.name)
         size = dtype.itemsize
         for length in shape:
             size *= max(0, length)
@@ -101,6 +96,23 @@ def map_array(path: Path) -> npt.NDArray[Any]:
         if size == 0:  # an empty file cannot be mapped
             return np.empty(shape, dtype, order)
         return np.memmap(file, dtype, "r", begin, shape, order)
+
+
+def read_npy_header(file: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """The shape of a `.npy` file's array, whether it is in Fortran's order, and its type. `file` is then at the array's
+    first byte. ValueError, which calls it `name`, if the header is damaged, or if the array holds Python objects.
+    """
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    read_header = readers.get(np.lib.format.read_magic(file))
+    if read_header is None:
+        raise ValueError(f"{name} has an unknown version of the npy format")
+    try:
+        shape, is_fortran, dtype = read_header(file)
+    except (TokenError, RecursionError, MemoryError):  # NumPy evaluates the header as Python's literals
+        raise ValueError(f"{name} has a damaged header") from None
+    if dtype.hasobject:
+        raise ValueError(f"{name} holds Python objects")
+    return shape, is_fortran, dtype
 
 
 def copy_regular(source: Path, target: Path) -> None:

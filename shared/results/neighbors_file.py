@@ -6,6 +6,7 @@ It is not compressed, so that one row is read without the others, and its bytes 
 import io
 import shutil
 import stat
+import struct
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy.typing as npt
 from shared.domain.arrays import Float32
 from shared.domain.errors import ResultsError
 from shared.domain.paths import printable
-from shared.results.files import open_regular
+from shared.results.files import open_regular, read_npy_header
 from shared.results.schema import NEIGHBORS
 
 Rows = npt.NDArray[np.int32]
@@ -139,8 +140,8 @@ def read_neighbors(path: Path, faces: int) -> Neighbors:
         try:
             with zipfile.ZipFile(file) as archive:
                 arrays = {name: _mapped(file, archive, name) for name in (_FACES, _STARTS, _DATA, _SHAPE)}
-        except (zipfile.BadZipFile, KeyError, NotImplementedError) as error:
-            raise ValueError(f"{path.name} holds no neighbors: {printable(str(error))}") from None
+        except _NO_ZIP as error:
+            raise ValueError(f"{path.name} holds no neighbors: {printable(str(error)) or 'it is damaged'}") from None
     starts = np.array(arrays[_STARTS])
     found = Neighbors(starts, arrays[_FACES], arrays[_DATA])
     shape: list[int] = arrays[_SHAPE].tolist()
@@ -153,17 +154,19 @@ def read_neighbors(path: Path, faces: int) -> Neighbors:
     return found
 
 
+_NO_ZIP = (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, EOFError, struct.error)
+"""What `zipfile` raises, a RuntimeError if a file seems to be encrypted."""
+
+
 def _mapped(file: io.BufferedReader, archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
     """A member's array, mapped read-only."""
     member = archive.getinfo(name)
     with archive.open(member) as content:
         if member.compress_type != zipfile.ZIP_STORED:
             raise ValueError(f"{name} is compressed")
-        if np.lib.format.read_magic(content) != (1, 0):
-            raise ValueError(f"{name} has an unknown version of the npy format")
-        shape, _, dtype = np.lib.format.read_array_header_1_0(content)
+        shape, _, dtype = read_npy_header(content, name)
         header = content.tell()
-        if dtype.hasobject or header + dtype.itemsize * int(np.prod(shape)) != member.file_size:
+        if header + dtype.itemsize * int(np.prod(shape)) != member.file_size:
             raise ValueError(f"{name} is damaged")
     # After the local header, whose last two lengths may differ from those in the directory.
     file.seek(member.header_offset + 26)

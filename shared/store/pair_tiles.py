@@ -46,9 +46,11 @@ class PairTiles(RecordPart):
 
     def commit_tile(self, uid: str, batch: int, stage: str) -> TileCommitted:
         """Marks a tile done whose candidates are written."""
-        parts = ["", "open", "leases", "holders", "attempts", "losses"]
+        parts = ["", "open", "leases", "holders", "attempts", "losses", "refusals"]
         return TileCommitted(self._run("commit_tile", parts, uid, batch, stage))
 
-    def note_refusal(self, uid: str, reason: str) -> bool:
-        """Records why a worker can neither aggregate nor compute tiles, for display; False if the job is not sealed."""
-        return bool(self._run("note_refusal", [""], uid, reason))
+    def note_refusal(self, uid: str, worker: str, reason: str) -> bool:
+        """Records why a worker can neither aggregate nor compute tiles, until the next tile is committed (`refusals`).
+        False if the job is not sealed.
+        """
+        return bool(self._run("note_refusal", ["", "refusals"], uid, worker, reason))

@@ -60,7 +60,7 @@ class JobAggregator:
         except JobNotFound as error:
             return not_wanted(error)
         except RecordUnreadable as error:
-            record.note_refusal(wanted.uid, str(error))
+            record.note_refusal(wanted.uid, worker, str(error))
             return not_wanted(error)
         if job.uid != wanted.uid or job.state != JobState.SEALED or not job.complete:
             return not_wanted(f"job {job.state}")

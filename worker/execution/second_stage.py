@@ -27,7 +27,6 @@ from worker.execution.retrying import retry_until_stored
 
 _log = get_logger("tasks")
 _PAUSE_S = 1.0
-_MOST_PASSED_ON = 3
 
 
 class SecondStage:
@@ -48,9 +47,9 @@ class SecondStage:
         stage = PairStage.find(job, results_dir)
         if stage is not None and stage.whole:
             return stage
-        # After some tries nobody has the folder: the server forgot that the job was finished, or somebody removed it.
-        if stage is None and job.stage and job.lost_aggregations < _MOST_PASSED_ON and self._others():
+        if stage is None and job.stage and self._others():
             return self._pass_on()
+        # Else nobody has the folder: the server forgot that the job was finished, or somebody removed it.
         if stage is None:
             with os_errors_explained(results_dir):
                 stage = self._begin(rows)
@@ -103,19 +102,22 @@ class SecondStage:
         return TaskAnswer(kind=AnswerKind.COMPARED, images=job.images, faces=job.faces)
 
     def _others(self) -> bool:
-        """Whether another worker may have the stage's folder."""
-        mine = self._holder.partition("/")[0]
-        return any(worker.name != mine for worker in living_workers(self._client, self._job.aggregate_queue))
+        """Whether another worker may have the stage's folder. It may be busy for a while."""
+        without = {self._worker, *self._record.refusals()}
+        return any(worker.name not in without for worker in living_workers(self._client, self._job.aggregate_queue))
+
+    @property
+    def _worker(self) -> str:
+        return self._holder.partition("/")[0]
 
     def _pass_on(self) -> TaskAnswer:
         job = self._job
         reason = (
-            f"{self._holder} lacks {printable(str(stage_folder(job, self._settings.results_dir)))}, where the faces of "
+            f"{self._worker} lacks {printable(str(stage_folder(job, self._settings.results_dir)))}, where the faces of "
             f"job '{job.name}' were compared: its results folder is not that of the other workers. Give it theirs "
             "(FACEQUEUE_RESULTS_DIR), or let it serve the queue `embed` alone"
         )
-        self._record.note_refusal(job.uid, reason)
-        self._record.count_lost_aggregation(job.uid)
+        self._record.note_refusal(job.uid, self._worker, reason)
         _log.warning("%s", reason, extra={"action": "tile_refused"})
         retry_until_stored(lambda: self._record.release_aggregation(job.uid, self._holder))
         time.sleep(_PAUSE_S)  # the others take the message before

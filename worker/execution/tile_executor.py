@@ -56,7 +56,7 @@ class TileExecutor:
         except JobNotFound as error:
             return not_wanted(error)
         except RecordUnreadable as error:
-            record.note_refusal(tile.uid, str(error))
+            record.note_refusal(tile.uid, worker, str(error))
             return not_wanted(error)
         number = tile.batch - job.batches
         if job.uid != tile.uid or job.stage != tile.stage or not 0 <= number < job.tiles:
@@ -64,7 +64,7 @@ class TileExecutor:
         stage = PairStage.find(job, self._settings.results_dir)
         reason = self._why_not(job, stage, number, worker)
         if stage is None or reason is not None:
-            return self._pass_on(record, job, tile, str(reason))
+            return self._pass_on(record, job, tile, worker, str(reason))
         lease = record.take(tile.uid, tile.batch, tile.send, holder, self._settings.lease_s, images=0)
         if not isinstance(lease, Lease):
             return not_wanted(lease)
@@ -122,9 +122,9 @@ class TileExecutor:
             f"{printable(str(wanted))}: their last bits may differ. Leave its tiles to the other aggregators"
         )
 
-    def _pass_on(self, record: JobRecord, job: Job, tile: PairTile, reason: str) -> TaskAnswer:
+    def _pass_on(self, record: JobRecord, job: Job, tile: PairTile, worker: str, reason: str) -> TaskAnswer:
         """Puts the message behind the others, for a worker that can compute the tile."""
-        record.note_refusal(job.uid, reason)
+        record.note_refusal(job.uid, worker, reason)
         _log.warning("%s", reason, extra={"action": "tile_refused"})
         time.sleep(_PAUSE_S)  # the others take the messages before
         if not record.waits_for(tile.batch, tile.send):

@@ -31,7 +31,7 @@ def comparing(fresh: FreshJob) -> FreshJob:
         sent = fresh.record.dispatch("aggregate", Priority.NORMAL)
         assert sent is not None and isinstance(fresh.take(sent.batch, sent.sent.send), Lease)
     fresh.record.commit_tile(fresh.uid, 2, "a" * 32)
-    fresh.record.note_refusal(fresh.uid, _LACKS)
+    fresh.record.note_refusal(fresh.uid, "worker-7@host", _LACKS)
     return fresh
 
 

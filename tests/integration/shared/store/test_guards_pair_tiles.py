@@ -28,7 +28,7 @@ def _with_tiles(fresh: FreshJob, tiles: int = 3) -> int:
 def test_tiles_follow_the_batches(fresh: FreshJob) -> None:
     """They are numbered after them, wait in this order, and get later send numbers: none is taken for a batch."""
     fresh.complete(2)
-    fresh.record.note_refusal(fresh.uid, "w lacks it")
+    fresh.record.note_refusal(fresh.uid, "w", "w lacks it")
     assert fresh.record.claim_aggregation("w/9", LONG_S)
     fresh.client.hset(fresh.key(), "updated_ms", 1)
     assert fresh.record.add_tiles(fresh.uid, "w/9", STAGE, 3) is None
@@ -122,11 +122,11 @@ def test_a_tile_is_committed_once(fresh: FreshJob) -> None:
         assert isinstance(fresh.take(2 + tile, first + tile), Lease)
     fresh.record.lose(fresh.uid, 2, "w/1", Verdict(Outcome.CRASHED, "it died"))
     fresh.take(2, first + 2)
-    fresh.record.note_refusal(fresh.uid, "w lacks it")
+    fresh.record.note_refusal(fresh.uid, "w", "w lacks it")
     fresh.client.hset(fresh.key(), "updated_ms", 1)
     assert fresh.record.commit_tile(fresh.uid, 2, STAGE) == "stored"
     job = fresh.load()
-    assert (job.tiles_done, job.comparing, job.refusal) == (1, True, None)
+    assert (job.tiles_done, job.comparing, job.refusal) == (1, True, None) and not fresh.record.refusals()
     assert abs(job.updated_ms - time.time() * 1000) < 60_000
     for part in ("leases", "open"):
         assert fresh.client.zscore(fresh.key(part), "2") is None
@@ -177,13 +177,13 @@ def test_only_a_sealed_job_of_the_uid_has_a_refusal(fresh: FreshJob) -> None:
     """A job that has ended meanwhile keeps none."""
     fresh.add()
     before = fresh.snapshot()
-    assert not fresh.record.note_refusal(fresh.uid, "w lacks it")
+    assert not fresh.record.note_refusal(fresh.uid, "w", "w lacks it")
     fresh.take()
     fresh.commit()
     fresh.seal()
     assert fresh.snapshot() != before
     before = fresh.snapshot()
-    assert not fresh.record.note_refusal(OTHER, "w lacks it")
+    assert not fresh.record.note_refusal(OTHER, "w", "w lacks it")
     assert fresh.snapshot() == before
-    assert fresh.record.note_refusal(fresh.uid, "w lacks it")
-    assert fresh.load().refusal == "w lacks it"
+    assert fresh.record.note_refusal(fresh.uid, "w", "w lacks it")
+    assert fresh.load().refusal == "w lacks it" and fresh.record.refusals() == {"w": "w lacks it"}

@@ -1,18 +1,26 @@
 """A tile of the pair matrix in one process: what is given up, and how the job goes on."""
 
+import os
+from pathlib import Path
+
 import pytest
 
+from producer.submission.jobs import cancel_job
 from shared.domain.outcomes import Outcome, Verdict
 from shared.messaging.celery_app import make_celery
-from shared.messaging.messages import PairTile
+from shared.messaging.messages import Aggregate, PairTile
 from shared.store.jobs import JobRecord
+from shared.store.worker_registry import Worker, announce
 from tests.integration.conftest import LONG_S
 from tests.support.complete_jobs import complete_job, made_up_faces
 from tests.support.jobs import add_tiles
+from tests.support.reconciling import messages_in
 from tests.support.stage import Stage
 from worker.aggregation.pair_stage import PairStage
+from worker.aggregation.spilling import sweep_spill_files
 from worker.answers import AnswerKind, TaskAnswer
 from worker.execution.connections import Connections
+from worker.execution.job_aggregator import JobAggregator
 from worker.execution.tile_executor import TileExecutor
 
 pytestmark = pytest.mark.usefixtures("guarded_transport")
@@ -20,6 +28,7 @@ pytestmark = pytest.mark.usefixtures("guarded_transport")
 
 def _begin(server: Stage) -> tuple[JobRecord, PairStage, PairTile]:
     """A job in its second stage, and the message of its first tile."""
+    server.client.flushall()
     record = complete_job(server, made_up_faces())
     job = record.load()
     stage = PairStage.begin(job, [made_up_faces()], server.results, 50, 100)
@@ -55,3 +64,59 @@ def test_a_tile_that_ends_three_processes_is_given_up_until_the_job_goes_on(serv
     assert record.load().problem is None
     assert _execute(server, tile).kind is AnswerKind.COMPARED
     assert stage.has(0) and record.load().tiles_done == 1
+
+
+def test_a_cancelled_job_leaves_no_tile_and_no_folder(server: Stage) -> None:
+    """Messages of its tiles are dropped. The folder is removed once nobody has written to it for an hour."""
+    _, stage, tile = _begin(server)
+    assert _execute(server, tile).kind is AnswerKind.COMPARED
+    sweep_spill_files(server.client, server.results)
+    cancel_job(server.client, "j", server.settings)
+    next_tile = tile.model_copy(update={"batch": tile.batch + 1, "send": tile.send + 1})
+    assert _execute(server, next_tile).kind is AnswerKind.NOT_WANTED
+    assert stage.has(0) and not stage.has(1)
+    sweep_spill_files(server.client, server.results)
+    assert stage.folder.exists()
+    for path in (stage.folder, *stage.folder.iterdir()):
+        os.utime(path, (0, 0))
+    sweep_spill_files(server.client, server.results)
+    assert not stage.folder.exists()
+
+
+def test_the_folder_of_a_job_that_goes_on_stays(server: Stage) -> None:
+    """However long its tiles wait for a worker."""
+    record, stage, _ = _begin(server)
+    for path in (stage.folder, *stage.folder.iterdir()):
+        os.utime(path, (0, 0))
+    sweep_spill_files(server.client, server.results)
+    assert stage.folder.exists()
+    record.delete()
+
+
+def test_an_aggregator_without_the_folder_leaves_the_merge_to_others(
+    server: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line says which worker lacks which folder. If nobody has it, the faces are compared again."""
+    monkeypatch.setattr("worker.execution.second_stage._PAUSE_S", 0.0)
+    record, stage, tile = _begin(server)
+    for number in range(stage.plan.tiles):
+        sent = {"batch": tile.batch + number, "send": tile.send + number}
+        assert _execute(server, tile.model_copy(update=sent)).kind is AnswerKind.COMPARED
+    record.release_aggregation(tile.uid, "w/9")
+    announce(server.client, Worker("other@host", ["aggregate"], 1, {}, host="host"), LONG_S)
+    changed = {"results_dir": tmp_path / "elsewhere", "pair_tiles_from": 50, "pair_block_rows": 100}
+    settings = server.settings.model_copy(update=changed)
+    aggregator = JobAggregator(settings, make_celery(settings), Connections(settings), 1)
+    wanted = Aggregate(version=1, job="j", uid=tile.uid)
+    lacks = (
+        f"worker-7@here lacks {tmp_path / 'elsewhere' / stage.folder.name}, where the faces of job 'j' were compared"
+    )
+    for _ in range(5):  # the other one may be busy
+        answer = aggregator.aggregate(wanted, "worker-7@here")
+        assert answer.kind is AnswerKind.REFUSED
+        assert str(record.load().refusal).startswith(lacks) and record.refusals().keys() == {"worker-7@here"}
+    assert messages_in(server, "aggregate").count(wanted.model_dump()) == 1 + 5
+    assert record.note_refusal(tile.uid, "other@host", "other@host lacks it")
+    assert aggregator.aggregate(wanted, "worker-7@here").kind is AnswerKind.COMPARED
+    assert record.load().comparing and (tmp_path / "elsewhere" / stage.folder.name / "plan.json").exists()
+    record.delete()

@@ -9,6 +9,7 @@ import pytest
 import scipy.sparse
 
 from shared.domain.errors import ResultsError
+from shared.results.files import map_array
 from shared.results.neighbors_file import Neighbors, NeighborsWriter, read_neighbors
 
 ROWS = [
@@ -113,6 +114,25 @@ def test_a_foreign_file_is_refused(tmp_path: Path, damage: Callable[[Path], None
     damage(path)
     with pytest.raises(ValueError, match=r"\w"):
         read_neighbors(path, 4 if damage.__name__ != "<lambda>" else 5)
+
+
+def test_any_changed_byte_leaves_neighbors_or_a_reason(tmp_path: Path) -> None:
+    """Of all of them in turn: those of the zip file and of its arrays' headers too. The same for the arrays alone."""
+    for path in (_write(tmp_path / "neighbors.npz"), tmp_path / "embeddings.npy"):
+        if path.suffix == ".npy":
+            np.save(path, np.eye(4, 3, dtype=np.float32))
+        content = path.read_bytes()
+        refused = 0
+        for place in range(len(content)):
+            for changed in (content[place] ^ 1, content[place] ^ 64, 0):
+                path.write_bytes(content[:place] + bytes([changed]) + content[place + 1 :])
+                try:
+                    found = read_neighbors(path, 4) if path.suffix == ".npz" else map_array(path)
+                    assert len(found) == 4 or path.suffix == ".npy"
+                except (ValueError, OSError) as error:
+                    assert str(error)
+                    refused += 1
+        assert refused > len(content) / 2
 
 
 def test_a_face_that_does_not_exist_is_noticed(tmp_path: Path) -> None:

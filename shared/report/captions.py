@@ -152,8 +152,9 @@ def missing_note(missing: Sequence[Correction], corrections: int) -> str:
     if not missing:
         return ""
     where = f"{missing[0].origin}: " if missing[0].origin else ""
+    verb = "names" if len(missing) == 1 else "name"
     return (
-        f"{len(missing):,} of {counted(corrections, 'correction')} name faces that are not in this job, the first: "
+        f"{len(missing):,} of {counted(corrections, 'correction')} {verb} faces that are not in this job, the first: "
         f"{where}{missing[0].face}."
     )
 
@@ -184,7 +185,9 @@ def large_pictures_note(
     """
     if pictured == faces:
         return ""
-    parts = [f"{pictured:,} of {counted(faces, 'face')} have a picture: first those of the largest groups."]
+    parts = [
+        f"{pictured:,} of {counted(faces, 'face')} {'has' if pictured == 1 else 'have'} a picture: first those of the largest groups."
+    ]
     if whole and chosen < faces:
         parts.append(
             f"`python -m producer report {job} --report-faces N` shows more, and `report {job} --group G` all faces of "

@@ -90,7 +90,7 @@ def test_groups_as_csv_have_names(
     assert shown["cy/0.jpg"] == ("", "", "")
     assert "1 face hidden." in said.err
     assert (
-        "1 of 6 corrections name faces that are not in this job" in said.err
+        "1 of 6 corrections names faces that are not in this job" in said.err
         and "people.csv, line 7: gone.jpg (at 10,10 to 50,60)." in said.err
     )
 
@@ -122,7 +122,7 @@ def test_neighbors_have_names(
     said = capsys.readouterr()
     names = {row["neighbor_path"]: row["person"] for row in csv.DictReader(io.StringIO(said.out))}
     assert names == {"bob/0.jpg": "Bob [1]", "bob/1.jpg": "Bob [1]", "bob/2.jpg": ""}
-    assert "1 of 6 corrections name faces that are not in this job" in said.err
+    assert "1 of 6 corrections names faces that are not in this job" in said.err
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_a_small_page_shows_names_and_no_hidden_faces(tmp_path: Path) -> None:
     assert "003-00.jpg" in names and not [name for name in names if name.startswith("000-")]
     assert len(page.all("figure", class_="face suggested")) == 2
     assert "2 people with a name: 2 faces confirmed, 2 suggested. 2 faces hidden." in page.text
-    assert "1 of 6 corrections name faces that are not in this job" in page.text
+    assert "1 of 6 corrections names faces that are not in this job" in page.text
 
 
 def test_a_large_page_has_the_same_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -185,9 +185,8 @@ def large_pictures_note(
     """
     if pictured == faces:
         return ""
-    parts = [
-        f"{pictured:,} of {counted(faces, 'face')} {'has' if pictured == 1 else 'have'} a picture: first those of the largest groups."
-    ]
+    verb = "has" if pictured == 1 else "have"
+    parts = [f"{pictured:,} of {counted(faces, 'face')} {verb} a picture: first those of the largest groups."]
     if whole and chosen < faces:
         parts.append(
             f"`python -m producer report {job} --report-faces N` shows more, and `report {job} --group G` all faces of "

@@ -133,7 +133,7 @@ def main() -> None:
     print(describe_machine())
     targets: list[tuple[str, str, str, bool]] = []
     for size, spread in product(arguments.faces, arguments.spread):
-        embeddings, times = made_up_faces(size, like_facenet=spread == "FaceNet"), {}
+        embeddings, times, bares = made_up_faces(size, like_facenet=spread == "FaceNet"), {}, {}
         what = f"{size:,} faces, {spread}"
         with tempfile.TemporaryDirectory() as folder:
             started = time.perf_counter()
@@ -144,7 +144,7 @@ def main() -> None:
             print("| faces | spread | processes | tiles, s | merge, s | bare product, s | ratio | a process, MiB |")
             print("| --- | --- | --- | --- | --- | --- | --- | --- |")
             for processes in arguments.processes:
-                bare = bare_product_s(embeddings, processes)
+                bare = bares[processes] = bare_product_s(embeddings, processes)
                 tiles_s, mib = screen(stage, processes)
                 merge_s = merge(stage, processes)
                 times[processes] = tiles_s + merge_s
@@ -159,10 +159,9 @@ def main() -> None:
                 targets.append((f"{name}: MiB of a process", f"{TARGET_MIB}", f"{mib:.0f}", mib < TARGET_MIB))
             shutil.rmtree(stage.folder)
         if {1, 2} <= times.keys():
-            speedup = times[1] / times[2]
-            targets.append(
-                (f"{what}: two against one", f"{TARGET_SPEEDUP}", f"{speedup:.2f}", speedup >= TARGET_SPEEDUP)
-            )
+            speedup, of_bare = times[1] / times[2], bares[1] / bares[2]
+            name = f"{what}: two against one (bare product: {of_bare:.2f})"
+            targets.append((name, f"{TARGET_SPEEDUP}", f"{speedup:.2f}", speedup >= TARGET_SPEEDUP))
         if size == 100_000:
             best = min(times.values())
             targets.append((f"{what}: s", f"{TARGET_S}", f"{best:.0f}", best <= TARGET_S))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shared.analysis.ragged import Index, rectangles, row_order
+from shared.analysis.ragged import Index, rectangles, row_order, starts_of
 from shared.domain.arrays import Float32
 from shared.results.neighbors_file import Rows
 
@@ -53,6 +53,16 @@ class Candidates:
         starts = np.asarray(self.starts[begin : end + 1]) - first
         part = self.faces[first:last], self.closeness[first:last], self.bound[begin:end]
         return Candidates(starts, *part, self.error)
+
+
+def merge(parts: Sequence[Candidates], wanted: Wanted) -> Candidates:
+    """The candidates of the same rows in several tiles as those of one: without those that others come before."""
+    count, error = len(parts[0]), max(part.error for part in parts)
+    bound = known_bound(parts, count, error)
+    rows, faces, closeness = join(parts, bound)
+    reached_bounds(closeness, starts_of(rows, count), bound, wanted, error)
+    keep = np.flatnonzero(closeness >= bound[rows])
+    return Candidates(starts_of(rows[keep], count), faces[keep], closeness[keep], bound, error)
 
 
 def join(parts: Sequence[Candidates], bound: Float32) -> tuple[Rows, Rows, Float32]:

@@ -2,11 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from shared.analysis.calibration import NEAR_DUPLICATE
 from shared.analysis.neighbors import nearest
+from shared.analysis.ragged import pieces
+from shared.domain.arrays import Float32
 from shared.domain.paths import ShownPath
 from shared.results.distances import Distances
 from shared.results.neighbors_file import Neighbors
@@ -14,14 +18,16 @@ from shared.results.tables import Face, Images
 
 MAX_PAIRS = 100
 _NEAREST = 8
-_ROWS_AT_ONCE = 1 << 16
+MOST_NEAR_PAIRS = 20_000
+"""That are compared with each other."""
+_ENTRIES_AT_ONCE = 1 << 18
 NearPair = tuple[int, int, float]
 """Two faces, and their distance."""
 
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Suspected duplicates. Both lists have at most `MAX_PAIRS` entries; the counts are complete."""
+    """Suspected duplicates. Both lists have at most `MAX_PAIRS` entries."""
 
     copies: list[tuple[ShownPath, list[ShownPath]]]
     """The first file with certain bytes, and the later files with the same."""
@@ -32,6 +38,7 @@ class Duplicates:
     The nearest pair comes first; copies of a file count once.
     """
     near_pairs: int
+    """Their number, of the nearest `MOST_NEAR_PAIRS` that were found."""
 
 
 def find_duplicates(images: Images, faces: Sequence[Face], pairs: Iterable[NearPair]) -> Duplicates:
@@ -77,17 +84,43 @@ def near_pairs(distances: Distances) -> list[NearPair]:
 
 
 def recorded_near_pairs(neighbors: Neighbors) -> list[NearPair]:
-    """The same from the neighbors of all faces, in which equal embeddings count once."""
+    """The same from the neighbors of all faces, in which equal embeddings count once: the nearest `MOST_NEAR_PAIRS`.
+
+    Each frame of a film may have a thousand others within the distance.
+    """
+    found = _Pairs(np.empty(0, np.float32), np.empty(0, np.int64), np.empty(0, np.int64))
     starts = np.asarray(neighbors.starts, np.int64)
-    found: list[NearPair] = []
-    for first in range(0, len(neighbors), _ROWS_AT_ONCE):
-        begins = starts[first : first + _ROWS_AT_ONCE + 1]
-        near = begins[0] + np.flatnonzero(neighbors.distances[begins[0] : begins[-1]] <= NEAR_DUPLICATE)
-        rows = first + np.searchsorted(begins, near, side="right") - 1
-        values = rows.tolist(), neighbors.faces[near].tolist(), neighbors.distances[near].tolist()
-        found += [
-            (min(a, b), max(a, b), distance)
-            for a, b, distance in zip(*values, strict=True)
-            if a != b and 0 <= b < len(neighbors)
-        ]
-    return sorted(set(found), key=lambda pair: (pair[2], pair[:2]))
+    for first, last in pieces(starts, _ENTRIES_AT_ONCE):
+        begin, end = int(starts[first]), int(starts[last])
+        near = begin + np.flatnonzero(neighbors.distances[begin:end] <= NEAR_DUPLICATE)
+        rows, others = np.searchsorted(starts, near, side="right") - 1, np.asarray(neighbors.faces[near], np.int64)
+        # A damaged file may name faces that do not exist.
+        there = (rows != others) & (others >= 0) & (others < len(neighbors))
+        rows, others, near = rows[there], others[there], near[there]
+        some = _Pairs(neighbors.distances[near], np.minimum(rows, others), np.maximum(rows, others))
+        found = _nearest_of(found.with_others(some))
+    distances, one, other = (values.tolist() for values in found)
+    return list(zip(one, other, distances, strict=True))
+
+
+class _Pairs(NamedTuple):
+    distances: Float32
+    one: npt.NDArray[np.int64]
+    other: npt.NDArray[np.int64]
+
+    def with_others(self, pairs: "_Pairs") -> "_Pairs":
+        return _Pairs(
+            np.concatenate([self.distances, pairs.distances]),
+            np.concatenate([self.one, pairs.one]),
+            np.concatenate([self.other, pairs.other]),
+        )
+
+
+def _nearest_of(pairs: _Pairs) -> _Pairs:
+    """The nearest of these pairs, each once, the nearest first, ties in the order of their faces."""
+    order = np.lexsort((pairs.other, pairs.one, pairs.distances))
+    again = np.ones(len(order), np.bool_)
+    for values in pairs:
+        again &= np.diff(values[order], prepend=-1) == 0
+    kept = order[~again][:MOST_NEAR_PAIRS]
+    return _Pairs(pairs.distances[kept], pairs.one[kept], pairs.other[kept])

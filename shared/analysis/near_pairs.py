@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from shared.analysis.candidates import Candidates, Wanted, join, known_bound, reached_bounds, wanted_of
+from shared.analysis.candidates import Candidates, Wanted, merge, wanted_of
 from shared.analysis.exact_distances import ExactDistances
 from shared.analysis.pair_screening import screen_tile
 from shared.analysis.principal_subspace import MOST_LOST, principal_basis, project
-from shared.analysis.ragged import pieces, rectangles, starts_of
+from shared.analysis.ragged import pieces, rectangles
 from shared.domain.arrays import Float32
 from shared.domain.cpu_limits import usable_cores
 from shared.results.distance_tiles import one_blas_thread
@@ -109,14 +109,9 @@ _NOTHING = np.empty(0, np.int32), np.empty(0, np.float32)
 
 def nearest(exact: ExactDistances, these: Rows, parts: Sequence[Candidates], wanted: Wanted) -> Neighbors:
     """The wanted neighbors of some faces, of which `parts` are the candidates."""
-    count = len(parts[0])
-    error = max(part.error for part in parts)
-    bound = known_bound(parts, count, error)
-    rows, faces, closeness = join(parts, bound)
-    reached_bounds(closeness, starts_of(rows, count), bound, wanted, error)
-    keep = np.flatnonzero(closeness >= bound[rows])
-    rows, faces = rows[keep], faces[keep]
-    starts = starts_of(rows, count)
+    count, found = len(parts[0]), merge(parts, wanted)
+    starts, faces = found.starts, found.faces
+    rows = np.repeat(np.arange(count, dtype=np.int32), np.diff(starts))
     distances = exact.from_each(these, starts, faces)
     counts = np.full(count, wanted.kept)
     if wanted.within is not None:

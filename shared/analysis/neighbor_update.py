@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from shared.analysis.candidates import Candidates, Wanted
+from shared.analysis.candidates import Candidates, Wanted, merge
 from shared.analysis.copies import Copies
 from shared.analysis.exact_distances import ExactDistances
 from shared.analysis.near_pairs import concatenated, divide, nearest
@@ -28,6 +28,8 @@ Flags = npt.NDArray[np.bool_]
 _GONE = _NEW = -1
 _ROWS = 4096
 _COLUMNS = 16_384
+_MOST_PARTS = 8
+"""Candidates of several blocks of columns are merged: a row of a crowd has a thousand in each."""
 _MOST_ANEW = 0.25
 """A row that is searched anew costs two rows of the search from nothing, which uses each distance twice."""
 
@@ -232,6 +234,8 @@ class NeighborUpdate:
                 known = [parts, [_bounds_alone(outside[block.start : block.stop])]]
                 of_rows, of_columns = screen_tile(both, *sides, wanted, threads, known)
                 parts.append(_without_themselves(of_rows, these, block.start - len(these)))
+                if len(parts) == _MOST_PARTS:
+                    parts = [merge(parts, self._wanted)]
                 others = np.repeat(np.arange(block.start, block.stop, dtype=np.int32), np.diff(of_columns.starts))
                 added.append((others, these[of_columns.faces]))
             found.append(nearest(self._exact, these, parts, self._wanted))

@@ -9,7 +9,7 @@ import numpy as np
 from shared.analysis.average_linkage import average_linkage
 from shared.analysis.calibration import NEAR_DUPLICATE
 from shared.analysis.clustering import Groups
-from shared.analysis.duplicates import Duplicates, find_duplicates, recorded_near_pairs
+from shared.analysis.duplicates import MOST_NEAR_PAIRS, Duplicates, find_duplicates, recorded_near_pairs
 from shared.analysis.people_groups import PeopleGroups
 from shared.report.captions import large_pictures_note, left_out_note
 from shared.report.data_scripts import UNIT
@@ -198,5 +198,6 @@ def _duplicates(report: LargeReport, named: NamedFaces) -> DuplicatesView:
         copied_files=found.copied_files,
         pairs=[(view(a), view(b), distance) for a, b, distance in found.pairs if place_of[a] >= 0 and place_of[b] >= 0],
         near_pairs=found.near_pairs,
+        near_pairs_cut=len(pairs) == MOST_NEAR_PAIRS,
         near_distance=NEAR_DUPLICATE,
     )

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from shared.analysis.ragged import pieces
 from shared.domain.arrays import Float32
 from shared.results.distances import Faces
 from shared.results.neighbors_file import Neighbors
@@ -14,7 +15,7 @@ OUTSIDE = 6
 NONE = 2**32 - 1
 """In the place of a face, where there are fewer."""
 _ROWS_AT_ONCE = 512
-_NEIGHBORS_AT_ONCE = 8192  # rows of some 64: 10 MB
+_ENTRIES_AT_ONCE = 1 << 19  # 20 MB
 
 Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
 """[m, OUTSIDE] each: faces, `NONE` where there are fewer, and their distances, 0 there; the nearest first."""
@@ -60,8 +61,7 @@ def outside_in_neighbors(neighbors: Neighbors, groups: Faces) -> Found:
 def _pairs_apart(neighbors: Neighbors, groups: Faces) -> Iterator[tuple[Faces, Faces, npt.NDArray[np.float32]]]:
     """Yields faces in ascending order, and neighbors of each in other groups, the nearest first."""
     starts = np.asarray(neighbors.starts, np.int64)
-    for start in range(0, len(groups), _NEIGHBORS_AT_ONCE):
-        end = min(start + _NEIGHBORS_AT_ONCE, len(groups))
+    for start, end in pieces(starts, _ENTRIES_AT_ONCE):
         part = slice(int(starts[start]), int(starts[end]))
         one = np.repeat(np.arange(start, end), np.diff(starts[start : end + 1]))
         other = np.asarray(neighbors.faces[part], np.intp)

@@ -167,5 +167,6 @@ def _duplicates(results: Results, shown: Shown, faces: list[FaceView]) -> Duplic
         copied_files=found.copied_files,
         pairs=[(faces[a], faces[b], distance) for a, b, distance in found.pairs],
         near_pairs=found.near_pairs,
+        near_pairs_cut=False,
         near_distance=NEAR_DUPLICATE,
     )

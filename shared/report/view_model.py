@@ -111,6 +111,8 @@ class DuplicatesView:
     copied_files: int
     pairs: list[tuple[FaceView, FaceView, float]]
     near_pairs: int
+    near_pairs_cut: bool
+    """Whether there may be more."""
     near_distance: float
     """Up to this distance two faces are a pair."""
 

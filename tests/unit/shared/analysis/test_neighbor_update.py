@@ -7,13 +7,14 @@ from hypothesis import strategies as st
 
 from shared.analysis import neighbor_update
 from shared.analysis.calibration import SAME_PERSON
-from shared.analysis.candidates import wanted_of
+from shared.analysis.candidates import Candidates, Wanted, wanted_of
 from shared.analysis.copies import find_copies, places_among
+from shared.analysis.exact_distances import ExactDistances
 from shared.analysis.face_neighbors import rows_of_faces
-from shared.analysis.near_pairs import concatenated, near_neighbors
+from shared.analysis.near_pairs import concatenated, near_neighbors, nearest
 from shared.analysis.neighbor_update import Earlier, NeighborUpdate
 from shared.domain.arrays import Float32
-from shared.results.neighbors_file import Neighbors
+from shared.results.neighbors_file import Neighbors, Rows
 from tests.support.results_folders import people
 
 
@@ -106,6 +107,24 @@ def test_a_face_that_moved_is_searched_and_the_others_are_not() -> None:
     found = concatenated(list(update.rows(1)), 300)
     np.testing.assert_array_equal(found.faces, expected.faces)
     np.testing.assert_array_equal(found.distances, expected.distances)
+
+
+def test_candidates_of_a_crowd_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many blocks of columns there are: each of 20 has as many neighbors as a row may have."""
+    monkeypatch.setattr("shared.analysis.candidates.MOST_WITHIN", 50)
+    monkeypatch.setattr(neighbor_update, "_COLUMNS", 60)
+    faces, given = people(1, 1200, 1, spread=0.1), []
+
+    def counted(exact: ExactDistances, these: Rows, parts: list[Candidates], wanted: Wanted) -> Neighbors:
+        given.append(sum(len(part.faces) for part in parts) / len(these))
+        return nearest(exact, these, parts, wanted)
+
+    monkeypatch.setattr(neighbor_update, "nearest", counted)
+    update = _updated(faces[:1190], faces, 8, SAME_PERSON)
+    found = concatenated(list(update.rows(1)), len(faces))
+    assert max(given) < neighbor_update._MOST_PARTS * 55
+    expected, _ = _from_nothing(faces, 8, SAME_PERSON)
+    np.testing.assert_array_equal(found.faces, expected.faces)
 
 
 @pytest.mark.parametrize("damage", ["face", "order", "short", "nan"])

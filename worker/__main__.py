@@ -21,6 +21,9 @@ from shared.domain.errors import ContractError, FaceQueueError, InvalidRequest, 
 from shared.domain.queues import AGGREGATE, EMBED
 from shared.tracing.absence import leave_out_metrics
 
+_PROBE_S = 3.0
+"""How long the readiness probe waits for a connection, and for an answer."""
+
 cli = typer.Typer(
     cls=CommandGroup,
     add_completion=False,
@@ -120,11 +123,18 @@ def ready(context: typer.Context) -> None:
 
     settings: Settings = context.obj
     with explain_server_errors(settings):
-        workers = living_workers(connect(settings, read_timeout_s=5))
+        workers = living_workers(
+            connect(settings, read_timeout_s=_PROBE_S, connect_timeout_s=_PROBE_S, retries=0)  # a probe is repeated
+        )
     here = [worker for worker in workers if worker.name.endswith(f"@{socket.gethostname()}")]
+    if not here:
+        raise FaceQueueError(
+            f"No worker on this host ({socket.gethostname()}) has announced itself to the server: it starts, or does "
+            "not run."
+        )
     # A worker that only aggregates needs no networks.
-    ready = [w for w in here if settings.embed_queue not in w.queues or w.resources.get("models_loaded")]
-    raise typer.Exit(ExitCode.FINISHED if ready else ExitCode.UNFORESEEN)
+    if not any(settings.embed_queue not in w.queues or w.resources.get("models_loaded") for w in here):
+        raise FaceQueueError(f"The worker {here[0].name} has not loaded its networks yet.")
 
 
 @cli.command(cls=Command)

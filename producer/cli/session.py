@@ -56,5 +56,5 @@ def open_session() -> Session:
 
     settings = load_settings()
     client = connect(settings)
-    wait_for_server(settings, client, say)
+    wait_for_server(settings, say)
     return Session(settings, client)

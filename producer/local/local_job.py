@@ -61,7 +61,7 @@ class LocalJob:
             self.server.wait()
             self.settings = self.settings.model_copy(update={"redis_url": self.server.url})
         client = connect(self.settings)
-        wait_for_server(self.settings, client, self.say)
+        wait_for_server(self.settings, self.say)
         if self.page is not None:
             self.page.start(self.settings, self.say)
         opened = self._open(client, request, retry=retry)

@@ -14,6 +14,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 
 from shared.config.settings import Settings
 from shared.domain.errors import ServerError, ServerUnreachable
+from shared.domain.text import one_line
 from shared.store.keys import MARK, NOTHING
 
 Client = Any
@@ -33,13 +34,15 @@ def connect(
         socket_timeout=read_timeout_s,
         socket_connect_timeout=connect_timeout_s,
         health_check_interval=25,
-        # Covers connections that a server's restart closed. Longer waits are up to the callers, who report them.
-        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), retries),
+        # Covers connections that a server's restart closed. Longer waits are up to the callers, who report them. If a
+        # server does not answer in time, it is not asked again: each attempt would wait as long.
+        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), retries, (redis.ConnectionError,)),
     )
 
 
 _WAITAOF_MS = 5000
 _PING_EVERY_S = 0.25
+_PING_WITHIN_S = 3.0
 _LOG_EVERY_S = 2.0
 _DESPITE_OOM = "redis.call('DEL', KEYS[1]) return redis.call(ARGV[1], KEYS[2], unpack(ARGV, 2))"
 
@@ -107,10 +110,14 @@ def explain_server_errors(settings: Settings) -> Iterator[None]:
         ) from None
     except redis.ResponseError as error:
         raise ServerError(f"The server at {where} answered: {error}.") from None
+    except redis.InvalidResponse as error:
+        raise ServerError(
+            f"What answers at {where} is no Redis or Valkey server ({one_line(str(error), 80)}). Check REDIS_URL."
+        ) from None
 
 
-def wait_for_server(settings: Settings, client: Client, say: Callable[[str], None]) -> None:
-    """Waits until the server answers. Raises ServerError after `server_timeout_s`."""
+def wait_for_server(settings: Settings, say: Callable[[str], None]) -> None:
+    """Waits until the server answers. Raises ServerError after `server_timeout_s`, or a few seconds later."""
     told = False
 
     def tell(_: RetryCallState) -> None:
@@ -123,13 +130,14 @@ def wait_for_server(settings: Settings, client: Client, say: Callable[[str], Non
         with explain_server_errors(settings):
             client.ping()
 
-    Retrying(
-        retry=retry_if_exception_type(ServerError),
-        wait=wait_fixed(_PING_EVERY_S),
-        stop=stop_after_delay(settings.server_timeout_s),
-        before_sleep=tell,
-        reraise=True,
-    )(ping)
+    with connect(settings, read_timeout_s=_PING_WITHIN_S, connect_timeout_s=_PING_WITHIN_S, retries=0) as client:
+        Retrying(
+            retry=retry_if_exception_type(ServerError),
+            wait=wait_fixed(_PING_EVERY_S),
+            stop=stop_after_delay(settings.server_timeout_s),
+            before_sleep=tell,
+            reraise=True,
+        )(ping)
 
 
 def wait_for_disk(client: Client) -> bool:

@@ -38,6 +38,7 @@ class Settings(BaseSettings):
         env_file=".env",
         env_file_encoding="utf-8",
         env_ignore_empty=True,
+        allow_inf_nan=False,
         extra="ignore",
         frozen=True,
     )
@@ -260,6 +261,8 @@ class Settings(BaseSettings):
         if parts.scheme not in _SCHEMES:
             raise ValueError("it has to begin with redis://, rediss://, valkey://, valkeys:// or unix://")
         _ = parts.port  # ValueError if it is not a port
+        if _SCHEMES[parts.scheme] != "redis+socket" and not re.fullmatch(r"/?|/[0-9]{1,9}", parts.path):
+            raise ValueError("after the port there has to be the number of a database, as in redis://host:6379/0")
         return url
 
     @field_validator("otel_exporter_otlp_endpoint")

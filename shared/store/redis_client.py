@@ -13,7 +13,7 @@ from redis.retry import Retry
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from shared.config.settings import Settings
-from shared.domain.errors import ServerError, ServerUnreachable
+from shared.domain.errors import InvalidSetting, ServerError, ServerUnreachable
 from shared.domain.text import one_line
 from shared.store.keys import MARK, NOTHING
 
@@ -24,10 +24,31 @@ Client = Any
 def connect(
     settings: Settings, *, read_timeout_s: float = 30.0, connect_timeout_s: float = 5.0, retries: int = 3
 ) -> Client:
-    """A client of the server; it connects at the first command."""
+    """A client of the server; it connects at the first command. InvalidSetting if the address has options that do not
+    exist.
+    """
     url = settings.server_url
     if url.startswith("redis+socket://"):  # kombu's spelling; redis-py's is unix://
         url = "unix://" + url.removeprefix("redis+socket://")
+    with _explained_options():
+        client = _client(url, read_timeout_s, connect_timeout_s, retries)
+        client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)  # otherwise at first use
+    return client
+
+
+@contextmanager
+def _explained_options() -> Iterator[None]:
+    try:
+        yield
+    except (TypeError, ValueError, redis.RedisError) as error:
+        reason = one_line(str(error).rpartition("() ")[2])
+        raise InvalidSetting(
+            f"The setting REDIS_URL has an option after `?` that cannot be used: {reason}. Correct it; those of TLS "
+            "(ssl_...) need rediss:// or valkeys://."
+        ) from None
+
+
+def _client(url: str, read_timeout_s: float, connect_timeout_s: float, retries: int) -> Client:
     return redis.Redis.from_url(
         url,
         # redis-py 8 has a read timeout of 5 s by default, which interrupts its own blocking calls.

@@ -16,11 +16,37 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("url", ["http://x", "redis://h:port/0", "localhost:6379", "redis://h:99999"])
+@pytest.mark.parametrize(
+    "url", ["http://x", "redis://h:port/0", "localhost:6379", "redis://h:99999", "redis://h/mine", "valkeys://h:1/-1"]
+)
 def test_an_address_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     """There is no traceback, and no password from the address."""
     monkeypatch.setenv("REDIS_URL", url)
     with pytest.raises(InvalidRequest, match="REDIS_URL is invalid"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://h/0?ssl_cert_reqs=required",
+        "redis://h/0?nonsense=1",
+        "redis://h/0?db=x",
+        "rediss://h/0?ssl_cert_reqs=x",
+    ],
+)
+def test_an_option_of_the_address_that_there_is_not_is_named(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Before anything is connected: a worker ends with one line too."""
+    monkeypatch.setenv("REDIS_URL", url)
+    with pytest.raises(InvalidRequest, match=r"REDIS_URL has an option .* need rediss://"):
+        connect(load_settings())
+
+
+@pytest.mark.parametrize("value", ["inf", "nan"])
+def test_times_are_finite(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """The server knows no others."""
+    monkeypatch.setenv("FACEQUEUE_LEASE_S", value)
+    with pytest.raises(InvalidRequest, match="FACEQUEUE_LEASE_S is invalid"):
         load_settings()
 
 

@@ -1,5 +1,6 @@
 """Connections to the Redis server, and errors that tell the user what to do."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from shared.domain.errors import InvalidSetting, ServerError, ServerUnreachable
 from shared.domain.text import one_line
 from shared.store.keys import MARK, NOTHING
 
+_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 Client = Any
 """A `redis.Redis`. Its type hints mix text with bytes, and plain answers with awaitable ones."""
 
@@ -25,14 +27,21 @@ def connect(
     settings: Settings, *, read_timeout_s: float = 30.0, connect_timeout_s: float = 5.0, retries: int = 3
 ) -> Client:
     """A client of the server; it connects at the first command. InvalidSetting if the address has options that do not
-    exist.
+    exist, or names files that cannot be read.
     """
     url = settings.server_url
     if url.startswith("redis+socket://"):  # kombu's spelling; redis-py's is unix://
         url = "unix://" + url.removeprefix("redis+socket://")
     with _explained_options():
         client = _client(url, read_timeout_s, connect_timeout_s, retries)
-        client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)  # otherwise at first use
+        pool = client.connection_pool
+        pool.connection_class(**pool.connection_kwargs)  # otherwise at first use
+    for option in _FILES:
+        name = pool.connection_kwargs.get(option)
+        if name and not os.access(name, os.R_OK):
+            raise InvalidSetting(
+                f"{option} in REDIS_URL names {one_line(name)}, which cannot be read. Correct the path."
+            )
     return client
 
 

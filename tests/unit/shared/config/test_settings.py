@@ -42,6 +42,16 @@ def test_an_option_of_the_address_that_there_is_not_is_named(monkeypatch: pytest
         connect(load_settings())
 
 
+def test_certificates_that_are_not_there_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The path of a container, for example. It would look like a server that does not answer."""
+    authority = tmp_path / "ca.pem"
+    monkeypatch.setenv("REDIS_URL", f"rediss://h:6380/0?ssl_cert_reqs=required&ssl_ca_certs={authority}")
+    with pytest.raises(InvalidRequest, match=r"ssl_ca_certs in REDIS_URL names .*/ca\.pem"):
+        connect(load_settings())
+    authority.write_text("certificate")
+    connect(load_settings())
+
+
 @pytest.mark.parametrize("value", ["inf", "nan"])
 def test_times_are_finite(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     """The server knows no others."""

@@ -78,6 +78,7 @@ class Story:
             f"FACEQUEUE_REDIS_PASSWORD='{PASSWORD}'",
             f"FACEQUEUE_UID={OWNER if os.getuid() == 0 else os.getuid()}",
             "FACEQUEUE_QUEUE_PREFIX=story-",  # a setting that host and containers must agree on
+            "FACEQUEUE_LOG_FORMAT=json",
             # Not every registry has Valkey's image, the default.
             f"FACEQUEUE_SERVER_IMAGE={os.environ.get('FACEQUEUE_SERVER_IMAGE', 'redis:7-alpine')}",
         ]
@@ -219,6 +220,27 @@ def _finish_a_job(story: Story) -> None:
                 story.owners("first") == {OWNER},
                 f"results belong to the owner of ./results, not to {story.owners('first')}",
             )
+
+
+def _read_logs(story: Story) -> None:
+    """Every line of the log of workers and aggregator is a JSON object, and one names each batch of the job."""
+    with step("logs for machines: every line is parsed"):
+        found = [line for service in ("worker", "aggregator") for line in _log_of(story, service)]
+        check(all({"time", "level", "logger", "message"} <= line.keys() for line in found), "each has its fields")
+        committed = [line for line in found if line.get("action") == "batch_committed" and line["job"] == "first"]
+        images = sum(line["images"] for line in committed)
+        check(images == 25 and len({line["batch"] for line in committed}) == 7, f"{images} images in the log")
+        written = [line for line in found if line.get("action") == "job_aggregated"]
+        check([line["job"] for line in written] == ["first"], "the aggregator's log names the job")
+
+
+def _log_of(story: Story, service: str) -> Iterator[dict[str, Any]]:
+    for line in story.compose("logs", "--no-color", service).splitlines():
+        text = line if line.startswith("{") else line.partition("| ")[2]  # without the container's name
+        try:
+            yield json.loads(text)
+        except ValueError:
+            sys.exit(f"not as promised: the log of {service} has a line that is no JSON: {line}")
 
 
 def _look_at_flower(story: Story) -> None:
@@ -393,6 +415,7 @@ def tell(story: Story) -> None:
     """Runs all steps on one machine."""
     _start(story)
     _finish_a_job(story)
+    _read_logs(story)
     _look_at_flower(story)
     _look_at_the_page(story)
     _lose_a_worker_and_restart(story)

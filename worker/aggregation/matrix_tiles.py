@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -53,11 +54,14 @@ class MatrixTiles:
             return
         for mark in self._folder.glob("matrix-*.done"):
             mark.unlink()
-        making = self._path.with_suffix(".making")
-        making.unlink(missing_ok=True)
+        for left in self._folder.glob("matrix-*.making"):
+            left.unlink(missing_ok=True)
+        making = self._path.with_suffix(f".{secrets.token_hex(8)}.making")
         try:
             new_array(making, (self.plan.faces, self.plan.faces))
-            making.rename(self._path)
+            # Not over a file that another aggregator, which has taken over meanwhile, has created and filled.
+            if not self.exists:
+                _rename_if_absent(making, self._path)
         finally:
             making.unlink(missing_ok=True)
         sync_to_disk(self._folder)
@@ -118,6 +122,17 @@ class MatrixTiles:
 
     def _mark(self, tile: int) -> Path:
         return self._folder / f"matrix-{tile}.done"
+
+
+def _rename_if_absent(path: Path, target: Path) -> None:
+    try:
+        os.link(path, target)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        path.rename(target)
 
 
 def _portions(block: range) -> list[range]:

@@ -6,7 +6,7 @@ It lies hidden beside the results. Whoever begins the stage writes the embedding
 import json
 import secrets
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Self
@@ -28,16 +28,7 @@ from worker.aggregation.hidden_names import stage_folder
 from worker.aggregation.known_neighbors import neighbor_update
 from worker.aggregation.matrix_tiles import MatrixTiles
 from worker.aggregation.reserved_array import NO_ROOM
-from worker.aggregation.stage_embeddings import (
-    all_embeddings,
-    digest_of,
-    distinct_embeddings,
-    keep_distinct_alone,
-    projected_embeddings,
-    remove_embeddings,
-    write_embeddings,
-    write_projections,
-)
+from worker.aggregation.stage_embeddings import StageEmbeddings, digest_of
 from worker.aggregation.stage_plan import MatrixPlan, PairsPlan, StagePlan
 
 _PLAN = "plan.json"
@@ -52,6 +43,7 @@ class PairStage:
 
     def __init__(self, folder: Path, plan: StagePlan) -> None:
         self.folder, self.plan = folder, plan
+        self._embeddings = StageEmbeddings(folder, plan.stage)
         self.matrix = None if plan.matrix is None else MatrixTiles(folder, plan.matrix)
 
     @classmethod
@@ -78,37 +70,44 @@ class PairStage:
         neighbors: bool = True,
         matrix: bool = False,
         earlier: Path | None = None,
+        may_begin: Callable[[], bool] = lambda: True,
     ) -> Self | None:
         """Writes the embeddings, which come in portions, and the plan of the search for `neighbors`, if more than
         `smallest` are distinct and the results in `earlier` do not have most, and of the `matrix`. None if neither has
         any tiles: then nothing is left.
 
-        What was made in an earlier stage with the same embeddings stays. ResultsError if the disk has no room, unless
-        the job does without a matrix then.
+        What was made in an earlier stage with the same embeddings stays. `may_begin` is called last: the stage of
+        another aggregator, which has taken over, stays too. ResultsError then, or if the disk has no room, unless the
+        job does without a matrix.
         """
         folder = stage_folder(job, results_dir)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _PLAN).unlink(missing_ok=True)
+        name = secrets.token_hex(16)
+        written = StageEmbeddings(folder, name)
+        written.remove_others()
         try:
-            copies = write_embeddings(job, portions, folder)
+            copies = written.write(job, portions)
             searched = neighbors and len(copies.first) > smallest
             if searched and earlier is not None:
-                searched = neighbor_update(job, distinct_embeddings(folder), earlier) is None
-            pairs, candidates = _plan_pairs(job, copies, folder, block_rows) if searched else (None, 0)
-            distances = _plan_matrix(job, folder, block_rows) if matrix else None
+                searched = neighbor_update(job, written.distinct, earlier) is None
+            pairs, candidates = _plan_pairs(job, copies, written, block_rows) if searched else (None, 0)
+            distances = _plan_matrix(job, written, block_rows) if matrix else None
             if pairs is not None:
                 distances = _check_room(job, candidates * _BYTES_A_CANDIDATE, distances, folder)
             if distances is not None:
                 distances = _reserve(job, distances, folder)
-            plan = StagePlan(secrets.token_hex(16), pairs, distances)
+            plan = StagePlan(name, pairs, distances)
+            if not may_begin():
+                raise ResultsError(f"Another aggregator has taken over job '{job.name}'.")
             if plan.tiles == 0:
                 shutil.rmtree(folder)
                 return None
             if plan.matrix is None:
-                keep_distinct_alone(folder)
+                written.keep_distinct_alone()
             replace_content(folder / _PLAN, json.dumps(asdict(plan)).encode())
         except BaseException:
-            remove_embeddings(folder)  # the next attempt writes them anyway, and may need their room
+            written.remove()  # the next attempt writes them anyway, and may need their room
             raise
         sync_to_disk(folder)
         return cls(folder, plan)
@@ -121,7 +120,7 @@ class PairStage:
     @property
     def embeddings(self) -> Float32:
         """The distinct embeddings, mapped."""
-        return distinct_embeddings(self.folder)
+        return self._embeddings.distinct
 
     @property
     def whole(self) -> bool:
@@ -141,12 +140,12 @@ class PairStage:
     def compute(self, tile: int, threads: int) -> None:
         """Writes the candidates or the distances of a tile. OSError as from the disk."""
         if self.matrix is not None and tile >= self.plan.searches:
-            self.matrix.compute(tile - self.plan.searches, all_embeddings(self.folder), threads)
+            self.matrix.compute(tile - self.plan.searches, self._embeddings.all, threads)
         elif (plan := self.plan.pairs) is not None:
             a, b = plan.tiles[tile]
             # Fewer candidates, among which are the same neighbors.
             known = [self._known(plan, block) for block in (a, b)]
-            screened = self.embeddings if plan.lost is None else projected_embeddings(self.folder)
+            screened = self.embeddings if plan.lost is None else self._embeddings.projected
             found = screen_tile(screened, plan.blocks[a], plan.blocks[b], plan.wanted, threads, known, plan.lost or 0.0)
             write_candidates(self._path(tile), plan.about(tile), [found[0]] if a == b else [*found])
 
@@ -173,20 +172,20 @@ class PairStage:
         return self.folder / f"tile-{tile}.pairs"
 
 
-def _plan_pairs(job: Job, copies: Copies, folder: Path, block_rows: int) -> tuple[PairsPlan, int]:
+def _plan_pairs(job: Job, copies: Copies, written: StageEmbeddings, block_rows: int) -> tuple[PairsPlan, int]:
     """The plan, and about how many candidates its tiles write."""
     threshold = same_person_threshold(job.contract.as_dict())
-    embeddings, faces = distinct_embeddings(folder), len(copies.first)
+    embeddings, faces = written.distinct, len(copies.first)
     estimate = CandidateEstimate(embeddings, wanted_of(job.options.neighbors, threshold, faces))
     rows = _rows_a_block(faces, block_rows, choose_block_rows(estimate))
-    lost = write_projections(folder)
+    lost = written.write_projections()
     plan = PairsPlan(faces, rows, digest_of(embeddings), job.options.neighbors, threshold, lost)
     return plan, int(estimate.in_tiles(rows).sum())
 
 
-def _plan_matrix(job: Job, folder: Path, block_rows: int) -> MatrixPlan:
+def _plan_matrix(job: Job, written: StageEmbeddings, block_rows: int) -> MatrixPlan:
     rows = _rows_a_block(job.faces, block_rows, _MOST_MATRIX_ROWS)
-    return MatrixPlan(job.faces, rows, digest_of(all_embeddings(folder)), arithmetic())
+    return MatrixPlan(job.faces, rows, digest_of(written.all), arithmetic())
 
 
 def _reserve(job: Job, plan: MatrixPlan, folder: Path) -> MatrixPlan | None:

@@ -1,4 +1,6 @@
-"""Writes the embeddings that the tiles of a second stage read."""
+"""The embeddings that the tiles of a second stage read. Those of another attempt at the stage have other names: an
+aggregator that wakes up after another one has taken over changes nothing that is read.
+"""
 
 import hashlib
 from collections.abc import Iterable
@@ -15,84 +17,94 @@ from shared.domain.job import Job
 from shared.results.files import map_array
 from worker.aggregation.reserved_array import new_array
 
-ALL, DISTINCT, PROJECTED = "embeddings.npy", "distinct.npy", "projected.npy"
+_KINDS = _ALL, _DISTINCT, _PROJECTED = "embeddings", "distinct", "projected"
 _ROWS = 4096
 
 
-def write_embeddings(job: Job, portions: Iterable[Float32], folder: Path) -> Copies:
-    """Writes the embeddings of all faces, which come in portions, and those that are distinct, if any are copies.
+class StageEmbeddings:
+    """The files of one attempt, in the stage's folder."""
 
-    ResultsError if there are not as many as the job has faces; OSError as from the disk.
-    """
-    remove_embeddings(folder)
-    embeddings = new_array(folder / ALL, (job.faces, job.contract.dimensions))
-    faces = 0
-    for portion in portions:
-        if faces + len(portion) <= job.faces:
-            embeddings[faces : faces + len(portion)] = portion
-        faces += len(portion)
-    if faces != job.faces:
-        raise ResultsError(
-            f"Job '{job.name}' counts {job.faces} faces, and its blocks have {faces}. Cancel it and run it again."
-        )
-    _flush(embeddings, folder / ALL)
-    copies = find_copies(embeddings)
-    if len(copies.first) < faces:
-        distinct = new_array(folder / DISTINCT, (len(copies.first), job.contract.dimensions))
-        for first in range(0, len(distinct), _ROWS):
-            distinct[first : first + _ROWS] = embeddings[copies.first[first : first + _ROWS]]
-        _flush(distinct, folder / DISTINCT)
-    return copies
+    def __init__(self, folder: Path, stage: str) -> None:
+        """`stage` is the attempt's random name."""
+        self._folder = folder
+        self._all, self._distinct, self._projected = (folder / f"{kind}-{stage}.npy" for kind in _KINDS)
 
+    def write(self, job: Job, portions: Iterable[Float32]) -> Copies:
+        """Writes the embeddings of all faces, which come in portions, and those that are distinct, if any are copies.
 
-def write_projections(folder: Path) -> float | None:
-    """Writes the projections of the distinct embeddings to few dimensions, and gives what their squared distances lose
-    at most; None if they need too many. OSError as from the disk.
-    """
-    embeddings = distinct_embeddings(folder)
-    basis = principal_basis(embeddings)
-    if basis is None:
-        return None
-    projected = new_array(folder / PROJECTED, (len(embeddings), basis.shape[1]))
-    lost = project(embeddings, basis, projected)
-    if lost > MOST_LOST:
-        (folder / PROJECTED).unlink()
-        return None
-    _flush(projected, folder / PROJECTED)
-    return lost
+        ResultsError if there are not as many as the job has faces; OSError as from the disk.
+        """
+        embeddings = new_array(self._all, (job.faces, job.contract.dimensions))
+        faces = 0
+        for portion in portions:
+            if faces + len(portion) <= job.faces:
+                embeddings[faces : faces + len(portion)] = portion
+            faces += len(portion)
+        if faces != job.faces:
+            raise ResultsError(
+                f"Job '{job.name}' counts {job.faces} faces, and its blocks have {faces}. Cancel it and run it again."
+            )
+        _flush(embeddings, self._all)
+        copies = find_copies(embeddings)
+        if len(copies.first) < faces:
+            distinct = new_array(self._distinct, (len(copies.first), job.contract.dimensions))
+            for first in range(0, len(distinct), _ROWS):
+                distinct[first : first + _ROWS] = embeddings[copies.first[first : first + _ROWS]]
+            _flush(distinct, self._distinct)
+        return copies
+
+    def write_projections(self) -> float | None:
+        """Writes the projections of the distinct embeddings to few dimensions, and gives what their squared distances
+        lose at most; None if they need too many. OSError as from the disk.
+        """
+        embeddings = self.distinct
+        basis = principal_basis(embeddings)
+        if basis is None:
+            return None
+        projected = new_array(self._projected, (len(embeddings), basis.shape[1]))
+        lost = project(embeddings, basis, projected)
+        if lost > MOST_LOST:
+            self._projected.unlink()
+            return None
+        _flush(projected, self._projected)
+        return lost
+
+    @property
+    def all(self) -> Float32:
+        """Those of all faces, mapped."""
+        return map_array(self._all)
+
+    @property
+    def distinct(self) -> Float32:
+        """Each embedding once, mapped."""
+        return map_array(self._distinct if self._distinct.exists() else self._all)
+
+    @property
+    def projected(self) -> Float32:
+        """The projections, mapped."""
+        return map_array(self._projected)
+
+    def keep_distinct_alone(self) -> None:
+        """Removes what only a matrix needs."""
+        if self._distinct.exists():
+            self._all.unlink()
+
+    def remove(self) -> None:
+        """Removes these files."""
+        for path in (self._all, self._distinct, self._projected):
+            path.unlink(missing_ok=True)
+
+    def remove_others(self) -> None:
+        """Removes those of earlier attempts."""
+        mine = {self._all, self._distinct, self._projected}
+        for path in {path for kind in _KINDS for path in self._folder.glob(f"{kind}*.npy")} - mine:
+            path.unlink(missing_ok=True)
 
 
 def _flush(array: Float32, path: Path) -> None:
     if isinstance(array, np.memmap):
         array.flush()
     sync_to_disk(path)
-
-
-def remove_embeddings(folder: Path) -> None:
-    """Removes what this module writes."""
-    for name in (ALL, DISTINCT, PROJECTED):
-        (folder / name).unlink(missing_ok=True)
-
-
-def keep_distinct_alone(folder: Path) -> None:
-    """Removes what only a matrix needs."""
-    if (folder / DISTINCT).exists():
-        (folder / ALL).unlink()
-
-
-def all_embeddings(folder: Path) -> Float32:
-    """Those of all faces, mapped."""
-    return map_array(folder / ALL)
-
-
-def distinct_embeddings(folder: Path) -> Float32:
-    """Each embedding once, mapped."""
-    return map_array(folder / DISTINCT if (folder / DISTINCT).exists() else folder / ALL)
-
-
-def projected_embeddings(folder: Path) -> Float32:
-    """The projections, mapped."""
-    return map_array(folder / PROJECTED)
 
 
 def digest_of(embeddings: Float32, chosen: Iterable[int] | None = None) -> str:

@@ -42,7 +42,7 @@ class SecondStage:
         Otherwise sends the tiles, ends the lease, and returns the task's answer. `rows` are the job's images.
         """
         job, results_dir = self._job, self._settings.results_dir
-        if job.faces <= self._settings.pair_tiles_from:
+        if job.faces <= self._settings.pair_tiles_from and not job.stage:  # another aggregator may have begun one
             return None
         stage = PairStage.find(job, results_dir)
         if stage is not None and stage.whole:
@@ -74,6 +74,7 @@ class SecondStage:
             neighbors=neighbors,
             matrix=matrix,
             earlier=results_dir / job.name if takes_earlier_rows(job) else None,
+            may_begin=lambda: retry_until_stored(lambda: self._record.holds_aggregation(self._holder)),
         )
 
     def _copies(self, rows: Callable[[], Iterable[Row]]) -> bool:

@@ -120,3 +120,17 @@ def test_an_aggregator_without_the_folder_leaves_the_merge_to_others(
     assert aggregator.aggregate(wanted, "worker-7@here").kind is AnswerKind.COMPARED
     assert record.load().comparing and (tmp_path / "elsewhere" / stage.folder.name / "plan.json").exists()
     record.delete()
+
+
+def test_an_aggregator_with_another_limit_uses_the_stage_that_was_begun(server: Stage) -> None:
+    """It would search alone among so many faces, and leave the folder behind."""
+    record, stage, tile = _begin(server)
+    for number in range(stage.plan.tiles):
+        sent = {"batch": tile.batch + number, "send": tile.send + number}
+        assert _execute(server, tile.model_copy(update=sent)).kind is AnswerKind.COMPARED
+    record.release_aggregation(tile.uid, "w/9")
+    assert server.settings.pair_tiles_from >= record.load().faces
+    aggregator = JobAggregator(server.settings, make_celery(server.settings), Connections(server.settings), 1)
+    answer = aggregator.aggregate(Aggregate(version=1, job="j", uid=tile.uid), "worker-7@here")
+    assert answer.kind is AnswerKind.FINISHED
+    assert (server.results / "j" / "neighbors.npz").exists() and not stage.folder.exists()

@@ -1,5 +1,6 @@
 """The Celery application of producer and worker. docs/architecture.md has the reasons for its settings."""
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -70,10 +71,19 @@ def make_celery(settings: Settings) -> Celery:
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,
             "socket_keepalive": True,
+            "socket_keepalive_options": _dead_after(),
             "health_check_interval": 25,
         },
     )
     return app
+
+
+def _dead_after() -> dict[int, int]:
+    """TCP options with which a connection to a machine that has died ends after a minute: Celery's own calls have no
+    timeout, and the system would wait for a quarter of an hour, or hours.
+    """
+    options = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 60_000}
+    return {getattr(socket, name): value for name, value in options.items() if hasattr(socket, name)}
 
 
 def time_limit_s(images: int, settings: Settings) -> float:

@@ -2,8 +2,10 @@
 
 import os
 import re
+import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from shared.config.settings import Settings
 from shared.domain.options import Options
 from shared.domain.paths import RootPath
 from shared.domain.queues import AGGREGATE, EMBED
+from shared.messaging.celery_app import make_celery
 from shared.store.jobs import JobRecord
 from shared.store.redis_client import connect
 from tests.support.jobs import CONTRACT, add_batch
@@ -101,3 +104,12 @@ def test_workers_are_scaled_on_waiting_and_leased_batches(settings: Settings) ->
     for command in (("CONFIG", "GET", "dir"), ("FLUSHALL",), ("SHUTDOWN",)):
         with pytest.raises(redis.exceptions.NoPermissionError):
             client.execute_command(*command)
+
+
+def test_celery_notices_a_server_whose_machine_has_died(settings: Settings) -> None:
+    """After a minute, not after the system's quarter of an hour: its publishing has no other timeout."""
+    with make_celery(settings).connection() as connection:
+        pool = connection.default_channel.client.connection_pool
+        with closing(pool.get_connection()._sock) as to_server:
+            assert to_server.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 60_000
+            assert to_server.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 30

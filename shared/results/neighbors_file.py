@@ -28,6 +28,7 @@ Places = npt.NDArray[np.intp]
 
 _DATE = (1980, 1, 1, 0, 0, 0)
 _MOST_INT32 = 2**31 - 1
+_PORTION_BYTES = 2**20
 _DATA, _FACES, _STARTS, _SHAPE, _FORMAT = (f"{name}.npy" for name in ("data", "indices", "indptr", "shape", "format"))
 
 
@@ -121,7 +122,7 @@ def _add_member(
     np.lib.format.write_array_header_1_0(header, described)
     with content.open("rb") as read, archive.open(_member(name), "w", force_zip64=True) as written:
         written.write(header.getvalue())
-        shutil.copyfileobj(read, written, 2**20)
+        shutil.copyfileobj(read, written, _PORTION_BYTES)
 
 
 def _member(name: str) -> zipfile.ZipInfo:
@@ -131,8 +132,9 @@ def _member(name: str) -> zipfile.ZipInfo:
     return member
 
 
-def read_neighbors(path: Path, faces: int) -> Neighbors:
-    """The neighbors in a file about this many faces. Only the beginnings of the rows are read; the rest is mapped.
+def read_neighbors(path: Path, faces: int, *, compare: bool = False) -> Neighbors:
+    """The neighbors in a file about this many faces. Only the beginnings of the rows are read; the rest is mapped. With
+    `compare`, all of it is read once, and compared with its checksums.
 
     OSError as `open_regular`; ValueError if the file is none of this kind.
     """
@@ -140,6 +142,10 @@ def read_neighbors(path: Path, faces: int) -> Neighbors:
         try:
             with zipfile.ZipFile(file) as archive:
                 arrays = {name: _mapped(file, archive, name) for name in (_FACES, _STARTS, _DATA, _SHAPE)}
+                for name in arrays if compare else ():
+                    with archive.open(name) as content:
+                        while content.read(_PORTION_BYTES):
+                            pass  # at its end, the checksum is compared
         except _NO_ZIP as error:
             raise ValueError(f"{path.name} holds no neighbors: {printable(str(error)) or 'it is damaged'}") from None
     starts = np.array(arrays[_STARTS])

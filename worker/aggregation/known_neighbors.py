@@ -39,7 +39,8 @@ def neighbor_update(job: Job, distinct: Float32, earlier: Path) -> NeighborUpdat
         before: Float32 = map_array(earlier / EMBEDDINGS)
         if before.ndim != 2 or before.shape[1] != distinct.shape[1] or before.dtype != distinct.dtype:
             return None
-        neighbors, before_copies = read_neighbors(earlier / NEIGHBORS, len(before)), find_copies(before)
+        neighbors = read_neighbors(earlier / NEIGHBORS, len(before), compare=True)
+        before_copies = find_copies(before)
         searched, wanted = (
             wanted_of(described["count"], described["within"], faces)
             for faces in (len(before_copies.first), len(distinct))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 from shared.domain.job import Job
 from shared.domain.options import Options
@@ -54,6 +55,16 @@ def test_after_another_search_everything_is_searched(earlier: Path, changed: dic
     """Another number of neighbors, another threshold, or distances with other last bits."""
     assert neighbor_update(_job(), _DISTINCT, earlier) is not None
     (earlier / "summary.json").write_text(json.dumps({"neighbors": describe_neighbors(_job()) | changed}))
+    assert neighbor_update(_job(), _DISTINCT, earlier) is None
+
+
+def test_damage_does_not_live_on_in_an_update(earlier: Path) -> None:
+    """Of any byte: a distance that is a little off would be taken over for ever."""
+    assert neighbor_update(_job(), _DISTINCT, earlier) is not None
+    path = earlier / "neighbors.npz"
+    content, data = path.read_bytes(), scipy.sparse.load_npz(path).data
+    place = content.index(data.tobytes()) + data.nbytes // 2
+    path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
     assert neighbor_update(_job(), _DISTINCT, earlier) is None
 
 

@@ -1,6 +1,7 @@
 """How the second stage of a job divides its work into tiles."""
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from shared.analysis.candidates import Wanted, wanted_of
@@ -16,12 +17,12 @@ class _TilesPlan:
     digest: str
     """BLAKE2b of the embeddings, in order."""
 
-    @property
+    @cached_property
     def blocks(self) -> list[range]:
         """The rows of each block."""
         return divide(self.faces, self.block_rows)
 
-    @property
+    @cached_property
     def tiles(self) -> list[tuple[int, int]]:
         """The tiles, by their blocks."""
         return tiles_of(len(self.blocks))

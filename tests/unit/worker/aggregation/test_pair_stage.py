@@ -7,14 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shared.analysis.near_pairs import tiles_of
 from shared.domain.arrays import Float32
 from shared.domain.errors import ResultsError
 from tests.support.complete_jobs import made_up_faces
 from tests.support.made_up_blocks import sealed_job
-from worker.aggregation import matrix_tiles
+from worker.aggregation import matrix_tiles, stage_plan
 from worker.aggregation.distance_matrix import write_distances
 from worker.aggregation.pair_stage import PairStage
 from worker.aggregation.reserved_array import new_array
+from worker.aggregation.stage_plan import PairsPlan, StagePlan
 
 _FACES = made_up_faces()
 
@@ -66,3 +68,17 @@ def test_no_empty_matrix_replaces_one_that_is_filled(tmp_path: Path, monkeypatch
     expected = np.empty((len(_FACES), len(_FACES)), np.float32)
     write_distances(_FACES, expected, 1)
     np.testing.assert_array_equal(np.load(tmp_path / "made.npy"), expected)
+
+
+def test_all_tiles_are_looked_at_in_one_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large stage has fifty thousand of them: dividing the faces anew for each would take minutes."""
+    divided: list[int] = []
+
+    def counted(blocks: int) -> list[tuple[int, int]]:
+        divided.append(blocks)
+        return tiles_of(blocks)
+
+    monkeypatch.setattr(stage_plan, "tiles_of", counted)
+    stage = PairStage(tmp_path, StagePlan("a" * 32, PairsPlan(1000, 10, "d", 64, 0.95, None), None))
+    assert stage.plan.tiles == 5050 and not any(stage.has(tile) for tile in range(5050))
+    assert divided == [100]

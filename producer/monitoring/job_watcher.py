@@ -131,12 +131,13 @@ class _Watcher:
             return self._record.load()
 
     def _look(self) -> _Look | None:
-        """The job as it is now; None while the server is unreachable, ServerError once that lasts too long."""
+        """The job as it is now; None while the server does not say, ServerError once that lasts too long."""
         now = time.monotonic()
         try:
             look = self._read(now)
-        except (ServerError, redis.ConnectionError, redis.TimeoutError):
-            # The server may come back, with all finished work on its disk.
+        except (ServerError, redis.RedisError):
+            # The server may come back, with all finished work on its disk. A key that another program writes is put
+            # right within seconds.
             self._server_lost_at = self._server_lost_at or now
             if now - self._server_lost_at > self._settings.worker_timeout_s:
                 with explain_server_errors(self._settings):

@@ -42,10 +42,10 @@ _log = get_logger("store")
 T = TypeVar("T")
 
 
-def set_aside_foreign_keys(client: Client, queue_prefix: str) -> bool:
+def set_aside_foreign_keys(client: Client, queue_prefix: str) -> list[str]:
     """Renames what other programs have written in the place of keys that the jobs of these queues share, and says so.
 
-    Returns whether there was any. It is kept for a week.
+    Returns these keys. What they held is kept for a week.
     """
     return _set_aside(client, _kinds(queue_prefix))
 
@@ -108,7 +108,7 @@ def _of_turns(queues: Iterable[str]) -> dict[str, str]:
     return kinds
 
 
-def _set_aside(client: Client, kinds: dict[str, str]) -> bool:
+def _set_aside(client: Client, kinds: dict[str, str]) -> list[str]:
     keys = [name for key in kinds for name in (key, set_aside_key(key))]
     found = [part.decode() for part in run_script(client, "set_aside", keys, list(kinds.values()))]
     for key, kind in zip(found[::2], found[1::2], strict=True):
@@ -120,4 +120,4 @@ def _set_aside(client: Client, kinds: dict[str, str]) -> bool:
             set_aside_key(key),
             extra={"action": "key_set_aside"},
         )
-    return bool(found)
+    return found[::2]

@@ -7,6 +7,7 @@ them can be read.
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from shared.domain.job import JobState
 from shared.domain.job_names import is_job_name
@@ -68,6 +69,21 @@ def tidy(client: Client, names: Sequence[str]) -> list[str]:
     """
     keys = [REGISTRY, UNFINISHED, *(job_key(name) for name in names)]
     return [name.decode() for name in run_script(client, "tidy", keys, names)] if names else []
+
+
+def enter_all_jobs(client: Client) -> None:
+    """Enters all jobs of the server whose names are lost. Takes time in proportion to its keys."""
+    first = job_key("")
+    names = (os.fsdecode(key).removeprefix(first) for key in client.scan_iter(f"{first}*", _AT_ONCE, "hash"))
+    jobs = filter(is_job_name, names)  # the other keys are parts of records
+    while some := list(islice(jobs, _AT_ONCE)):
+        with client.pipeline(transaction=False) as pipe:
+            for name in some:
+                pipe.hget(job_key(name), "created_ms")
+            created = pipe.execute()
+        times = {name: int(ms) for name, ms in zip(some, created, strict=True) if ms is not None and ms.isdigit()}
+        if times:
+            client.zadd(REGISTRY, times, nx=True)
 
 
 def some_names(client: Client, first: int) -> tuple[list[str], int]:

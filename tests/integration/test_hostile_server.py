@@ -14,9 +14,9 @@ from shared.store.dead_letters import MOST_LETTERS, list_dead_letters
 from shared.store.keys import DEAD_LETTERS, METRICS, PREFIX, UNFINISHED, WORKER, WORKERS, clock_key, turns_key
 from shared.store.totals import Totals
 from shared.store.worker_registry import Worker, announce, living_workers
-from tests.support.jobs import add_batch, make_job
+from tests.support.jobs import add_batch, finish_job, make_job
 from tests.support.samples import sample_row
-from tests.support.stage import Stage
+from tests.support.stage import Stage, wait_until
 from worker.aggregation.sample_files import write_samples
 from worker.aggregation.sample_reader import samples_between
 from worker.supervision.sample_sender import SampleStreams
@@ -107,6 +107,20 @@ def test_doctor_names_keys_that_another_program_writes(stage: Stage) -> None:
         (finding,) = (one for one in findings if f"another program writes {key} (type string)" in one.what)
         assert not finding.good
     assert findings[0].good
+
+
+def test_who_follows_a_job_waits_until_a_key_is_put_right(stage: Stage) -> None:
+    """Another program has written the list of workers. If nobody puts it right for long, one line says so."""
+    record, _ = make_job(stage)
+    stage.client.set(WORKERS, "7")
+    following = stage.spawn("producer", "watch", "j", log="watch.log")
+    wait_until(lambda: stage.client.pubsub_channels(), 30, "it follows the job")
+    assert stage.producer("watch", "j", FACEQUEUE_WORKER_TIMEOUT_S="1").returncode == 4
+    assert following.poll() is None
+    stage.client.delete(WORKERS)
+    finish_job(record, {})
+    assert following.wait(30) == 3, stage.log("watch.log")
+    assert "Traceback" not in stage.log("watch.log")
 
 
 def test_an_announcement_without_bounds_is_passed_over(stage: Stage) -> None:

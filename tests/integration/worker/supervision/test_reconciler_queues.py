@@ -9,7 +9,17 @@ from shared.domain.paths import RootPath
 from shared.domain.priority import Priority
 from shared.domain.queues import own_queue
 from shared.store.jobs import JobRecord
-from shared.store.keys import DEAD_LETTERS, DIVERTED, METRICS, REGISTRY, UNFINISHED, WORKERS, set_aside_key, turns_key
+from shared.store.keys import (
+    DEAD_LETTERS,
+    DIVERTED,
+    METRICS,
+    PREFIX,
+    REGISTRY,
+    UNFINISHED,
+    WORKERS,
+    set_aside_key,
+    turns_key,
+)
 from shared.store.worker_registry import Worker, announce
 from tests.integration.conftest import LONG_S, FreshJob
 from tests.support.jobs import add_batch, make_job
@@ -90,6 +100,21 @@ def test_keys_of_another_kind_are_set_aside(fresh: FreshJob, key: str, caplog: p
     assert fresh.client.get(set_aside_key(key)) == b"7"
     (line,) = (one for one in caplog.messages if "another program" in one)
     assert f"the key {key} had the type string" in line
+
+
+def test_jobs_whose_list_is_lost_are_listed_again(fresh: FreshJob) -> None:
+    """Also if the index of unfinished ones is lost as well; keys that are no jobs are not."""
+    fresh.complete()
+    fresh.finish()
+    _wait_in_line(fresh, "k", 1)
+    listed = fresh.client.zrange(REGISTRY, 0, -1, withscores=True)
+    for key in (REGISTRY, UNFINISHED, f"{PREFIX}job:text"):
+        fresh.client.delete(key)
+        fresh.client.set(key, "7")
+    fresh.client.hset(f"{PREFIX}job:odd", "created_ms", "long ago")
+    make_reconciler(fresh.stage, LONG_S).step()
+    assert fresh.client.zrange(REGISTRY, 0, -1, withscores=True) == listed
+    assert fresh.client.zrange(UNFINISHED, 0, -1) == [b":k"]
 
 
 def test_a_queue_that_is_none_stops_no_other(fresh: FreshJob, caplog: pytest.LogCaptureFixture) -> None:

@@ -12,8 +12,8 @@ from itertools import islice
 from shared.domain.job import JobState
 from shared.domain.job_names import is_job_name
 from shared.domain.priority import Priority
-from shared.domain.queues import aggregate_queue, embed_queue
-from shared.store.keys import REGISTRY, UNFINISHED, clock_key, job_key, job_key_of, processes_key, turns_key
+from shared.domain.queues import aggregate_queue, embed_queue, own_queue
+from shared.store.keys import DIVERTED, REGISTRY, UNFINISHED, clock_key, job_key, job_key_of, processes_key, turns_key
 from shared.store.redis_client import Client
 from shared.store.scripts import run_script
 
@@ -72,18 +72,27 @@ def tidy(client: Client, names: Sequence[str]) -> list[str]:
 
 
 def enter_all_jobs(client: Client) -> None:
-    """Enters all jobs of the server whose names are lost. Takes time in proportion to its keys."""
+    """Enters all jobs of the server whose names are lost, and the queues of those that are diverted. Takes time in
+    proportion to the server's keys.
+    """
     first = job_key("")
     names = (os.fsdecode(key).removeprefix(first) for key in client.scan_iter(f"{first}*", _AT_ONCE, "hash"))
     jobs = filter(is_job_name, names)  # the other keys are parts of records
     while some := list(islice(jobs, _AT_ONCE)):
         with client.pipeline(transaction=False) as pipe:
             for name in some:
-                pipe.hget(job_key(name), "created_ms")
-            created = pipe.execute()
-        times = {name: int(ms) for name, ms in zip(some, created, strict=True) if ms is not None and ms.isdigit()}
+                pipe.hmget(job_key(name), "created_ms", "uid", "diverted", "queue_prefix")
+            found = pipe.execute()
+        times, queues = {}, {}
+        for name, (created, uid, diverted, prefix) in zip(some, found, strict=True):
+            if created is not None and created.isdigit():
+                times[name] = int(created)
+            if uid is not None and uid == diverted:
+                queues[own_queue(os.fsdecode(prefix or b""), os.fsdecode(uid))] = name
         if times:
             client.zadd(REGISTRY, times, nx=True)
+        if queues:
+            client.hset(DIVERTED, mapping=queues)
 
 
 def some_names(client: Client, first: int) -> tuple[list[str], int]:

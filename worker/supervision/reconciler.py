@@ -25,7 +25,7 @@ from shared.messaging.celery_app import send_aggregate
 from shared.messaging.messages import Aggregate, PairTile
 from shared.store.foreign_keys import set_aside_foreign_keys
 from shared.store.jobs import JobRecord, load_jobs
-from shared.store.keys import REGISTRY, reconciler_key, reconciler_lease_key
+from shared.store.keys import DIVERTED, REGISTRY, reconciler_key, reconciler_lease_key
 from shared.store.redis_client import Client, server_time_ms
 from shared.store.registry import enter_all_jobs, forget_missing, some_names, tidy, unfinished_names
 from shared.store.scripts import run_script
@@ -82,7 +82,7 @@ class Reconciler:
 
     def step(self) -> bool:
         """Takes one step. Returns whether the next one should follow very soon."""
-        if REGISTRY in set_aside_foreign_keys(self._client, self._settings.queue_prefix):
+        if {REGISTRY, DIVERTED} & set(set_aside_foreign_keys(self._client, self._settings.queue_prefix)):
             enter_all_jobs(self._client)
         if not self._is_elected():
             return False

@@ -117,6 +117,18 @@ def test_jobs_whose_list_is_lost_are_listed_again(fresh: FreshJob) -> None:
     assert fresh.client.zrange(UNFINISHED, 0, -1) == [b":k"]
 
 
+def test_diversions_that_are_lost_are_entered_again(fresh: FreshJob) -> None:
+    """Otherwise no worker would consume the job's own queue."""
+    fresh.add()
+    fresh.record.divert(fresh.load(), 0, "w/1", "w", "no weights")
+    _wait_in_line(fresh, "k", 1)
+    diverted = fresh.client.hgetall(DIVERTED)
+    fresh.client.delete(DIVERTED)
+    fresh.client.set(DIVERTED, "7")
+    make_reconciler(fresh.stage, LONG_S).step()
+    assert fresh.client.hgetall(DIVERTED) == diverted == {own_queue("", fresh.uid).encode(): b"j"}
+
+
 def test_a_queue_that_is_none_stops_no_other(fresh: FreshJob, caplog: pytest.LogCaptureFixture) -> None:
     """Its jobs wait, tiles are sent; it is said once, until it has been removed."""
     _wait_in_line(fresh, "k", 1)

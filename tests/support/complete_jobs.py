@@ -61,10 +61,12 @@ def is_finished(record: JobRecord) -> bool:
     return job.state == "finished"
 
 
-def complete_job(stage: Stage, embeddings: Float32, name: str = "j", distances: WhenDistances = "none") -> JobRecord:
+def complete_job(
+    stage: Stage, embeddings: Float32, name: str = "j", distances: WhenDistances = "none", neighbors: int = 64
+) -> JobRecord:
     """A sealed job of two batches: the images have one face each, with these embeddings [n, 512]."""
     record = JobRecord(stage.client, name)
-    options = Options(folder=".", batch_size=1024, distances=distances, report=False)
+    options = Options(folder=".", batch_size=1024, distances=distances, neighbors=neighbors, report=False)
     job, _ = record.create(origin="o", source="s", contract=CONTRACT, options=options, queue_prefix="")
     producer = record.attach_producer(job.uid)
     half = len(embeddings) // 2

@@ -1,20 +1,24 @@
 """A tile of the pair matrix in one process: what is given up, and how the job goes on."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from producer.submission.jobs import cancel_job
+from shared.domain.options import WhenDistances
 from shared.domain.outcomes import Outcome, Verdict
+from shared.domain.priority import Priority
 from shared.messaging.celery_app import make_celery
 from shared.messaging.messages import Aggregate, PairTile
 from shared.store.jobs import JobRecord
 from shared.store.worker_registry import Worker, announce
 from tests.integration.conftest import LONG_S
-from tests.support.complete_jobs import complete_job, made_up_faces
+from tests.support.complete_jobs import complete_job, expected_results, made_up_faces
 from tests.support.jobs import add_tiles
 from tests.support.reconciling import messages_in
+from tests.support.results import result_bytes
 from tests.support.stage import Stage
 from worker.aggregation.pair_stage import PairStage
 from worker.aggregation.spilling import sweep_spill_files
@@ -134,3 +138,33 @@ def test_an_aggregator_with_another_limit_uses_the_stage_that_was_begun(server: 
     answer = aggregator.aggregate(Aggregate(version=1, job="j", uid=tile.uid), "worker-7@here")
     assert answer.kind is AnswerKind.FINISHED
     assert (server.results / "j" / "neighbors.npz").exists() and not stage.folder.exists()
+
+
+@pytest.mark.parametrize(("faces", "neighbors", "distances"), [(340, 0, "full"), (340, 0, "none"), (6, 64, "full")])
+def test_any_part_of_the_results_may_be_left_out(
+    server: Stage, tmp_path: Path, faces: int, neighbors: int, distances: WhenDistances
+) -> None:
+    """A matrix without neighbors has tiles too, and without both there are none. Neighbors may be more than faces."""
+    server.client.flushall()
+    shutil.rmtree(server.results, ignore_errors=True)
+    settings = server.settings.model_copy(update={"pair_tiles_from": 4, "pair_block_rows": 100})
+    app, connections = make_celery(settings), Connections(settings)
+    record = complete_job(server, made_up_faces()[:faces], distances=distances, neighbors=neighbors)
+    expected = expected_results(server, record, tmp_path)
+    wanted = Aggregate(version=1, job="j", uid=record.load().uid)
+    aggregator, executor = JobAggregator(settings, app, connections, 1), TileExecutor(settings, app, connections)
+    answer = aggregator.aggregate(wanted, "w")
+    assert (answer.kind is AnswerKind.FINISHED) == (distances == "none")
+    if distances == "full":
+        for number in range(record.load().tiles):
+            batch = 2 + number
+            sent = int(server.client.zscore(record._part("open"), str(batch)) or 0)
+            if sent < 0:
+                dispatched = record.dispatch("aggregate", Priority.NORMAL)
+                assert dispatched is not None and dispatched.batch == batch
+                sent = dispatched.sent.send
+            tile = PairTile(version=1, job="j", uid=wanted.uid, batch=batch, send=sent, stage=record.load().stage)
+            assert executor.execute(tile, "w").kind is AnswerKind.COMPARED
+        assert aggregator.aggregate(wanted, "w").kind is AnswerKind.FINISHED
+    assert result_bytes(server.results / "j") == expected
+    assert ("neighbors.npz" in expected) == (neighbors > 0)

@@ -18,8 +18,11 @@ from shared.domain.options import Options
 from shared.domain.paths import RootPath
 from shared.domain.queues import AGGREGATE, EMBED
 from shared.messaging.celery_app import make_celery
+from shared.store.foreign_keys import set_aside_foreign_keys
 from shared.store.jobs import JobRecord
+from shared.store.keys import REGISTRY
 from shared.store.redis_client import connect
+from shared.store.registry import enter_all_jobs
 from tests.support.jobs import CONTRACT, add_batch
 from tests.support.manifests import KUBERNETES, resources
 from tests.support.stage import Stage, wait_until
@@ -101,6 +104,11 @@ def test_workers_are_scaled_on_waiting_and_leased_batches(settings: Settings) ->
     (pattern,) = re.findall(r'queue=~"([^"]*)"', query)
     matched = [queue for queue in (EMBED, AGGREGATE, f"other.{EMBED}") if re.fullmatch(pattern, queue)]
     assert matched == [EMBED, f"other.{EMBED}"]
+    client.delete(REGISTRY)
+    client.set(REGISTRY, "7")
+    assert set_aside_foreign_keys(client, "") == [REGISTRY]
+    enter_all_jobs(client)
+    assert client.zrange(REGISTRY, 0, -1) == [b"j"]
     for command in (("CONFIG", "GET", "dir"), ("FLUSHALL",), ("SHUTDOWN",)):
         with pytest.raises(redis.exceptions.NoPermissionError):
             client.execute_command(*command)

@@ -81,6 +81,14 @@ def test_wrong_weights_are_not_loaded(tmp_path: Path) -> None:
         weights.find_weights("mine", "0" * 64, Settings(_env_file=None, weights_path=path))
 
 
+def test_weights_that_an_image_has_not_are_said_with_how_to_build_it() -> None:
+    """A container's file system is read-only, as that of /proc. One line, before anything is downloaded."""
+    settings = Settings(_env_file=None, cache_dir=Path("/proc/cache"), weights_url="http://127.0.0.1:1/none")
+    with pytest.raises(WeightsError, match="FACEQUEUE_PRELOAD_WEIGHTS=vggface2 docker compose build worker") as refused:
+        weights.prepare("vggface2", KNOWN_WEIGHTS["vggface2"], "openvino", settings)
+    assert "\n" not in str(refused.value)
+
+
 def test_a_weights_file_of_ones_own_is_used(tmp_path: Path) -> None:
     """`--weights path.pt` works with a file that contains logits from training."""
     resnet = new_resnet()

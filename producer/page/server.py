@@ -1,6 +1,7 @@
 """Serves the page of jobs over HTTP."""
 
 import asyncio
+import logging
 import os
 import secrets
 import signal
@@ -41,6 +42,7 @@ def serve_page(
     `listening`: the descriptor of a socket that listens already. Ends with the process `parent_pid`.
     """
     log_to_stderr(settings.log_format)
+    logging.getLogger("tornado.general").setLevel(logging.WARNING)  # a line for each broken request would fill the log
     with suppress(KeyboardInterrupt):
         asyncio.run(_serve(settings, address, port, listening, parent_pid))
 

@@ -5,6 +5,7 @@ import os
 import re
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,26 @@ def test_the_page_answers_to_its_own_names_only(page: JobsPageProcess) -> None:
             assert refused.status_code == 403 and "FACEQUEUE_PAGE_HOSTS" in refused.text
     for host in ("localhost:80", "127.0.0.1", "[::1]:8080", "jobs.example"):
         assert page.ask("/", Host=host).status_code == 200
+
+
+def test_broken_requests_are_refused_and_leave_no_line_in_the_log(page: JobsPageProcess, stage: Stage) -> None:
+    """Two names, a name with a password, no HTTP at all, or headers without end: whoever may connect may send them."""
+    before = stage.log(LOG)
+    host = f"Host: {page.host}\r\n"
+    for request in (
+        f"GET / HTTP/1.1\r\n{host}Host: evil.example\r\n\r\n",
+        f"GET /jobs/archive/report HTTP/1.1\r\nHost: a:b@{page.host}\r\n\r\n",
+        f"GET / HTTP/1.1\r\n{host}Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
+        "\x16\x03\x01\r\n\r\n",
+        f"GET / HTTP/1.1\r\n{host}X: {'a' * 2**16}\r\n\r\n",
+    ):
+        with socket.create_connection(("127.0.0.1", page.port), timeout=20) as connection:
+            answer = b""
+            with suppress(ConnectionError):  # it does not read to the end
+                connection.sendall(request.encode("latin-1"))
+                answer = connection.recv(64)
+        assert not answer or answer.startswith(b"HTTP/1.1 400"), request
+    assert page.ask("/healthcheck").status_code == 200 and stage.log(LOG) == before
 
 
 def test_pages_of_other_sites_may_link_and_nothing_more(page: JobsPageProcess) -> None:

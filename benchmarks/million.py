@@ -39,12 +39,11 @@ from shared.analysis.neighbor_linkage import link_neighbors
 from shared.domain.arrays import Float32
 from shared.domain.job import Job, JobState
 from shared.domain.paths import RootPath
-from shared.messaging.celery_app import make_celery
 from shared.results.neighbors_file import Neighbors
 from shared.results.schema import EMBEDDINGS
 from shared.store.jobs import JobRecord, list_jobs
 from shared.store.keys import CACHE_INDEX
-from worker.supervision.reconciler import Reconciler
+from worker.supervision.watched_queues import WatchedQueues
 
 JOB, JOB_OF_SUBSET = "million", "subset"
 SUBSET = 30_000
@@ -101,13 +100,14 @@ def time_calls(room: Room) -> dict[str, float]:
     """The milliseconds of what commands and threads ask while the job grows."""
     registry = CollectorRegistry()
     registry.register(QueueCollector(room.client, room.settings))
-    reconciler = Reconciler(make_celery(room.settings), room.client, room.settings, "benchmark")
+    queues = WatchedQueues(room.client, room.settings)
+    queues.look()
     calls: dict[str, Callable[[], object]] = {
         "`status`, `watch`: the record": JobRecord(room.client, JOB).load,
         "`jobs`: all records": lambda: list_jobs(room.client),
         "`metrics`: a scrape": lambda: generate_latest(registry),
         "reconciler: the batches without a lease": JobRecord(room.client, JOB).find_unleased,
-        "reconciler: the messages in the queue": reconciler._waiting_batches,
+        "reconciler: the messages in the queue": queues.batches,
     }
     found = {}
     for name, call in calls.items():

@@ -2,6 +2,7 @@
 
 import logging
 import mmap
+import multiprocessing
 import struct
 import threading
 import time
@@ -34,6 +35,7 @@ _RARELY_S = 600.0
 _CLOCK = struct.Struct("d")
 _warned_at = mmap.mmap(-1, _CLOCK.size)
 """When it was last said that spans cannot be sent, for all processes that are forked later; 0: never."""
+_warning = multiprocessing.get_context("fork").Lock()
 
 
 class JobTracer:
@@ -211,10 +213,15 @@ class _Warned(SpanExporter):
 
 
 def _may_warn() -> bool:
-    """Whether none of a worker's processes has said it for a while. Two that ask at once may both say it."""
-    now_s = time.monotonic()
-    (said_s,) = _CLOCK.unpack(_warned_at[: _CLOCK.size])
-    if said_s and now_s - said_s < _RARELY_S:
+    """Whether none of a worker's processes has said it for a while."""
+    if not _warning.acquire(block=False):  # another one says it
         return False
-    _warned_at[: _CLOCK.size] = _CLOCK.pack(now_s)
-    return True
+    try:
+        now_s = time.monotonic()
+        (said_s,) = _CLOCK.unpack(_warned_at[: _CLOCK.size])
+        if said_s and now_s - said_s < _RARELY_S:
+            return False
+        _warned_at[: _CLOCK.size] = _CLOCK.pack(now_s)
+        return True
+    finally:
+        _warning.release()

@@ -3,6 +3,8 @@
 import os
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -65,15 +67,25 @@ def check_file(name: str, head: bytes, size: int, limits: Limits) -> None:
         raise ImageTrouble(Outcome.UNREADABLE, "empty file")
 
 
+@contextmanager
+def _refused_above(pixels: int | None) -> Iterator[None]:
+    """Pillow refuses images with more pixels in the block."""
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = None if pixels is None else pixels // 2  # images above twice this value are errors
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
 def decode(data: bytes, limits: Limits) -> Image.Image:
     """The upright RGB image; ImageTrouble says why there is none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        # Pillow's own check refuses images above twice this value. It is off for other formats: our check comes first
-        # and reports the numbers.
-        Image.MAX_IMAGE_PIXELS = limits.max_pixels // 2 if data.startswith(_ICONS) else None
+        # Pillow's own check is off for other formats: ours comes first and reports the numbers.
+        pillows = limits.max_pixels if data.startswith(_ICONS) else None
         try:
-            with Image.open(BytesIO(data), formats=openers()) as image:
+            with _refused_above(pillows), Image.open(BytesIO(data), formats=openers()) as image:
                 width, height = image.size
                 if width * height > limits.max_pixels:
                     raise ImageTrouble(

@@ -96,7 +96,7 @@ def test_watch_names_the_command_that_goes_on(stage: Stage, sample: Path) -> Non
 def test_the_same_command_goes_on_with_a_dead_producers_job(stage: Stage, sample: Path) -> None:
     """Even if it is repeated at once, there is one job with every image once."""
     _end(_stuck(stage, sample, *ONE_BY_ONE), signal.SIGKILL)
-    for says in ("Resuming job", "are in the queue already"):
+    for says in ("Resuming job", "of this folder is unfinished"):
         done = stage.producer("enqueue", str(sample), *ONE_BY_ONE, **_root(sample))
         assert (done.returncode, says in done.stderr) == (0, True), done.stderr
         assert (_job(stage).state, _job(stage).images, _job(stage).batches) == ("sealed", 25, 25)

@@ -114,6 +114,7 @@ def test_too_many_pixels_are_refused_before_decoding() -> None:
 @pytest.mark.parametrize("kind", ["ICO", "ICNS"])
 def test_an_icon_with_a_huge_picture_inside_is_refused(kind: str) -> None:
     """Its directory claims a small size, but the PNG inside, which the reader decodes itself, is huge."""
+    before = Image.MAX_IMAGE_PIXELS
     bomb = _saved(Image.new("1", (3000, 2000)), "PNG")
     if kind == "ICO":
         data = struct.pack("<HHH4B2H2I", 0, 1, 1, 32, 32, 0, 0, 1, 32, len(bomb), 22) + bomb
@@ -121,6 +122,7 @@ def test_an_icon_with_a_huge_picture_inside_is_refused(kind: str) -> None:
         data = b"icns" + struct.pack(">I4sI", 16 + len(bomb), b"ic07", 8 + len(bomb)) + bomb
     trouble = _trouble(data)
     assert (trouble.outcome, "icon" in str(trouble)) == (Outcome.TOO_LARGE, True)
+    assert before == Image.MAX_IMAGE_PIXELS  # it is the whole process's
     small = _saved(Image.new("RGB", (128, 128), (200, 30, 30)), kind)
     assert _pixel(small) == (200, 30, 30)
 

@@ -10,6 +10,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from itertools import combinations_with_replacement, product
 from pathlib import Path
@@ -61,7 +62,8 @@ class MatrixTiles:
             new_array(making, (self.plan.faces, self.plan.faces))
             # Not over a file that another aggregator, which has taken over meanwhile, has created and filled.
             if not self.exists:
-                _rename_if_absent(making, self._path)
+                with suppress(FileExistsError):
+                    _link(making, self._path)
         finally:
             making.unlink(missing_ok=True)
         sync_to_disk(self._folder)
@@ -113,22 +115,16 @@ class MatrixTiles:
 
     def put(self, target: Path) -> None:
         """Gives the file the name `target` in another folder. OSError as from the disk."""
-        try:
-            os.link(self._path, target)  # it stays here too, for whoever must go on after this process
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            self._path.rename(target)
+        _link(self._path, target)  # it stays here too, for whoever must go on after this process
 
     def _mark(self, tile: int) -> Path:
         return self._folder / f"matrix-{tile}.done"
 
 
-def _rename_if_absent(path: Path, target: Path) -> None:
+def _link(path: Path, target: Path) -> None:
+    """Gives the file a second name; FileExistsError if that is taken. Renames it where the file system has no links."""
     try:
         os.link(path, target)
-    except FileExistsError:
-        pass
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
